@@ -1,0 +1,1 @@
+"""Coded computing: all K outputs from whichever of N workers answered."""

@@ -1,0 +1,124 @@
+"""The one door for arrays: any kind, dtype and layout in; numpy inside; the caller's kind on the way back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray: TypeAlias = NDArray[np.floating]
+Restore: TypeAlias = Callable[[FloatArray], FloatArray]
+
+_KEPT = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def is_torch_tensor(values: object) -> bool:
+    """Tell whether `values` is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(values, torch.Tensor)
+
+
+def read_array(values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
+    """Give `values` as a float32 or float64 numpy array, and the way back to the caller's kind.
+
+    Float32 and float64 stay as they are and are not copied; float16 is computed in
+    float32 and comes back as float16; integers and booleans become float64.
+
+    Parameters
+    ----------
+    values : array_like
+        A numpy array, a torch tensor, a sequence or a number.
+    name : str
+        What the caller calls the argument; it begins every error message.
+
+    Returns
+    -------
+    array : ndarray of float32 or float64
+        A view of `values` where dtype and kind allow it.
+    restore : callable
+        Turns a result array into the kind (numpy or torch, device kept) and floating dtype of `values`.
+
+    Raises
+    ------
+    TypeError
+        If `values` holds no real numbers (objects, strings, complex) or is ragged.
+    """
+    if is_torch_tensor(values):
+        return _read_tensor(values, name)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise TypeError(f"{name} must be an array of real numbers, but is ragged: {error}") from error
+    kept = array.dtype
+    array = _as_computed(array, name)
+    if kept == np.float16:
+        return array, lambda result: result.astype(np.float16)
+    return array, _unchanged
+
+
+def read_vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Give `values` as a contiguous one-dimensional float64 array; see `read_array`."""
+    if type(values) is np.ndarray and values.dtype == np.float64 and values.ndim == 1:
+        return values if values.flags.carray else np.array(values)
+    array, _ = read_array(values, name)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}; pass {name}.ravel()")
+    result: NDArray[np.float64] = np.require(array, np.float64, ["C", "A", "W"])
+    return result
+
+
+def first_non_finite(array: FloatArray) -> tuple[int, ...] | None:
+    """Give the index of the first entry that is NaN or infinite, or None."""
+    bad = ~np.isfinite(array)
+    if not bad.any():
+        return None
+    return tuple(int(i) for i in np.unravel_index(int(bad.argmax()), array.shape))
+
+
+def require_finite(array: FloatArray, name: str) -> None:
+    """Raise ValueError with the position of the first NaN or infinity in `array`."""
+    index = first_non_finite(array)
+    if index is None:
+        return
+    place = ", ".join(str(i) for i in index)
+    raise ValueError(
+        f"{name} must be finite, but {name}[{place}] = {array[index]}; drop or replace such entries"
+    )
+
+
+def _unchanged(result: FloatArray) -> FloatArray:
+    return result
+
+
+def _as_computed(array: NDArray[Any], name: str) -> FloatArray:
+    """The array in the dtype that is computed in."""
+    if array.dtype in _KEPT:
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    if array.dtype == np.float16:
+        return array.astype(np.float32)
+    if array.dtype.kind in "iub":
+        return array.astype(np.float64)
+    raise TypeError(
+        f"{name} must hold real numbers (float16, float32, float64, integers or booleans), "
+        f"got dtype {array.dtype}; convert it first, for example with .astype(float)"
+    )
+
+
+def _read_tensor(values: Any, name: str) -> tuple[FloatArray, Restore]:
+    """A tensor's memory as a numpy array, and the way back to a tensor on its device."""
+    torch = sys.modules["torch"]
+    device, dtype = values.device, values.dtype
+    tensor = values.detach().cpu()
+    if dtype == torch.bfloat16:
+        tensor = tensor.float()
+    array = _as_computed(tensor.numpy(), name)
+    kept = dtype if dtype.is_floating_point else None
+
+    def restore(result: FloatArray) -> FloatArray:
+        restored: FloatArray = torch.from_numpy(result).to(device=device, dtype=kept)
+        return restored
+
+    return array, restore
