@@ -2,4 +2,7 @@
 
 from importlib.metadata import version
 
+from fastspline._smoother import Smoother, SplineOperator
+
+__all__ = ["Smoother", "SplineOperator"]
 __version__ = version("fastspline")

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray: TypeAlias = NDArray[np.floating]
-Restore: TypeAlias = Callable[[FloatArray], FloatArray]
 
 _KEPT = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """The way back from a numpy result to the caller's kind of array and floating dtype; call it with the result."""
+
+    dtype: np.dtype[Any]
+    device: str | None = None  # where the caller's torch tensor lies; None for numpy
+
+    def __call__(self, result: FloatArray) -> FloatArray:
+        """Give `result` as an array of the caller's kind; no copy where none is needed."""
+        if self.device is None:
+            return result if result.dtype == self.dtype else result.astype(self.dtype)
+        torch = sys.modules["torch"]
+        tensor = torch.from_numpy(result if result.dtype == self.dtype else result.astype(self.dtype))
+        moved: FloatArray = tensor if self.device == "cpu" else tensor.to(self.device)
+        return moved
 
 
 def is_torch_tensor(values: object) -> bool:
@@ -52,11 +68,8 @@ def read_array(values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
         array = np.asarray(values)
     except ValueError as error:
         raise TypeError(f"{name} must be an array of real numbers, but is ragged: {error}") from error
-    kept = array.dtype
-    array = _as_computed(array, name)
-    if kept == np.float16:
-        return array, lambda result: result.astype(np.float16)
-    return array, _unchanged
+    computed = _as_computed(array, name)
+    return computed, Restore(array.dtype if array.dtype == np.float16 else computed.dtype)
 
 
 def read_vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
@@ -89,10 +102,6 @@ def require_finite(array: FloatArray, name: str) -> None:
     )
 
 
-def _unchanged(result: FloatArray) -> FloatArray:
-    return result
-
-
 def _as_computed(array: NDArray[Any], name: str) -> FloatArray:
     """The array in the dtype that is computed in."""
     if array.dtype in _KEPT:
@@ -109,16 +118,9 @@ def _as_computed(array: NDArray[Any], name: str) -> FloatArray:
 
 def _read_tensor(values: Any, name: str) -> tuple[FloatArray, Restore]:
     """A tensor's memory as a numpy array, and the way back to a tensor on its device."""
-    torch = sys.modules["torch"]
-    device, dtype = values.device, values.dtype
-    tensor = values.detach().cpu()
-    if dtype == torch.bfloat16:
-        tensor = tensor.float()
-    array = _as_computed(tensor.numpy(), name)
-    kept = dtype if dtype.is_floating_point else None
-
-    def restore(result: FloatArray) -> FloatArray:
-        restored: FloatArray = torch.from_numpy(result).to(device=device, dtype=kept)
-        return restored
-
-    return array, restore
+    try:
+        array = values.detach().cpu().numpy()
+    except TypeError as error:
+        raise TypeError(f"{name} cannot be read as a numpy array: {error}; pass {name}.float()") from error
+    computed = _as_computed(array, name)
+    return computed, Restore(array.dtype if array.dtype == np.float16 else computed.dtype, str(values.device))

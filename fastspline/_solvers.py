@@ -1,0 +1,319 @@
+"""The two recurrences behind a plan, driven over columns and threads: Reinsch's where it is exact, else state-space."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+from numba import config
+from numpy.typing import NDArray
+
+from fastspline import _reinsch, _simd, _state_space
+from fastspline._plan import largest_difference, plan_reinsch, tabulate_points
+from fastspline._threads import cut, run_blocks, usable_cpus
+from fastspline.arrays import FloatArray
+
+Vector: TypeAlias = NDArray[np.float64]
+Rows: TypeAlias = NDArray[np.int64]
+Quick: TypeAlias = Callable[[FloatArray, FloatArray, int, int], int]
+
+KAPPA_EXACT = 450.0  # eps * kappa <= 1e-13: Reinsch's system is exact without a look
+KAPPA_HOPELESS = 1e12  # beyond, a probe is not worth its time
+EXACT = 5e-14  # largest probe error at which Reinsch's solver is taken
+
+THREADS_FROM = 400_000  # values read and written from which a second thread pays
+STREAM_BYTES = 4 << 20  # stream outputs larger than this past the caches
+STREAM_SAFE = platform.machine().lower() in ("x86_64", "amd64")
+STAGE_BYTES = 256 << 10  # what a staged panel may fill of the second-level cache
+STAGE_ROW_BYTES = 512  # narrower panels store faster without streaming
+AHEAD_ABOVE = 4 << 20  # prefetch inputs larger than this
+AHEAD_BYTES = 384
+BLOCKS_A_THREAD = 4  # to even out a busy machine
+TRANSPOSED = 256  # columns copied at a time where rows are not contiguous
+PANEL = 32  # columns of a panel of the state-space sweeps
+
+
+
+class Gaps:
+    """Ascending knots and positive weights of a plan, in the scaled units in which it is solved."""
+
+    __slots__ = ("h", "knots", "scaled_lam", "top", "unit", "weights")
+
+    def __init__(self, knots: Vector, weights: Vector, h: Vector, scale: tuple[float, float, float]) -> None:
+        self.knots, self.weights, self.h = knots, weights, h
+        self.unit, self.top, self.scaled_lam = scale
+
+
+class Tableau:
+    """Where evaluation points lie and what they multiply with; see `tabulate_points`."""
+
+    __slots__ = ("m", "needed", "rows", "spans", "weights")
+
+    def __init__(self, gaps: Gaps, points: Vector, nus: Rows, *, by_slope: bool) -> None:
+        n, m = gaps.knots.size, points.size
+        self.m = m
+        self.spans, self.needed = np.empty(2 * n + 1, np.int64), np.empty(n, np.int64)
+        self.rows, self.weights = np.empty(m, np.int64), np.empty((m, 3))
+        tabulate_points(
+            gaps.knots, gaps.h, gaps.unit, by_slope, points, nus, self.spans, self.needed, self.rows, self.weights
+        )
+
+
+class Evaluator(Protocol):
+    """A solver bound to evaluation points and to the rows of the values that it reads."""
+
+    quick: dict[np.dtype[np.floating], tuple[Quick, int, int]]  # entry, knots and tables for small contiguous arrays
+
+    def reading(self, sources: Rows) -> Evaluator:
+        """The same map, reading other rows."""
+
+    def apply(self, values: FloatArray, out: FloatArray, threads: int | None) -> int:
+        """Fit and evaluate the columns of `values` into `out`, both two-dimensional; give a bad column or -1."""
+
+    def adjoint(self, cotangent: FloatArray, out: FloatArray) -> None:
+        """Add the transpose of `apply` to `out`."""
+
+
+class Solver(Protocol):
+    """One factored plan. `sources` are the rows of the values at its knots."""
+
+    name: Literal["reinsch", "state-space"]
+    gaps: Gaps
+
+    def at(self, points: Vector, nu: int, sources: Rows) -> Evaluator:
+        """Prepare the evaluation of derivative `nu` at `points`."""
+
+    def fit(
+        self, knots: Vector, sources: Rows, values: FloatArray, threads: int | None
+    ) -> tuple[Vector, Vector, Vector, int]:
+        """Give values, slopes and second derivatives (n, columns) at `knots`, and a bad column or -1."""
+
+
+def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
+    """Factor a plan (empty `weights` stand for ones) with the solver that is exact for it.
+
+    Reinsch's error is at most eps kappa, but far less where few gaps are as small as the bound assumes (Chebyshev
+    points). So between kappa = 450 and 1e12 both solvers fit two probe columns, and Reinsch's is taken if they agree.
+    """
+    n = knots.size
+    h, pull, recurrence = np.empty(n - 1), np.empty(n), np.zeros((2, n, 5))
+    unit, top, scaled_lam, kappa = plan_reinsch(knots, weights, lam, h, pull, recurrence[0], recurrence[1])
+    gaps = Gaps(knots, weights, h, (unit, top, scaled_lam))
+    if kappa <= KAPPA_EXACT:
+        return ReinschSolver(gaps, recurrence)
+    r, co = np.empty(n), np.empty((n - 1, _state_space.N_COEFFICIENTS))
+    q = _state_space.plan_state_space(h, weights, top, scaled_lam, r, co)
+    if kappa <= KAPPA_HOPELESS and largest_difference(recurrence[0], recurrence[1], h, co) <= EXACT:
+        return ReinschSolver(gaps, recurrence)
+    return StateSpaceSolver(gaps, co)
+
+
+_VALUE_SLOPE_CURVATURE = np.arange(3)
+
+
+class ReinschSolver:
+    """Reinsch's pentadiagonal recurrences; `recurrence` (2, n, 5) is what `factor_pentadiagonal` wrote."""
+
+    __slots__ = ("gaps", "recurrence")
+    name: Literal["reinsch", "state-space"] = "reinsch"
+
+    def __init__(self, gaps: Gaps, recurrence: Vector) -> None:
+        self.gaps, self.recurrence = gaps, recurrence
+
+    def at(self, points: Vector, nu: int, sources: Rows) -> ReinschEvaluator:
+        """See `Solver.at`."""
+        tableau = Tableau(self.gaps, points, np.array([nu]), by_slope=False)
+        return ReinschEvaluator(self, tableau, sources)
+
+    def fit(
+        self, knots: Vector, sources: Rows, values: FloatArray, threads: int | None
+    ) -> tuple[Vector, Vector, Vector, int]:
+        """See `Solver.fit`: one sweep gives all three as 3n points."""
+        n = knots.size
+        tableau = Tableau(self.gaps, np.tile(knots, 3), np.repeat(_VALUE_SLOPE_CURVATURE, n), by_slope=False)
+        out = empty_aligned(3 * n, values.shape[1], np.dtype(np.float64))
+        doubles = values if values.dtype == np.float64 else values.astype(np.float64)
+        bad = ReinschEvaluator(self, tableau, sources).apply(doubles, out, threads)
+        return out[:n], out[n : 2 * n], out[2 * n :], bad
+
+
+class ReinschEvaluator:
+    """Drives the SIMD sweep over blocks of columns, or the plain loops where numba does not compile."""
+
+    __slots__ = ("_parts", "quick", "solver", "sources", "tableau")
+
+    def __init__(self, solver: ReinschSolver, tableau: Tableau, sources: Rows) -> None:
+        self.solver, self.tableau, self.sources = solver, tableau, sources
+        self.quick: dict[np.dtype[np.floating], tuple[Quick, int, int]] = {}
+        self._parts: list[FloatArray] = []
+        if not config.DISABLE_JIT:
+            self._prepare(_F8, tableau.weights)
+
+    def _prepare(self, dtype: np.dtype[np.floating], weights: FloatArray) -> None:
+        """List what the sweep for `dtype` starts from; everything listed must live as long as this object."""
+        tableau, tables = self.tableau, np.empty(7, np.int64)
+        address = _simd.list_addresses(
+            self.solver.recurrence, self.sources, tableau.spans, tableau.needed, weights, tableau.rows, tables
+        )
+        self._parts += [weights, tables]
+        self.quick[dtype] = _QUICK[dtype], self.sources.size, address
+
+    def reading(self, sources: Rows) -> ReinschEvaluator:
+        """See `Evaluator.reading`."""
+        return ReinschEvaluator(self.solver, self.tableau, sources)
+
+    def apply(self, values: FloatArray, out: FloatArray, threads: int | None) -> int:
+        """See `Evaluator.apply`."""
+        if config.DISABLE_JIT:
+            return self._apply_plain(values, out)
+        dtype = values.dtype
+        if dtype not in self.quick:
+            self._prepare(dtype, self.tableau.weights.astype(dtype))
+        size, columns = dtype.itemsize, values.shape[1]
+        row_bytes = size * _simd.LANES
+        target, step = out.ctypes.data, out.strides[0]
+        stream, panel = STREAM_SAFE and out.nbytes > STREAM_BYTES, 0
+        if stream and (target % 64 or step % 64 or row_bytes % 64):
+            panel = min(STAGE_BYTES // self.tableau.m, 1024) // row_bytes * _simd.LANES
+            stream = panel * size >= STAGE_ROW_BYTES and columns >= panel
+            panel = panel if stream else 0
+        ahead = AHEAD_BYTES if values.nbytes > AHEAD_ABOVE else 0
+        _, knots, tables = self.quick[dtype]
+        sweep = _simd.sweep_f4 if size == 4 else _simd.sweep_f8
+        points = self.tableau.m
+
+        def work(first: int, stop: int) -> int:
+            block = values[:, first:stop]
+            if block.shape[1] > 1 and block.strides[1] != size:
+                block = np.ascontiguousarray(block)
+            bad: int = sweep(
+                block.ctypes.data, block.strides[0], target + first * size, step, stop - first,
+                knots, points, tables, stream, panel, ahead,
+            )  # fmt: skip
+            return bad if bad < 0 else first + bad
+
+        threads = _threads_for(values, out, threads)
+        width = columns
+        if threads > 1:
+            width = max(-(-columns // (threads * BLOCKS_A_THREAD * 64)) * 64, 64)  # cut at cache lines
+        if columns > 1 and values.strides[1] != size:
+            width = min(width, TRANSPOSED)
+        return run_blocks(work, cut(columns, width), threads)
+
+    def _apply_plain(self, values: FloatArray, out: FloatArray) -> int:
+        """`apply` by the plain loops."""
+        (forward, backward), t = self.solver.recurrence, self.tableau
+        g, gamma = np.empty(self.sources.size), np.empty(self.sources.size)
+        result = np.empty(t.m)
+        for j in range(values.shape[1]):
+            y = values[self.sources, j].astype(np.float64)
+            if not _reinsch.smooth_column(forward, backward, y, g, gamma):
+                return j
+            _reinsch.evaluate_column(t.spans, t.weights, t.rows, g, gamma, result)
+            out[:, j] = result
+        return -1
+
+    def adjoint(self, cotangent: FloatArray, out: FloatArray) -> None:
+        """See `Evaluator.adjoint`."""
+        (forward, backward), t = self.solver.recurrence, self.tableau
+        for j in range(cotangent.shape[1]):
+            bar_g, bar_gamma = np.zeros((2, self.sources.size))
+            c = cotangent[:, j].astype(np.float64)
+            _reinsch.adjoint_evaluate_column(t.spans, t.weights, t.rows, c, bar_g, bar_gamma)
+            _reinsch.adjoint_smooth_column(forward, backward, bar_g, bar_gamma)
+            np.add.at(out[:, j], self.sources, bar_g)
+
+
+class StateSpaceSolver:
+    """The subtraction-free recursion; `co` (n - 1, 15) is what `filter_information` wrote."""
+
+    __slots__ = ("co", "gaps")
+    name: Literal["reinsch", "state-space"] = "state-space"
+
+    def __init__(self, gaps: Gaps, co: Vector) -> None:
+        self.gaps, self.co = gaps, co
+
+    def at(self, points: Vector, nu: int, sources: Rows) -> StateSpaceEvaluator:
+        """See `Solver.at`."""
+        return StateSpaceEvaluator(self, Tableau(self.gaps, points, np.array([nu]), by_slope=True), nu, sources)
+
+    def fit(
+        self, knots: Vector, sources: Rows, values: FloatArray, threads: int | None
+    ) -> tuple[Vector, Vector, Vector, int]:
+        """See `Solver.fit`."""
+        n, columns = knots.size, values.shape[1]
+        outs = tuple(np.empty((n, columns)) for _ in range(3))
+        bad = -1
+        for nu, out in enumerate(outs):
+            if bad < 0:
+                bad = self.at(knots, nu, sources).apply(values, out, threads)
+        return outs[0], outs[1], outs[2], bad
+
+
+class StateSpaceEvaluator:
+    """Drives the sweeps over panels of columns in double."""
+
+    __slots__ = ("nu", "quick", "solver", "sources", "tableau")
+
+    def __init__(self, solver: StateSpaceSolver, tableau: Tableau, nu: int, sources: Rows) -> None:
+        self.solver, self.tableau, self.nu, self.sources = solver, tableau, nu, sources
+        self.quick: dict[np.dtype[np.floating], tuple[Quick, int, int]] = {}
+
+    def reading(self, sources: Rows) -> StateSpaceEvaluator:
+        """See `Evaluator.reading`."""
+        return StateSpaceEvaluator(self.solver, self.tableau, self.nu, sources)
+
+    def apply(self, values: FloatArray, out: FloatArray, threads: int | None) -> int:
+        """See `Evaluator.apply`."""
+        t, h, co = self.tableau, self.solver.gaps.h, self.solver.co
+
+        def work(first: int, stop: int) -> int:
+            y = np.ascontiguousarray(values[self.sources, first:stop], np.float64)
+            residual, slope, gamma = np.empty((3, *y.shape))
+            bad: int = _state_space.smooth_panel(h, co, y, residual, slope, gamma)
+            if bad >= 0:
+                return first + bad
+            panel = np.empty((t.m, y.shape[1]))
+            tangent = slope if self.nu < 2 else gamma
+            _state_space.evaluate_panel(t.spans, t.weights, t.rows, y - residual, tangent, panel)
+            out[:, first:stop] = panel
+            return -1
+
+        columns = values.shape[1]
+        threads = _threads_for(values, out, threads)
+        width = min(PANEL, -(-columns // threads))
+        return run_blocks(work, cut(columns, width), threads)
+
+    def adjoint(self, cotangent: FloatArray, out: FloatArray) -> None:
+        """See `Evaluator.adjoint`."""
+        t, h, co = self.tableau, self.solver.gaps.h, self.solver.co
+        for j in range(cotangent.shape[1]):
+            bar_g, bar_slope, bar_gamma = np.zeros((3, self.sources.size))
+            c = cotangent[:, j].astype(np.float64)
+            tangent = bar_slope if self.nu < 2 else bar_gamma
+            _reinsch.adjoint_evaluate_column(t.spans, t.weights, t.rows, c, bar_g, tangent)
+            _state_space.adjoint_smooth_column(h, co, bar_g, bar_slope, bar_gamma)
+            np.add.at(out[:, j], self.sources, bar_g)
+
+
+def empty_aligned(rows: int, columns: int, dtype: np.dtype[np.floating]) -> FloatArray:
+    """An uninitialised contiguous array that starts on a cache line, as streamed stores need it."""
+    size = rows * columns * dtype.itemsize
+    if size < STREAM_BYTES:
+        return np.empty((rows, columns), dtype)
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(rows, columns)
+
+
+def _threads_for(values: FloatArray, out: FloatArray, threads: int | None) -> int:
+    """How many threads to use where the caller does not say: one for small work."""
+    if threads is not None:
+        return threads
+    return usable_cpus() if values.size + out.size >= THREADS_FROM else 1
+
+
+_F4, _F8 = np.dtype(np.float32), np.dtype(np.float64)
+_QUICK: dict[np.dtype[np.floating], Quick] = {_F4: _simd.apply_f4, _F8: _simd.apply_f8}

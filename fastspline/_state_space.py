@@ -1,0 +1,210 @@
+"""The subtraction-free recursion for plans where Reinsch's system loses digits: same spline, exact for every lam.
+
+The spline is the posterior mean of an integrated Wiener process: state X = (f, f'), process noise q, observation
+noise r_i = lam q / w_i. Information from the left on (f, -f') has nonnegative entries a, b, c and determinant D, and
+every update is a sum of nonnegative terms, so nothing cancels. It is kept as
+
+    rho = 1/a,  beta = b/a,  s = D/a,
+
+so that r = 0 (lam = 0) and q = 0 (lam = inf, the weighted line) are no special cases. Gaps are in the unit of
+`scale_gaps`; q = 1 and r = lam/w up to lam = 1, q = 1/lam and r = 1/w above: the same problem, without overflow.
+
+References: G. Wahba, J. R. Statist. Soc. B 40 (1978); C. F. Ansley and R. Kohn, "A geometrical derivation of the fixed
+interval smoothing algorithm", Biometrika 69 (1982). The division-free form was derived for this package.
+"""
+
+import numpy as np
+from numba import njit
+
+from fastspline._reinsch import JIT
+
+# Columns of the coefficient table, row i for the gap from knot i to i + 1.
+ALPHA, K1, K2, A22 = 0, 1, 2, 3  # forward gains; K1 = 1 - ALPHA, without subtraction
+M11, M12, M22 = 4, 5, 6  # smoother weights of the filtered state at i
+P11, P12, P21, P22, P22_MINUS_1 = 7, 8, 9, 10, 11  # and of the smoothed state at i + 1
+CP, BP, EP = 12, 13, 14  # second derivative at i + 1
+N_COEFFICIENTS = 15
+
+
+@njit(**JIT)
+def scale_noise(weights, top, lam, r):
+    """Write the observation noise lam q top / w_i into `r` and give the process noise q, so that neither exceeds 1 by lam.
+
+    Empty `weights` stand for ones.
+    """
+    q, numerator = (1.0, lam) if lam <= 1.0 else (1.0 / lam, 1.0)
+    for i in range(r.size):
+        r[i] = numerator / (weights[i] / top) if weights.size > 0 else numerator
+    return q
+
+
+@njit(**JIT)
+def plan_state_space(h, weights, top, lam, r, co):
+    """Write observation noise and sweep coefficients for a plan; give the process noise q."""
+    q = scale_noise(weights, top, lam, r)
+    information = np.empty((3, r.size))
+    filter_information(h, q, r, information[0], information[1], information[2], co)
+    return q
+
+
+@njit(**JIT)
+def predict_information(h, q, rho, beta, s):
+    """Give (E, pa, pb, pc): information (pa, pb, pc) / E, determinant s / E, a gap h after (rho, beta, s)."""
+    e = rho * (1.0 + h * q * s) + q * h * (beta * beta + h * beta + h * h / 3.0) + q * q * s * h * h * h * h / 12.0
+    pa = 1.0 + q * s * h
+    pb = beta + h + 0.5 * q * s * h * h
+    pc = s * rho + (beta + h) * (beta + h) + q * s * h * h * h / 3.0
+    return e, pa, pb, pc
+
+
+@njit(**JIT)
+def filter_information(h, q, r, rho, beta, s, co):
+    """Run the information recursion from left to right; write the coefficients of the sweeps where `co` has rows."""
+    n = r.size
+    rho[0], beta[0], s[0] = r[0], 0.0, 0.0
+    for i in range(n - 1):
+        hi, ri, bi, si, rn = h[i], rho[i], beta[i], s[i], r[i + 1]
+        e, pa, pb, pc = predict_information(hi, q, ri, bi, si)
+        t = rn * si + pc
+        g = e + rn * pa
+        rho[i + 1] = rn * e / g
+        beta[i + 1] = rn * pb / g
+        s[i + 1] = t / g
+        if co.shape[0] == 0:
+            continue
+        h2 = hi * hi
+        h3 = h2 * hi
+        c0 = si * ri + bi * bi
+        sq = q * si * h2 * h2 / 12.0
+        qe = q / e
+        c = co[i]
+        c[ALPHA], c[K1], c[K2] = rn * si / t, pc / t, pb / t
+        c[A22] = (si * (rn + ri) - q * si * h3 / 6.0 + bi * (bi + hi)) / t
+        c[M11] = (sq + h3 / 3.0 + 0.5 * bi * h2) * qe
+        c[M12] = -(bi * h3 / 3.0 + 0.5 * c0 * h2) * qe
+        c[M22] = (sq + 0.5 * bi * h2 + c0 * hi) * qe
+        c[P11] = (ri + q * (hi * c0 + 0.5 * h2 * bi)) / e
+        c[P12] = -(ri * hi + q * (0.5 * h2 * c0 + bi * h3 / 6.0)) / e
+        c[P21] = hi * (bi + 0.5 * hi) * qe
+        c[P22] = (ri - q * (0.5 * h2 * bi + h3 / 6.0)) / e
+        c[P22_MINUS_1] = -(sq + 1.5 * bi * h2 + c0 * hi + 0.5 * h3) * qe
+        c[CP], c[BP] = pc * qe, pb * qe
+        c[EP] = (si * ri - q * si * h3 / 6.0 + bi * (bi + hi)) * qe
+
+
+@njit(**JIT)
+def smooth_panel(h, co, y, residual, slope, gamma):
+    """Fit the columns of `y` (n, b): residuals y - g, slopes and second derivatives (n, b), in scaled units.
+
+    It carries residuals, not values, so that they keep their relative accuracy. Where gains come near 0 or 1, the near
+    identity is applied as an increment: n rounded factors near 1 would add up. Gives the first column that is not
+    finite, or -1.
+    """
+    n, columns = y.shape
+    for j in range(columns):
+        residual[0, j] = 0.0
+        slope[0, j] = 0.0
+        gamma[0, j] = 0.0
+        gamma[n - 1, j] = 0.0
+    for i in range(n - 1):
+        hi, c = h[i], co[i]
+        alpha, k1, k2, a22 = c[ALPHA], c[K1], c[K2], c[A22]
+        if alpha > 0.5 and a22 > 0.5:
+            for j in range(columns):
+                v = slope[i, j]
+                e = (y[i + 1, j] - y[i, j]) + residual[i, j] - hi * v
+                residual[i + 1, j] = e - k1 * e
+                slope[i + 1, j] = v + k2 * e
+        else:
+            for j in range(columns):
+                v = slope[i, j]
+                d = (y[i + 1, j] - y[i, j]) + residual[i, j]
+                residual[i + 1, j] = alpha * (d - hi * v)
+                slope[i + 1, j] = a22 * v + k2 * d
+    for j in range(columns):
+        if not np.isfinite(residual[n - 1, j] + slope[n - 1, j] + y[n - 1, j]):
+            return j
+    for i in range(n - 2, -1, -1):
+        c = co[i]
+        m11, m12, m22 = c[M11], c[M12], c[M22]
+        p11, p12, p21, p22, p22m = c[P11], c[P12], c[P21], c[P22], c[P22_MINUS_1]
+        cp, bp, ep = c[CP], c[BP], c[EP]
+        near = m11 < 0.5 and p22m > -0.5
+        for j in range(columns):
+            d = (y[i + 1, j] - y[i, j]) - residual[i + 1, j]  # g_{i+1} - y_i
+            e, v, u = residual[i, j], slope[i, j], slope[i + 1, j]
+            t = d + e  # g_{i+1} - f_i
+            if i < n - 2:
+                gamma[i + 1, j] = cp * u - bp * t - ep * v
+            if near:
+                residual[i, j] = (m11 * t - m12 * v - p12 * u) - d
+                slope[i, j] = u + (p21 * t + m22 * v + p22m * u)
+            else:
+                residual[i, j] = m11 * e - p11 * d - m12 * v - p12 * u
+                slope[i, j] = p21 * t + m22 * v + p22 * u
+    return -1
+
+
+@njit(**JIT)
+def evaluate_panel(spans, weights, rows, g, slope, out):
+    """Evaluate the columns of a panel; see `evaluate_column`."""
+    n, columns = g.shape
+    for k in range(n):
+        after = min(k + 1, n - 1)
+        for p in range(spans[2 * k], spans[2 * k + 2]):
+            w0, w1, w2, row = weights[p, 0], weights[p, 1], weights[p, 2], rows[p]
+            base = 1.0 if p < spans[2 * k + 1] else 0.0
+            for j in range(columns):
+                v = base * g[k, j] + w0 * (g[after, j] - g[k, j])
+                out[row, j] = v + w1 * slope[k, j] + w2 * slope[after, j]
+
+
+@njit(**JIT)
+def adjoint_smooth_column(h, co, bar_g, bar_slope, bar_gamma):
+    """Transpose of y -> (g, slope, gamma), step by step: cotangents in, of y out (in `bar_g`); all are overwritten."""
+    n = bar_g.size
+    for i in range(n - 1):  # the backward sweep, in terms of values f and g instead of residuals
+        c = co[i]
+        if i < n - 2:
+            b = bar_gamma[i + 1]
+            bar_slope[i + 1] += c[CP] * b
+            bar_g[i + 1] -= c[BP] * b
+        else:
+            b = 0.0
+        bar_f, bar_v = bar_g[i], bar_slope[i]
+        bar_g[i + 1] += c[P11] * bar_f + c[P21] * bar_v
+        bar_slope[i + 1] += c[P12] * bar_f + c[P22] * bar_v
+        bar_g[i] = c[M11] * bar_f - c[P21] * bar_v + c[BP] * b
+        bar_slope[i] = c[M12] * bar_f + c[M22] * bar_v - c[EP] * b
+    for i in range(n - 1, 0, -1):  # the filter
+        c = co[i - 1]
+        bar_f, bar_v = bar_g[i], bar_slope[i]
+        bar_g[i] = c[K1] * bar_f + c[K2] * bar_v
+        bar_g[i - 1] += c[ALPHA] * bar_f - c[K2] * bar_v
+        bar_slope[i - 1] += c[ALPHA] * h[i - 1] * bar_f + c[A22] * bar_v
+
+
+@njit(**JIT)
+def leverages(h, q, r, lever, complement):
+    """Write diag(S) and 1 - diag(S), S the map from y to g, from information of both sides; no subtraction."""
+    n = r.size
+    none = np.empty((0, N_COEFFICIENTS))
+    left = np.empty((3, n))
+    right = np.empty((3, n))
+    filter_information(h, q, r, left[0], left[1], left[2], none)
+    filter_information(h[::-1].copy(), q, r[::-1].copy(), right[0], right[1], right[2], none)
+    for i in range(n):
+        e, a, b, c, d = 1.0, 0.0, 0.0, 0.0, 0.0
+        if i > 0:
+            e, a, b, c = predict_information(h[i - 1], q, left[0, i - 1], left[1, i - 1], left[2, i - 1])
+            d = left[2, i - 1]
+        er, ar, br, cr, dr = 1.0, 0.0, 0.0, 0.0, 0.0
+        if i < n - 1:
+            j = n - 2 - i
+            er, ar, br, cr = predict_information(h[i], q, right[0, j], right[1, j], right[2, j])
+            dr = right[2, j]
+        c_both = c * er + cr * e
+        d_both = d * er + dr * e + a * cr + ar * c + 2.0 * b * br
+        total = r[i] * d_both + c_both
+        lever[i] = c_both / total
+        complement[i] = r[i] * d_both / total
