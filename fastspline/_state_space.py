@@ -208,3 +208,24 @@ def leverages(h, q, r, lever, complement):
         total = r[i] * d_both + c_both
         lever[i] = c_both / total
         complement[i] = r[i] * d_both / total
+
+
+@njit(**JIT)
+def sum_squares(h, weights, top, lam, y, squares):
+    """Write the weighted residual sum of squares of each column of `y` at `lam` (scaled); give n - df. Both exact.
+
+    `squares` (b,) is in units of `top`. A column that is not finite gives NaN.
+    """
+    n, columns = y.shape
+    r, lever, complement = np.empty(n), np.empty(n), np.empty(n)
+    co = np.empty((n - 1, N_COEFFICIENTS))
+    q = plan_state_space(h, weights, top, lam, r, co)
+    leverages(h, q, r, lever, complement)
+    residual, slope, gamma = np.empty_like(y), np.empty_like(y), np.empty_like(y)
+    bad = smooth_panel(h, co, y, residual, slope, gamma)
+    squares[:] = np.nan if bad >= 0 else 0.0
+    for i in range(n):
+        w = weights[i] / top if weights.size > 0 else 1.0
+        for j in range(columns):
+            squares[j] += w * residual[i, j] * residual[i, j]
+    return complement.sum()
