@@ -2,10 +2,12 @@
 
 from importlib.metadata import version
 
+from fastspline._oneshot import resample, smooth_spline
+from fastspline._operator import SplineOperator
 from fastspline._scipy import make_smoothing_spline
 from fastspline._selection import select_lam
-from fastspline._smoother import Smoother, SplineOperator
-from fastspline._spline import Spline, resample, smooth_spline
+from fastspline._smoother import Smoother
+from fastspline._spline import Spline
 
 __all__ = [
     "Smoother",

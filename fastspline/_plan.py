@@ -1,4 +1,4 @@
-"""What a plan computes once, compiled: checked and scaled knots, and what each evaluation point multiplies with."""
+"""What a plan computes once, compiled: scaled knots, factors, and the weights of its points."""
 
 import numpy as np
 from numba import njit
@@ -26,7 +26,7 @@ def power_of_two(value):
 
 @njit(**JIT)
 def scale_gaps(knots, h):
-    """Write the gaps in the unit of (nearly) their mean into `h` and give that unit, a power of two."""
+    """Write the gaps into `h`, in a unit next to their mean; give that unit, a power of two."""
     n = knots.size
     unit = power_of_two((knots[n - 1] - knots[0]) / (n - 1))
     for i in range(n - 1):
@@ -49,7 +49,9 @@ def locate(knots, t):
 
 @njit(**JIT)
 def weigh_by_curvature(u, v, h, nu, w):
-    """Weights of (g_1 - g_0, gamma_0, gamma_1) in derivative nu at fraction u = 1 - v of a gap h; g_0 enters nu = 0.
+    """Write the weights of (g_1 - g_0, gamma_0, gamma_1) in derivative nu inside a gap h.
+
+    The point lies at fraction u = 1 - v of the gap; for nu = 0 the value g_0 is added to the sum.
 
     Outside the knots (u < 0 or v < 0) the spline is the straight line that continues it.
     """
@@ -74,28 +76,29 @@ def weigh_by_curvature(u, v, h, nu, w):
 
 @njit(**JIT)
 def weigh_by_slope(u, v, h, nu, w):
-    """Weights of (g_1 - g_0, slope_0, slope_1), or for nu >= 2 of (., gamma_0, gamma_1), as `weigh_by_curvature`."""
+    """Write the weights of (f_1 - f_0, f'_0, f'_1), f = g for nu = 0 and its slope for nu = 1.
+
+    Slopes come from slopes and second derivatives, not from differences of g, which lose all digits
+    in a tiny gap. For nu >= 2 the weights are of (., gamma_0, gamma_1).
+    """
     w[0] = w[1] = w[2] = 0.0
-    if nu == 0:
-        if u < 0.0:
-            w[1] = u * h
-        elif v < 0.0:
-            w[0], w[2] = 1.0, -v * h
-        else:
-            w[0] = u * u * (1.0 + 2.0 * v)
-            w[1], w[2] = u * v * v * h, -v * u * u * h
+    if v < 0.0:
+        w[0] = 1.0 if nu < 2 else 0.0
+        w[2] = -v * h if nu == 0 else 0.0
+    elif u < 0.0:
+        w[1] = u * h if nu == 0 else 0.0
+    elif nu == 0:
+        w[0] = u * u * (1.0 + 2.0 * v)
+        w[1], w[2] = u * v * v * h, -v * u * u * h
     elif nu == 1:
-        inside_u, inside_v = min(max(u, 0.0), 1.0), min(max(v, 0.0), 1.0)
-        w[0] = 6.0 * inside_u * inside_v / h
-        w[1] = inside_v * (inside_v - 2.0 * inside_u)
-        w[2] = inside_u * (inside_u - 2.0 * inside_v)
-    elif u >= 0.0 and v >= 0.0:
+        w[1], w[2] = u * (1.0 - 0.5 * u) * h, 0.5 * u * u * h
+    else:
         weigh_curvatures(u, v, h, nu, w)
 
 
 @njit(**JIT)
 def weigh_curvatures(u, v, h, nu, w):
-    """Weights of (., gamma_0, gamma_1) in the second or third derivative inside a gap."""
+    """Write the weights of (., gamma_0, gamma_1) in the second or third derivative inside a gap."""
     if nu == 2:
         w[1], w[2] = v, u
     elif v > 0.0:  # the third derivative jumps at the knots: its right limit, and 0 at the last one
@@ -106,9 +109,11 @@ def weigh_curvatures(u, v, h, nu, w):
 def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, weights):
     """Sort the points by interval and write what each multiplies with.
 
-    Row p of `weights` (m, 3) belongs to row ``rows[p]`` of the result. Interval k holds the values (nu = 0) at
-    ``spans[2k] : spans[2k + 1]`` and derivatives up to ``spans[2k + 2]``; a last interval, n - 1, holds values at the
-    last knot itself, which are thus exact. ``needed[k]`` tells whether g_k enters any point.
+    Row p of `weights` (m, 3) belongs to row ``rows[p]`` of the result. Points whose sum begins with
+    the value at knot k (nu = 0, by slopes also nu = 1) are ``spans[2k] : spans[2k + 1]``, other
+    derivatives in that interval go up to ``spans[2k + 2]``. A last interval, n - 1, holds the former
+    at the last knot itself: they are exact. ``needed[k]`` tells whether g_k enters any point.
+    Curvatures are taken in scaled units (gaps `h`), slopes in those of the knots.
     """
     n, m = knots.size, points.size
     cells = np.empty(m, np.int64)
@@ -117,15 +122,18 @@ def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, 
     for p in range(m):
         nu = nus[min(p, nus.size - 1)]
         k = locate(knots, points[p])
-        if nu == 0 and points[p] == knots[n - 1]:
+        based = nu == 0 or (by_slope and nu == 1)
+        if based and points[p] == knots[n - 1]:
             k = n - 1
         needed[k] = 1
         needed[min(k + 1, n - 1)] = 1
-        cells[p] = 2 * k + (1 if nu > 0 else 0)
+        cells[p] = 2 * k + (0 if based else 1)
         spans[cells[p] + 1] += 1
     for c in range(2 * n):
         spans[c + 1] += spans[c]
-    for p in range(m):  # a counting sort: spans[c] moves from the first to one past the last place of c
+    for p in range(
+        m
+    ):  # a counting sort: spans[c] moves from the first to one past the last place of c
         c = cells[p]
         place = spans[c]
         spans[c] += 1
@@ -139,9 +147,9 @@ def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, 
         gap = knots[k + 1] - knots[k]
         u, v = (t - knots[k]) / gap, (knots[k + 1] - t) / gap
         if by_slope:
-            weigh_by_slope(u, v, h[k], nu, w)
-        else:
-            weigh_by_curvature(u, v, h[k], nu, w)
+            weigh_by_slope(u, v, gap, nu, w)
+            continue
+        weigh_by_curvature(u, v, h[k], nu, w)
         for i in range(3):
             w[i] /= unit**nu
     for c in range(2 * n, 0, -1):
@@ -153,9 +161,10 @@ def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, 
 def plan_reinsch(knots, weights, lam, h, pull, forward, backward):
     """Scale and factor; empty `weights` stand for ones. Give (unit, top, scaled lam, kappa).
 
-    Lengths are divided by `unit` and weights by `top`, the power of two next to their maximum, so that no unit of the
-    caller's overflows and powers of two change no digit. kappa = max pull_i / min(h_{i-1}, h_i)^3 bounds the error of
-    Reinsch's system: at most eps kappa, relative to max |values|.
+    Lengths are divided by `unit` and weights by `top`, the power of two next to their maximum, so
+    that no unit of the caller's overflows and powers of two change no digit. kappa = max pull_i /
+    min(h_{i-1}, h_i)^3 bounds the error of Reinsch's system: at most eps kappa, relative to max
+    |values|.
     """
     n = knots.size
     unit = scale_gaps(knots, h)
@@ -177,10 +186,12 @@ def plan_reinsch(knots, weights, lam, h, pull, forward, backward):
 
 @njit(**JIT)
 def largest_difference(forward, backward, h, co):
-    """Give max |g - g'| of Reinsch's solver and the state-space solver on probe columns of at most 1 in magnitude.
+    """Give the largest difference of the two solvers on probe columns of magnitude 1.
 
-    One column is constant, one pseudo-random (a linear congruential generator, for repeatable plans): together they
-    show the rounding of both the second differences and the recurrences.
+    One column is constant, one pseudo-random (a linear congruential generator, for repeatable
+    plans): together they show the rounding of both the second differences and the recurrences.
+    Compared are the values at the knots and, since the spline is continued by its end slopes, the
+    values one range beyond both ends (relative to their size).
     """
     n = h.size + 1
     y = np.empty((n, 2))
@@ -191,11 +202,18 @@ def largest_difference(forward, backward, h, co):
     residual, slope, curvature = np.empty_like(y), np.empty_like(y), np.empty_like(y)
     smooth_panel(h, co, y, residual, slope, curvature)
     g, gamma = np.empty(n), np.empty(n)
+    whole = h.sum()
     largest = 0.0
     for j in range(2):
         smooth_column(forward, backward, y[:, j].copy(), g, gamma)
         for i in range(n):
             difference = abs(g[i] - (y[i, j] - residual[i, j]))
             if not difference <= largest:  # NaN counts as the largest
+                largest = difference
+        first = (g[1] - g[0]) / h[0] - h[0] / 6.0 * gamma[1]
+        last = (g[n - 1] - g[n - 2]) / h[n - 2] + h[n - 2] / 6.0 * gamma[n - 2]
+        for ours, exact in ((first, slope[0, j]), (last, slope[n - 1, j])):
+            difference = abs(ours - exact) * whole / max(1.0, abs(exact) * whole)
+            if not difference <= largest:
                 largest = difference
     return largest

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from fastspline._spline import smooth_spline
+from fastspline._oneshot import smooth_spline
 from fastspline.arrays import read_vector, require_finite
 
 if TYPE_CHECKING:
@@ -17,14 +16,20 @@ LEAST_FOR_GCV = 5  # scipy's own bound
 
 
 def make_smoothing_spline(
-    x: ArrayLike, y: ArrayLike, w: ArrayLike | None = None, lam: float | ArrayLike | None = None, *, axis: int = 0
+    x: ArrayLike,
+    y: ArrayLike,
+    w: ArrayLike | None = None,
+    lam: float | ArrayLike | None = None,
+    *,
+    axis: int = 0,
 ) -> BSpline:
     """Fit a smoothing spline: a drop-in for `scipy.interpolate.make_smoothing_spline`.
 
-    Minimises ``sum(w * (y - f(x))**2) + lam * integral(f''**2)``; scipy's arguments and errors, scipy's class back,
-    with the same knots, coefficients and extrapolation (by the end cubics; `smooth_spline` continues straight lines).
-    It differs where scipy's system loses its digits (large lam, many or clustered points), and in the automatic lam,
-    which here is the minimiser of the score whatever the units of x, y and w.
+    Minimises ``sum(w * (y - f(x))**2) + lam * integral(f''**2)``; scipy's arguments and errors,
+    scipy's class back, with the same knots, coefficients and extrapolation (by the end cubics;
+    `smooth_spline` continues straight lines). It differs where scipy's system loses its digits
+    (large lam, many or clustered points), and in the automatic lam, which here is the minimiser of
+    the score whatever the units of x, y and w.
 
     Parameters
     ----------
@@ -35,7 +40,8 @@ def make_smoothing_spline(
     w : array_like, shape (n,), optional
         Positive weights.
     lam : float or array_like, optional
-        In [0, inf], also one a column; by default chosen for each column by generalised cross-validation.
+        In [0, inf], also one a column; by default chosen for each column by generalised
+        cross-validation.
     axis : int, optional
         Axis of `y` that runs along x.
 
@@ -46,8 +52,8 @@ def make_smoothing_spline(
     Raises
     ------
     ValueError
-        If x does not ascend or has too few entries, lengths do not match, an entry is not finite, w is not positive
-        or lam is negative.
+        If x does not ascend or has too few entries, lengths do not match, an entry is not finite, w
+        is not positive or lam is negative.
     TypeError
         If an argument does not hold real numbers.
 
@@ -56,13 +62,16 @@ def make_smoothing_spline(
     >>> import numpy as np
     >>> from scipy.interpolate import make_smoothing_spline as scipys
     >>> x = np.linspace(0.0, 1.0, 40)
-    >>> ours, theirs = make_smoothing_spline(x, np.sin(9.0 * x), lam=1e-5), scipys(x, np.sin(9.0 * x), lam=1e-5)
+    >>> y = np.sin(9.0 * x)
+    >>> ours, theirs = make_smoothing_spline(x, y, lam=1e-5), scipys(x, y, lam=1e-5)
     >>> np.allclose(ours.c, theirs.c)
     True
     """
     knots = read_vector(x, "x")
     if lam is None and knots.size < LEAST_FOR_GCV:
-        raise ValueError(f"x and y length must be at least 5 to choose lam, got {knots.size}; give lam")
+        raise ValueError(
+            f"x and y length must be at least 5 to choose lam, got {knots.size}; give lam"
+        )
     if knots.size < 2:
         raise ValueError(f"x and y length must be at least 2, got {knots.size}; add points")
     weights = None
@@ -71,5 +80,10 @@ def make_smoothing_spline(
         if weights.size and not weights.min() > 0.0:
             require_finite(weights, "w")
             bad = int((weights <= 0.0).argmax())
-            raise ValueError(f"w must be positive, but w[{bad}] = {weights[bad]}; smooth_spline takes weights of 0")
-    return smooth_spline(knots, y, weights=weights, lam="gcv" if lam is None else lam, axis=axis).to_bspline()
+            raise ValueError(
+                f"w must be positive, but w[{bad}] = {weights[bad]}; "
+                "smooth_spline takes weights of 0"
+            )
+    return smooth_spline(
+        knots, y, weights=weights, lam="gcv" if lam is None else lam, axis=axis
+    ).to_bspline()

@@ -1,41 +1,51 @@
-"""Which lam: the minimiser of generalised cross-validation, with exact leverages, whatever the units of the data."""
+"""Which lam: the minimiser of generalised cross-validation, whatever the units of the data."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline._smoother import Smoother, _as_columns
+from fastspline._smoother import Smoother
 from fastspline._state_space import sum_squares
-from fastspline.arrays import read_array, require_finite
+from fastspline.arrays import as_columns, read_array, require_finite
 
 GRID_PER_DECADE = 2
 LOG_UPPER = 2.0  # log10 of lam / (range**3 sum w): df - 2 < 1e-4, the line
 LOG_LOWEST = -30.0
-LOG_TOLERANCE = 1e-7  # the score is flat at its minimum: its rounding moves log10 lam by about as much
+LOG_TOLERANCE = (
+    1e-7  # the score is flat at its minimum: its rounding moves log10 lam by about as much
+)
 SEARCH_PANEL = 64  # columns whose grid is searched at once
 
 
 def select_lam(
-    knots: ArrayLike, values: ArrayLike, *, weights: ArrayLike | None = None, per_column: bool = True, axis: int = 0
+    knots: ArrayLike,
+    values: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    per_column: bool = True,
+    axis: int = 0,
 ) -> NDArray[np.float64] | float:
     """Choose lam by generalised cross-validation.
 
-    Minimises ``GCV(lam) = n RSS / (n - df)**2``, RSS the weighted residual sum of squares and df the sum of the
-    leverages, over log lam: a grid, then a bounded search round its best point, at every step from exact residuals and
-    leverages (O(n)). The search runs over ``lam / (range**3 * sum(weights))``, so that the curve chosen does not depend
-    on the units of knots, values or weights. The straight line (lam = inf) is a candidate.
+    Minimises ``GCV(lam) = n RSS / (n - df)**2``, RSS the weighted residual sum of squares and df
+    the sum of the leverages, over log lam: a grid, then a bounded search round its best point, at
+    every step from exact residuals and leverages (O(n)). The search runs over ``lam / (range**3 *
+    sum(weights))``, so that the curve chosen does not depend on the units of knots, values or
+    weights. The straight line (lam = inf) is a candidate.
 
     Parameters
     ----------
     knots : array_like, shape (n,)
-        Strictly ascending. With fewer than three that count every lam gives the same line, and 0.0 is returned.
+        Strictly ascending. With fewer than three that count every lam gives the same line, and 0.0
+        is returned.
     values : array_like, shape (..., n, ...)
         Values at the knots along `axis`.
     weights : array_like, shape (n,), optional
         As in `Smoother`.
     per_column : bool, optional
-        Whether each column gets its own lam, or all share the one that minimises the sum of their scores.
+        Whether each column gets its own lam, or all share the one that minimises the sum of their
+        scores.
     axis : int, optional
         Axis of `values` that runs along the knots.
 
@@ -50,7 +60,8 @@ def select_lam(
 
     References
     ----------
-    P. Craven and G. Wahba, "Smoothing noisy data with spline functions", Numer. Math. 31 (1979), eq. 1.9.
+    P. Craven and G. Wahba, "Smoothing noisy data with spline functions", Numer. Math. 31 (1979),
+    eq. 1.9.
 
     Examples
     --------
@@ -63,7 +74,7 @@ def select_lam(
     """
     plan = Smoother(knots, lam=0.0, weights=weights)
     array, _ = read_array(values, "values")
-    columns, trailing, _ = _as_columns(array, plan.knots.size, axis, "values", "knots")
+    columns, trailing, _ = as_columns(array, plan.knots.size, axis, "values", "knots")
     require_finite(columns[plan._active], "values")
     doubles = np.ascontiguousarray(columns[plan._active], np.float64)
     if per_column:
@@ -74,13 +85,16 @@ def select_lam(
 
 def search_gcv(plan: Smoother, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give the lam of each column of `values`, (active knots, columns), contiguous and finite."""
-    found = [_search(plan, np.ascontiguousarray(values[:, i : i + SEARCH_PANEL])) for i in range(0, values.shape[1], SEARCH_PANEL)]
+    found = [
+        _search(plan, np.ascontiguousarray(values[:, i : i + SEARCH_PANEL]))
+        for i in range(0, values.shape[1], SEARCH_PANEL)
+    ]
     return np.concatenate(found) if found else np.empty(0)
 
 
 def _search(plan: Smoother, y: NDArray[np.float64], *, shared: bool = False) -> NDArray[np.float64]:
     """Search one panel; see `select_lam`."""
-    from scipy.optimize import minimize_scalar  # noqa: PLC0415  (scipy loads where it is used)
+    from scipy.optimize import minimize_scalar
 
     gaps = plan._solver.gaps
     n = gaps.knots.size

@@ -1,22 +1,23 @@
-"""The SIMD twin of `_reinsch`: one column a lane, both sweeps and the evaluation fused, every value touched once.
+"""The SIMD twin of `_reinsch`: one column a lane, both sweeps and the evaluation fused.
 
-A kernel takes `LANES` neighbouring columns at a time. Sweeping forward it reads each input row once; the last two
-states stay in registers, u goes to scratch in the first-level cache. Sweeping backward it keeps three gammas and two g
-in registers, and as soon as both ends of an interval are known, the points inside are evaluated and stored.
+A kernel takes `LANES` neighbouring columns at a time. Sweeping forward it reads each input row
+once; the last two states stay in registers, z goes to scratch in the first-level cache. Sweeping
+backward it keeps three gammas and two g in registers, and as soon as both ends of an interval are
+known, the points inside are evaluated and stored.
 
-Recurrences are always done in double. Evaluation is done in the type of the data: twice the lanes for float32.
+Recurrences are always done in double. Evaluation is done in the type of the data: twice the lanes
+for float32.
 
-A vector is a numba type whose data model is an LLVM vector such as ``<16 x double>``; LLVM splits it into whatever
-registers the machine has. Addresses are plain integers: one compiled kernel serves any row stride, and read-only
-arrays too.
+A vector is a numba type whose data model is an LLVM vector such as ``<16 x double>``; LLVM splits
+it into whatever registers the machine has. Addresses are plain integers: one compiled kernel serves
+any row stride, and read-only arrays too.
 """
 
+import numpy as np
 from llvmlite import binding, ir
 from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
-
-import numpy as np
 
 _SCALARS = {"f4": types.float32, "f8": types.float64}
 _I32 = ir.IntType(32)
@@ -50,8 +51,10 @@ def _pointer(context, builder, address, to):
 
 
 def _splat(builder, scalar, vector_type):
-    """The LLVM vector with `scalar` in every lane."""
-    first = builder.insert_element(ir.Constant(vector_type, ir.Undefined), scalar, ir.Constant(_I32, 0))
+    """Make the LLVM vector with `scalar` in every lane."""
+    first = builder.insert_element(
+        ir.Constant(vector_type, ir.Undefined), scalar, ir.Constant(_I32, 0)
+    )
     mask = ir.Constant(ir.VectorType(_I32, vector_type.count), [0] * vector_type.count)
     return builder.shuffle_vector(first, ir.Constant(vector_type, ir.Undefined), mask)
 
@@ -91,7 +94,7 @@ def vstore(typingctx, address, value):
 
 @intrinsic
 def vstream(typingctx, address, value):
-    """Store past the caches at an address that is a multiple of 64, or of the vector's size where that is smaller."""
+    """Store past the caches; the address is a multiple of 64, or of a smaller vector's size."""
     return types.void(types.int64, value), _store_codegen(nontemporal=True)
 
 
@@ -149,13 +152,16 @@ def vcast(typingctx, value, code):
 def fma(typingctx, a, b, c):
     """Give ``a * b + c`` for a scalar `a` and vectors `b` and `c`.
 
-    fmuladd, not fma: without fused hardware llvm.fma is a libm call a lane, llvm.fmuladd a product and a sum.
+    fmuladd, not fma: without fused hardware llvm.fma is a libm call a lane, llvm.fmuladd a product
+    and a sum.
     """
 
     def codegen(context, builder, signature, args):
         kind = context.get_value_type(b)
         name = f"llvm.fmuladd.v{b.lanes}f{b.dtype.bitwidth}"
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(kind, [kind] * 3), name
+        )
         scalar = context.cast(builder, args[0], a, b.dtype)
         return builder.call(function, [_splat(builder, scalar, kind), args[1], args[2]])
 
@@ -229,7 +235,7 @@ def poke(typingctx, address, value):
 
 
 def _host_lanes():
-    """Lanes for the machine: 16 doubles are two AVX-512 registers; elsewhere 16 spill, and 8 do as well or better."""
+    """Give 16 lanes where two AVX-512 registers hold them; elsewhere 16 spill, and 8 do as well."""
     features = config.CPU_FEATURES  # what numba compiles for, where that is set
     if features is None:
         features = binding.get_host_cpu_features().flatten()
@@ -242,8 +248,8 @@ LANES = _host_lanes()
 def _make_sweep(data, lanes):
     """Make the kernel for columns of type `data`, "f4" or "f8".
 
-    Both arguments are closure variables that hold a string or a number on purpose: numba freezes them as literals and
-    makes them part of the key of its disk cache.
+    Both arguments are closure variables that hold a string or a number on purpose: numba freezes
+    them as literals and makes them part of the key of its disk cache.
     """
     width = 4 if data == "f4" else 8
     row_bytes, state_bytes = lanes * width, lanes * 8
@@ -253,19 +259,22 @@ def _make_sweep(data, lanes):
     def sweep(y, y_step, out, out_step, columns, knots, points, tables, stream, panel, ahead):
         """Fit and evaluate `columns` columns that start at the addresses `y` and `out`.
 
-        Steps are bytes between rows; `tables` is the address of the operator's list of addresses. `stream`: bypass the
-        cache when storing; then with `panel` 0 every output row must start at a multiple of 64 bytes, and with `panel`
-        > 0 (a multiple of `lanes`) so many columns at a time are staged in the cache and copied out, which needs no
-        alignment. `ahead`: bytes to prefetch ahead, or 0.
+        Steps are bytes between rows; `tables` is the address of the operator's list of addresses.
+        `stream`: bypass the cache when storing; then with `panel` 0 every output row must start at
+        a multiple of 64 bytes, and with `panel` > 0 (a multiple of `lanes`) so many columns at a
+        time are staged in the cache and copied out, which needs no alignment. `ahead`: bytes to
+        prefetch ahead, or 0.
 
-        Gives -1, or the first column of a block that holds a value that is not finite: then it stops there.
+        Gives -1, or the first column of a block in which a value is not finite or overflows: then
+        it stops there.
         """
         forward, backward = peek(tables, "i8"), peek(tables + 8, "i8")
         sources, spans = peek(tables + 16, "i8"), peek(tables + 24, "i8")
         needed, weights = peek(tables + 32, "i8"), peek(tables + 40, "i8")
         rows = peek(tables + 48, "i8")
 
-        # Scratch on whole cache lines: u (two zero rows first), the inputs, the staged outputs, a padded copy.
+        # Scratch on whole cache lines: z (two zero rows first), the inputs, the staged outputs, a
+        # padded copy.
         small = columns < lanes
         if small:
             panel = lanes
@@ -279,7 +288,7 @@ def _make_sweep(data, lanes):
         stage = inputs + knots * row_bytes
         vstore(states, vzero("f8", lanes))
         vstore(states + state_bytes, vzero("f8", lanes))
-        states += state_bytes  # states + k * state_bytes is now u at knot k, and 0 for k = -1 and 0
+        states += state_bytes  # states + k * state_bytes is now z at knot k, and 0 for k = -1 and 0
 
         target, target_step = out, out_step
         if panel:
@@ -296,7 +305,8 @@ def _make_sweep(data, lanes):
         fitted = max(columns, lanes)
         begin = start_panel = 0
         while begin < fitted:
-            # One block of columns; one that would stick out is moved back to redo a few, rather than masked.
+            # One block of columns; one that would stick out is moved back to redo a few, rather
+            # than masked.
             first = min(begin, fitted - lanes)
             if panel and begin == start_panel:
                 start_panel = first
@@ -310,9 +320,10 @@ def _make_sweep(data, lanes):
                         prefetch_to_write(place)
                         prefetch_to_write(place + min(panel, fitted - first) * width - 1)
 
-            # Forward: u_k = D^-1 L^-1 Q^T y.
-            y0, y1 = vzero("f8", lanes), vzero("f8", lanes)
-            u1, u2 = vzero("f8", lanes), vzero("f8", lanes)
+            # Forward: z = L^-1 Q^T y.
+            y0, before = vzero("f8", lanes), vzero("f8", lanes)
+            z1, z2 = vzero("f8", lanes), vzero("f8", lanes)
+            f = forward - 24
             for k in range(knots):
                 at = y + peek(sources + k * 8, "i8") * y_step + first * width
                 if small:
@@ -322,42 +333,46 @@ def _make_sweep(data, lanes):
                     for offset in range(0, row_bytes, 64):
                         prefetch(at + ahead + offset)
                 vstore(inputs + k * row_bytes, c)
-                y2 = vcast(c, "f8")
-                if k > 1:
-                    f = forward + (k - 1) * 40
-                    u = scale(peek(f, "f8"), y0)
-                    u = fma(peek(f + 8, "f8"), y1, u)
-                    u = fma(peek(f + 16, "f8"), y2, u)
-                    u = fma(peek(f + 24, "f8"), u2, u)  # the recurrence last: a short chain
-                    u = fma(peek(f + 32, "f8"), u1, u)
-                    vstore(states + (k - 1) * state_bytes, u)
-                    u1, u2 = u, u1
-                y0, y1 = y1, y2
-            # NaN and infinity never leave the recurrence, so its last state tells for all rows.
-            if any_nan(fma(0.0, y0, fma(0.0, y1, scale(0.0, u1)))):
+                y1 = vcast(c, "f8")
+                if k > 0:
+                    slope = scale(peek(f, "f8"), vsub(y1, y0))
+                    if k > 1:
+                        z = vsub(slope, before)
+                        z = fma(peek(f + 16, "f8"), z2, z)
+                        z = fma(peek(f + 8, "f8"), z1, z)  # the newest last: a short chain
+                        vstore(states + (k - 1) * state_bytes, z)
+                        z1, z2 = z, z1
+                    before = slope
+                y0 = y1
+                f += 24
+            # NaN and infinity never leave a recurrence, so its last state tells for all rows.
+            if any_nan(fma(0.0, z1, scale(0.0, before))):
                 bad = first
                 break
 
-            # Backward. On entry to step k: m2, m1 = gamma at k + 1, k. The working copies gw1, mw2 (g and gamma at
-            # k + 1) are made once a knot: narrowing to float32 costs as much as two or three points.
+            # Backward. On entry to step k: m2, m1 = gamma at k + 1, k. The working copies gw1, mw2
+            # (g and gamma at k + 1) are made once a knot: narrowing to float32 costs as much as two
+            # or three points.
             m2, m1 = vzero("f8", lanes), vzero("f8", lanes)
-            gw1, mw2 = vzero(data, lanes), vzero(data, lanes)
+            gw1, mw2, check = vzero(data, lanes), vzero(data, lanes), vzero(data, lanes)
             end = points
             k = knots
             while k > 0:
                 k -= 1
-                f = backward + k * 40
-                m0 = vload(states + (k - 1) * state_bytes, "f8", lanes)
-                m0 = fma(peek(f + 8, "f8"), m2, m0)
-                m0 = fma(peek(f, "f8"), m1, m0)
+                f = backward + k * 48
+                m0 = scale(peek(f, "f8"), vload(states + (k - 1) * state_bytes, "f8", lanes))
+                m0 = fma(peek(f + 16, "f8"), m2, m0)
+                m0 = fma(peek(f + 8, "f8"), m1, m0)
                 start = peek(spans + k * 16, "i8")
                 if peek(needed + k * 8, "i8"):
                     g = vcast(vload(inputs + k * row_bytes, data, lanes), "f8")
-                    g = fma(peek(f + 32, "f8"), m2, g)
-                    g = fma(peek(f + 24, "f8"), m1, g)
-                    g = fma(peek(f + 16, "f8"), m0, g)
+                    g = fma(peek(f + 40, "f8"), m2, g)
+                    g = fma(peek(f + 32, "f8"), m1, g)
+                    g = fma(peek(f + 24, "f8"), m0, g)
                     gw0, mw1 = vcast(g, data), vcast(m1, data)
                     rise = vsub(gw1, gw0)
+                    if width == 4:  # narrowed, a large number may be infinite
+                        check = fma(0.0, rise, fma(0.0, mw1, check))
                     derivatives = peek(spans + k * 16 + 8, "i8")
                     base = vzero(data, lanes)
                     p = end
@@ -380,6 +395,9 @@ def _make_sweep(data, lanes):
                     gw1, mw2 = gw0, mw1
                 end = start
                 m2, m1 = m1, m0
+            if any_nan(fma(0.0, vcast(m2, data), check)):
+                bad = first
+                break
 
             begin = first + lanes
             if panel and (begin - start_panel == panel or begin == fitted):
@@ -407,16 +425,18 @@ def _make_sweep(data, lanes):
 
         if stream:
             fence()
-        memory[0] = 0  # numba may free an array after its last use: this keeps the scratch until here
+        memory[0] = (
+            0  # numba may free an array after its last use: this keeps the scratch until here
+        )
         return bad
 
     return sweep
 
 
 @njit(nogil=True, cache=True)
-def list_addresses(recurrence, sources, spans, needed, weights, rows, tables):
-    """Write the addresses that a sweep starts from into `tables` (7,), and give the address of that."""
-    tables[0], tables[1] = recurrence[0].ctypes.data, recurrence[1].ctypes.data
+def list_addresses(forward, backward, sources, spans, needed, weights, rows, tables):
+    """Write the addresses that a sweep starts from into `tables` (7,); give where that lies."""
+    tables[0], tables[1] = forward.ctypes.data, backward.ctypes.data
     tables[2], tables[3], tables[4] = sources.ctypes.data, spans.ctypes.data, needed.ctypes.data
     tables[5], tables[6] = weights.ctypes.data, rows.ctypes.data
     return tables.ctypes.data
@@ -426,20 +446,44 @@ sweep_f4 = _make_sweep("f4", LANES)
 sweep_f8 = _make_sweep("f8", LANES)
 
 
-# For small inputs a call costs what Python costs: an array's address alone takes 1 us there, unpacking an array in
-# numba 0.1 us. These two take contiguous arrays. They name the kernels as globals, since a dispatcher in a closure
-# would give the disk cache another key in every process.
+# For small inputs a call costs what Python costs: an array's address alone takes 1 us there,
+# unpacking an array in numba 0.1 us. These two take contiguous arrays. They name the kernels as
+# globals, since a dispatcher in a closure would give the disk cache another key in every process.
 
 
 @njit(nogil=True, cache=True)
 def apply_f4(y, out, knots, tables):
     """Fit and evaluate all columns of a small contiguous float32 array."""
     step = y.shape[1] * 4
-    return sweep_f4(y.ctypes.data, step, out.ctypes.data, step, y.shape[1], knots, out.shape[0], tables, False, 0, 0)
+    return sweep_f4(
+        y.ctypes.data,
+        step,
+        out.ctypes.data,
+        step,
+        y.shape[1],
+        knots,
+        out.shape[0],
+        tables,
+        False,
+        0,
+        0,
+    )
 
 
 @njit(nogil=True, cache=True)
 def apply_f8(y, out, knots, tables):
     """Fit and evaluate all columns of a small contiguous float64 array."""
     step = y.shape[1] * 8
-    return sweep_f8(y.ctypes.data, step, out.ctypes.data, step, y.shape[1], knots, out.shape[0], tables, False, 0, 0)
+    return sweep_f8(
+        y.ctypes.data,
+        step,
+        out.ctypes.data,
+        step,
+        y.shape[1],
+        knots,
+        out.shape[0],
+        tables,
+        False,
+        0,
+        0,
+    )

@@ -1,4 +1,4 @@
-"""The two recurrences behind a plan, driven over columns and threads: Reinsch's where it is exact, else state-space."""
+"""The two recurrences behind a plan, driven over columns and threads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastspline import _reinsch, _simd, _state_space
 from fastspline._plan import largest_difference, plan_reinsch, tabulate_points
 from fastspline._threads import cut, run_blocks, usable_cpus
-from fastspline.arrays import FloatArray
+from fastspline.arrays import STREAM_BYTES, FloatArray, empty_aligned
 
 Vector: TypeAlias = NDArray[np.float64]
 Rows: TypeAlias = NDArray[np.int64]
@@ -24,7 +24,6 @@ KAPPA_HOPELESS = 1e12  # beyond, a probe is not worth its time
 EXACT = 5e-14  # largest probe error at which Reinsch's solver is taken
 
 THREADS_FROM = 400_000  # values read and written from which a second thread pays
-STREAM_BYTES = 4 << 20  # stream outputs larger than this past the caches
 STREAM_SAFE = platform.machine().lower() in ("x86_64", "amd64")
 STAGE_BYTES = 256 << 10  # what a staged panel may fill of the second-level cache
 STAGE_ROW_BYTES = 512  # narrower panels store faster without streaming
@@ -32,8 +31,8 @@ AHEAD_ABOVE = 4 << 20  # prefetch inputs larger than this
 AHEAD_BYTES = 384
 BLOCKS_A_THREAD = 4  # to even out a busy machine
 TRANSPOSED = 256  # columns copied at a time where rows are not contiguous
+INTERPRETED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]  # numba sets it at import
 PANEL = 32  # columns of a panel of the state-space sweeps
-
 
 
 class Gaps:
@@ -41,7 +40,9 @@ class Gaps:
 
     __slots__ = ("h", "knots", "scaled_lam", "top", "unit", "weights")
 
-    def __init__(self, knots: Vector, weights: Vector, h: Vector, scale: tuple[float, float, float]) -> None:
+    def __init__(
+        self, knots: Vector, weights: Vector, h: Vector, scale: tuple[float, float, float]
+    ) -> None:
         self.knots, self.weights, self.h = knots, weights, h
         self.unit, self.top, self.scaled_lam = scale
 
@@ -57,20 +58,31 @@ class Tableau:
         self.spans, self.needed = np.empty(2 * n + 1, np.int64), np.empty(n, np.int64)
         self.rows, self.weights = np.empty(m, np.int64), np.empty((m, 3))
         tabulate_points(
-            gaps.knots, gaps.h, gaps.unit, by_slope, points, nus, self.spans, self.needed, self.rows, self.weights
+            gaps.knots,
+            gaps.h,
+            gaps.unit,
+            by_slope,
+            points,
+            nus,
+            self.spans,
+            self.needed,
+            self.rows,
+            self.weights,
         )
 
 
 class Evaluator(Protocol):
     """A solver bound to evaluation points and to the rows of the values that it reads."""
 
-    quick: dict[np.dtype[np.floating], tuple[Quick, int, int]]  # entry, knots and tables for small contiguous arrays
+    quick: dict[
+        np.dtype[np.floating], tuple[Quick, int, int]
+    ]  # entry, knots and tables for small contiguous arrays
 
     def reading(self, sources: Rows) -> Evaluator:
-        """The same map, reading other rows."""
+        """Give the same map, reading other rows."""
 
     def apply(self, values: FloatArray, out: FloatArray, threads: int | None) -> int:
-        """Fit and evaluate the columns of `values` into `out`, both two-dimensional; give a bad column or -1."""
+        """Fit and evaluate columns, (rows, columns) both; give a bad column or -1."""
 
     def adjoint(self, cotangent: FloatArray, out: FloatArray) -> None:
         """Add the transpose of `apply` to `out`."""
@@ -88,25 +100,26 @@ class Solver(Protocol):
     def fit(
         self, knots: Vector, sources: Rows, values: FloatArray, threads: int | None
     ) -> tuple[Vector, Vector, Vector, int]:
-        """Give values, slopes and second derivatives (n, columns) at `knots`, and a bad column or -1."""
+        """Give values, slopes, second derivatives at `knots`, and a bad column or -1."""
 
 
 def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     """Factor a plan (empty `weights` stand for ones) with the solver that is exact for it.
 
-    Reinsch's error is at most eps kappa, but far less where few gaps are as small as the bound assumes (Chebyshev
-    points). So between kappa = 450 and 1e12 both solvers fit two probe columns, and Reinsch's is taken if they agree.
+    Reinsch's error is at most eps kappa, but far less where few gaps are as small as the bound
+    assumes (Chebyshev points). So between kappa = 450 and 1e12 both solvers fit two probe columns,
+    and Reinsch's is taken if they agree.
     """
     n = knots.size
-    h, pull, recurrence = np.empty(n - 1), np.empty(n), np.zeros((2, n, 5))
-    unit, top, scaled_lam, kappa = plan_reinsch(knots, weights, lam, h, pull, recurrence[0], recurrence[1])
+    h, pull, forward, backward = np.empty(n - 1), np.empty(n), np.zeros((n, 3)), np.zeros((n, 6))
+    unit, top, scaled_lam, kappa = plan_reinsch(knots, weights, lam, h, pull, forward, backward)
     gaps = Gaps(knots, weights, h, (unit, top, scaled_lam))
     if kappa <= KAPPA_EXACT:
-        return ReinschSolver(gaps, recurrence)
+        return ReinschSolver(gaps, forward, backward)
     r, co = np.empty(n), np.empty((n - 1, _state_space.N_COEFFICIENTS))
-    q = _state_space.plan_state_space(h, weights, top, scaled_lam, r, co)
-    if kappa <= KAPPA_HOPELESS and largest_difference(recurrence[0], recurrence[1], h, co) <= EXACT:
-        return ReinschSolver(gaps, recurrence)
+    _state_space.plan_state_space(h, weights, top, scaled_lam, r, co)
+    if kappa <= KAPPA_HOPELESS and largest_difference(forward, backward, h, co) <= EXACT:
+        return ReinschSolver(gaps, forward, backward)
     return StateSpaceSolver(gaps, co)
 
 
@@ -114,13 +127,13 @@ _VALUE_SLOPE_CURVATURE = np.arange(3)
 
 
 class ReinschSolver:
-    """Reinsch's pentadiagonal recurrences; `recurrence` (2, n, 5) is what `factor_pentadiagonal` wrote."""
+    """Reinsch's pentadiagonal recurrences, with the tables of `factor_pentadiagonal`."""
 
-    __slots__ = ("gaps", "recurrence")
+    __slots__ = ("backward", "forward", "gaps")
     name: Literal["reinsch", "state-space"] = "reinsch"
 
-    def __init__(self, gaps: Gaps, recurrence: Vector) -> None:
-        self.gaps, self.recurrence = gaps, recurrence
+    def __init__(self, gaps: Gaps, forward: Vector, backward: Vector) -> None:
+        self.gaps, self.forward, self.backward = gaps, forward, backward
 
     def at(self, points: Vector, nu: int, sources: Rows) -> ReinschEvaluator:
         """See `Solver.at`."""
@@ -132,30 +145,39 @@ class ReinschSolver:
     ) -> tuple[Vector, Vector, Vector, int]:
         """See `Solver.fit`: one sweep gives all three as 3n points."""
         n = knots.size
-        tableau = Tableau(self.gaps, np.tile(knots, 3), np.repeat(_VALUE_SLOPE_CURVATURE, n), by_slope=False)
-        out = empty_aligned(3 * n, values.shape[1], np.dtype(np.float64))
+        tableau = Tableau(
+            self.gaps, np.tile(knots, 3), np.repeat(_VALUE_SLOPE_CURVATURE, n), by_slope=False
+        )
+        out: Vector = empty_aligned(3 * n, values.shape[1], _F8)  # type: ignore[assignment]
         doubles = values if values.dtype == np.float64 else values.astype(np.float64)
         bad = ReinschEvaluator(self, tableau, sources).apply(doubles, out, threads)
         return out[:n], out[n : 2 * n], out[2 * n :], bad
 
 
 class ReinschEvaluator:
-    """Drives the SIMD sweep over blocks of columns, or the plain loops where numba does not compile."""
+    """Drives the SIMD sweep over blocks of columns; the plain loops where numba is switched off."""
 
     __slots__ = ("_parts", "quick", "solver", "sources", "tableau")
 
     def __init__(self, solver: ReinschSolver, tableau: Tableau, sources: Rows) -> None:
         self.solver, self.tableau, self.sources = solver, tableau, sources
         self.quick: dict[np.dtype[np.floating], tuple[Quick, int, int]] = {}
-        self._parts: list[FloatArray] = []
-        if not config.DISABLE_JIT:
+        self._parts: list[FloatArray | Rows] = []
+        if not INTERPRETED:
             self._prepare(_F8, tableau.weights)
 
     def _prepare(self, dtype: np.dtype[np.floating], weights: FloatArray) -> None:
-        """List what the sweep for `dtype` starts from; everything listed must live as long as this object."""
-        tableau, tables = self.tableau, np.empty(7, np.int64)
+        """List what the sweep for `dtype` starts from, and keep all of it alive."""
+        solver, t, tables = self.solver, self.tableau, np.empty(7, np.int64)
         address = _simd.list_addresses(
-            self.solver.recurrence, self.sources, tableau.spans, tableau.needed, weights, tableau.rows, tables
+            solver.forward,
+            solver.backward,
+            self.sources,
+            t.spans,
+            t.needed,
+            weights,
+            t.rows,
+            tables,
         )
         self._parts += [weights, tables]
         self.quick[dtype] = _QUICK[dtype], self.sources.size, address
@@ -166,7 +188,7 @@ class ReinschEvaluator:
 
     def apply(self, values: FloatArray, out: FloatArray, threads: int | None) -> int:
         """See `Evaluator.apply`."""
-        if config.DISABLE_JIT:
+        if INTERPRETED:
             return self._apply_plain(values, out)
         dtype = values.dtype
         if dtype not in self.quick:
@@ -197,14 +219,16 @@ class ReinschEvaluator:
         threads = _threads_for(values, out, threads)
         width = columns
         if threads > 1:
-            width = max(-(-columns // (threads * BLOCKS_A_THREAD * 64)) * 64, 64)  # cut at cache lines
+            width = max(
+                -(-columns // (threads * BLOCKS_A_THREAD * 64)) * 64, 64
+            )  # cut at cache lines
         if columns > 1 and values.strides[1] != size:
             width = min(width, TRANSPOSED)
         return run_blocks(work, cut(columns, width), threads)
 
     def _apply_plain(self, values: FloatArray, out: FloatArray) -> int:
         """`apply` by the plain loops."""
-        (forward, backward), t = self.solver.recurrence, self.tableau
+        forward, backward, t = self.solver.forward, self.solver.backward, self.tableau
         g, gamma = np.empty(self.sources.size), np.empty(self.sources.size)
         result = np.empty(t.m)
         for j in range(values.shape[1]):
@@ -217,7 +241,7 @@ class ReinschEvaluator:
 
     def adjoint(self, cotangent: FloatArray, out: FloatArray) -> None:
         """See `Evaluator.adjoint`."""
-        (forward, backward), t = self.solver.recurrence, self.tableau
+        forward, backward, t = self.solver.forward, self.solver.backward, self.tableau
         for j in range(cotangent.shape[1]):
             bar_g, bar_gamma = np.zeros((2, self.sources.size))
             c = cotangent[:, j].astype(np.float64)
@@ -237,7 +261,9 @@ class StateSpaceSolver:
 
     def at(self, points: Vector, nu: int, sources: Rows) -> StateSpaceEvaluator:
         """See `Solver.at`."""
-        return StateSpaceEvaluator(self, Tableau(self.gaps, points, np.array([nu]), by_slope=True), nu, sources)
+        return StateSpaceEvaluator(
+            self, Tableau(self.gaps, points, np.array([nu]), by_slope=True), nu, sources
+        )
 
     def fit(
         self, knots: Vector, sources: Rows, values: FloatArray, threads: int | None
@@ -268,6 +294,7 @@ class StateSpaceEvaluator:
     def apply(self, values: FloatArray, out: FloatArray, threads: int | None) -> int:
         """See `Evaluator.apply`."""
         t, h, co = self.tableau, self.solver.gaps.h, self.solver.co
+        unit = self.solver.gaps.unit
 
         def work(first: int, stop: int) -> int:
             y = np.ascontiguousarray(values[self.sources, first:stop], np.float64)
@@ -276,8 +303,11 @@ class StateSpaceEvaluator:
             if bad >= 0:
                 return first + bad
             panel = np.empty((t.m, y.shape[1]))
-            tangent = slope if self.nu < 2 else gamma
-            _state_space.evaluate_panel(t.spans, t.weights, t.rows, y - residual, tangent, panel)
+            slope /= unit
+            gamma /= unit * unit
+            jet = (y - residual, slope, gamma, gamma)
+            base, tangent = jet[self.nu], jet[min(self.nu + 1, 3)]
+            _state_space.evaluate_panel(t.spans, t.weights, t.rows, base, tangent, panel)
             out[:, first:stop] = panel
             return -1
 
@@ -289,23 +319,17 @@ class StateSpaceEvaluator:
     def adjoint(self, cotangent: FloatArray, out: FloatArray) -> None:
         """See `Evaluator.adjoint`."""
         t, h, co = self.tableau, self.solver.gaps.h, self.solver.co
+        unit = self.solver.gaps.unit
         for j in range(cotangent.shape[1]):
             bar_g, bar_slope, bar_gamma = np.zeros((3, self.sources.size))
             c = cotangent[:, j].astype(np.float64)
-            tangent = bar_slope if self.nu < 2 else bar_gamma
-            _reinsch.adjoint_evaluate_column(t.spans, t.weights, t.rows, c, bar_g, tangent)
+            jet = (bar_g, bar_slope, bar_gamma, bar_gamma)
+            base, tangent = jet[self.nu], jet[min(self.nu + 1, 3)]
+            _reinsch.adjoint_evaluate_column(t.spans, t.weights, t.rows, c, base, tangent)
+            bar_slope /= unit
+            bar_gamma /= unit * unit
             _state_space.adjoint_smooth_column(h, co, bar_g, bar_slope, bar_gamma)
             np.add.at(out[:, j], self.sources, bar_g)
-
-
-def empty_aligned(rows: int, columns: int, dtype: np.dtype[np.floating]) -> FloatArray:
-    """An uninitialised contiguous array that starts on a cache line, as streamed stores need it."""
-    size = rows * columns * dtype.itemsize
-    if size < STREAM_BYTES:
-        return np.empty((rows, columns), dtype)
-    memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(rows, columns)
 
 
 def _threads_for(values: FloatArray, out: FloatArray, threads: int | None) -> int:

@@ -1,21 +1,21 @@
-"""`Spline`, a fitted curve, and `smooth_spline` and `resample`, which fit one in a call."""
+"""`Spline`, a fitted curve."""
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline._selection import search_gcv
-from fastspline._smoother import Smoother, _as_columns, _check_lam, _check_nu
+from fastspline._operator import refuse_values
 from fastspline._solvers import Gaps, Tableau
 from fastspline._state_space import evaluate_panel, sum_squares
-from fastspline.arrays import FloatArray, Restore, read_array, read_vector, require_finite
+from fastspline.arrays import FloatArray, Restore, as_columns, read_array, require_finite
 
 if TYPE_CHECKING:
     from scipy.interpolate import BSpline, PPoly
+
+    from fastspline._smoother import Smoother
 
 _ALL = np.empty(0)
 
@@ -23,8 +23,9 @@ _ALL = np.empty(0)
 class Spline:
     """A fitted smoothing spline: a natural cubic spline, a straight line outside its knots.
 
-    Made by `smooth_spline` or `Smoother.fit`. Holds one curve for each column of the values it was fitted to; where the
-    values have more axes, results have them too, with the knots' axis replaced by that of the points. Immutable.
+    Made by `smooth_spline` or `Smoother.fit`. Holds one curve for each column of the values it was
+    fitted to; where the values have more axes, results have them too, with the knots' axis replaced
+    by that of the points. Immutable.
 
     Attributes
     ----------
@@ -38,36 +39,58 @@ class Spline:
     df : float or ndarray
         Degrees of freedom, the sum of the leverages.
     gcv, residual_variance : float or ndarray
-        One a column: ``n RSS / (n - df)**2`` and ``RSS / (n - df)``, RSS the weighted residual sum of squares and n the
-        number of knots of positive weight; NaN where n - df is 0 (interpolation).
+        One a column: ``n RSS / (n - df)**2`` and ``RSS / (n - df)``, RSS the weighted residual sum
+        of squares and n the number of knots of positive weight; NaN where n - df is 0
+        (interpolation).
 
     Examples
     --------
-    >>> import numpy as np
+    >>> from fastspline import smooth_spline
     >>> curve = smooth_spline([0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 0.0, 1.0], lam=0.0)
     >>> curve([1.0, 2.5]).round(3)
     array([1.  , 0.25])
-    >>> curve(-1.0, nu=1) == curve(0.0, nu=1)
+    >>> bool(curve(-1.0, nu=1) == curve(0.0, nu=1))
     True
     """
 
-    __slots__ = ("_curvatures", "_data", "_fitted", "_nodes", "_place", "_plans", "_restore", "_slopes", "lam")
+    __slots__ = (
+        "_curvatures",
+        "_data",
+        "_fitted",
+        "_nodes",
+        "_place",
+        "_plans",
+        "_restore",
+        "_slopes",
+        "lam",
+    )
 
     lam: float | NDArray[np.float64]
+    _plans: tuple[Smoother, ...]
+    _nodes: NDArray[np.float64]
+    _data: NDArray[np.float64]
+    _place: tuple[tuple[int, ...], int]
+    _restore: Restore
+    _fitted: NDArray[np.float64]
+    _slopes: NDArray[np.float64]
+    _curvatures: NDArray[np.float64]
 
     def __init__(self, plans: tuple[Smoother, ...], values: ArrayLike, axis: int) -> None:
-        """Fit `values` with one plan for all columns, or with one plan a column. For `Smoother.fit`, not for users."""
+        """Fit with one plan for all columns, or one a column; users call `Smoother.fit`."""
         array, restore = read_array(values, "values")
-        columns, trailing, axis = _as_columns(array, plans[0].knots.size, axis, "values", "knots")
-        data = columns if columns.dtype == np.float64 else columns.astype(np.float64)
+        columns, trailing, axis = as_columns(array, plans[0].knots.size, axis, "values", "knots")
+        data = columns.astype(np.float64)
         nodes = plans[0].knots if plans[0].knots.size > 1 else plans[0]._solver.gaps.knots
         fitted, slopes, curvatures = _fit_columns(plans, nodes, data, trailing, axis)
         setter = super().__setattr__
-        for name, value in (
-            ("_plans", plans), ("_nodes", nodes), ("_data", data), ("_place", (trailing, axis)), ("_restore", restore),
-            ("_fitted", fitted), ("_slopes", slopes), ("_curvatures", curvatures),
-        ):  # fmt: skip
-            setter(name, value)
+        setter("_plans", plans)
+        setter("_nodes", nodes)
+        setter("_data", data)
+        setter("_place", (trailing, axis))
+        setter("_restore", restore)
+        setter("_fitted", fitted)
+        setter("_slopes", slopes)
+        setter("_curvatures", curvatures)
         per_column = np.array([plan.lam for plan in plans])
         setter("lam", plans[0].lam if len(plans) == 1 else per_column.reshape(trailing))
 
@@ -77,7 +100,7 @@ class Spline:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as plans and data."""
-        trailing, axis = self._place
+        _, axis = self._place
         return _spline_from, (self._plans, self._shaped(self._data), axis, self._restore)
 
     def __repr__(self) -> str:
@@ -87,10 +110,12 @@ class Spline:
         if lam.size == 0:
             return f"Spline(n={self.knots.size}, columns=0)"
         if lam.size == 1:
-            return f"Spline(n={self.knots.size}, columns={columns}, lam={lam[0]:.4g}, df={df[0]:.4g})"
+            return (
+                f"Spline(n={self.knots.size}, columns={columns}, lam={lam[0]:.4g}, df={df[0]:.4g})"
+            )
         return (
-            f"Spline(n={self.knots.size}, columns={columns}, lam={lam.min():.4g} to {lam.max():.4g}, "
-            f"df={df.min():.4g} to {df.max():.4g})"
+            f"Spline(n={self.knots.size}, columns={columns}, "
+            f"lam={lam.min():.4g} to {lam.max():.4g}, df={df.min():.4g} to {df.max():.4g})"
         )
 
     @property
@@ -148,14 +173,15 @@ class Spline:
 
         Returns
         -------
-        array of the kind and dtype of the fitted values, with the axes of `points` in the place of the knots' axis
+        array of the kind and dtype of the fitted values, with the axes of `points` in the place of
+        the knots' axis
 
         Raises
         ------
         ValueError
             If a point is not finite or nu not in [0, 3].
         """
-        order = _check_nu(nu)
+        order = check_nu(nu)
         array, _ = read_array(points, "points")
         require_finite(array, "points")
         flat = np.ascontiguousarray(array.reshape(-1), np.float64)
@@ -163,35 +189,44 @@ class Spline:
         gaps = Gaps(nodes, _ALL, np.diff(nodes), (1.0, 1.0, 0.0))
         t = Tableau(gaps, flat, np.array([order]), by_slope=True)
         out = np.empty((t.m, self._data.shape[1]))
-        tangent = self._slopes if order < 2 else self._curvatures
-        evaluate_panel(t.spans, t.weights, t.rows, self._fitted, tangent, out)
+        jet = (self._fitted, self._slopes, self._curvatures, self._curvatures)
+        evaluate_panel(t.spans, t.weights, t.rows, jet[order], jet[min(order + 1, 3)], out)
         trailing, axis = self._place
-        shaped = out.reshape(*array.shape, *trailing)
-        moved = np.moveaxis(shaped, range(array.ndim), range(axis, axis + array.ndim)) if axis else shaped
+        shaped = out.reshape(array.shape + trailing)
+        moved = (
+            np.moveaxis(shaped, range(array.ndim), range(axis, axis + array.ndim))
+            if axis
+            else shaped
+        )
         return self._restored(moved)
 
     def to_ppoly(self) -> PPoly:
-        """Give the curve as a scipy PPoly; its first and last pieces are linear, so that it extrapolates as the spline does."""
-        from scipy.interpolate import PPoly  # noqa: PLC0415  (scipy loads where it is used)
+        """Give the curve as a scipy PPoly, with a linear piece at each end to extrapolate alike."""
+        from scipy.interpolate import PPoly
 
         x, g, slope, gamma = self._nodes, self._fitted, self._slopes, self._curvatures
         h = np.diff(x)
-        inner = np.stack([np.diff(gamma, axis=0) / (6.0 * h)[:, None], gamma[:-1] / 2.0, slope[:-1], g[:-1]])
+        inner = np.stack(
+            [np.diff(gamma, axis=0) / (6.0 * h)[:, None], gamma[:-1] / 2.0, slope[:-1], g[:-1]]
+        )
         ends = np.zeros((2, 4, 1, g.shape[1]))
         ends[0, 2], ends[0, 3] = slope[0], g[0] - slope[0] * h[0]
         ends[1, 2], ends[1, 3] = slope[-1], g[-1]
         c = np.concatenate([ends[0], inner, ends[1]], axis=1)
         breaks = np.concatenate([[x[0] - h[0]], x, [x[-1] + h[-1]]])
         trailing, axis = self._place
-        return PPoly.construct_fast(c.reshape(*c.shape[:2], *trailing), breaks, extrapolate=True, axis=axis)
+        return PPoly.construct_fast(
+            c.reshape(c.shape[:2] + trailing), breaks, extrapolate=True, axis=axis
+        )
 
     def to_bspline(self) -> BSpline:
-        """Give the curve as a scipy BSpline on the same knots: equal between them; outside it continues the end cubics.
+        """Give the curve as a scipy BSpline on the same knots.
 
+        Equal between the knots; outside it continues the end cubics, not straight lines.
         A coefficient is the blossom of the cubic at three neighbouring knots:
         ``c_i = g_i + slope_i (h_i - h_{i-1}) / 3 - gamma_i h_i h_{i-1} / 6``.
         """
-        from scipy.interpolate import BSpline  # noqa: PLC0415  (scipy loads where it is used)
+        from scipy.interpolate import BSpline
 
         x, g, slope, gamma = self._nodes, self._fitted, self._slopes, self._curvatures
         before, after = np.diff(x, prepend=x[0])[:, None], np.diff(x, append=x[-1])[:, None]
@@ -207,7 +242,7 @@ class Spline:
         return self.to_ppoly().derivative(nu)
 
     def antiderivative(self, nu: int = 1) -> PPoly:
-        """Give the antiderivative of order `nu` as a scipy PPoly; it is 0 at its first break, one gap before the knots."""
+        """Give the antiderivative of order `nu` as a scipy PPoly, 0 one gap before the knots."""
         return self.to_ppoly().antiderivative(nu)
 
     def integrate(self, a: float, b: float) -> FloatArray:
@@ -220,12 +255,8 @@ class Spline:
         result: NDArray[np.float64] = self.to_ppoly().roots()
         return result
 
-    @classmethod
-    def _fit(cls, plan: Smoother, values: ArrayLike, axis: int) -> Spline:
-        return cls((plan,), values, axis)
-
     def _residuals(self) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
-        """Active knots, and for each column the residual sum of squares and n - df, both to full relative accuracy."""
+        """Give the number of active knots and, a column each, RSS and n - df, to full accuracy."""
         columns = self._data.shape[1]
         squares, rest = np.empty(columns), np.zeros(columns)
         gaps = self._plans[0]._solver.gaps
@@ -239,7 +270,9 @@ class Spline:
             for j, plan in enumerate(self._plans):
                 scaled = plan._solver.gaps.scaled_lam
                 column = np.ascontiguousarray(y[:, j : j + 1])
-                rest[j] = sum_squares(gaps.h, gaps.weights, gaps.top, scaled, column, squares[j : j + 1])
+                rest[j] = sum_squares(
+                    gaps.h, gaps.weights, gaps.top, scaled, column, squares[j : j + 1]
+                )
         return gaps.knots.size, squares * gaps.top, rest
 
     def _one_a_column(self, numbers: NDArray[np.float64]) -> float | NDArray[np.float64]:
@@ -256,127 +289,21 @@ class Spline:
         return self._restore(array)
 
 
-def smooth_spline(
-    knots: ArrayLike,
-    values: ArrayLike,
-    *,
-    weights: ArrayLike | None = None,
-    lam: float | ArrayLike | Literal["gcv"] = "gcv",
-    axis: int = 0,
-) -> Spline:
-    """Fit the natural cubic spline f that minimises ``sum(weights * (values - f(knots))**2) + lam * integral(f''**2)``.
-
-    Parameters
-    ----------
-    knots : array_like, shape (n,)
-        Strictly ascending.
-    values : array_like, shape (..., n, ...)
-        Values at the knots along `axis`; all other axes are independent columns.
-    weights : array_like, shape (n,), optional
-        Not negative and not squared; default ones. Values at knots of weight 0 are not looked at.
-    lam : float, array_like or "gcv", optional
-        A number in [0, inf] for all columns, an array with one a column (of the shape of `values` without `axis`), or
-        "gcv": one a column by generalised cross-validation, see `select_lam`.
-    axis : int, optional
-        Axis of `values` that runs along the knots.
-
-    Returns
-    -------
-    Spline
-
-    Raises
-    ------
-    ValueError
-        If knots do not ascend, an entry is not finite, lengths do not match, or lam or a weight is negative.
-    TypeError
-        If an argument does not hold real numbers.
-
-    References
-    ----------
-    P. J. Green and B. W. Silverman, "Nonparametric Regression and Generalized Linear Models" (1994), chapter 2.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> x = np.linspace(0.0, 1.0, 30)
-    >>> line = smooth_spline(x, 2.0 * x + 1.0, lam=1e-3)
-    >>> np.allclose(line([0.25, 2.0]), [1.5, 5.0])
-    True
-    """
-    if isinstance(lam, str):
-        if lam != "gcv":
-            raise ValueError(f'lam must be a number in [0, inf], an array of them or "gcv", got {lam!r}')
-        return _smooth_by_gcv(knots, values, weights, axis)
-    if np.ndim(lam) == 0:
-        return Smoother(knots, lam=lam, weights=weights).fit(values, axis=axis)  # type: ignore[arg-type]
-    lams, _ = read_array(lam, "lam")
-    array, _ = read_array(values, "values")
-    if lams.shape != np.delete(array.shape, axis).tolist() and lams.shape != tuple(np.delete(array.shape, axis)):
-        raise ValueError(
-            f"lam has shape {lams.shape} and the columns of values {tuple(np.delete(array.shape, axis))}; "
-            "give one lam a column, or one number"
-        )
-    plans = tuple(Smoother(knots, lam=_check_lam(one), weights=weights) for one in lams.ravel().tolist())
-    return Spline(plans, values, axis)
-
-
-def resample(
-    knots: ArrayLike,
-    values: ArrayLike,
-    points: ArrayLike,
-    *,
-    lam: float = 0.0,
-    weights: ArrayLike | None = None,
-    axis: int = 0,
-    out: FloatArray | None = None,
-) -> FloatArray:
-    """Give the smoothing spline of `values` at other points, in one call: ``Smoother(...).operator(points)(values)``.
-
-    Parameters
-    ----------
-    knots : array_like, shape (n,)
-        Strictly ascending.
-    values : array_like, shape (..., n, ...)
-        Values at the knots along `axis`.
-    points : array_like, shape (m,)
-        In any order; outside the knots the spline is a straight line.
-    lam, weights
-        As in `Smoother`; by default the natural spline through the values.
-    axis, out
-        As in `SplineOperator`.
-
-    Returns
-    -------
-    array of the kind and dtype of `values`, shape (..., m, ...)
-
-    Raises
-    ------
-    ValueError, TypeError
-        As `Smoother` and `SplineOperator`.
-
-    Examples
-    --------
-    >>> resample([0.0, 1.0, 2.0], [0.0, 1.0, 4.0], [2.0, 3.0]).tolist()
-    [4.0, 7.5]
-    """
-    return Smoother(knots, lam=lam, weights=weights).operator(points)(values, axis=axis, out=out)
-
-
-def _smooth_by_gcv(knots: ArrayLike, values: ArrayLike, weights: ArrayLike | None, axis: int) -> Spline:
-    """`smooth_spline` with lam chosen."""
-    plan = Smoother(knots, lam=0.0, weights=weights)
-    array, _ = read_array(values, "values")
-    columns, trailing, _ = _as_columns(array, plan.knots.size, axis, "values", "knots")
-    require_finite(columns[plan._active], "values")
-    lams = search_gcv(plan, np.ascontiguousarray(columns[plan._active], np.float64))
-    if not trailing:
-        return Smoother(plan.knots, lam=float(lams[0]), weights=plan.weights).fit(values, axis=axis)
-    plans = tuple(Smoother(plan.knots, lam=lam, weights=plan.weights) for lam in lams.tolist())
-    return Spline(plans or (plan,), values, axis)
+def check_nu(nu: int) -> int:
+    """Give the order of derivative as an int in [0, 3]."""
+    if isinstance(nu, bool) or not hasattr(nu, "__index__"):
+        raise TypeError(f"nu must be an integer in [0, 3], got {nu!r}")
+    if not 0 <= nu <= 3:
+        raise ValueError(f"nu must lie in [0, 3] (a cubic spline has three derivatives), got {nu}")
+    return int(nu)
 
 
 def _fit_columns(
-    plans: tuple[Smoother, ...], nodes: NDArray[np.float64], data: NDArray[np.float64], trailing: tuple[int, ...], axis: int
+    plans: tuple[Smoother, ...],
+    nodes: NDArray[np.float64],
+    data: NDArray[np.float64],
+    trailing: tuple[int, ...],
+    axis: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Values, slopes and second derivatives at the nodes, (n, columns) each."""
     if data.shape[1] == 0:
@@ -384,14 +311,18 @@ def _fit_columns(
     if len(plans) == 1:
         *arrays, bad = plans[0]._solver.fit(nodes, plans[0]._active, data, None)
         if bad >= 0:
-            plans[0].operator([0.0])._refuse(data, trailing, axis, bad)
+            refuse_values(data, plans[0]._active, trailing, axis, bad)
         return arrays[0], arrays[1], arrays[2]
     fits = [_fit_columns((plan,), nodes, data[:, j : j + 1], (), 0) for j, plan in enumerate(plans)]
-    fitted, slopes, curvatures = (np.concatenate(parts, axis=1) for parts in zip(*fits, strict=True))
+    fitted, slopes, curvatures = (
+        np.concatenate(parts, axis=1) for parts in zip(*fits, strict=True)
+    )
     return fitted, slopes, curvatures
 
 
-def _spline_from(plans: tuple[Smoother, ...], values: NDArray[np.float64], axis: int, restore: Restore) -> Spline:
+def _spline_from(
+    plans: tuple[Smoother, ...], values: NDArray[np.float64], axis: int, restore: Restore
+) -> Spline:
     spline = Spline(plans, values, axis)
     object.__setattr__(spline, "_restore", restore)
     return spline

@@ -1,16 +1,19 @@
-"""The subtraction-free recursion for plans where Reinsch's system loses digits: same spline, exact for every lam.
+"""The subtraction-free recursion where Reinsch's system loses digits: exact for every lam.
 
-The spline is the posterior mean of an integrated Wiener process: state X = (f, f'), process noise q, observation
-noise r_i = lam q / w_i. Information from the left on (f, -f') has nonnegative entries a, b, c and determinant D, and
-every update is a sum of nonnegative terms, so nothing cancels. It is kept as
+The spline is the posterior mean of an integrated Wiener process: state X = (f, f'), process noise
+q, observation noise r_i = lam q / w_i. Information from the left on (f, -f') has nonnegative
+entries a, b, c and determinant D, and every update is a sum of nonnegative terms, so nothing
+cancels. It is kept as
 
     rho = 1/a,  beta = b/a,  s = D/a,
 
-so that r = 0 (lam = 0) and q = 0 (lam = inf, the weighted line) are no special cases. Gaps are in the unit of
-`scale_gaps`; q = 1 and r = lam/w up to lam = 1, q = 1/lam and r = 1/w above: the same problem, without overflow.
+so that r = 0 (lam = 0) and q = 0 (lam = inf, the weighted line) are no special cases. Gaps are in
+the unit of `scale_gaps`; q = 1 and r = lam/w up to lam = 1, q = 1/lam and r = 1/w above: the same
+problem, without overflow.
 
-References: G. Wahba, J. R. Statist. Soc. B 40 (1978); C. F. Ansley and R. Kohn, "A geometrical derivation of the fixed
-interval smoothing algorithm", Biometrika 69 (1982). The division-free form was derived for this package.
+References: G. Wahba, J. R. Statist. Soc. B 40 (1978); C. F. Ansley and R. Kohn, "A geometrical
+derivation of the fixed interval smoothing algorithm", Biometrika 69 (1982). The division-free form
+was derived for this package.
 """
 
 import numpy as np
@@ -28,9 +31,9 @@ N_COEFFICIENTS = 15
 
 @njit(**JIT)
 def scale_noise(weights, top, lam, r):
-    """Write the observation noise lam q top / w_i into `r` and give the process noise q, so that neither exceeds 1 by lam.
+    """Write the observation noise lam q top / w_i into `r`; give the process noise q.
 
-    Empty `weights` stand for ones.
+    q is min(1, 1 / lam), so that a large lam overflows nothing. Empty `weights` stand for ones.
     """
     q, numerator = (1.0, lam) if lam <= 1.0 else (1.0 / lam, 1.0)
     for i in range(r.size):
@@ -49,8 +52,12 @@ def plan_state_space(h, weights, top, lam, r, co):
 
 @njit(**JIT)
 def predict_information(h, q, rho, beta, s):
-    """Give (E, pa, pb, pc): information (pa, pb, pc) / E, determinant s / E, a gap h after (rho, beta, s)."""
-    e = rho * (1.0 + h * q * s) + q * h * (beta * beta + h * beta + h * h / 3.0) + q * q * s * h * h * h * h / 12.0
+    """Give (E, pa, pb, pc): information (pa, pb, pc) / E and determinant s / E after a gap h."""
+    e = (
+        rho * (1.0 + h * q * s)
+        + q * h * (beta * beta + h * beta + h * h / 3.0)
+        + q * q * s * h * h * h * h / 12.0
+    )
     pa = 1.0 + q * s * h
     pb = beta + h + 0.5 * q * s * h * h
     pc = s * rho + (beta + h) * (beta + h) + q * s * h * h * h / 3.0
@@ -59,7 +66,7 @@ def predict_information(h, q, rho, beta, s):
 
 @njit(**JIT)
 def filter_information(h, q, r, rho, beta, s, co):
-    """Run the information recursion from left to right; write the coefficients of the sweeps where `co` has rows."""
+    """Run the information recursion; write the sweeps' coefficients where `co` has rows."""
     n = r.size
     rho[0], beta[0], s[0] = r[0], 0.0, 0.0
     for i in range(n - 1):
@@ -94,11 +101,11 @@ def filter_information(h, q, r, rho, beta, s, co):
 
 @njit(**JIT)
 def smooth_panel(h, co, y, residual, slope, gamma):
-    """Fit the columns of `y` (n, b): residuals y - g, slopes and second derivatives (n, b), in scaled units.
+    """Fit the columns of `y` (n, b): residuals y - g, slopes and second derivatives, scaled.
 
-    It carries residuals, not values, so that they keep their relative accuracy. Where gains come near 0 or 1, the near
-    identity is applied as an increment: n rounded factors near 1 would add up. Gives the first column that is not
-    finite, or -1.
+    It carries residuals, not values, so that they keep their relative accuracy. Where gains come
+    near 0 or 1, the near identity is applied as an increment: n rounded factors near 1 would add
+    up. Gives the first column that is not finite, or -1.
     """
     n, columns = y.shape
     for j in range(columns):
@@ -161,7 +168,7 @@ def evaluate_panel(spans, weights, rows, g, slope, out):
 
 @njit(**JIT)
 def adjoint_smooth_column(h, co, bar_g, bar_slope, bar_gamma):
-    """Transpose of y -> (g, slope, gamma), step by step: cotangents in, of y out (in `bar_g`); all are overwritten."""
+    """Transpose of y -> (g, slope, gamma): cotangents in, of y out (in `bar_g`)."""
     n = bar_g.size
     for i in range(n - 1):  # the backward sweep, in terms of values f and g instead of residuals
         c = co[i]
@@ -186,7 +193,7 @@ def adjoint_smooth_column(h, co, bar_g, bar_slope, bar_gamma):
 
 @njit(**JIT)
 def leverages(h, q, r, lever, complement):
-    """Write diag(S) and 1 - diag(S), S the map from y to g, from information of both sides; no subtraction."""
+    """Write diag(S) and 1 - diag(S), S: y -> g, from information of both sides."""
     n = r.size
     none = np.empty((0, N_COEFFICIENTS))
     left = np.empty((3, n))
@@ -196,7 +203,9 @@ def leverages(h, q, r, lever, complement):
     for i in range(n):
         e, a, b, c, d = 1.0, 0.0, 0.0, 0.0, 0.0
         if i > 0:
-            e, a, b, c = predict_information(h[i - 1], q, left[0, i - 1], left[1, i - 1], left[2, i - 1])
+            e, a, b, c = predict_information(
+                h[i - 1], q, left[0, i - 1], left[1, i - 1], left[2, i - 1]
+            )
             d = left[2, i - 1]
         er, ar, br, cr, dr = 1.0, 0.0, 0.0, 0.0, 0.0
         if i < n - 1:
@@ -212,7 +221,7 @@ def leverages(h, q, r, lever, complement):
 
 @njit(**JIT)
 def sum_squares(h, weights, top, lam, y, squares):
-    """Write the weighted residual sum of squares of each column of `y` at `lam` (scaled); give n - df. Both exact.
+    """Write each column's weighted residual sum of squares at `lam` (scaled); give n - df.
 
     `squares` (b,) is in units of `top`. A column that is not finite gives NaN.
     """

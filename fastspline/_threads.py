@@ -1,4 +1,4 @@
-"""A small pool of threads that takes blocks of columns: the kernels release the GIL, so plain threads suffice."""
+"""A small pool of threads that takes blocks of columns; the kernels release the GIL."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ def check_threads(threads: int | None) -> None:
     if threads is None:
         return
     if isinstance(threads, bool) or not hasattr(threads, "__index__"):
-        raise TypeError(f"threads must be a positive integer or None (all usable processors), got {threads!r}")
+        raise TypeError(
+            f"threads must be a positive integer or None (all usable processors), got {threads!r}"
+        )
     if threads < 1:
-        raise ValueError(f"threads must be at least 1, got {threads}; pass None to use all usable processors")
+        raise ValueError(
+            f"threads must be at least 1, got {threads}; pass None to use all usable processors"
+        )
 
 
 def cut(columns: int, width: int) -> list[tuple[int, int]]:
@@ -43,7 +47,9 @@ def run_blocks(work: Callable[[int, int], int], blocks: list[tuple[int, int]], t
     try:
         reported = [_drain(work, pending)]
     finally:
-        finished = [other.result() for other in others]  # never leave threads that write to the caller's arrays
+        finished = [
+            other.result() for other in others
+        ]  # never leave threads that write to the caller's arrays
     bad = [column for column in reported + finished if column >= 0]
     return min(bad, default=-1)
 
@@ -58,7 +64,7 @@ def _drain(work: Callable[[int, int], int], pending: Iterator[tuple[int, int]]) 
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """The pool of this process: a forked child must not use its parent's threads."""
+    """Give the pool of this process: a forked child must not use its parent's threads."""
     key = os.getpid(), threads
     if key not in _pools:
         _pools[key] = ThreadPoolExecutor(threads, thread_name_prefix="fastspline")

@@ -1,7 +1,8 @@
-"""The one door for arrays: any kind, dtype and layout in; numpy inside; the caller's kind on the way back."""
+"""The one door for arrays: any kind, axis, layout in; (n, columns) inside; and the way back."""
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -11,12 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 FloatArray: TypeAlias = NDArray[np.floating]
 
+STREAM_BYTES = 4 << 20  # results larger than this are stored past the caches
+
 _KEPT = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """The way back from a numpy result to the caller's kind of array and floating dtype; call it with the result."""
+    """The way back from a numpy result to the caller's kind of array and floating dtype."""
 
     dtype: np.dtype[Any]
     device: str | None = None  # where the caller's torch tensor lies; None for numpy
@@ -26,7 +29,9 @@ class Restore:
         if self.device is None:
             return result if result.dtype == self.dtype else result.astype(self.dtype)
         torch = sys.modules["torch"]
-        tensor = torch.from_numpy(result if result.dtype == self.dtype else result.astype(self.dtype))
+        tensor = torch.from_numpy(
+            result if result.dtype == self.dtype else result.astype(self.dtype)
+        )
         moved: FloatArray = tensor if self.device == "cpu" else tensor.to(self.device)
         return moved
 
@@ -55,7 +60,8 @@ def read_array(values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
     array : ndarray of float32 or float64
         A view of `values` where dtype and kind allow it.
     restore : callable
-        Turns a result array into the kind (numpy or torch, device kept) and floating dtype of `values`.
+        Turns a result array into the kind (numpy or torch, device kept) and floating dtype of
+        `values`.
 
     Raises
     ------
@@ -67,7 +73,9 @@ def read_array(values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise TypeError(f"{name} must be an array of real numbers, but is ragged: {error}") from error
+        raise TypeError(
+            f"{name} must be an array of real numbers, but is ragged: {error}"
+        ) from error
     computed = _as_computed(array, name)
     return computed, Restore(array.dtype if array.dtype == np.float16 else computed.dtype)
 
@@ -78,7 +86,9 @@ def read_vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
         return values if values.flags.carray else np.array(values)
     array, _ = read_array(values, name)
     if array.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}; pass {name}.ravel()")
+        raise ValueError(
+            f"{name} must be one-dimensional, got shape {array.shape}; pass {name}.ravel()"
+        )
     result: NDArray[np.float64] = np.require(array, np.float64, ["C", "A", "W"])
     return result
 
@@ -102,8 +112,92 @@ def require_finite(array: FloatArray, name: str) -> None:
     )
 
 
+def as_columns(
+    array: FloatArray, n: int, axis: int, name: str, what: str
+) -> tuple[FloatArray, tuple[int, ...], int]:
+    """View `array` as (n, columns); give also the other axes' lengths, and axis in [0, ndim)."""
+    if array.ndim == 0:
+        raise ValueError(
+            f"{name} must have at least one axis, got a single number; pass a sequence of {n}"
+        )
+    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+        raise TypeError(f"axis must be an integer, got {axis!r}")
+    if not -array.ndim <= axis < array.ndim:
+        raise ValueError(
+            f"axis must lie in [{-array.ndim}, {array.ndim}) for {name} of shape {array.shape}, "
+            f"got {axis}"
+        )
+    axis = int(axis) % array.ndim
+    if array.shape[axis] != n:
+        raise ValueError(
+            f"{name} has shape {array.shape} and {n} {what} need {n} {name} along axis {axis}; "
+            f"pass axis= if the {what} run along another axis"
+        )
+    moved = np.moveaxis(array, axis, 0) if axis else array
+    trailing = moved.shape[1:]
+    return moved.reshape(n, math.prod(trailing)), trailing, axis
+
+
+def prepare_out(
+    out: FloatArray | None, shape: tuple[int, ...], axis: int, array: FloatArray, restore: Restore
+) -> tuple[FloatArray | None, FloatArray]:
+    """Give `out` as a checked numpy array, and the (m, columns) array to compute into."""
+    rows, columns = shape[axis], math.prod(shape[:axis] + shape[axis + 1 :])
+    if out is None:
+        return None, empty_aligned(rows, columns, array.dtype)
+    result: FloatArray = out.detach().numpy() if is_torch_tensor(out) else out  # type: ignore[attr-defined]
+    if not isinstance(result, np.ndarray):
+        raise TypeError(
+            f"out must be an array of the result's shape and dtype, got {type(out).__name__}"
+        )
+    if result.shape != shape or result.dtype != restore.dtype:
+        raise ValueError(
+            f"out has shape {result.shape} and dtype {result.dtype}, "
+            f"needed are {shape} and {restore.dtype}"
+        )
+    if not result.flags.writeable:
+        raise ValueError("out is read-only; pass a writeable array")
+    target = (np.moveaxis(result, axis, 0) if axis else result).reshape(rows, columns)
+    fits = (
+        np.may_share_memory(target, result)  # the reshape made no copy
+        and not np.may_share_memory(target, array)
+        and target.dtype == array.dtype
+        and result.flags.behaved
+        and (columns == 1 or target.strides[1] == target.itemsize)
+    )
+    return result, target if fits else empty_aligned(rows, columns, array.dtype)
+
+
+def deliver(
+    out: FloatArray | None,
+    result: FloatArray | None,
+    target: FloatArray,
+    shape: tuple[int, ...],
+    axis: int,
+    restore: Restore,
+) -> FloatArray:
+    """Give what was computed in the caller's shape and kind, or write it to `out` and give that."""
+    moved = target.reshape(shape[axis], *shape[:axis], *shape[axis + 1 :])
+    shaped = np.moveaxis(moved, 0, axis) if axis else moved
+    if out is None or result is None:
+        return restore(shaped)
+    if not np.may_share_memory(target, result):
+        result[...] = shaped
+    return out
+
+
+def empty_aligned(rows: int, columns: int, dtype: np.dtype[np.floating]) -> FloatArray:
+    """Give an uninitialised contiguous array that starts on a cache line, for streamed stores."""
+    size = rows * columns * dtype.itemsize
+    if size < STREAM_BYTES:
+        return np.empty((rows, columns), dtype)
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(rows, columns)
+
+
 def _as_computed(array: NDArray[Any], name: str) -> FloatArray:
-    """The array in the dtype that is computed in."""
+    """Give the array in the dtype that is computed in."""
     if array.dtype in _KEPT:
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     if array.dtype == np.float16:
@@ -117,10 +211,14 @@ def _as_computed(array: NDArray[Any], name: str) -> FloatArray:
 
 
 def _read_tensor(values: Any, name: str) -> tuple[FloatArray, Restore]:
-    """A tensor's memory as a numpy array, and the way back to a tensor on its device."""
+    """Give a tensor's memory as a numpy array, and the way back to its kind and device."""
     try:
         array = values.detach().cpu().numpy()
     except TypeError as error:
-        raise TypeError(f"{name} cannot be read as a numpy array: {error}; pass {name}.float()") from error
+        raise TypeError(
+            f"{name} cannot be read as a numpy array: {error}; pass {name}.float()"
+        ) from error
     computed = _as_computed(array, name)
-    return computed, Restore(array.dtype if array.dtype == np.float16 else computed.dtype, str(values.device))
+    return computed, Restore(
+        array.dtype if array.dtype == np.float16 else computed.dtype, str(values.device)
+    )

@@ -1,0 +1,283 @@
+"""`SplineOperator`: a plan bound to evaluation points, a fixed linear map of columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastspline._solvers import Evaluator
+from fastspline._threads import check_threads
+from fastspline.arrays import (
+    FloatArray,
+    as_columns,
+    deliver,
+    first_non_finite,
+    prepare_out,
+    read_array,
+    require_finite,
+)
+
+if TYPE_CHECKING:
+    from fastspline._smoother import Smoother
+
+_QUICK_SIZE = 20_000  # values below which a call is mostly overhead
+
+
+class SplineOperator:
+    """The linear map from values at the knots to the spline, or a derivative, at fixed points.
+
+    Made by `Smoother.operator`. Immutable, picklable; one operator may be called from many threads
+    at once. The bits of a result depend on plan, dtype and solver, never on neighbouring columns,
+    blocks or threads.
+    """
+
+    __slots__ = ("_evaluator", "_points", "_smoother", "_sources", "nu", "shape")
+
+    shape: tuple[int, int]
+    nu: int
+    _smoother: Smoother
+    _points: NDArray[np.float64]
+    _sources: NDArray[np.int64]
+    _evaluator: Evaluator
+
+    def __init__(
+        self,
+        smoother: Smoother,
+        points: NDArray[np.float64],
+        nu: int,
+        *,
+        sources: NDArray[np.int64] | None = None,
+        n_rows: int | None = None,
+    ) -> None:
+        rows = smoother._active if sources is None else sources
+        self._set(smoother, points, nu, rows, n_rows, smoother._solver.at(points, nu, rows))
+
+    def _set(
+        self,
+        smoother: Smoother,
+        points: NDArray[np.float64],
+        nu: int,
+        sources: NDArray[np.int64],
+        n_rows: int | None,
+        evaluator: Evaluator,
+    ) -> None:
+        setter = super().__setattr__
+        setter("_smoother", smoother)
+        setter("_points", points)
+        setter("nu", nu)
+        setter("_sources", sources)
+        setter("_evaluator", evaluator)
+        setter("shape", (points.size, smoother.knots.size if n_rows is None else n_rows))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse: an operator is immutable."""
+        raise AttributeError(
+            f"SplineOperator is immutable; make another one instead of setting {name!r}"
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle as plan, points and rows."""
+        return _operator_from, (self._smoother, self._points, self.nu, self._sources, self.shape[1])
+
+    def __repr__(self) -> str:
+        """Tell shape, lam and solver."""
+        m, n = self.shape
+        plan = f"lam={self._smoother.lam:g}, solver={self._smoother.solver!r}"
+        return f"SplineOperator({n} -> {m}, nu={self.nu}, {plan})"
+
+    def gather(self, index: ArrayLike, n_rows: int) -> SplineOperator:
+        """Give the operator that reads row ``index[i]`` of its values where this one reads row i.
+
+        ``operator.gather(index, n_rows)(values) == operator(values[index])`` without the copy: for
+        values in another order than the knots, or of which only some rows belong to knots.
+
+        Parameters
+        ----------
+        index : array_like of int, shape (n,)
+            Rows in [0, n_rows).
+        n_rows : int
+            Rows of the values that the new operator takes.
+
+        Returns
+        -------
+        SplineOperator
+            Of shape (m, n_rows).
+
+        Raises
+        ------
+        ValueError
+            If `index` has not n entries or leaves [0, n_rows).
+        TypeError
+            If `index` does not hold integers.
+        """
+        rows = np.asarray(index)
+        if rows.dtype.kind not in "iu":
+            raise TypeError(
+                f"index must hold integers, got dtype {rows.dtype}; pass positions of rows"
+            )
+        if rows.shape != (self.shape[1],):
+            raise ValueError(
+                f"index has shape {rows.shape}, and the operator reads {self.shape[1]} rows; "
+                "give one entry a row"
+            )
+        if rows.size and not 0 <= rows.min() <= rows.max() < n_rows:
+            raise ValueError(
+                f"index must lie in [0, n_rows) = [0, {n_rows}), got {rows.min()} to {rows.max()}"
+            )
+        sources = rows.astype(np.int64)[self._sources]
+        gathered = SplineOperator.__new__(SplineOperator)
+        evaluator = self._evaluator.reading(sources)
+        gathered._set(self._smoother, self._points, self.nu, sources, n_rows, evaluator)
+        return gathered
+
+    def __call__(
+        self,
+        values: ArrayLike,
+        *,
+        axis: int = 0,
+        out: FloatArray | None = None,
+        threads: int | None = None,
+    ) -> FloatArray:
+        """Fit the values and evaluate: O(n + m) a column, each value read and written once.
+
+        Parameters
+        ----------
+        values : array_like, shape (..., n, ...)
+            Values at the knots along `axis`; all other axes are independent columns. Float32 and
+            float64 give their like (float32 within a few of its ulps: the recurrences run in
+            double), float16 too, integers give float64; torch tensors give tensors.
+        axis : int, optional
+            Axis of `values`, and of the result, that runs along knots and points.
+        out : array, optional
+            Written to and returned: of the result's shape and dtype.
+        threads : int, optional
+            Upper bound; default all processors that the process may use. Small work stays on the
+            calling thread.
+
+        Returns
+        -------
+        array of the kind and dtype of `values`, shape (..., m, ...)
+
+        Raises
+        ------
+        ValueError
+            If `values` has not n entries along `axis`, if one of them is not finite (`out` is then
+            undefined), or if `out` does not fit.
+        TypeError
+            If `values` does not hold real numbers.
+        """
+        if type(values) is np.ndarray and out is None and axis == 0 and threads is None:
+            entry = self._evaluator.quick.get(values.dtype)
+            if entry is not None and values.size < _QUICK_SIZE and values.flags.carray:
+                quick = self._call_quickly(values, entry)
+                if quick is not None:
+                    return quick
+        check_threads(threads)
+        array, restore = read_array(values, "values")
+        columns, trailing, axis = as_columns(array, self.shape[1], axis, "values", "knots")
+        shape = (*trailing[:axis], self.shape[0], *trailing[axis:])
+        result, target = prepare_out(out, shape, axis, array, restore)
+        if target.size and columns.size:
+            bad = self._evaluator.apply(columns, target, threads)
+            if bad >= 0:
+                refuse_values(columns, self._sources, trailing, axis, bad)
+        return deliver(out, result, target, shape, axis, restore)
+
+    def _call_quickly(self, values: FloatArray, entry: tuple[object, ...]) -> FloatArray | None:
+        """Call with few contiguous values in one or two dimensions, or give None: look closer."""
+        function, knots, tables = entry
+        ndim = values.ndim
+        if ndim == 0 or ndim > 2 or len(values) != self.shape[1]:
+            return None
+        columns = values if ndim == 2 else values.reshape(-1, 1)
+        result: FloatArray = np.empty((self.shape[0], columns.shape[1]), values.dtype)
+        if result.size == 0 or result.size >= _QUICK_SIZE:
+            return None
+        if function(columns, result, knots, tables) >= 0:  # type: ignore[operator]
+            return None
+        return result if ndim == 2 else result.reshape(-1)
+
+    def adjoint(
+        self,
+        cotangent: ArrayLike,
+        *,
+        axis: int = 0,
+        out: FloatArray | None = None,
+        threads: int | None = None,
+    ) -> FloatArray:
+        """Apply the transpose, as differentiation needs it.
+
+        ``sum(operator(y) * z) == sum(y * operator.adjoint(z))`` up to rounding.
+
+        Parameters
+        ----------
+        cotangent : array_like, shape (..., m, ...)
+            One entry a point along `axis`.
+        axis, out, threads
+            As in a call; the transpose runs on the calling thread.
+
+        Returns
+        -------
+        array of the kind and dtype of `cotangent`, shape (..., n, ...)
+
+        Raises
+        ------
+        ValueError
+            If `cotangent` has not m entries along `axis`, or one is not finite, or if `out` does
+            not fit.
+        TypeError
+            If `cotangent` does not hold real numbers.
+        """
+        check_threads(threads)
+        array, restore = read_array(cotangent, "cotangent")
+        require_finite(array, "cotangent")
+        columns, trailing, axis = as_columns(array, self.shape[0], axis, "cotangent", "points")
+        shape = (*trailing[:axis], self.shape[1], *trailing[axis:])
+        result, target = prepare_out(out, shape, axis, array, restore)
+        sums = np.zeros(target.shape)
+        self._evaluator.adjoint(columns, sums)
+        target[...] = sums
+        return deliver(out, result, target, shape, axis, restore)
+
+    def dense(self) -> NDArray[np.float64]:
+        """Give the map as a matrix, shape (m, n): O(n (n + m)). Its rows sum to 1 for nu = 0."""
+        matrix: NDArray[np.float64] = self(np.eye(self.shape[1]), threads=1)  # type: ignore[assignment]
+        return matrix
+
+
+def _operator_from(
+    smoother: Smoother,
+    points: NDArray[np.float64],
+    nu: int,
+    sources: NDArray[np.int64],
+    n_rows: int,
+) -> SplineOperator:
+    return SplineOperator(smoother, points, nu, sources=sources, n_rows=n_rows)
+
+
+def refuse_values(
+    columns: FloatArray,
+    sources: NDArray[np.int64],
+    trailing: tuple[int, ...],
+    axis: int,
+    bad: int,
+) -> None:
+    """Raise for the first value at or after column `bad` that is not finite and counts."""
+    for first in range(bad, columns.shape[1], 4096):
+        index = first_non_finite(columns[sources, first : first + 4096].T)
+        if index is None:
+            continue
+        row, column = int(sources[index[1]]), first + index[0]
+        place = [int(i) for i in np.unravel_index(column, trailing)] if trailing else []
+        place.insert(axis, row)
+        text = ", ".join(str(i) for i in place)
+        raise ValueError(
+            f"values must be finite, but values[{text}] = {columns[row, column]}; "
+            "drop the point, or give it weight 0"
+        )
+    raise ValueError(
+        f"values overflow: max |values| = {np.abs(columns).max():g} is too large for its dtype "
+        "once differences are formed; scale the values down"
+    )
