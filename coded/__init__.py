@@ -1,1 +1,100 @@
 """Coded computing: all K outputs from whichever of N workers answered."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from coded.local_workers import LocalWorkers
+    from coded.metrics import mean_interval, mean_l2, relative_accuracy
+    from coded.order import path_order
+    from coded.placement import balanced_copies
+    from coded.points import chebyshev_first, chebyshev_second, equidistant, systematic
+    from coded.runtime import CodedResult, coded_map
+    from coded.schemes.berrut import BerrutScheme
+    from coded.schemes.lagrange import LagrangeScheme
+    from coded.schemes.protocol import NotEnoughRespondersError, Scheme
+    from coded.schemes.replication import ReplicationScheme
+    from coded.schemes.spline import SplineScheme
+    from coded.simulation import Simulation, simulate
+    from coded.stragglers import (
+        ConsecutiveStragglers,
+        IndependentStragglers,
+        ParetoDelays,
+        StragglerModel,
+        UniformStragglers,
+    )
+    from coded.torch_worker import TorchWorker
+
+# Resolved on first use (PEP 562), so that a worker process pays only for what it uses.
+_HOME = {
+    "BerrutScheme": "coded.schemes.berrut",
+    "CodedResult": "coded.runtime",
+    "ConsecutiveStragglers": "coded.stragglers",
+    "IndependentStragglers": "coded.stragglers",
+    "LagrangeScheme": "coded.schemes.lagrange",
+    "LocalWorkers": "coded.local_workers",
+    "NotEnoughRespondersError": "coded.schemes.protocol",
+    "ParetoDelays": "coded.stragglers",
+    "ReplicationScheme": "coded.schemes.replication",
+    "Scheme": "coded.schemes.protocol",
+    "Simulation": "coded.simulation",
+    "SplineScheme": "coded.schemes.spline",
+    "StragglerModel": "coded.stragglers",
+    "TorchWorker": "coded.torch_worker",
+    "UniformStragglers": "coded.stragglers",
+    "balanced_copies": "coded.placement",
+    "chebyshev_first": "coded.points",
+    "chebyshev_second": "coded.points",
+    "coded_map": "coded.runtime",
+    "equidistant": "coded.points",
+    "mean_interval": "coded.metrics",
+    "mean_l2": "coded.metrics",
+    "path_order": "coded.order",
+    "relative_accuracy": "coded.metrics",
+    "simulate": "coded.simulation",
+    "systematic": "coded.points",
+}
+
+__all__ = [
+    "BerrutScheme",
+    "CodedResult",
+    "ConsecutiveStragglers",
+    "IndependentStragglers",
+    "LagrangeScheme",
+    "LocalWorkers",
+    "NotEnoughRespondersError",
+    "ParetoDelays",
+    "ReplicationScheme",
+    "Scheme",
+    "Simulation",
+    "SplineScheme",
+    "StragglerModel",
+    "TorchWorker",
+    "UniformStragglers",
+    "balanced_copies",
+    "chebyshev_first",
+    "chebyshev_second",
+    "coded_map",
+    "equidistant",
+    "mean_interval",
+    "mean_l2",
+    "path_order",
+    "relative_accuracy",
+    "simulate",
+    "systematic",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module and keep it."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastspline._selection import search_gcv
+from fastspline._selection import select_lam
 from fastspline._smoother import Smoother, check_lam
 from fastspline._spline import Spline
-from fastspline.arrays import FloatArray, as_columns, read_array, require_finite
+from fastspline.arrays import FloatArray, as_columns, read_array
 
 
 def smooth_spline(
@@ -82,7 +82,8 @@ def smooth_spline(
             "give one lam a column, or one number"
         )
     plans = tuple(
-        Smoother(knots, lam=check_lam(one), weights=weights) for one in lams.ravel().tolist()
+        Smoother(knots, lam=check_lam(one, f"lam[{i}]"), weights=weights)
+        for i, one in enumerate(lams.ravel().tolist())
     )
     return Spline(plans, values, axis)
 
@@ -135,12 +136,7 @@ def _smooth_by_gcv(
     knots: ArrayLike, values: ArrayLike, weights: ArrayLike | None, axis: int
 ) -> Spline:
     """`smooth_spline` with lam chosen."""
-    plan = Smoother(knots, lam=0.0, weights=weights)
-    array, _ = read_array(values, "values")
-    columns, trailing, _ = as_columns(array, plan.knots.size, axis, "values", "knots")
-    require_finite(columns[plan._active], "values")
-    lams = search_gcv(plan, np.ascontiguousarray(columns[plan._active], np.float64))
-    if not trailing:
-        return Smoother(plan.knots, lam=float(lams[0]), weights=plan.weights).fit(values, axis=axis)
-    plans = tuple(Smoother(plan.knots, lam=lam, weights=plan.weights) for lam in lams.tolist())
-    return Spline(plans or (plan,), values, axis)
+    lam = select_lam(knots, values, weights=weights, axis=axis)
+    if np.size(lam) == 0:
+        lam = 0.0
+    return smooth_spline(knots, values, weights=weights, lam=lam, axis=axis)

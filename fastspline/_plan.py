@@ -109,11 +109,11 @@ def weigh_curvatures(u, v, h, nu, w):
 def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, weights):
     """Sort the points by interval and write what each multiplies with.
 
-    Row p of `weights` (m, 3) belongs to row ``rows[p]`` of the result. Points whose sum begins with
-    the value at knot k (nu = 0, by slopes also nu = 1) are ``spans[2k] : spans[2k + 1]``, other
-    derivatives in that interval go up to ``spans[2k + 2]``. A last interval, n - 1, holds the former
-    at the last knot itself: they are exact. ``needed[k]`` tells whether g_k enters any point.
-    Curvatures are taken in scaled units (gaps `h`), slopes in those of the knots.
+    Row p of `weights` (m, 3) belongs to row ``rows[p]`` of the result. Points whose sum begins
+    with the value at knot k (nu = 0, by slopes also nu = 1) are ``spans[2k] : spans[2k + 1]``,
+    other derivatives in that interval go up to ``spans[2k + 2]``. A last interval, n - 1, holds
+    the former at the last knot itself: they are exact. ``needed[k]`` tells whether g_k enters any
+    point. Curvatures are taken in scaled units (gaps `h`), slopes in those of the knots.
     """
     n, m = knots.size, points.size
     cells = np.empty(m, np.int64)

@@ -67,6 +67,8 @@ def make_smoothing_spline(
     >>> np.allclose(ours.c, theirs.c)
     True
     """
+    if isinstance(lam, str):
+        raise TypeError(f"lam must be a number in [0, inf] or None, got {lam!r}; None chooses it")
     knots = read_vector(x, "x")
     if lam is None and knots.size < LEAST_FOR_GCV:
         raise ValueError(

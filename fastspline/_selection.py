@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastspline._operator import refuse_values
 from fastspline._smoother import Smoother
 from fastspline._state_space import sum_squares
-from fastspline.arrays import as_columns, read_array, require_finite
+from fastspline.arrays import as_columns, read_array
 
-GRID_PER_DECADE = 2
+GRID_PER_DECADE = 3
 LOG_UPPER = 2.0  # log10 of lam / (range**3 sum w): df - 2 < 1e-4, the line
 LOG_LOWEST = -30.0
 LOG_TOLERANCE = (
@@ -74,28 +77,20 @@ def select_lam(
     """
     plan = Smoother(knots, lam=0.0, weights=weights)
     array, _ = read_array(values, "values")
-    columns, trailing, _ = as_columns(array, plan.knots.size, axis, "values", "knots")
-    require_finite(columns[plan._active], "values")
+    columns, trailing, axis = as_columns(array, plan.knots.size, axis, "values", "knots")
     doubles = np.ascontiguousarray(columns[plan._active], np.float64)
+    if not np.isfinite(doubles).all():
+        refuse_values(columns, plan._active, trailing, axis, 0)
     if per_column:
-        chosen = search_gcv(plan, doubles)
+        panels = range(0, doubles.shape[1], SEARCH_PANEL)
+        found = [_search(plan, doubles[:, i : i + SEARCH_PANEL].copy()) for i in panels]
+        chosen = np.concatenate([np.empty(0), *found])
         return chosen.reshape(trailing) if trailing else float(chosen[0])
     return float(_search(plan, doubles, shared=True)[0])
 
 
-def search_gcv(plan: Smoother, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the lam of each column of `values`, (active knots, columns), contiguous and finite."""
-    found = [
-        _search(plan, np.ascontiguousarray(values[:, i : i + SEARCH_PANEL]))
-        for i in range(0, values.shape[1], SEARCH_PANEL)
-    ]
-    return np.concatenate(found) if found else np.empty(0)
-
-
 def _search(plan: Smoother, y: NDArray[np.float64], *, shared: bool = False) -> NDArray[np.float64]:
     """Search one panel; see `select_lam`."""
-    from scipy.optimize import minimize_scalar
-
     gaps = plan._solver.gaps
     n = gaps.knots.size
     if n < 3:
@@ -114,17 +109,41 @@ def _search(plan: Smoother, y: NDArray[np.float64], *, shared: bool = False) -> 
     grid = np.linspace(lower, LOG_UPPER, int((LOG_UPPER - lower) * GRID_PER_DECADE) + 2)
     table = np.array([scores(log_lam, y) for log_lam in grid])
     line = scores(np.inf, y)
-    best = table.argmin(axis=0)
-    chosen = np.empty(best.size)
-    for j, k in enumerate(best):
-        columns = y if shared else np.ascontiguousarray(y[:, j : j + 1])
+    chosen = np.empty(line.size)
+    for j in range(line.size):
+        columns = y if shared else y[:, j : j + 1].copy()
+        score = _as_function(scores, columns)
+        log_lam, least_score = _minimise(score, grid, table[:, j])
+        chosen[j] = np.inf if line[j] <= least_score else whole * 10.0**log_lam
+    lams: NDArray[np.float64] = chosen * gaps.unit**3 * gaps.top
+    return lams
+
+
+def _as_function(
+    scores: Callable[[float, NDArray[np.float64]], NDArray[np.float64]],
+    columns: NDArray[np.float64],
+) -> Callable[[float], float]:
+    """Give the score of one search as a function of log10 lam alone."""
+    return lambda log_lam: float(scores(log_lam, columns)[0])
+
+
+def _minimise(
+    score: Callable[[float], float], grid: NDArray[np.float64], table: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Refine every local minimum of the grid, for the score can have several; give the least."""
+    from scipy.optimize import minimize_scalar
+
+    padded = np.concatenate([[np.inf], table, [np.inf]])
+    minima = np.flatnonzero((padded[:-2] > table) & (table <= padded[2:]))
+    best = int(table.argmin())
+    least = float(grid[best]), float(table[best])
+    for k in minima.tolist():
         found = minimize_scalar(
-            lambda log_lam, columns=columns: float(scores(log_lam, columns)[0]),
+            score,
             bounds=(grid[max(k - 1, 0)], grid[min(k + 1, grid.size - 1)]),
             method="bounded",
             options={"xatol": LOG_TOLERANCE},
         )
-        log_lam = found.x if found.fun <= table[k, j] else grid[k]
-        chosen[j] = np.inf if line[j] <= min(found.fun, table[k, j]) else whole * 10.0**log_lam
-    lams: NDArray[np.float64] = chosen * gaps.unit**3 * gaps.top
-    return lams
+        if found.fun < least[1]:
+            least = float(found.x), float(found.fun)
+    return least

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import numpy as np
@@ -194,18 +193,18 @@ def _smoother_from(
     return Smoother(knots, lam=lam, weights=weights)
 
 
-def check_lam(lam: float) -> float:
+def check_lam(lam: float, name: str = "lam") -> float:
     """Give lam as a float in [0, inf]."""
-    try:
-        number = math.nan if isinstance(lam, (bool, str, bytes)) else float(lam)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"lam must be a number in [0, inf], got {lam!r}") from error
-    if isinstance(lam, (bool, str, bytes)):
+    if isinstance(lam, (bool, str, bytes)) or not hasattr(lam, "__float__"):
         raise TypeError(
-            f"lam must be a number in [0, inf], got {lam!r}; smooth_spline can choose it from values"
+            f"{name} must be a number in [0, inf], got {lam!r}; smooth_spline can choose it"
         )
+    try:
+        number = float(lam)
+    except TypeError as error:
+        raise TypeError(f"{name} must be a single number in [0, inf], got {lam!r}") from error
     if not number >= 0.0:
-        raise ValueError(f"lam must be >= 0 (0 interpolates, inf fits a line), got {lam}")
+        raise ValueError(f"{name} must be >= 0 (0 interpolates, inf fits a line), got {lam}")
     return number
 
 

@@ -126,12 +126,12 @@ class Spline:
     @property
     def values(self) -> FloatArray:
         """The curve at the knots, of the shape and kind of the values it was fitted to."""
-        return self._restored(self._shaped(self._fitted[: self.knots.size]))
+        return self._restore(self._shaped(self._fitted[: self.knots.size].copy()))
 
     @property
     def second_derivatives(self) -> FloatArray:
         """The curve's second derivatives at the knots, 0 at both ends."""
-        return self._restored(self._shaped(self._curvatures[: self.knots.size]))
+        return self._restore(self._shaped(self._curvatures[: self.knots.size].copy()))
 
     @property
     def leverages(self) -> NDArray[np.float64]:
@@ -198,7 +198,7 @@ class Spline:
             if axis
             else shaped
         )
-        return self._restored(moved)
+        return self._restore(moved)
 
     def to_ppoly(self) -> PPoly:
         """Give the curve as a scipy PPoly, with a linear piece at each end to extrapolate alike."""
@@ -246,7 +246,10 @@ class Spline:
         return self.to_ppoly().antiderivative(nu)
 
     def integrate(self, a: float, b: float) -> FloatArray:
-        """Integrate the curve from a to b, one number a column; also outside the knots."""
+        """Integrate the curve from a to b, finite, one number a column; also outside the knots."""
+        for name, bound in (("a", a), ("b", b)):
+            if not np.isfinite(bound):
+                raise ValueError(f"{name} must be finite, got {bound}; the spline ends in lines")
         result: FloatArray = self.to_ppoly().integrate(a, b)
         return result
 
@@ -284,9 +287,6 @@ class Spline:
         trailing, axis = self._place
         shaped = columns.reshape(columns.shape[0], *trailing)
         return np.moveaxis(shaped, 0, axis) if axis else shaped
-
-    def _restored(self, array: NDArray[np.float64]) -> FloatArray:
-        return self._restore(array)
 
 
 def check_nu(nu: int) -> int:

@@ -77,7 +77,7 @@ def read_array(values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
             f"{name} must be an array of real numbers, but is ragged: {error}"
         ) from error
     computed = _as_computed(array, name)
-    return computed, Restore(array.dtype if array.dtype == np.float16 else computed.dtype)
+    return computed, Restore(np.dtype(np.float16) if array.dtype == np.float16 else computed.dtype)
 
 
 def read_vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
@@ -123,7 +123,7 @@ def as_columns(
     if isinstance(axis, bool) or not hasattr(axis, "__index__"):
         raise TypeError(f"axis must be an integer, got {axis!r}")
     if not -array.ndim <= axis < array.ndim:
-        raise ValueError(
+        raise np.exceptions.AxisError(  # a ValueError and an IndexError
             f"axis must lie in [{-array.ndim}, {array.ndim}) for {name} of shape {array.shape}, "
             f"got {axis}"
         )
@@ -198,9 +198,10 @@ def empty_aligned(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Floa
 
 def _as_computed(array: NDArray[Any], name: str) -> FloatArray:
     """Give the array in the dtype that is computed in."""
-    if array.dtype in _KEPT:
-        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-    if array.dtype == np.float16:
+    native = array.dtype.newbyteorder("=")
+    if native in _KEPT:
+        return array.astype(native, copy=False)
+    if native == np.float16:
         return array.astype(np.float32)
     if array.dtype.kind in "iub":
         return array.astype(np.float64)
@@ -220,5 +221,5 @@ def _read_tensor(values: Any, name: str) -> tuple[FloatArray, Restore]:
         ) from error
     computed = _as_computed(array, name)
     return computed, Restore(
-        array.dtype if array.dtype == np.float16 else computed.dtype, str(values.device)
+        np.dtype(np.float16) if array.dtype == np.float16 else computed.dtype, str(values.device)
     )

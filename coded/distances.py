@@ -1,0 +1,40 @@
+"""How far inputs are from each other, by the Euclidean distance of all their numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastspline.arrays import FloatArray, read_array, require_finite
+
+_BLOCK = 16384  # columns turned to float64 at a time: large inputs are never copied whole
+
+
+def flattened(inputs: ArrayLike) -> FloatArray:
+    """Give the inputs, at least one and all finite, as rows, shape (K, features)."""
+    array, _ = read_array(inputs, "inputs")
+    if array.ndim == 0 or len(array) == 0:
+        raise ValueError(
+            f"inputs must hold at least one input along axis 0, got shape {array.shape}; stack them"
+        )
+    require_finite(array, "inputs")
+    features = int(np.prod(array.shape[1:]))
+    return array.reshape(len(array), features)
+
+
+def distances_between(rows: FloatArray, order: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Give the (K, K) distances between ``rows[order]``, in units of the largest absolute number.
+
+    By ``|a - b|^2 = |a|^2 + |b|^2 - 2 a.b``, columns centred, in float64.
+    """
+    gram = np.zeros((len(rows), len(rows)))
+    scale = float(np.abs(rows).max(initial=0.0)) or 1.0
+    for start in range(0, rows.shape[1], _BLOCK):
+        block = rows[order, start : start + _BLOCK].astype(np.float64)
+        block /= scale
+        block -= block.mean(axis=0)
+        gram += block @ block.T
+    squares = gram.diagonal()
+    squared = np.maximum(squares[:, None] + squares - gram - gram.T, 0.0)
+    np.fill_diagonal(squared, 0.0)
+    return np.sqrt(squared)

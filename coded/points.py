@@ -1,0 +1,184 @@
+"""Where inputs (alpha) and workers (beta) sit on the line [-1, 1], ascending."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coded.counts import read_count
+from fastspline.arrays import read_vector
+
+Points = NDArray[np.float64]
+
+
+def chebyshev_first(n: int) -> Points:
+    """Give the Chebyshev points of the first kind, ``-cos((2k + 1) pi / (2n))``.
+
+    Parameters
+    ----------
+    n : int
+        How many, n >= 1.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Ascending, inside (-1, 1), exactly symmetric.
+
+    Raises
+    ------
+    TypeError
+        If `n` is no integer.
+    ValueError
+        If `n` is below 1.
+
+    Examples
+    --------
+    >>> chebyshev_first(3).round(6)
+    array([-0.866025,  0.      ,  0.866025])
+    """
+    n = read_count(n, "n", at_least=1)
+    return np.sin(np.pi * _symmetric_integers(n) / (2 * n))
+
+
+def chebyshev_second(n: int) -> Points:
+    """Give the Chebyshev points of the second kind, ``-cos(k pi / (n - 1))``.
+
+    Parameters
+    ----------
+    n : int
+        How many, n >= 1; a single one lies at 0.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Ascending, from -1 to 1, exactly symmetric.
+
+    Raises
+    ------
+    TypeError
+        If `n` is no integer.
+    ValueError
+        If `n` is below 1.
+
+    Examples
+    --------
+    >>> chebyshev_second(5).round(6)
+    array([-1.      , -0.707107,  0.      ,  0.707107,  1.      ])
+    """
+    n = read_count(n, "n", at_least=1)
+    return np.sin(np.pi * _symmetric_integers(n) / (2 * max(n - 1, 1)))
+
+
+def equidistant(n: int) -> Points:
+    """Give evenly spaced points, ``-1 + 2k / (n - 1)``.
+
+    Parameters
+    ----------
+    n : int
+        How many, n >= 1; a single one lies at 0.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Ascending, from -1 to 1, exactly symmetric.
+
+    Raises
+    ------
+    TypeError
+        If `n` is no integer.
+    ValueError
+        If `n` is below 1.
+
+    Examples
+    --------
+    >>> equidistant(5)
+    array([-1. , -0.5,  0. ,  0.5,  1. ])
+    """
+    n = read_count(n, "n", at_least=1)
+    return _symmetric_integers(n) / max(n - 1, 1)
+
+
+def systematic(alpha: ArrayLike, n_workers: int, *, copies: int = 1) -> Points:
+    """Give worker points that contain the input points, the rest between them.
+
+    Each alpha is the point of `copies` workers, or of ``floor(N / K)`` if there are not
+    enough workers for that; such a worker evaluates an input itself. The other workers
+    are spread over the K - 1 gaps as evenly as possible, evenly inside each gap. With
+    fewer workers than inputs, N of the alphas spread evenly are taken, ends included.
+
+    Parameters
+    ----------
+    alpha : array_like, shape (K,)
+        Strictly ascending input points.
+    n_workers : int
+        N >= 1.
+    copies : int, optional
+        Workers at each alpha, at least 1.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Non-decreasing.
+
+    Raises
+    ------
+    TypeError
+        If `alpha` holds no real numbers or a count is no integer.
+    ValueError
+        If `alpha` is empty, not one-dimensional or not strictly ascending, or a count
+        is below 1.
+
+    Examples
+    --------
+    >>> systematic([-1.0, 0.0, 1.0], 5)
+    array([-1. , -0.5,  0. ,  0.5,  1. ])
+    >>> systematic([-1.0, 0.0, 1.0], 7, copies=2)
+    array([-1. , -1. ,  0. ,  0. ,  0.5,  1. ,  1. ])
+    >>> systematic([-1.0, 0.0, 1.0], 2)
+    array([-1.,  1.])
+    """
+    alpha = read_vector(alpha, "alpha")
+    n_workers = read_count(n_workers, "n_workers", at_least=1)
+    copies = read_count(copies, "copies", at_least=1)
+    if alpha.size == 0:
+        raise ValueError("alpha must hold at least one point, got none; pass the input points")
+    if not (np.diff(alpha) > 0).all():
+        i = int(np.argmin(np.diff(alpha) > 0)) + 1
+        raise ValueError(
+            f"alpha must be strictly ascending, but alpha[{i}] = {alpha[i]} follows "
+            f"alpha[{i - 1}] = {alpha[i - 1]}; sort the points and drop repeats"
+        )
+    if n_workers < alpha.size:
+        return alpha[_spread(n_workers, alpha.size)]
+    if alpha.size == 1:
+        return np.repeat(alpha, n_workers)
+    copies = min(copies, n_workers // alpha.size)
+    spare = n_workers - copies * alpha.size
+    gaps = alpha.size - 1
+    in_gap = np.full(gaps, spare // gaps)
+    in_gap[_spread(spare % gaps, gaps)] += 1
+    gap = np.repeat(np.arange(gaps), in_gap)
+    place_in_gap = np.arange(spare) - np.repeat(np.cumsum(in_gap) - in_gap, in_gap) + 1
+    fraction = place_in_gap / (in_gap[gap] + 1)
+    between = alpha[gap] + fraction * (alpha[gap + 1] - alpha[gap])
+    return np.sort(np.concatenate([np.repeat(alpha, copies), between]))
+
+
+def recommended_copies(n_inputs: int, n_workers: int, n_stragglers: int) -> int:
+    """Give the default number of workers at each alpha: most of N, one where none straggles."""
+    if n_stragglers == 0:
+        return 1
+    return max(1, round(0.6 * n_workers / n_inputs))
+
+
+def _symmetric_integers(n: int) -> NDArray[np.intp]:
+    """``-(n - 1), -(n - 3), ..., n - 1``."""
+    return 2 * np.arange(n) - (n - 1)
+
+
+def _spread(count: int, size: int) -> NDArray[np.intp]:
+    """`count` different indices below `size`, spread evenly, the ends included from two on."""
+    if count == 1:
+        return np.array([size // 2])
+    steps = max(count - 1, 1)
+    return (2 * np.arange(count) * (size - 1) + steps) // (2 * steps)

@@ -1,0 +1,434 @@
+"""`coded_map`: one task a worker, outputs decoded from the answers that came; `CodedResult`."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
+from time import perf_counter
+from typing import SupportsIndex, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coded.counts import read_count
+from coded.schemes.protocol import NotEnoughRespondersError, Scheme
+from fastspline.arrays import FloatArray, Restore, read_array, require_finite
+
+Indices: TypeAlias = NDArray[np.intp]
+IsEnough: TypeAlias = Callable[[Indices], bool]
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CodedResult:
+    """The outputs of one `coded_map`, and what became of every worker.
+
+    Attributes
+    ----------
+    outputs : array, shape (K, ...)
+        Decoded, in the kind and floating dtype of the answers.
+    complete : bool
+        Whether `wait_for` was met; else this is what could be made of the answers in time.
+    responders : ndarray of int, shape (R,)
+        Workers whose answers were used, ascending.
+    stragglers : ndarray of int, shape (N - R,)
+        All other workers, ascending: late or failed.
+    latencies : ndarray of float, shape (N,)
+        Seconds from submission to answer, nan where no answer was used.
+    failures : dict of int to exception
+        Why each worker that failed did so, in the order of events. A worker that was still out
+        at the timeout has a TimeoutError; one that nobody waited for any longer is not in it.
+    exact : ndarray of bool, shape (K,)
+        Which outputs are exact answers, not estimates.
+    """
+
+    outputs: FloatArray
+    complete: bool
+    responders: Indices
+    stragglers: Indices
+    latencies: NDArray[np.float64]
+    failures: dict[int, BaseException]
+    exact: NDArray[np.bool_]
+
+    def __repr__(self) -> str:
+        """One line with shapes and counts."""
+        return (
+            f"CodedResult(outputs={tuple(self.outputs.shape)} {self.outputs.dtype}, "
+            f"complete={self.complete}, responders={len(self.responders)} of "
+            f"{len(self.latencies)}, failures={len(self.failures)}, "
+            f"exact={int(self.exact.sum())} of {len(self.exact)})"
+        )
+
+    def __str__(self) -> str:
+        """Draw a small table: who answered when, who is late, who failed and why."""
+        late = [int(n) for n in self.stragglers if n not in self.failures]
+        answered = sorted(self.responders, key=lambda n: float(self.latencies[n]))
+        rows = [repr(self)]
+        rows += [f"  worker {n:3d}  answered after {self.latencies[n]:.3f} s" for n in answered]
+        rows += [f"  worker {n:3d}  not waited for" for n in late]
+        rows += [f"  worker {n:3d}  {_tell(error)}" for n, error in self.failures.items()]
+        return "\n".join(rows)
+
+
+def coded_map(
+    fn: Callable[..., ArrayLike],
+    inputs: ArrayLike,
+    scheme: Scheme,
+    executor: Executor | Sequence[Executor],
+    *,
+    wait_for: SupportsIndex | IsEnough | None = None,
+    timeout: float | None = None,
+    on_answer: Callable[[int, float], object] | None = None,
+) -> CodedResult:
+    """Compute f for K inputs by N workers of which some may be slow, dead or wrong.
+
+    Binds the scheme to the inputs, encodes them, submits ``fn(coded_inputs[n])`` for every n,
+    and decodes in the calling thread as soon as `wait_for` is met; answers that have arrived by
+    then are used too. What counts as a straggler, not as an error of the call: an exception in
+    the worker, a failed submission (a broken or shut pool), a cancelled future, an answer that
+    is no array of finite real numbers, and an answer whose shape differs from that of most
+    others (of the first one where equally many differ).
+
+    Returns early with what there is as soon as `wait_for` can no longer be met, and at
+    `timeout`. Without a timeout, a frozen worker whose answer `wait_for` needs blocks the call
+    for ever, for no engine reports it.
+
+    The executor is the caller's and is never shut down. On return, tasks still queued are
+    cancelled; running ones are left to finish and their answers go nowhere, least of all into a
+    later call. Answers of process pools and clusters are unpickled here: workers are trusted code.
+
+    Parameters
+    ----------
+    fn : callable
+        Gets coded input n, shape ``inputs.shape[1:]``, as numpy array or torch tensor like the
+        inputs, and returns an array, a tensor or a number. For process pools it must be
+        importable in the worker: a function of a module, not of ``__main__``, no lambda.
+    inputs : array_like, shape (K, ...)
+        A numpy array or torch tensor of finite numbers.
+    scheme : Scheme
+        The code, with ``scheme.n_inputs == K``.
+    executor : Executor or sequence of Executor
+        One `concurrent.futures.Executor`, or a sequence of them: coded input n goes to
+        ``executor[n % len(executor)]``. A Dask client gives one by
+        ``client.get_executor(pure=False)``; with ``pure=True`` Dask merges equal coded inputs
+        into one task and the redundancy is lost.
+    wait_for : int or callable, optional
+        Least number of answers, in [1, N], or a predicate of the responders so far (ascending
+        indices), which must stay true when responders are added: it is also asked about those
+        who could still answer. Default: ``scheme.min_responders``. In each case the answers
+        must be decodable too.
+    timeout : float, optional
+        Longest wait in seconds, counted from the first submission.
+    on_answer : callable, optional
+        ``on_answer(worker, latency_seconds)``, called in the calling thread for each usable
+        answer in the order of arrival, for example to show progress.
+
+    Returns
+    -------
+    CodedResult
+        With ``complete`` False where `wait_for` was not met but the answers can be decoded.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong kind; nothing has been submitted then.
+    ValueError
+        If an argument has a value that is not allowed; nothing has been submitted then.
+    NotEnoughRespondersError
+        If the answers that came do not suffice to decode (a ValueError too). It has
+        ``responders`` and ``failures``; the first failure is its cause.
+
+    Examples
+    --------
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from coded import ReplicationScheme, coded_map
+    >>> inputs = np.array([1.0, 2.0, 3.0])
+    >>> with ThreadPoolExecutor() as pool:
+    ...     result = coded_map(np.sqrt, inputs, ReplicationScheme(3, 6), pool, wait_for=6)
+    >>> result
+    CodedResult(outputs=(3,) float64, complete=True, responders=6 of 6, failures=0, exact=3 of 3)
+    >>> np.allclose(result.outputs, np.sqrt(inputs))
+    True
+    """
+    if not callable(fn):
+        raise TypeError(f"fn must be callable, got {fn!r}; pass the function, not its result")
+    if not isinstance(scheme, Scheme):
+        raise TypeError(f"scheme must be a coded Scheme, got {scheme!r}; try SplineScheme(K, N)")
+    if on_answer is not None and not callable(on_answer):
+        raise TypeError(f"on_answer must be callable or None, got {on_answer!r}; pass a function")
+    executors = _read_executors(executor)
+    seconds = _read_timeout(timeout)
+    array, restore = _read_inputs(inputs, scheme)
+    is_wanted = _read_wait_for(wait_for, scheme)
+
+    bound = scheme.bind(array)
+    coded_inputs = bound.encode(array)
+
+    def is_enough(responders: Indices) -> bool:
+        return len(responders) > 0 and is_wanted(responders) and bound.can_decode(responders)
+
+    call = _Call(scheme.n_workers, seconds)
+    try:
+        call.submit(fn, [restore(coded_inputs[n, ...]) for n in range(scheme.n_workers)], executors)
+        complete = call.wait(is_enough, on_answer)
+    finally:
+        call.cancel()
+    responders = call.settle()
+    if not complete and not (len(responders) and bound.can_decode(responders)):
+        raise call.not_enough(fn, scheme) from next(iter(call.failures.values()), None)
+    coded_outputs, restore = call.collect(responders)
+    return CodedResult(
+        outputs=restore(bound.decode(coded_outputs, responders)),
+        complete=complete,
+        responders=responders,
+        stragglers=np.setdiff1d(np.arange(scheme.n_workers), responders),
+        latencies=call.latencies,
+        failures=call.failures,
+        exact=bound.exact_mask(responders),
+    )
+
+
+class _Call:
+    """The N tasks of one call and what has become of them; used by the calling thread alone."""
+
+    def __init__(self, n_workers: int, timeout: float | None) -> None:
+        self.failures: dict[int, BaseException] = {}
+        self.latencies = np.full(n_workers, np.nan)
+        self._timeout = timeout
+        self._futures: list[Future[ArrayLike]] = []
+        self._submitted: list[float] = []
+        self._waiting: set[int] = set()
+        # Made anew for each call, so that a late answer finds only the queue of its own call.
+        self._arrivals: SimpleQueue[tuple[int, float]] = SimpleQueue()
+        self._answers: dict[tuple[int, ...], dict[int, tuple[FloatArray, Restore]]] = {}  # by shape
+
+    def submit(
+        self,
+        fn: Callable[..., ArrayLike],
+        tasks: Sequence[FloatArray],
+        executors: Sequence[Executor],
+    ) -> None:
+        """Submit all tasks; each announces its end, in whichever thread that happens."""
+        for n, task in enumerate(tasks):
+            self._submitted.append(perf_counter())
+            future = _submit(executors[n % len(executors)], fn, task)
+            self._futures.append(future)
+            self._waiting.add(n)
+            future.add_done_callback(partial(_announce, self._arrivals, n))
+
+    def wait(self, is_enough: IsEnough, on_answer: Callable[[int, float], object] | None) -> bool:
+        """Take answers until they are enough (True), or can no longer be or not in time (False)."""
+        deadline = None if self._timeout is None else self._submitted[0] + self._timeout
+        while not self._arrivals.empty() or not is_enough(self._responders()):
+            if self._arrivals.empty() and not self._can_become(is_enough):
+                return False
+            try:
+                n, arrived = self._arrivals.get(
+                    timeout=None if deadline is None else max(0.0, deadline - perf_counter())
+                )
+            except Empty:
+                for n in sorted(self._waiting):
+                    self._fail(n, TimeoutError(f"no answer within {self._timeout:.3g} s"))
+                return False
+            self._waiting.discard(n)
+            self._take(n, arrived, on_answer)
+        return True
+
+    def cancel(self) -> None:
+        """Cancel what is still queued, and let go of all futures: late answers are then freed."""
+        for n in self._waiting:
+            self._futures[n].cancel()
+        self._futures.clear()
+
+    def settle(self) -> Indices:
+        """Fix the responders: the workers whose answers agree in shape; the others have failed."""
+        responders, leading = self._responders(), self._leading()
+        for shape, group in self._answers.items():
+            if group is not leading:
+                usual = next(array.shape for array, _ in leading.values())
+                for n in group:
+                    self._fail(n, ValueError(f"answer has shape {shape}, most others have {usual}"))
+        self.latencies[np.setdiff1d(np.arange(len(self.latencies)), responders)] = np.nan
+        return responders
+
+    def collect(self, responders: Indices) -> tuple[FloatArray, Restore]:
+        """Stack the answers of the responders, and give the way back to their kind."""
+        group = self._leading()
+        arrays, restores = zip(*(group[int(n)] for n in responders), strict=True)
+        return np.stack(arrays), restores[0]
+
+    def not_enough(self, fn: object, scheme: Scheme) -> NotEnoughRespondersError:
+        """Make the error that tells every worker's fate."""
+        responders = self._responders()
+        seconds = perf_counter() - self._submitted[0]
+        timed_out = any(n in self._waiting for n in self.failures)
+        failed = [n for n in self.failures if n not in self._waiting]
+        parts = [
+            f"{len(responders)} of {scheme.n_workers} workers answered within {seconds:.3g} s",
+            f"{scheme!r} cannot decode that and waits for {scheme.min_responders}",
+        ]
+        if failed:
+            parts.append(
+                f"{len(failed)} failed: {_list(failed)}; the first by "
+                f"{_tell(self.failures[failed[0]])}"
+            )
+        if self._waiting:
+            parts.append(f"{len(self._waiting)} still out: {_list(sorted(self._waiting))}")
+        parts.append("raise timeout or n_workers" if timed_out else "see .failures for all reasons")
+        crashed = all(isinstance(self.failures[n], BrokenExecutor) for n in failed)
+        in_main = getattr(fn, "__module__", None) == "__main__"
+        if not len(responders) and failed and crashed and (in_main or not self._waiting):
+            parts.append(
+                "spawned processes import fn by its module, which cannot be __main__: move fn to "
+                'a module, and guard the program by if __name__ == "__main__":'
+            )
+        return NotEnoughRespondersError(
+            "; ".join(parts), responders=responders, failures=self.failures
+        )
+
+    def _take(
+        self, n: int, arrived: float, on_answer: Callable[[int, float], object] | None
+    ) -> None:
+        """File the answer of worker n, or its failure."""
+        future = self._futures[n]
+        if future.cancelled():
+            self._fail(n, CancelledError("the task was cancelled by its executor"))
+            return
+        error = future.exception()
+        if error is not None:
+            self._fail(n, error)
+            return
+        try:
+            array, restore = _read_answer(future.result())
+        except Exception as unusable:  # noqa: BLE001 (what an answer does when it is read is the worker's doing)
+            # Without the traceback, whose frames would keep the answers of this call alive.
+            self._fail(n, unusable.with_traceback(None))
+            return
+        self._answers.setdefault(array.shape, {})[n] = array, restore
+        self.latencies[n] = arrived - self._submitted[n]
+        if on_answer is not None:
+            on_answer(n, float(self.latencies[n]))
+
+    def _fail(self, n: int, error: BaseException) -> None:
+        _LOG.debug("worker %d failed: %s", n, _tell(error))
+        self.failures[n] = error
+
+    def _leading(self) -> dict[int, tuple[FloatArray, Restore]]:
+        """Give the answers of the shape that most have; of equally many, of the one seen first."""
+        return max(self._answers.values(), key=len, default={})
+
+    def _responders(self) -> Indices:
+        return np.array(sorted(self._leading()), dtype=np.intp)
+
+    def _can_become(self, is_enough: IsEnough) -> bool:
+        """Whether the answers would be enough if all who are still out answered alike."""
+        if not self._waiting:
+            return False
+        if not self.failures and len(self._answers) < 2:
+            return True
+        groups = list(self._answers.values()) or [{}]
+        return any(
+            is_enough(np.array(sorted(group.keys() | self._waiting), dtype=np.intp))
+            for group in groups
+        )
+
+
+def _submit(
+    executor: Executor, fn: Callable[..., ArrayLike], task: FloatArray
+) -> Future[ArrayLike]:
+    """Submit a task; where the executor refuses it, the future of a task that failed."""
+    try:
+        return executor.submit(fn, task)
+    except Exception as error:  # noqa: BLE001 (whatever an engine raises here, only this worker is lost)
+        refused: Future[ArrayLike] = Future()
+        refused.set_exception(error)
+        return refused
+
+
+def _announce(arrivals: SimpleQueue[tuple[int, float]], n: int, _: Future[ArrayLike]) -> None:
+    """Tell the calling thread that task n has ended; runs in a thread of the executor."""
+    arrivals.put((n, perf_counter()))
+
+
+def _read_answer(answer: ArrayLike) -> tuple[FloatArray, Restore]:
+    """Give an answer as an array, checked, and the way back to its kind."""
+    if isinstance(answer, tuple | dict):
+        raise TypeError(f"answer is a {type(answer).__name__}; fn must return one array or number")
+    array, restore = read_array(answer, "answer")
+    if array.size == 0:
+        raise ValueError(f"answer is empty, it has shape {array.shape}")
+    require_finite(array, "answer")
+    return array, restore
+
+
+def _read_inputs(inputs: ArrayLike, scheme: Scheme) -> tuple[FloatArray, Restore]:
+    """Give the inputs as an array of K finite rows, and the way back to the caller's kind."""
+    if isinstance(inputs, tuple | dict):
+        raise TypeError(
+            f"inputs must be a numpy array or torch tensor, got a {type(inputs).__name__}; "
+            "stack the inputs along axis 0"
+        )
+    array, restore = read_array(inputs, "inputs")
+    if array.ndim == 0 or len(array) != scheme.n_inputs or array.size == 0:
+        raise ValueError(
+            f"inputs has shape {array.shape}, but {scheme!r} needs {scheme.n_inputs} of them, not "
+            "empty, along axis 0; stack the inputs, or make a scheme with that n_inputs"
+        )
+    require_finite(array, "inputs")
+    return array, restore
+
+
+def _read_executors(executor: Executor | Sequence[Executor]) -> Sequence[Executor]:
+    """Give the executors as a list that a replaced worker does not change meanwhile."""
+    if isinstance(executor, Executor):
+        return [executor]
+    if not isinstance(executor, Sequence) or not all(isinstance(one, Executor) for one in executor):
+        raise TypeError(
+            "executor must be a concurrent.futures.Executor or a sequence of them, got "
+            f"{executor!r}; pass .executors of LocalWorkers, and client.get_executor(pure=False) "
+            "of a Dask client"
+        )
+    if not executor:
+        raise ValueError("executor must hold at least one Executor, got an empty sequence")
+    return list(executor)
+
+
+def _read_timeout(timeout: float | None) -> float | None:
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float | np.number):
+        raise TypeError(f"timeout must be a number of seconds or None, got {timeout!r}")
+    if not 0.0 < timeout <= threading.TIMEOUT_MAX:
+        raise ValueError(
+            f"timeout must be a positive, finite number of seconds, got {timeout}; "
+            "None waits without limit"
+        )
+    return float(timeout)
+
+
+def _read_wait_for(wait_for: SupportsIndex | IsEnough | None, scheme: Scheme) -> IsEnough:
+    """Give what the caller waits for as a predicate of the responders so far."""
+    if callable(wait_for):
+        return wait_for
+    least = scheme.min_responders
+    if wait_for is not None:
+        least = read_count(wait_for, "wait_for", at_least=1, at_most=scheme.n_workers)
+    return lambda responders: len(responders) >= least
+
+
+def _tell(error: BaseException) -> str:
+    """Name and first line of an exception."""
+    line = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
+
+
+def _list(workers: Sequence[int]) -> str:
+    """Write the first of many workers."""
+    shown = ", ".join(str(n) for n in workers[:8])
+    return shown if len(workers) <= 8 else f"{shown}, ..."

@@ -1,0 +1,1 @@
+"""The schemes, one code a file: spline, berrut, lagrange, replication."""

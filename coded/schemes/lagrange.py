@@ -1,0 +1,172 @@
+"""Lagrange coded computing over the reals: exact for polynomials, where that is stable."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coded.barycentric import barycentric_matrix, polynomial_weights
+from coded.coincidence import nearest_equal, snapped
+from coded.counts import read_count
+from coded.linear_maps import LinearMap, Matrix, MatrixMap
+from coded.points import Points, chebyshev_first, chebyshev_second
+from coded.schemes.linear import LinearScheme
+from coded.schemes.protocol import Responders
+
+_LARGEST_AMPLIFICATION = 1e8  # leaves about 8 of float64's 16 digits
+
+
+class LagrangeScheme(LinearScheme):
+    """Code a polynomial function exactly; any ``(K - 1) degree + 1`` answers suffice.
+
+    The encoder is the polynomial u of degree K - 1 through the inputs at `alpha`,
+    Chebyshev points of the first kind; worker n gets ``u(beta_n)``, Chebyshev points of
+    the second kind. For f a polynomial of the given degree, ``f(u(z))`` has degree at
+    most ``(K - 1) degree``, so R = (K - 1) degree + 1 answers determine it, and the
+    outputs are its values at `alpha`. Of all decoders that are exact for such
+    polynomials the one of least norm is used: least squares in Chebyshev polynomials
+    over all answers, interpolation where there are R.
+
+    Over the reals the answers' rounding errors grow by up to `amplification`. Responder
+    sets that amplify by more than 1e8 are refused, as if there were too few of them:
+    one more answer often mends it.
+
+    Parameters
+    ----------
+    n_inputs : int
+        K >= 1.
+    n_workers : int
+        N >= (K - 1) degree + 1.
+    degree : int
+        Of the polynomial f, at least 1. Other functions get an estimate without bound,
+        and `exact_mask` is true for polynomials only.
+
+    Raises
+    ------
+    TypeError
+        If a count is no integer.
+    ValueError
+        If a count is out of range, or N below the recovery threshold.
+
+    References
+    ----------
+    Q. Yu, S. Li, N. Raviv, S. M. M. Kalan, M. Soltanolkotabi, A. S. Avestimehr,
+    "Lagrange Coded Computing: Optimal Design for Resiliency, Security, and Privacy",
+    AISTATS 2019, arXiv:1806.00939, section 4.
+
+    Examples
+    --------
+    >>> scheme = LagrangeScheme(5, 20, degree=3)
+    >>> scheme.min_responders
+    13
+    >>> inputs = np.array([1.0, 2.0, -1.0, 0.5, 3.0])
+    >>> coded_outputs = scheme.encode(inputs) ** 3
+    >>> scheme.decode(coded_outputs[3:16], range(3, 16)).round(6)
+    array([ 1.   ,  8.   , -1.   ,  0.125, 27.   ])
+    """
+
+    def __init__(self, n_inputs: int, n_workers: int, *, degree: int) -> None:
+        super().__init__(n_inputs, n_workers, None)
+        self._degree = read_count(degree, "degree", at_least=1)
+        threshold = (self._n_inputs - 1) * self._degree + 1
+        if self._n_workers < threshold:
+            raise ValueError(
+                f"n_workers must be >= (n_inputs - 1) * degree + 1 = {threshold}, got "
+                f"{self._n_workers}; add workers, or lower n_inputs or degree"
+            )
+        self._n_stragglers = self._n_workers - threshold
+        self._alpha = chebyshev_first(self._n_inputs)
+        self._beta = snapped(chebyshev_second(self._n_workers), self._alpha)
+
+    @property
+    def degree(self) -> int:
+        """Degree of the polynomials that are decoded exactly."""
+        return self._degree
+
+    @property
+    def alpha(self) -> Points:
+        """Points of the inputs, ascending, shape (K,)."""
+        return self._alpha.copy()
+
+    @property
+    def beta(self) -> Points:
+        """Points of the workers, ascending, shape (N,)."""
+        return self._beta.copy()
+
+    def amplification(self, responders: ArrayLike) -> float:
+        """Give the largest factor by which errors of the answers grow in the outputs.
+
+        Parameters
+        ----------
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        float
+            ``max_k sum_r |D[k, r]|`` over the decoding matrix D; inf where there are
+            fewer than `min_responders`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `can_decode`.
+        """
+        return self._amplification(self._read_responders(responders))
+
+    def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
+        """Tell which outputs are exact: all of them, f being a polynomial of the given degree.
+
+        Parameters
+        ----------
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        ndarray of bool, shape (K,)
+            All true where these responders can be decoded.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `can_decode`.
+        """
+        return np.full(self._n_inputs, self.can_decode(responders))
+
+    def _build_encoder(self) -> LinearMap:
+        weights = polynomial_weights(self._alpha)
+        return MatrixMap(barycentric_matrix(self._alpha, weights, self._beta))
+
+    def _build_decoder(self, responders: Responders) -> LinearMap:
+        return MatrixMap(self._decoding_matrix(responders))
+
+    def _decoding_matrix(self, responders: Responders) -> Matrix:
+        """D of least norm with ``D T(beta_F) = T(alpha)``, T the Chebyshev polynomials below R."""
+        degree = self.min_responders - 1
+        at_answers = np.polynomial.chebyshev.chebvander(self._beta[list(responders)], degree)
+        at_inputs = np.polynomial.chebyshev.chebvander(self._alpha, degree)
+        transposed, *_ = np.linalg.lstsq(at_answers.T, at_inputs.T, rcond=None)
+        return np.ascontiguousarray(transposed.T)
+
+    def _amplification(self, responders: Responders) -> float:
+        if len(responders) < self.min_responders:
+            return np.inf
+        return float(np.abs(self._decoding_matrix(responders)).sum(axis=1).max())
+
+    def _suffices(self, responders: Responders) -> bool:
+        return self._amplification(responders) <= _LARGEST_AMPLIFICATION
+
+    def _need(self, responders: Responders) -> str:
+        if len(responders) < self.min_responders:
+            return f"{self.min_responders} answers"
+        return (
+            f"answers that amplify errors by at most {_LARGEST_AMPLIFICATION:.0e}, and these do by "
+            f"{self._amplification(responders):.1e} (a lower n_inputs or degree helps too)"
+        )
+
+    def _held(self) -> NDArray[np.intp]:
+        return nearest_equal(self._beta, self._alpha)
+
+    def _settings(self) -> str:
+        return f", degree={self._degree}"

@@ -1,0 +1,324 @@
+"""Everything that a linear code offers, from two linear maps that a family supplies."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coded.counts import read_count
+from coded.linear_maps import LinearMap, Matrix
+from coded.schemes.protocol import NotEnoughRespondersError, Responders
+from fastspline.arrays import FloatArray, Restore, read_array, require_finite
+
+_KEPT_DECODERS = 256  # decoding plans kept per scheme, one a responder set
+_PLANS = frozenset({"_lock", "_encoder_plan", "_decoder_plans"})
+
+
+class LinearScheme:
+    """Everything that a linear code offers, from two linear maps.
+
+    A family supplies `_build_encoder`, `_build_decoder`, `_suffices` and `_held`
+    (and `bind` if it looks at the data); checks at the door, dtypes, torch tensors,
+    the cache of decoding plans, both matrices and pickling are here. float32 and
+    float64 are kept, integers become float64, torch tensors come back as tensors.
+
+    Parameters
+    ----------
+    n_inputs : int
+        K >= 1.
+    n_workers : int
+        N >= 1.
+    n_stragglers : int, optional
+        How many answers may be missing, in [0, N). None means ``max(N - K, 0)``.
+
+    Raises
+    ------
+    TypeError
+        If a count is no integer.
+    ValueError
+        If a count is out of range.
+    """
+
+    def __init__(self, n_inputs: int, n_workers: int, n_stragglers: int | None) -> None:
+        self._n_inputs = read_count(n_inputs, "n_inputs", at_least=1)
+        self._n_workers = read_count(n_workers, "n_workers", at_least=1)
+        if n_stragglers is None:
+            n_stragglers = max(self._n_workers - self._n_inputs, 0)
+        self._n_stragglers = read_count(
+            n_stragglers, "n_stragglers", at_least=0, at_most=self._n_workers - 1
+        )
+        self._forget_plans()
+
+    @property
+    def n_inputs(self) -> int:
+        """K, the number of inputs and of outputs."""
+        return self._n_inputs
+
+    @property
+    def n_workers(self) -> int:
+        """N, the number of coded inputs."""
+        return self._n_workers
+
+    @property
+    def n_stragglers(self) -> int:
+        """S, how many answers may be missing."""
+        return self._n_stragglers
+
+    @property
+    def min_responders(self) -> int:
+        """How many answers to wait for, N - n_stragglers."""
+        return self._n_workers - self._n_stragglers
+
+    @property
+    def encoding_matrix(self) -> Matrix:
+        """The encoder as a dense matrix, shape (N, K), the bound order included."""
+        return self._encoder().dense()
+
+    def decoding_matrix(self, responders: ArrayLike) -> Matrix:
+        """Give the decoder of one responder set as a dense matrix.
+
+        Parameters
+        ----------
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        ndarray, shape (K, R)
+            ``decode(y, responders) == decoding_matrix(responders) @ y``.
+
+        Raises
+        ------
+        TypeError, ValueError, NotEnoughRespondersError
+            As `decode`.
+        """
+        return self._decoder(self._read_responders(responders)).dense()
+
+    def bind(self, inputs: ArrayLike) -> Self:  # noqa: ARG002 (the protocol's signature)
+        """Return the scheme itself: nothing in it depends on the inputs."""
+        return self
+
+    def encode(self, inputs: ArrayLike) -> FloatArray:
+        """Turn K inputs into N coded inputs, ``encoding_matrix @ inputs``.
+
+        Parameters
+        ----------
+        inputs : array_like, shape (K, ...)
+            Numbers, numpy or torch, with any trailing shape.
+
+        Returns
+        -------
+        array of the kind and floating dtype of `inputs`, shape (N, ...)
+            Coded input n is for worker n.
+
+        Raises
+        ------
+        TypeError
+            If `inputs` holds no real numbers.
+        ValueError
+            If axis 0 has not K rows, or a number is not finite.
+        """
+        array, restore = self._read_inputs(inputs)
+        return restore(_apply(self._encoder(), array, "inputs"))
+
+    def can_decode(self, responders: ArrayLike) -> bool:
+        """Tell whether `decode` is defined for these responders.
+
+        Parameters
+        ----------
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        bool
+
+        Raises
+        ------
+        TypeError
+            If `responders` holds no integers.
+        ValueError
+            If `responders` is not one-dimensional, is unsorted, repeats or leaves [0, N).
+        """
+        return self._suffices(self._read_responders(responders))
+
+    def decode(self, coded_outputs: ArrayLike, responders: ArrayLike) -> FloatArray:
+        """Give the outputs of all inputs from the answers of some workers.
+
+        Parameters
+        ----------
+        coded_outputs : array_like, shape (R, ...)
+            Answers in the order of `responders`; numpy or torch.
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        array of the kind and floating dtype of `coded_outputs`, shape (K, ...)
+            ``f(inputs)``, exact where `exact_mask` says so, elsewhere estimated.
+
+        Raises
+        ------
+        TypeError
+            If `coded_outputs` holds no real numbers or `responders` no integers.
+        ValueError
+            If `responders` is unsorted, repeats, leaves [0, N) or has not the length
+            of `coded_outputs`, or if an answer is not finite.
+        NotEnoughRespondersError
+            If ``can_decode(responders)`` is false (a ValueError too).
+        """
+        workers = self._read_responders(responders)
+        array, restore = read_array(coded_outputs, "coded_outputs")
+        if array.ndim == 0 or len(array) != len(workers):
+            raise ValueError(
+                f"coded_outputs has shape {array.shape}, but there are {len(workers)} responders; "
+                "pass one row for each responder, in the same order"
+            )
+        return restore(_apply(self._decoder(workers), array, "coded_outputs"))
+
+    def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
+        """Tell which outputs are exact answers, not estimates.
+
+        Parameters
+        ----------
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        ndarray of bool, shape (K,)
+            True where one of the responders evaluated the input itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `can_decode`.
+        """
+        held = self._held()[list(self._read_responders(responders))]
+        return np.isin(np.arange(self._n_inputs), held)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give the settings; plans are cheap to make again and locks do not pickle."""
+        return {name: value for name, value in vars(self).items() if name not in _PLANS}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the settings and start without plans."""
+        vars(self).update(state)
+        self._forget_plans()
+
+    def __repr__(self) -> str:
+        """One line that could be typed."""
+        return f"{type(self).__name__}({self._n_inputs}, {self._n_workers}{self._settings()})"
+
+    # What a family supplies.
+
+    def _build_encoder(self) -> LinearMap:
+        """Make the map from K inputs to N coded inputs."""
+        raise NotImplementedError
+
+    def _build_decoder(self, responders: Responders) -> LinearMap:
+        """Make the map from the answers of `responders`, which suffice, to K outputs."""
+        raise NotImplementedError
+
+    def _suffices(self, responders: Responders) -> bool:
+        """Tell whether these answers, if any, can be decoded."""
+        raise NotImplementedError
+
+    def _need(self, responders: Responders) -> str:  # noqa: ARG002 (some families say which are lost)
+        """Say what `_suffices` asks for, in words that follow "needs"."""
+        return "1 answer"
+
+    def _held(self) -> NDArray[np.intp]:
+        """Give the input that each worker evaluates itself, unmixed, or -1; shape (N,)."""
+        raise NotImplementedError
+
+    def _settings(self) -> str:
+        """Give the keyword arguments of `__repr__`, each after a comma."""
+        return f", n_stragglers={self._n_stragglers}"
+
+    # Plans.
+
+    def _forget_plans(self) -> None:
+        self._lock = threading.Lock()
+        self._encoder_plan: LinearMap | None = None
+        self._decoder_plans: OrderedDict[Responders, LinearMap] = OrderedDict()
+
+    def _encoder(self) -> LinearMap:
+        """Give the encoder, made on first use."""
+        if self._encoder_plan is None:
+            self._encoder_plan = self._build_encoder()
+        return self._encoder_plan
+
+    def _decoder(self, responders: Responders) -> LinearMap:
+        """Give the decoder of one responder set; the latest ones are kept."""
+        with self._lock:
+            plan = self._decoder_plans.get(responders)
+            if plan is not None:
+                self._decoder_plans.move_to_end(responders)
+                return plan
+        if not self._suffices(responders):
+            raise NotEnoughRespondersError(
+                f"{len(responders)} of {self._n_workers} workers answered, {self!r} needs "
+                f"{self._need(responders)}; wait for more answers or raise n_workers",
+                responders=responders,
+            )
+        plan = self._build_decoder(responders)
+        with self._lock:
+            self._decoder_plans[responders] = plan
+            if len(self._decoder_plans) > _KEPT_DECODERS:
+                self._decoder_plans.popitem(last=False)
+        return plan
+
+    def _read_inputs(self, inputs: ArrayLike) -> tuple[FloatArray, Restore]:
+        """Give the inputs as an array with K rows, and the way back to the caller's kind."""
+        array, restore = read_array(inputs, "inputs")
+        if array.ndim == 0 or len(array) != self._n_inputs:
+            raise ValueError(
+                f"inputs has shape {array.shape}, but {self!r} needs {self._n_inputs} rows; "
+                "stack the inputs, or make a scheme with that n_inputs"
+            )
+        return array, restore
+
+    def _read_responders(self, responders: ArrayLike) -> Responders:
+        """Check the indices and give them as a tuple."""
+        array = np.asarray(responders)
+        if array.ndim != 1:
+            raise ValueError(
+                f"responders must be one-dimensional, got shape {array.shape}; "
+                "pass the sorted indices of the workers that answered"
+            )
+        if array.size == 0:
+            return ()
+        if array.dtype.kind not in "iu":
+            raise TypeError(
+                f"responders must hold integers, got dtype {array.dtype}; "
+                "pass sorted indices of workers (np.flatnonzero makes them from a mask)"
+            )
+        workers = tuple(array.tolist())
+        descents = np.flatnonzero(array[1:] <= array[:-1])
+        if descents.size:
+            i = int(descents[0]) + 1
+            raise ValueError(
+                f"responders must be strictly ascending, but responders[{i}] = {workers[i]} "
+                f"follows {workers[i - 1]}; sort them, and the answers with them"
+            )
+        if workers[0] < 0 or workers[-1] >= self._n_workers:
+            i = 0 if workers[0] < 0 else int(np.argmax(array >= self._n_workers))
+            raise ValueError(
+                f"responders must lie in [0, n_workers) = [0, {self._n_workers}), but "
+                f"responders[{i}] = {workers[i]}; workers are counted from 0"
+            )
+        return workers
+
+
+def _apply(linear_map: LinearMap, array: FloatArray, name: str) -> FloatArray:
+    """Apply the map; where it refuses a number, say so under the caller's name of the array."""
+    try:
+        return linear_map(array)
+    except ValueError:
+        require_finite(array, name)
+        raise

@@ -1,0 +1,89 @@
+"""What a code must offer (`Scheme`), and the error when too few workers answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastspline.arrays import FloatArray
+
+Responders: TypeAlias = tuple[int, ...]
+
+
+class NotEnoughRespondersError(ValueError):
+    """Too few workers answered, or too many failed, for the scheme to decode.
+
+    Parameters
+    ----------
+    message : str
+        Who answered, what the scheme needs, what to do.
+    responders : sequence of int
+        Workers whose answers there were.
+    failures : mapping of int to (Exception or str)
+        Why each worker that failed did so, where that is known.
+
+    Examples
+    --------
+    >>> error = NotEnoughRespondersError("1 of 3 workers answered", responders=[2])
+    >>> error.responders, error.failures
+    ((2,), {})
+    """
+
+    responders: Responders
+    failures: dict[int, BaseException | str]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        responders: ArrayLike = (),
+        failures: Mapping[int, BaseException | str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.responders = tuple(int(worker) for worker in np.asarray(responders).tolist())
+        self.failures = dict(failures or {})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle message and attributes (keyword-only arguments need it)."""
+        return type(self), self.args, self.__dict__
+
+
+@runtime_checkable
+class Scheme(Protocol):
+    """A code: K inputs become N coded inputs, any answers that suffice become K outputs.
+
+    Schemes are immutable and picklable. The four arrays are, in this order,
+    ``inputs (K, ...)``, ``coded_inputs (N, ...)``, ``coded_outputs (R, ...)`` and
+    ``outputs (K, ...)``; only axis 0 is touched. `responders` are strictly ascending
+    indices of the R workers whose answers `coded_outputs` holds.
+    """
+
+    @property
+    def n_inputs(self) -> int:
+        """K, the number of inputs and of outputs."""
+
+    @property
+    def n_workers(self) -> int:
+        """N, the number of coded inputs."""
+
+    @property
+    def min_responders(self) -> int:
+        """An exact code's recovery threshold; N - n_stragglers of an approximate one."""
+
+    def bind(self, inputs: ArrayLike) -> Scheme:
+        """Fix what depends on the data; a scheme that needs nothing of the kind returns itself."""
+
+    def encode(self, inputs: ArrayLike) -> FloatArray:
+        """Turn K inputs into N coded inputs."""
+
+    def can_decode(self, responders: ArrayLike) -> bool:
+        """Tell whether `decode` is defined for these responders."""
+
+    def decode(self, coded_outputs: ArrayLike, responders: ArrayLike) -> FloatArray:
+        """Give the outputs of all K inputs from the answers of R workers."""
+
+    def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
+        """Tell which of the K outputs are exact answers, not estimates."""

@@ -1,0 +1,166 @@
+"""Balanced copies: every input as it is, on several workers."""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coded.distances import distances_between, flattened
+from coded.linear_maps import LinearMap, MatrixMap, RowMap
+from coded.placement import balanced_copies
+from coded.schemes.linear import LinearScheme
+from coded.schemes.protocol import Responders
+
+Fallback: TypeAlias = Literal["nearest", "mean"] | None
+
+
+class ReplicationScheme(LinearScheme):
+    """Send every input, as it is, to floor(N / K) or ceil(N / K) workers.
+
+    The first copy that answered counts. An input all of whose copies are lost gets
+
+    - ``fallback="nearest"``: the answer of the nearest input that has one, by
+      Euclidean distance between the flattened inputs (`bind` fixes the distances);
+    - ``fallback="mean"``: the mean of the answers of the distinct inputs that have one;
+    - ``fallback=None``: nothing, such responders cannot be decoded.
+
+    Parameters
+    ----------
+    n_inputs : int
+        K >= 1.
+    n_workers : int
+        N >= 1; N >= K with ``fallback=None``.
+    n_stragglers : int, optional
+        How many answers may be missing, in [0, N). None means ``max(N - K, 0)``, with
+        ``fallback=None`` what every responder set survives, ``floor(N / K) - 1``.
+    fallback : {"nearest", "mean", None}, optional
+        What an input without answer gets.
+
+    Raises
+    ------
+    TypeError
+        If a count is no integer.
+    ValueError
+        If a count is out of range or `fallback` is none of the three.
+
+    Examples
+    --------
+    >>> scheme = ReplicationScheme(2, 4, fallback="mean")
+    >>> scheme.encode([10.0, 20.0])
+    array([10., 10., 20., 20.])
+    >>> scheme.decode([100.0, 100.0], [0, 1])
+    array([100., 100.])
+    >>> scheme.exact_mask([0, 1])
+    array([ True, False])
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_workers: int,
+        *,
+        n_stragglers: int | None = None,
+        fallback: Fallback = "nearest",
+    ) -> None:
+        super().__init__(n_inputs, n_workers, n_stragglers)
+        if fallback not in ("nearest", "mean", None):
+            raise ValueError(
+                f'fallback must be "nearest", "mean" or None, got {fallback!r}; '
+                '"nearest" fills lost answers best'
+            )
+        if fallback is None:
+            self._n_stragglers = self._survivable(n_stragglers)
+        self._fallback = fallback
+        self._copies = balanced_copies(self._n_inputs, self._n_workers)
+        self._distances: NDArray[np.float64] | None = None
+
+    @property
+    def fallback(self) -> Fallback:
+        """What an input without answer gets."""
+        return self._fallback
+
+    def bind(self, inputs: ArrayLike) -> Self:
+        """Fix which inputs are near which, where the fallback asks for it.
+
+        Parameters
+        ----------
+        inputs : array_like, shape (K, ...)
+            The inputs that will be encoded.
+
+        Returns
+        -------
+        ReplicationScheme
+            Bound to the distances between the inputs; the scheme itself where
+            `fallback` is not "nearest".
+
+        Raises
+        ------
+        TypeError
+            If `inputs` holds no real numbers.
+        ValueError
+            If axis 0 has not K rows, or a number is not finite.
+        """
+        if self._fallback != "nearest":
+            return self
+        array, _ = self._read_inputs(inputs)
+        bound = copy.copy(self)
+        bound._distances = distances_between(flattened(array), np.arange(self._n_inputs))
+        return bound
+
+    def _survivable(self, n_stragglers: int | None) -> int:
+        """How many answers may be missing, whichever they are, if every input needs a copy."""
+        fewest = self._n_workers // self._n_inputs
+        if fewest == 0:
+            raise ValueError(
+                f"fallback=None needs n_workers >= n_inputs, got n_workers = {self._n_workers} and "
+                f'n_inputs = {self._n_inputs}; add workers or choose fallback="nearest"'
+            )
+        if n_stragglers is None:
+            return fewest - 1
+        if n_stragglers >= fewest:
+            raise ValueError(
+                f"n_stragglers must lie in [0, {fewest - 1}] with fallback=None, since some input "
+                f'has {fewest} copies, got {n_stragglers}; add workers or take fallback="nearest"'
+            )
+        return n_stragglers
+
+    def _build_encoder(self) -> LinearMap:
+        return RowMap(self._copies, self._n_inputs)
+
+    def _build_decoder(self, responders: Responders) -> LinearMap:
+        """Row k copies input k's first answer; lost rows are filled by the fallback."""
+        answered, first = np.unique(self._copies[list(responders)], return_index=True)
+        lost = np.setdiff1d(np.arange(self._n_inputs), answered)
+        source = np.zeros(self._n_inputs, dtype=np.intp)
+        source[answered] = first
+        if self._distances is not None and lost.size:
+            nearest = self._distances[np.ix_(lost, answered)].argmin(axis=1)
+            source[lost] = first[nearest]
+        if self._fallback == "mean" and lost.size:
+            matrix = np.eye(len(responders))[source]
+            matrix[lost] = 0.0
+            matrix[np.ix_(lost, first)] = 1.0 / len(first)
+            return MatrixMap(matrix)
+        return RowMap(source, len(responders))
+
+    def _suffices(self, responders: Responders) -> bool:
+        can_fill = self._fallback == "mean" or self._distances is not None
+        if can_fill:
+            return len(responders) > 0
+        return len(np.unique(self._copies[list(responders)])) == self._n_inputs
+
+    def _need(self, responders: Responders) -> str:
+        if self._fallback == "nearest" and self._distances is None and responders:
+            return "the inputs to know which are nearest to the lost ones (call bind(inputs) first)"
+        if self._fallback is None:
+            return "an answer for every input"
+        return "1 answer"
+
+    def _held(self) -> NDArray[np.intp]:
+        return self._copies
+
+    def _settings(self) -> str:
+        return f"{super()._settings()}, fallback={self._fallback!r}"

@@ -1,0 +1,162 @@
+"""What a scheme's outputs are worth when workers are missing, without any workers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coded.counts import read_count
+from coded.metrics import mean_l2, relative_accuracy
+from coded.schemes.protocol import Scheme
+from coded.stragglers import StragglerModel, UniformStragglers
+from fastspline.arrays import FloatArray, Restore, read_array, require_finite
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """Outputs decoded from repeated draws of stragglers, and what they should be.
+
+    Attributes
+    ----------
+    outputs : array, shape (repeats, K, ...)
+        Decoded outputs, of the kind that f returned.
+    responders : list of ndarray
+        The workers that answered in each repeat.
+    reference : array, shape (K, ...)
+        ``f(inputs)``.
+    """
+
+    outputs: FloatArray
+    responders: list[NDArray[np.intp]]
+    reference: FloatArray
+
+    @property
+    def mean_l2(self) -> NDArray[np.float64]:
+        """Mean un-squared L2 error of each repeat, shape (repeats,)."""
+        return mean_l2(self.outputs, self.reference)
+
+    def rel_acc(self, labels: ArrayLike) -> NDArray[np.float64]:
+        """Give the relative accuracy of each repeat, shape (repeats,); see `relative_accuracy`."""
+        return relative_accuracy(self.outputs, self.reference, labels)
+
+    def __repr__(self) -> str:
+        """One line with shapes and the error."""
+        return (
+            f"Simulation(outputs {tuple(self.outputs.shape)}, reference "
+            f"{tuple(self.reference.shape)}, mean_l2 {self.mean_l2.mean():.4g})"
+        )
+
+
+def simulate(
+    fn: Callable[[FloatArray], ArrayLike],
+    inputs: ArrayLike,
+    scheme: Scheme,
+    *,
+    stragglers: int | StragglerModel,
+    repeats: int = 20,
+    rng: int | np.random.Generator = 0,
+    batched: bool = True,
+) -> Simulation:
+    """Encode, evaluate f on all coded inputs once, and decode from what repeated draws leave.
+
+    The scheme is bound to the inputs first. Draws are paired: equal `rng`, N and
+    `stragglers` give equal responder sets for every scheme.
+
+    Parameters
+    ----------
+    fn : callable
+        The function f; numpy or torch out.
+    inputs : array_like, shape (K, ...)
+        Numpy or torch; f gets coded inputs of the same kind.
+    scheme : Scheme
+        Any scheme for K inputs.
+    stragglers : int or StragglerModel
+        So many workers, drawn uniformly, or a model to draw them from.
+    repeats : int, optional
+        Number of draws, at least 1.
+    rng : int or numpy.random.Generator, optional
+        Seed, or a generator from whose state one is derived; it is not advanced.
+    batched : bool, optional
+        True: f maps a stack (N, ...) of inputs at once. False: one input at a time.
+
+    Returns
+    -------
+    Simulation
+
+    Raises
+    ------
+    TypeError
+        If `fn` is not callable, `stragglers` or `rng` is of the wrong kind, or the inputs
+        or f's answers are no real numbers.
+    ValueError
+        If a count is out of range, inputs or answers have a wrong shape or are not finite.
+    NotEnoughRespondersError
+        If a draw leaves too few answers for the scheme (a ValueError too).
+
+    Examples
+    --------
+    >>> from coded import SplineScheme
+    >>> inputs = np.linspace(0.0, 3.0, 6)
+    >>> result = simulate(np.sin, inputs, SplineScheme(6, 24), stragglers=6, repeats=3)
+    >>> result.outputs.shape, bool(result.mean_l2.max() < 0.02)
+    ((3, 6), True)
+    """
+    if not callable(fn):
+        raise TypeError(
+            f"fn must be callable, got {type(fn).__name__}; pass a function of the inputs"
+        )
+    repeats = read_count(repeats, "repeats", at_least=1)
+    model = _read_stragglers(stragglers, scheme.n_workers)
+    generator = _derived(rng)
+
+    bound = scheme.bind(inputs)
+    array, as_given = read_array(inputs, "inputs")
+    coded_outputs, restore = _evaluate(fn, bound.encode(inputs), scheme.n_workers, batched=batched)
+    reference, _ = _evaluate(fn, as_given(array), scheme.n_inputs, batched=batched)
+
+    workers = np.arange(scheme.n_workers)
+    responders = [
+        np.setdiff1d(workers, model.draw(scheme.n_workers, generator)) for _ in range(repeats)
+    ]
+    outputs = np.stack([bound.decode(coded_outputs[who], who) for who in responders])
+    return Simulation(restore(outputs), responders, restore(reference))
+
+
+def _read_stragglers(stragglers: int | StragglerModel, n_workers: int) -> StragglerModel:
+    """Give the model; an int is that many stragglers, uniformly drawn."""
+    if isinstance(stragglers, StragglerModel):
+        return stragglers
+    return UniformStragglers(
+        read_count(stragglers, "stragglers", at_least=0, at_most=n_workers - 1)
+    )
+
+
+def _derived(rng: int | np.random.Generator) -> np.random.Generator:
+    """Make a generator from the seed or the state of `rng` alone, which stays as it is."""
+    if isinstance(rng, np.random.Generator):
+        state = copy.deepcopy(rng.bit_generator)
+    else:
+        state = np.random.PCG64(read_count(rng, "rng", at_least=0))
+    return np.random.default_rng(state.random_raw(4))
+
+
+def _evaluate(
+    fn: Callable[[FloatArray], ArrayLike], inputs: FloatArray, n_rows: int, *, batched: bool
+) -> tuple[FloatArray, Restore]:
+    """Evaluate f on all rows; give the answers and the way back to their kind."""
+    if batched:
+        answers, restore = read_array(fn(inputs), "fn(inputs)")
+    else:
+        read = [read_array(fn(row), "fn(input)") for row in inputs]
+        answers, restore = np.stack([answer for answer, _ in read]), read[0][1]
+    if answers.ndim == 0 or len(answers) != n_rows:
+        raise ValueError(
+            f"fn must return {n_rows} answers for {n_rows} inputs along axis 0, got shape "
+            f"{answers.shape}; pass batched=False if fn takes one input at a time"
+        )
+    require_finite(answers, "fn(inputs)")
+    return answers, restore

@@ -1,0 +1,197 @@
+"""Who straggles and for how long: models to draw from, randomness passed in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coded.counts import read_count
+
+
+@runtime_checkable
+class StragglerModel(Protocol):
+    """Draws which workers never answer."""
+
+    def draw(self, n_workers: int, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Give the sorted indices of the stragglers among `n_workers`."""
+
+
+@dataclass(frozen=True)
+class UniformStragglers:
+    """A fixed number of workers, each set equally likely.
+
+    Equal `rng` and N give nested sets: a larger count only adds stragglers.
+
+    Parameters
+    ----------
+    count : int
+        S >= 0.
+
+    Raises
+    ------
+    TypeError
+        If `count` is no integer.
+    ValueError
+        If `count` is negative.
+
+    Examples
+    --------
+    >>> UniformStragglers(2).draw(6, np.random.default_rng(0)).shape
+    (2,)
+    """
+
+    count: int
+
+    def __post_init__(self) -> None:
+        """Check the count."""
+        read_count(self.count, "count", at_least=0)
+
+    def draw(self, n_workers: int, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Draw `count` of `n_workers`; ValueError if there are not so many."""
+        _require_workers(self.count, n_workers)
+        return np.sort(rng.permutation(n_workers)[: self.count])
+
+
+@dataclass(frozen=True)
+class IndependentStragglers:
+    """Each worker straggles with the same probability, independently.
+
+    Parameters
+    ----------
+    probability : float
+        In [0, 1].
+
+    Raises
+    ------
+    TypeError
+        If `probability` is no number.
+    ValueError
+        If `probability` lies outside [0, 1].
+
+    Examples
+    --------
+    >>> IndependentStragglers(0.0).draw(6, np.random.default_rng(0)).size
+    0
+    """
+
+    probability: float
+
+    def __post_init__(self) -> None:
+        """Check the probability."""
+        _require_number(self.probability, "probability")
+        if not 0 <= self.probability <= 1:
+            raise ValueError(
+                f"probability must lie in [0, 1], got {self.probability}; 0.1 loses one in ten"
+            )
+
+    def draw(self, n_workers: int, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Draw each of `n_workers` with the probability."""
+        return np.flatnonzero(rng.random(n_workers) < self.probability)
+
+
+@dataclass(frozen=True)
+class ConsecutiveStragglers:
+    """A fixed number of neighbouring workers, each block equally likely: hardest to interpolate.
+
+    Parameters
+    ----------
+    count : int
+        S >= 0.
+
+    Raises
+    ------
+    TypeError
+        If `count` is no integer.
+    ValueError
+        If `count` is negative.
+
+    Examples
+    --------
+    >>> ConsecutiveStragglers(3).draw(3, np.random.default_rng(0))
+    array([0, 1, 2])
+    """
+
+    count: int
+
+    def __post_init__(self) -> None:
+        """Check the count."""
+        read_count(self.count, "count", at_least=0)
+
+    def draw(self, n_workers: int, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Draw a block of `count` of `n_workers`; ValueError if there are not so many."""
+        _require_workers(self.count, n_workers)
+        return int(rng.integers(n_workers - self.count + 1)) + np.arange(self.count)
+
+
+@dataclass(frozen=True)
+class ParetoDelays:
+    """Delays with a heavy tail, in seconds: ``P(delay > t) = (scale / t)^shape`` up to the cap.
+
+    Parameters
+    ----------
+    scale : float
+        The shortest delay in seconds, > 0.
+    shape : float
+        Exponent of the tail, > 0; up to 1 the uncapped mean is infinite.
+    cap : float, optional
+        Longer delays are cut to this many seconds, >= scale; inf cuts none.
+
+    Raises
+    ------
+    TypeError
+        If a parameter is no number.
+    ValueError
+        If a parameter is out of range.
+
+    Examples
+    --------
+    >>> print(ParetoDelays(scale=0.02, shape=1.1, cap=2.0))
+    Pareto delays of at least 0.02 s, P(delay > t) = (0.02 s / t)^1.1, median 0.0376 s, cut at 2 s
+    """
+
+    scale: float
+    shape: float
+    cap: float = math.inf
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        for name in ("scale", "shape", "cap"):
+            _require_number(getattr(self, name), name)
+        for name in ("scale", "shape"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(
+                    f"{name} must be > 0 and finite, got {getattr(self, name)}; try 1.0"
+                )
+        if not self.cap >= self.scale:
+            raise ValueError(
+                f"cap must be >= scale = {self.scale} s, got {self.cap}; math.inf cuts no delay"
+            )
+
+    def __str__(self) -> str:
+        """Describe the distribution in words."""
+        median = min(self.scale * 2 ** (1 / self.shape), self.cap)
+        cut = "" if self.cap == math.inf else f", cut at {self.cap:.3g} s"
+        return (
+            f"Pareto delays of at least {self.scale:.3g} s, P(delay > t) = "
+            f"({self.scale:.3g} s / t)^{self.shape:.3g}, median {median:.3g} s{cut}"
+        )
+
+    def draw(self, n_workers: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Draw the delays of `n_workers` in seconds, shape (N,)."""
+        return np.minimum(self.scale * (1.0 + rng.pareto(self.shape, n_workers)), self.cap)
+
+
+def _require_number(value: object, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, got {value!r}; pass a float")
+
+
+def _require_workers(count: int, n_workers: int) -> None:
+    if count > n_workers:
+        raise ValueError(
+            f"count must be <= n_workers = {n_workers}, got {count}; let fewer workers straggle"
+        )

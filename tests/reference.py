@@ -1,0 +1,175 @@
+"""Slow, obvious oracles for smoothing splines: dense algebra at 100 digits, nothing of ours.
+
+The minimiser of ``sum(w_i (y_i - u(x_i))**2) + lam * integral(u''**2)`` is a thin-plate spline in
+one dimension (Duchon 1977; Wahba 1990, section 2.4):
+
+    u(t) = d_0 + d_1 t + sum_i c_i |t - x_i|**3 / 12,
+    (E + lam W^-1) c + T d = y,    T' c = 0,    E_ij = |x_i - x_j|**3 / 12,    T = [1, x].
+
+No second derivatives at the knots, no band matrix, no recursion: it shares no formula with the code
+under test. Outside the knots ``T' c = 0`` makes u a straight line by itself.
+"""
+
+from __future__ import annotations
+
+import mpmath
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+DIGITS = 100
+MP = mpmath.mp.clone()
+MP.dps = DIGITS
+
+Exact = NDArray[np.object_]
+
+
+def exact(array: ArrayLike) -> Exact:
+    """The float64 entries as 100-digit numbers, exactly."""
+    floats = np.asarray(array, dtype=np.float64)
+    numbers = np.empty(floats.shape, dtype=object)
+    numbers.ravel()[:] = [MP.mpf(float(entry)) for entry in floats.ravel()]
+    return numbers
+
+
+def rounded(numbers: Exact) -> NDArray[np.float64]:
+    """The 100-digit entries as float64."""
+    return np.asarray(numbers, dtype=np.float64)
+
+
+def solve(matrix: Exact, right: Exact) -> Exact:
+    """Gaussian elimination with row exchanges; `right` has one column a system."""
+    size = len(matrix)
+    rows = np.concatenate([matrix, right], axis=1)
+    for k in range(size):
+        pivot = k + max(range(size - k), key=lambda i: abs(rows[k + i, k]))
+        rows[[k, pivot]] = rows[[pivot, k]]
+        for i in range(k + 1, size):
+            if rows[i, k] != 0:
+                rows[i, k + 1 :] -= (rows[i, k] / rows[k, k]) * rows[k, k + 1 :]
+    solution = rows[:, size:]
+    for k in range(size - 1, -1, -1):
+        solution[k] = (solution[k] - rows[k, k + 1 : size] @ solution[k + 1 :]) / rows[k, k]
+    return solution
+
+
+class ExactSmoother:
+    """The smoothing spline of given knots, lam and weights as a linear map of the values.
+
+    Knots of weight zero have zero columns; one knot with a weight gives a constant.
+    """
+
+    def __init__(self, knots: ArrayLike, *, lam: float, weights: ArrayLike | None = None) -> None:
+        x = exact(knots)
+        w = exact(np.ones(len(x)) if weights is None else weights)
+        self._n = len(x)
+        self._all_knots = x
+        self._active = np.flatnonzero([weight > 0 for weight in w])
+        self._x, w = x[self._active], w[self._active]
+        if len(w) == 1:
+            self._coefficients = np.array([[0], [1], [0]]) * MP.mpf(1)
+        elif np.isinf(lam) or len(w) == 2:
+            self._coefficients = _fit_line(self._x, w)
+        else:
+            self._coefficients = _fit_thin_plate(self._x, w, MP.mpf(float(lam)))
+
+    def matrix(self, points: ArrayLike | Exact, nu: int = 0) -> Exact:
+        """Map values at the knots (n,) to derivative `nu` at the points (m,): an (m, n) matrix.
+
+        `nu` = 3 at a knot is the limit from the right.
+        """
+        t = points if np.asarray(points).dtype == object else exact(points)
+        offset = t[:, np.newaxis] - self._x
+        right = np.where(offset >= 0, MP.mpf(1), MP.mpf(-1))
+        kernel = [abs(offset) ** 3 / 12, right * offset**2 / 4, abs(offset) / 2, right / 2][nu]
+        line = np.full((len(t), 2), MP.mpf(0), dtype=object)
+        if nu == 0:
+            line[:, 0], line[:, 1] = MP.mpf(1), t
+        if nu == 1:
+            line[:, 1] = MP.mpf(1)
+        matrix = np.full((len(t), self._n), MP.mpf(0), dtype=object)
+        matrix[:, self._active] = np.concatenate([kernel, line], axis=1) @ self._coefficients
+        return matrix
+
+    def hat(self) -> Exact:
+        """Map values at the knots to fitted values at the knots: (n, n)."""
+        return self.matrix(self._all_knots)
+
+    def evaluate(self, values: ArrayLike, points: ArrayLike, nu: int = 0) -> NDArray[np.float64]:
+        """Derivative `nu` at the points for values (n, ...), rounded."""
+        return rounded(self.matrix(points, nu) @ exact(values))
+
+
+def _fit_line(x: Exact, w: Exact) -> Exact:
+    """The weighted least squares line: rows of c (zero), d_0 and d_1, one column a knot."""
+    centre = w @ x / w.sum()
+    slope = w * (x - centre) / (w @ (x - centre) ** 2)
+    return np.stack([*np.diag(0 * x), w / w.sum() - centre * slope, slope])
+
+
+def _fit_thin_plate(x: Exact, w: Exact, lam: mpmath.mpf) -> Exact:
+    """Solve the system of the module's docstring for every unit vector y: rows of c, d_0, d_1."""
+    n = len(x)
+    system = np.full((n + 2, n + 2), MP.mpf(0), dtype=object)
+    system[:n, :n] = abs(x[:, np.newaxis] - x) ** 3 / 12
+    system[range(n), range(n)] += lam / w
+    system[:n, n] = system[n, :n] = MP.mpf(1)
+    system[:n, n + 1] = system[n + 1, :n] = x
+    units = np.full((n + 2, n), MP.mpf(0), dtype=object)
+    units[range(n), range(n)] = MP.mpf(1)
+    return solve(system, units)
+
+
+def gcv_score(
+    knots: ArrayLike, values: ArrayLike, *, lam: float, weights: ArrayLike | None = None
+) -> float:
+    """``n RSS / (n - df)**2`` of one column, n counting the knots with a weight."""
+    w = exact(np.ones(len(np.asarray(knots))) if weights is None else weights)
+    hat = ExactSmoother(knots, lam=lam, weights=weights).hat()
+    y = exact(values)
+    n = int(sum(weight > 0 for weight in w))
+    rss = w @ (y - hat @ y) ** 2
+    return float(n * rss / (n - np.trace(hat)) ** 2)
+
+
+class GcvCurve:
+    """GCV as a function of lam in closed form, by the eigenvalues of the penalty.
+
+    With P the matrix of ``integral(u''**2) = g' P g``, ``W^-1/2 P W^-1/2 = U diag(s) U'`` and
+    ``z = U' W^1/2 y``, the residuals are ``lam s / (1 + lam s) z`` and ``df`` is the sum of
+    ``1 / (1 + lam s)`` (Demmler & Reinsch 1975). All weights must be positive.
+    """
+
+    def __init__(self, knots: ArrayLike, weights: ArrayLike | None = None) -> None:
+        x = exact(knots)
+        w = exact(np.ones(len(x)) if weights is None else weights)
+        # c = P g: the rows of the penalty are third derivative jumps of the interpolating spline.
+        after = ExactSmoother(knots, lam=0.0).matrix(knots, nu=3)
+        before = np.concatenate([0 * after[:1], after[:-1]])
+        root = np.array([MP.sqrt(weight) for weight in w], dtype=object)
+        penalty = (after - before) / root[:, np.newaxis] / root
+        eigenvalues, vectors = MP.eigsy(MP.matrix(penalty.tolist()))
+        self._s = rounded(np.array([abs(value) for value in eigenvalues], dtype=object))
+        self._s[:2] = 0.0  # straight lines
+        self._to_basis = rounded(np.array(vectors.tolist(), dtype=object).T * root)
+
+    def __call__(self, values: ArrayLike, lam: ArrayLike) -> NDArray[np.float64]:
+        """The score of each lam (k,) and each column of `values` (n, columns): (k, columns)."""
+        z = self._to_basis @ np.asarray(values, dtype=np.float64)
+        strength = np.asarray(lam, dtype=np.float64)[:, np.newaxis]
+        with np.errstate(invalid="ignore"):  # inf / inf and inf * 0, replaced
+            residual = strength * self._s / (1 + strength * self._s)
+        line = np.where(self._s > 0, 1.0, 0.0)
+        residual = np.where(np.isinf(strength), line, residual)
+        return len(z) * residual**2 @ z**2 / residual.sum(axis=1, keepdims=True) ** 2
+
+    def minimum(self, values: ArrayLike, low: float, high: float) -> tuple[float, float]:
+        """The best lam of one column and its score: a fine grid, refined thrice, and the line."""
+        column = np.asarray(values)[:, np.newaxis]
+        grid = np.geomspace(low, high, 2000)
+        for _ in range(4):
+            scores = self(column, grid)[:, 0]
+            best = int(np.argmin(scores))
+            score, lam = scores[best], grid[best]
+            grid = np.geomspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], 50)
+        line = self(column, [np.inf])[0, 0]
+        return (np.inf, line) if line < score else (lam, score)

@@ -1,0 +1,425 @@
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+
+import numpy as np
+import pytest
+
+from coded import LocalWorkers, NotEnoughRespondersError, ReplicationScheme, coded_map
+from tests.worker_functions import (
+    WAIT,
+    die_on_zero,
+    double,
+    fail,
+    ignores_interrupt,
+    is_running,
+    make_workers_and_tell,
+    read_environment,
+    touch,
+    touch_and_sleep,
+    wait_for_file,
+    wait_until_gone,
+)
+
+INPUTS = np.array([0.0, 1.0, 2.0, 3.0])
+QUICK = 5.0  # seconds; what takes milliseconds takes less than this on the busiest machine
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """Workers for tests that do them no harm."""
+    with LocalWorkers(2) as workers:
+        workers.wait(WAIT)
+        yield workers
+
+
+@pytest.fixture
+def four():
+    """Workers of which worker n holds input n of a code that waits for three; to be harmed."""
+    with LocalWorkers(4) as workers:
+        pids = workers.pids
+        yield workers
+    wait_until_gone(pids)
+
+
+def one_each():
+    return ReplicationScheme(4, 4, n_stragglers=1, fallback="mean")
+
+
+def ask(workers, i, fn, *args):
+    return workers.executors[i].submit(fn, *args).result(timeout=WAIT)
+
+
+# ---- what they are
+
+
+def test_each_worker_is_one_spawned_process(shared):
+    assert len(shared) == 2
+    assert len(shared.executors) == 2
+    assert tuple(ask(shared, i, os.getpid) for i in range(2)) == shared.pids
+    assert len({os.getpid(), *shared.pids}) == 3
+    assert repr(shared) == f"LocalWorkers(2, pids={list(shared.pids)})"
+
+
+def test_workers_ignore_interrupts_meant_for_their_owner(shared):
+    assert ask(shared, 0, ignores_interrupt)
+
+
+def test_linear_algebra_has_one_thread_and_the_environment_is_restored(monkeypatch):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    before = dict(os.environ)
+    with LocalWorkers(1) as workers:
+        assert dict(os.environ) == before
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            assert ask(workers, 0, read_environment, name) == "1"
+
+
+def test_the_callers_number_of_threads_is_kept(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    with LocalWorkers(1) as workers:
+        assert ask(workers, 0, read_environment, "OMP_NUM_THREADS") == "3"
+        assert ask(workers, 0, read_environment, "OPENBLAS_NUM_THREADS") is None
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+
+
+def test_initializer_runs_once_before_the_first_task(tmp_path):
+    sign = tmp_path / "sign"
+    with LocalWorkers(1, initializer=touch, initargs=(sign,)) as workers:
+        workers.wait(WAIT)
+        assert sign.exists()
+
+
+def test_constructor_does_not_wait_for_the_processes(tmp_path):
+    release, started = tmp_path / "release", time.perf_counter()
+    with LocalWorkers(2, initializer=wait_for_file, initargs=(release,)) as workers:
+        assert time.perf_counter() - started < QUICK
+        with pytest.raises(TimeoutError, match=r"workers \[0, 1\] were not up within 0.01 s"):
+            workers.wait(0.01)
+        release.touch()
+        workers.wait(WAIT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_failing_initializer_loses_the_worker_and_says_so(capfd):
+    with LocalWorkers(1, initializer=fail) as workers:
+        with pytest.raises(RuntimeError, match="worker 0 died while it started") as caught:
+            workers.wait(WAIT)
+        assert isinstance(caught.value.__cause__, BrokenProcessPool)
+        with pytest.raises(BrokenProcessPool):
+            ask(workers, 0, abs, 1)
+    assert "this initializer fails" in capfd.readouterr().err
+
+
+def test_cancelled_tasks_never_run(tmp_path):
+    started, sign = tmp_path / "started", tmp_path / "sign"
+    with LocalWorkers(1) as workers:
+        executor = workers.executors[0]
+        slow = executor.submit(touch_and_sleep, started, 0.2)
+        wait_for_file(started)
+        queued = [executor.submit(touch, sign) for _ in range(3)]
+        assert not slow.cancel()
+        assert all(future.cancel() for future in queued)
+        after = executor.submit(abs, -1)
+        assert not wait(queued, WAIT).not_done
+        assert after.result(WAIT) == 1
+        assert not sign.exists()
+
+
+def test_shutdown_of_an_executor_leaves_the_worker(shared):
+    with shared.executors[0] as executor:
+        pass
+    assert executor.submit(abs, -2).result(WAIT) == 2
+
+
+# ---- coded_map on them
+
+
+def test_a_call_on_healthy_workers(shared):
+    result = coded_map(double, INPUTS, one_each(), shared.executors, wait_for=4, timeout=WAIT)
+    assert result.complete
+    assert np.array_equal(result.outputs, 2.0 * INPUTS)
+
+
+def test_a_killed_process_loses_its_task_only_and_is_replaced(four):
+    result = coded_map(die_on_zero, INPUTS, one_each(), four.executors, timeout=WAIT)
+    assert result.complete
+    assert result.responders.tolist() == [1, 2, 3]
+    with pytest.raises(BrokenProcessPool):
+        four.executors[0].submit(abs, 1).result(WAIT)
+
+    again = coded_map(double, INPUTS, one_each(), four.executors, timeout=WAIT)
+    assert again.complete
+    assert list(again.failures) == [0]
+    assert isinstance(again.failures[0], BrokenProcessPool)
+    with pytest.raises(BrokenProcessPool, match=r"replace\(i\) starts another"):
+        four.executors[0].submit(abs, 1)
+
+    executors, old = four.executors, four.pids
+    four.replace(0)
+    assert four.pids[1:] == old[1:]
+    assert four.pids[0] != old[0]
+    result = coded_map(double, INPUTS, one_each(), executors, wait_for=4, timeout=WAIT)
+    assert result.complete
+    assert result.exact.all()
+
+
+def test_all_processes_killed_is_told_at_once(four):
+    with pytest.raises(NotEnoughRespondersError, match="4 failed") as caught:
+        coded_map(die_on_zero, np.zeros(4), one_each(), four.executors, wait_for=1, timeout=WAIT)
+    assert isinstance(caught.value.__cause__, BrokenProcessPool)
+
+
+def test_a_frozen_process_is_a_straggler(four):
+    four.wait(WAIT)
+    os.kill(four.pids[2], signal.SIGSTOP)
+    result = coded_map(double, INPUTS, one_each(), four.executors, timeout=WAIT)
+    assert result.complete
+    assert result.stragglers.tolist() == [2]
+    assert result.failures == {}
+
+    result = coded_map(double, INPUTS, one_each(), four.executors, wait_for=4, timeout=0.3)
+    assert not result.complete
+    assert isinstance(result.failures[2], TimeoutError)
+
+    started = time.perf_counter()
+    four.replace(2)
+    assert time.perf_counter() - started < QUICK
+    result = coded_map(double, INPUTS, one_each(), four.executors, wait_for=4, timeout=WAIT)
+    assert result.complete
+
+
+def test_calls_cancelled_on_a_frozen_process_leave_nothing_behind(four):
+    four.wait(WAIT)
+    os.kill(four.pids[2], signal.SIGSTOP)
+    executor = four.executors[2]
+    for _ in range(20):
+        coded_map(double, INPUTS, one_each(), four.executors, timeout=WAIT)
+    assert len(executor._queue) <= 1
+    os.kill(four.pids[2], signal.SIGKILL)  # with cancelled tasks behind the running one
+    with pytest.raises(BrokenProcessPool):
+        executor.submit(abs, 1).result(WAIT)
+
+
+# ---- their end
+
+
+def test_close_is_fast_with_frozen_and_busy_workers_and_large_tasks(tmp_path):
+    workers = LocalWorkers(3)
+    pids, executors = workers.pids, list(workers.executors)
+    workers.wait(WAIT)
+    os.kill(pids[0], signal.SIGSTOP)
+    started = tmp_path / "started"
+    frozen = [executors[0].submit(np.sum, np.ones(2_000_000)) for _ in range(3)]
+    busy = executors[1].submit(touch_and_sleep, started, 60.0)
+    wait_for_file(started)
+    begun = time.perf_counter()
+    workers.close()
+    assert time.perf_counter() - begun < QUICK
+    wait_until_gone(pids)
+    assert isinstance(busy.exception(WAIT), BrokenProcessPool)
+    assert isinstance(frozen[0].exception(WAIT), BrokenProcessPool)
+    for future in frozen[1:]:
+        with pytest.raises(CancelledError):
+            future.result(WAIT)
+
+
+def test_closed_workers_refuse_and_close_again(four):
+    executors = four.executors
+    four.close()
+    four.close()
+    assert repr(four) == "LocalWorkers(4, closed)"
+    for use in (
+        lambda: four.executors,
+        lambda: four.pids,
+        lambda: four.wait(1.0),
+        lambda: four.replace(0),
+    ):
+        with pytest.raises(RuntimeError, match="closed; make another one"):
+            use()
+    with pytest.raises(NotEnoughRespondersError, match="closed or replaced"):
+        coded_map(double, INPUTS, one_each(), executors)
+
+
+def test_close_during_a_call_ends_the_call(tmp_path):
+    workers = LocalWorkers(2)
+    workers.wait(WAIT)
+    started = tmp_path / "started"
+    with ThreadPoolExecutor(1) as caller:
+        call = caller.submit(
+            coded_map,
+            partial(touch_and_sleep, started),
+            np.full(2, 60.0),
+            ReplicationScheme(2, 2),
+            workers.executors,
+            timeout=WAIT,
+        )
+        wait_for_file(started)
+        workers.close()
+        with pytest.raises(NotEnoughRespondersError):
+            call.result(WAIT)
+
+
+def test_dropped_workers_end():
+    pids = LocalWorkers(2).pids
+    wait_until_gone(pids)
+    result = coded_map(double, INPUTS, one_each(), LocalWorkers(2).executors, timeout=WAIT)
+    assert result.complete
+
+
+def test_threads_and_processes_do_not_pile_up():
+    threads, processes = set(threading.enumerate()), set(multiprocessing.active_children())
+    for _ in range(3):
+        with LocalWorkers(2) as workers:
+            coded_map(double, INPUTS, one_each(), workers.executors, timeout=WAIT)
+            workers.replace(1)
+    assert set(threading.enumerate()) <= threads
+    assert set(multiprocessing.active_children()) <= processes
+
+
+def run_program(text, tmp_path):
+    """Run a program whose main part is `text`, and give its seconds and its output."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, signal, sys, time\n"
+        "from coded import LocalWorkers\n"
+        "from tests.worker_functions import touch_and_sleep, wait_for_file, WAIT\n"
+        'if __name__ == "__main__":\n    '
+        + text.strip().replace("\n", "\n    ")
+        + "\n    ended = time.monotonic()\n    print(*pids, ended)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, program, tmp_path / "started"],
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+        check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([".", *filter(None, sys.path)])},
+    )
+    assert done.returncode == 0, done.stderr
+    *pids, ended = done.stdout.split()
+    return [int(pid) for pid in pids], time.monotonic() - float(ended), done.stderr
+
+
+@pytest.mark.parametrize("state", ["idle", "starting", "frozen", "busy", "queued"])
+def test_the_interpreter_exits_at_once_with_unclosed_workers(state, tmp_path):
+    make = {
+        "idle": "workers.wait(WAIT)",
+        "starting": "",
+        "frozen": "workers.wait(WAIT)\nos.kill(pids[0], signal.SIGSTOP)\n"
+        "workers.executors[0].submit(abs, 1)",
+        "busy": "workers.executors[0].submit(touch_and_sleep, sys.argv[1], 60.0)\n"
+        "wait_for_file(sys.argv[1])",
+        "queued": "workers.executors[0].submit(touch_and_sleep, sys.argv[1], 60.0)\n"
+        "wait_for_file(sys.argv[1])\n"
+        "queued = [workers.executors[0].submit(time.sleep, 60.0) for _ in range(3)]",
+    }
+    pids, seconds, complaints = run_program(
+        f"workers = LocalWorkers(2)\npids = workers.pids\n{make[state]}", tmp_path
+    )
+    assert seconds < QUICK
+    assert complaints == ""
+    wait_until_gone(pids)
+
+
+def test_workers_end_with_a_killed_owner(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import time\n"
+        "from coded import LocalWorkers\n"
+        'if __name__ == "__main__":\n'
+        "    workers = LocalWorkers(2)\n"
+        "    workers.wait()\n"
+        "    print(*workers.pids, flush=True)\n"
+        "    time.sleep(60.0)\n"
+    )
+    owner = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True)
+    try:
+        pids = [int(pid) for pid in owner.stdout.readline().split()]
+        assert len(pids) == 2
+        assert all(is_running(pid) for pid in pids)
+    finally:
+        owner.kill()
+        owner.wait(WAIT)
+        owner.stdout.close()
+    wait_until_gone(pids)
+
+
+def test_a_program_without_main_guard_is_told_and_ends(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from coded import LocalWorkers\nwith LocalWorkers(1) as workers:\n    workers.wait(20)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, timeout=WAIT, check=False
+    )
+    assert done.returncode == 1
+    assert 'must be guarded by if __name__ == "__main__":' in done.stderr
+
+
+def test_a_fork_of_the_owner_does_not_kill_its_workers(tmp_path):
+    pids, *_ = run_program(  # multiprocessing itself complains when a fork exits by sys.exit
+        """
+workers = LocalWorkers(1)
+workers.wait(WAIT)
+pids = workers.pids
+child = os.fork()
+if child == 0:
+    sys.exit(0)
+os.waitpid(child, 0)
+assert workers.executors[0].submit(abs, -1).result(WAIT) == 1
+""",
+        tmp_path,
+    )
+    wait_until_gone(pids)
+
+
+# ---- bad arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "words"),
+    [
+        ({"n": 0}, ValueError, "n must be >= 1, got 0"),
+        ({"n": 2.0}, TypeError, "n must be an integer"),
+        ({"n": 1, "initializer": 3}, TypeError, "initializer must be callable"),
+        ({"n": 1, "initializer": touch, "initargs": "path"}, TypeError, "must be a tuple, got str"),
+    ],
+    ids=["none", "float", "initializer", "initargs"],
+)
+def test_bad_arguments_start_no_process(arguments, kind, words):
+    before = multiprocessing.active_children()
+    with pytest.raises(kind, match=words):
+        LocalWorkers(**arguments)
+    assert multiprocessing.active_children() == before
+
+
+@pytest.mark.parametrize("i", [-1, 2])
+def test_replace_knows_its_workers(shared, i):
+    with pytest.raises(ValueError, match=r"i must lie in \[0, 1\]"):
+        shared.replace(i)
+
+
+def test_a_daemonic_process_is_refused_with_the_reason():
+    spawn = multiprocessing.get_context("spawn")
+    answer, end = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=make_workers_and_tell, args=(end,), daemon=True)
+    process.start()
+    assert answer.poll(WAIT)
+    assert "daemonic process, which may not have children" in answer.recv()
+    process.join(WAIT)
+    assert process.exitcode == 0
+
+
+def test_the_workers_themselves_stay_at_home(shared):
+    with pytest.raises(TypeError):
+        pickle.dumps(shared)

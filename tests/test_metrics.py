@@ -1,0 +1,86 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from coded import mean_interval, mean_l2, relative_accuracy
+
+TRUTH = [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]]
+ESTIMATES = [[0.6, 0.3, 0.1], [0.5, 0.4, 0.1]]
+
+
+def test_the_golden_value_of_the_unsquared_norm():
+    assert mean_l2(ESTIMATES, TRUTH) == pytest.approx(0.3535533905932738, abs=1e-15)
+    assert mean_l2(torch.tensor(ESTIMATES), torch.tensor(TRUTH)) == pytest.approx(
+        0.35355339, abs=1e-7
+    )
+
+
+def test_repeats_are_measured_one_by_one():
+    rng = np.random.default_rng(0)
+    outputs, reference = rng.normal(size=(4, 5, 2, 3)), rng.normal(size=(5, 2, 3))
+    expected = [
+        sum(math.sqrt(((a - b) ** 2).sum()) for a, b in zip(repeat, reference, strict=True)) / 5
+        for repeat in outputs
+    ]
+    np.testing.assert_allclose(mean_l2(outputs, reference), expected, rtol=1e-14)
+
+
+def test_scalar_outputs_have_absolute_errors():
+    assert mean_l2([1.0, -2.0], [0.0, 0.0]) == 1.5
+    np.testing.assert_allclose(mean_l2([[1.0, -2.0], [0.0, 4.0]], [0.0, 0.0]), [1.5, 2.0])
+
+
+def test_relative_accuracy_is_a_ratio_of_accuracies():
+    labels = [0, 2]
+    assert relative_accuracy(TRUTH, TRUTH, labels) == 1
+    assert relative_accuracy([[0, 1, 0], [0, 0, 1]], TRUTH, labels) == 1
+    assert relative_accuracy([[1, 0, 0], [0, 0, 1]], TRUTH, labels) == 2
+    repeats = np.stack([TRUTH, np.roll(TRUTH, 1, axis=1)])
+    np.testing.assert_array_equal(relative_accuracy(repeats, TRUTH, labels), [1, 1])
+
+
+def test_the_interval_is_students():
+    # t(0.975, 4) = 2.776445105
+    mean, half_width = mean_interval([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert mean == 3
+    assert half_width == pytest.approx(2.776445105 * math.sqrt(2.5 / 5), rel=1e-9)
+    assert mean_interval([2.0]) == (2.0, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "reference", "message"),
+    [
+        ([[1.0, 2.0]], [1.0, 2.0, 3.0], r"outputs has shape \(1, 2\) and reference \(3,\)"),
+        ([1.0], 1.0, "reference must be"),
+        (np.empty((0, 3)), np.empty((0, 3)), "without empty axes"),
+        ([np.nan], [1.0], r"outputs\[0\] = nan"),
+        ([1.0], [np.inf], r"reference\[0\] = inf"),
+    ],
+)
+def test_bad_pairs_are_refused(outputs, reference, message):
+    with pytest.raises(ValueError, match=message):
+        mean_l2(outputs, reference)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        ([0.0, 1.0], TypeError, "labels must hold integers"),
+        ([0, 3], ValueError, r"labels\[1\] = 3"),
+        ([0, -1], ValueError, r"labels\[1\] = -1"),
+        ([0], ValueError, r"labels has shape \(1,\)"),
+        ([2, 2], ValueError, "right for none"),
+    ],
+)
+def test_bad_labels_are_refused(labels, error, message):
+    with pytest.raises(error, match=message):
+        relative_accuracy(ESTIMATES, TRUTH, labels)
+
+
+def test_bad_draws_are_refused():
+    with pytest.raises(ValueError, match="at least one draw"):
+        mean_interval([])
+    with pytest.raises(ValueError, match=r"values\[1\] = nan"):
+        mean_interval([1.0, np.nan])

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coded import chebyshev_first, chebyshev_second, equidistant, systematic
+from coded.coincidence import nearest_equal, snapped
+from coded.points import recommended_copies
+from tests import reference_codes as reference
+
+FAMILIES = [chebyshev_first, chebyshev_second, equidistant]
+sizes = st.integers(1, 40)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 60, 101])
+def test_points_ascend_in_the_interval_and_are_exactly_symmetric(family, n):
+    points = family(n)
+    assert points.shape == (n,)
+    assert (np.diff(points) > 0).all()
+    assert np.abs(points).max() <= 1
+    assert np.array_equal(points, -points[::-1])
+
+
+@pytest.mark.parametrize("n", [2, 3, 8, 33, 100])
+def test_chebyshev_points_equal_their_cosines(n):
+    np.testing.assert_allclose(chebyshev_first(n), reference.chebyshev_first(n), rtol=0, atol=4e-16)
+    np.testing.assert_allclose(
+        chebyshev_second(n), reference.chebyshev_second(n), rtol=0, atol=4e-16
+    )
+    np.testing.assert_allclose(equidistant(n), np.linspace(-1, 1, n), rtol=0, atol=4e-16)
+
+
+def test_the_first_kind_lies_inside_and_the_others_reach_the_ends():
+    assert chebyshev_first(7)[-1] < 1
+    assert chebyshev_second(7)[-1] == equidistant(7)[-1] == 1
+
+
+@given(n_inputs=sizes, n_workers=sizes, copies=st.integers(1, 5))
+def test_systematic_points_hold_every_alpha_evenly(n_inputs, n_workers, copies):
+    alpha = chebyshev_first(n_inputs)
+    beta = systematic(alpha, n_workers, copies=copies)
+    held = np.array([(beta == point).sum() for point in alpha])
+    assert beta.shape == (n_workers,)
+    assert (np.diff(beta) >= 0).all()
+    if n_workers < n_inputs:
+        assert held.sum() == n_workers
+        assert held.max() == 1
+    elif n_inputs == 1:
+        assert held[0] == n_workers
+    else:
+        assert (held == min(copies, n_workers // n_inputs)).all()
+        in_gap = np.histogram(beta[~np.isin(beta, alpha)], alpha)[0]
+        assert in_gap.max() - in_gap.min() <= 1
+
+
+def test_fewer_workers_than_inputs_reach_both_ends():
+    assert np.array_equal(systematic(equidistant(9), 3), [-1, 0, 1])
+    assert np.array_equal(systematic(equidistant(9), 1), [0])
+
+
+def test_without_stragglers_no_input_is_evaluated_twice():
+    assert recommended_copies(20, 100, 0) == 1
+    assert recommended_copies(20, 100, 60) > 1
+    assert recommended_copies(60, 20, 5) == 1
+
+
+@pytest.mark.parametrize(
+    ("n_inputs", "n_workers"), [(2, 5), (3, 7), (4, 9), (5, 11), (8, 33), (10, 41)]
+)
+def test_points_that_coincide_but_for_rounding_are_found_and_snapped(n_inputs, n_workers):
+    alpha, beta = chebyshev_first(n_inputs), chebyshev_second(n_workers)
+    assert (nearest_equal(beta, alpha) >= 0).sum() == n_inputs
+    assert np.isin(alpha, snapped(beta, alpha)).all()
+    np.testing.assert_allclose(snapped(beta, alpha), beta, rtol=0, atol=1e-15)
+
+
+def test_points_that_do_not_coincide_are_left_alone():
+    alpha, beta = chebyshev_first(20), chebyshev_second(100)
+    assert (nearest_equal(beta, alpha) == -1).all()
+    assert np.array_equal(snapped(beta, alpha), beta)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_counts_are_checked(family):
+    with pytest.raises(ValueError, match="n must be >= 1, got 0"):
+        family(0)
+    for count in (2.0, True, "3", None):
+        with pytest.raises(TypeError, match="n must be an integer"):
+            family(count)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "message"),
+    [
+        ([], "alpha must hold at least one point"),
+        ([0.0, 1.0, 1.0], r"alpha\[2\] = 1.0 follows alpha\[1\] = 1.0"),
+        ([0.0, np.nan], r"alpha\[1\] = nan"),
+        ([[0.0, 1.0]], "alpha must be one-dimensional"),
+    ],
+)
+def test_alpha_is_checked(alpha, message):
+    with pytest.raises(ValueError, match=message):
+        systematic(alpha, 4)

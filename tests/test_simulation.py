@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+import torch
+
+from coded import (
+    BerrutScheme,
+    ConsecutiveStragglers,
+    NotEnoughRespondersError,
+    ReplicationScheme,
+    Simulation,
+    SplineScheme,
+    mean_l2,
+    simulate,
+)
+
+INPUTS = np.random.default_rng(0).normal(size=(6, 4))
+SCHEMES = [
+    SplineScheme(6, 20),
+    SplineScheme.paper(6, 20),
+    BerrutScheme(6, 20),
+    ReplicationScheme(6, 20),
+]
+
+
+def softmax(x):
+    scores = np.exp(x)
+    return scores / scores.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("stragglers", [5, ConsecutiveStragglers(5)], ids=repr)
+@pytest.mark.parametrize("rng", [7, np.random.default_rng(7)], ids=["seed", "generator"])
+def test_every_scheme_meets_the_same_stragglers(stragglers, rng):
+    runs = [simulate(softmax, INPUTS, scheme, stragglers=stragglers, rng=rng) for scheme in SCHEMES]
+    assert len(runs[0].responders) == 20
+    for run in runs:
+        assert all(len(who) == 15 for who in run.responders)
+        for who, same in zip(run.responders, runs[0].responders, strict=True):
+            assert np.array_equal(who, same)
+    assert len({tuple(who) for who in runs[0].responders}) > 5
+
+
+def test_a_generator_is_read_and_never_advanced():
+    generator = np.random.default_rng(3)
+    before = generator.bit_generator.state
+    first = simulate(softmax, INPUTS, SCHEMES[0], stragglers=5, rng=generator)
+    assert generator.bit_generator.state == before
+    assert generator.bit_generator.seed_seq.n_children_spawned == 0
+    generator.random()
+    second = simulate(softmax, INPUTS, SCHEMES[0], stragglers=5, rng=generator)
+    assert not np.array_equal(first.responders, second.responders)
+
+
+def test_more_repeats_continue_the_same_draws():
+    few = simulate(softmax, INPUTS, SCHEMES[0], stragglers=5, repeats=3)
+    many = simulate(softmax, INPUTS, SCHEMES[0], stragglers=5, repeats=9)
+    assert np.array_equal(few.responders, many.responders[:3])
+    np.testing.assert_array_equal(few.outputs, many.outputs[:3])
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=repr)
+def test_outputs_are_what_the_scheme_decodes(scheme):
+    run = simulate(softmax, INPUTS, scheme, stragglers=5, repeats=4)
+    bound = scheme.bind(INPUTS)
+    coded_outputs = softmax(bound.encode(INPUTS))
+    for outputs, who in zip(run.outputs, run.responders, strict=True):
+        np.testing.assert_array_equal(outputs, bound.decode(coded_outputs[who], who))
+    np.testing.assert_array_equal(run.reference, softmax(INPUTS))
+    np.testing.assert_array_equal(run.mean_l2, mean_l2(run.outputs, softmax(INPUTS)))
+    labels = softmax(INPUTS).argmax(axis=1)
+    right = (run.outputs.argmax(axis=-1) == labels).mean(axis=1)
+    np.testing.assert_allclose(run.rel_acc(labels), right)
+
+
+def test_without_stragglers_a_systematic_code_makes_no_error():
+    run = simulate(softmax, INPUTS, SplineScheme(6, 20), stragglers=0)
+    assert (run.mean_l2 == 0).all()
+
+
+def test_one_by_one_equals_batched():
+    batched = simulate(softmax, INPUTS, SCHEMES[0], stragglers=5)
+    single = simulate(softmax, INPUTS, SCHEMES[0], stragglers=5, batched=False)
+    np.testing.assert_allclose(single.outputs, batched.outputs, rtol=0, atol=1e-15)
+
+
+def test_tensors_go_in_and_come_out():
+    inputs = torch.from_numpy(INPUTS).float()
+    for batched in (True, False):
+        run = simulate(
+            lambda x: torch.softmax(x, dim=-1), inputs, SCHEMES[0], stragglers=5, batched=batched
+        )
+        assert torch.is_tensor(run.outputs)
+        assert torch.is_tensor(run.reference)
+        assert run.outputs.dtype == torch.float32
+        assert run.mean_l2.shape == (20,)
+
+
+def test_it_prints_shapes():
+    run = simulate(softmax, INPUTS, SCHEMES[0], stragglers=5, repeats=2)
+    assert isinstance(run, Simulation)
+    assert repr(run).startswith("Simulation(outputs (2, 6, 4), reference (6, 4), mean_l2 ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"fn": 3}, TypeError, "fn must be callable, got int"),
+        ({"fn": lambda x: x[:2]}, ValueError, "fn must return 20 answers for 20 inputs"),
+        ({"fn": lambda _: 1.0}, ValueError, r"got shape \(\); pass batched=False"),
+        ({"fn": lambda x: np.full(len(x), np.nan)}, ValueError, r"fn\(inputs\)\[0\] = nan"),
+        ({"inputs": INPUTS[:3]}, ValueError, r"inputs has shape \(3, 4\)"),
+        ({"stragglers": 20}, ValueError, r"stragglers must lie in \[0, 19\], got 20"),
+        ({"stragglers": -1}, ValueError, r"stragglers must lie in \[0, 19\], got -1"),
+        ({"stragglers": 1.5}, TypeError, "stragglers must be an integer"),
+        ({"stragglers": "five"}, TypeError, "stragglers must be an integer"),
+        ({"repeats": 0}, ValueError, "repeats must be >= 1, got 0"),
+        ({"rng": "seed"}, TypeError, "rng must be an integer"),
+        ({"rng": -1}, ValueError, "rng must be >= 0"),
+        ({"stragglers": 19}, NotEnoughRespondersError, "1 of 20 workers answered"),
+    ],
+)
+def test_bad_arguments_are_refused(changes, error, message):
+    arguments = {"fn": softmax, "inputs": INPUTS, "stragglers": 5} | changes
+    fn, inputs = arguments.pop("fn"), arguments.pop("inputs")
+    with pytest.raises(error, match=message):
+        simulate(fn, inputs, SplineScheme(6, 20), **arguments)
