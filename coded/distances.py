@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -38,3 +40,12 @@ def distances_between(rows: FloatArray, order: NDArray[np.intp]) -> NDArray[np.f
     squared = np.maximum(squares[:, None] + squares - gram - gram.T, 0.0)
     np.fill_diagonal(squared, 0.0)
     return np.sqrt(squared)
+
+
+def steps_along(rows: FloatArray, order: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Give the (K - 1,) distances from each row to the next along `order`, in the same units."""
+    scale = float(np.abs(rows).max(initial=0.0)) or 1.0
+    steps = np.empty(max(len(order) - 1, 0))
+    for i, (here, there) in enumerate(pairwise(order)):
+        steps[i] = np.linalg.norm((rows[there] - rows[here]) / scale)
+    return steps

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.counts import read_count
-from fastspline.arrays import read_vector
+from fastspline.arrays import read_vector, require_finite
 
 Points = NDArray[np.float64]
 
@@ -164,11 +164,58 @@ def systematic(alpha: ArrayLike, n_workers: int, *, copies: int = 1) -> Points:
     return np.sort(np.concatenate([np.repeat(alpha, copies), between]))
 
 
+def chord_length(steps: ArrayLike) -> Points:
+    """Give points whose gaps are proportional to the lengths of the steps between inputs.
+
+    A curve through the inputs then has about unit speed: where f changes by at most c per unit
+    of its input, it changes evenly along the line. Gaps are at least a thousandth of the mean
+    one, since equal inputs would give equal points.
+
+    Parameters
+    ----------
+    steps : array_like, shape (K - 1,)
+        Distances between neighbouring inputs, not negative.
+
+    Returns
+    -------
+    ndarray, shape (K,)
+        Ascending, from -1 to 1; evenly spaced where all steps are 0.
+
+    Raises
+    ------
+    TypeError
+        If `steps` holds no real numbers.
+    ValueError
+        If a step is negative or not finite.
+
+    Examples
+    --------
+    >>> chord_length([1.0, 3.0])
+    array([-1. , -0.5,  1. ])
+    """
+    lengths = read_vector(steps, "steps")
+    require_finite(lengths, "steps")
+    if lengths.size and lengths.min() < 0:
+        i = int(lengths.argmin())
+        raise ValueError(f"steps must be >= 0, but steps[{i}] = {lengths[i]}; pass distances")
+    if not lengths.any():
+        return equidistant(lengths.size + 1)
+    along = np.cumsum(np.maximum(lengths, 1e-3 * lengths.mean()))
+    return np.concatenate([[-1.0], 2.0 * along / along[-1] - 1.0])
+
+
 def recommended_copies(n_inputs: int, n_workers: int, n_stragglers: int) -> int:
-    """Give the default number of workers at each alpha: most of N, one where none straggles."""
-    if n_stragglers == 0:
-        return 1
-    return max(1, round(0.6 * n_workers / n_inputs))
+    """Give the default number of workers at each alpha, chosen by measurement.
+
+    As many as fit, for exact answers err least; but where there are four or more and still an
+    input loses all of them too often, points between the inputs tell more than further copies.
+    """
+    most = max(1, n_workers // n_inputs)
+    copy = np.arange(most)
+    lost = float(np.prod(np.maximum(n_stragglers - copy, 0) / np.maximum(n_workers - copy, 1)))
+    if most < 4 or lost < 0.05:
+        return most
+    return round(0.6 * n_workers / n_inputs)
 
 
 def _symmetric_integers(n: int) -> NDArray[np.intp]:

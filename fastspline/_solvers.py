@@ -233,7 +233,9 @@ class ReinschEvaluator:
         result = np.empty(t.m)
         for j in range(values.shape[1]):
             y = values[self.sources, j].astype(np.float64)
-            if not _reinsch.smooth_column(forward, backward, y, g, gamma):
+            with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
+                finite = _reinsch.smooth_column(forward, backward, y, g, gamma)
+            if not finite:
                 return j
             _reinsch.evaluate_column(t.spans, t.weights, t.rows, g, gamma, result)
             out[:, j] = result

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from coded import chebyshev_first, chebyshev_second, equidistant, systematic
 from coded.coincidence import nearest_equal, snapped
-from coded.points import recommended_copies
+from coded.points import chord_length, recommended_copies
 from tests import reference_codes as reference
 
 FAMILIES = [chebyshev_first, chebyshev_second, equidistant]
@@ -59,10 +59,26 @@ def test_fewer_workers_than_inputs_reach_both_ends():
     assert np.array_equal(systematic(equidistant(9), 1), [0])
 
 
-def test_without_stragglers_no_input_is_evaluated_twice():
-    assert recommended_copies(20, 100, 0) == 1
-    assert recommended_copies(20, 100, 60) > 1
+def test_as_many_copies_as_fit_unless_losses_are_heavy():
+    assert recommended_copies(20, 100, 0) == 5
+    assert recommended_copies(20, 100, 33) == 5
+    assert recommended_copies(20, 100, 60) == 3
+    assert recommended_copies(20, 60, 20) == 3
+    assert recommended_copies(60, 100, 20) == 1
     assert recommended_copies(60, 20, 5) == 1
+
+
+def test_chord_length_keeps_proportions_and_parts_equal_inputs():
+    assert chord_length([2.0, 1.0, 1.0]).tolist() == [-1, 0, 0.5, 1]
+    assert chord_length([0.0, 0.0]).tolist() == [-1, 0, 1]
+    assert chord_length([]).tolist() == [0]
+    parted = chord_length([0.0, 1.0])
+    assert parted[0] == -1
+    assert -1 < parted[1] < -0.99
+    with pytest.raises(ValueError, match=r"steps\[1\] = -1.0"):
+        chord_length([1.0, -1.0])
+    with pytest.raises(ValueError, match=r"steps\[0\] = nan"):
+        chord_length([np.nan])
 
 
 @pytest.mark.parametrize(

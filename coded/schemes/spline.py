@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.coincidence import nearest_equal, snapped
+from coded.distances import flattened, steps_along
 from coded.linear_maps import LinearMap, Matrix
 from coded.order import path_order
 from coded.points import (
     Points,
     chebyshev_first,
     chebyshev_second,
+    chord_length,
     equidistant,
     recommended_copies,
     systematic,
@@ -36,11 +38,12 @@ class SplineScheme(LinearScheme):
     the outputs are ``g(alpha)``. Beyond their knots both are straight lines. O(K + N) and
     O(R + K) per column.
 
-    By default alpha is equidistant and the code is systematic: most workers sit at an
-    alpha and evaluate an input itself, the others in the gaps between them. `bind` lays
-    the inputs along `path_order`, so that neighbours on the line are alike; unbound they
-    keep the order given. Among answers at equal points the first one counts. Two
-    answers, both at one point, give that answer for all inputs.
+    By default the code is systematic: most workers sit at an alpha and evaluate an input
+    itself, the others in the gaps between them. `bind` lays the inputs along `path_order`,
+    so that neighbours on the line are alike, and spaces alpha by the distances between
+    neighbours (`chord_length`); unbound they keep the order given, equidistant. Among
+    answers at equal points the first one counts. Two answers, both at one point, give that
+    answer for all inputs.
 
     With ``lam_enc == lam_dec == 0`` the answer of a worker that evaluated an input itself
     is returned as that input's output, bit for bit. A lam_dec > 0 averages neighbouring
@@ -99,10 +102,8 @@ class SplineScheme(LinearScheme):
             )
         self._lam_enc = _read_lam(lam_enc, "lam_enc")
         self._lam_dec = _read_lam(lam_dec, "lam_dec")
-        copies = recommended_copies(self._n_inputs, self._n_workers, self._n_stragglers)
-        self._alpha = equidistant(self._n_inputs)
-        self._beta = systematic(self._alpha, self._n_workers, copies=copies)
         self._is_paper = False
+        self._place(equidistant(self._n_inputs))
         self._order: NDArray[np.intp] | None = None
 
     @classmethod
@@ -175,7 +176,7 @@ class SplineScheme(LinearScheme):
         return self._lam_dec
 
     def bind(self, inputs: ArrayLike) -> Self:
-        """Lay the inputs along a short path, so that neighbours on the line are alike.
+        """Lay the inputs along a short path, spaced by the distances between neighbours.
 
         Parameters
         ----------
@@ -198,9 +199,17 @@ class SplineScheme(LinearScheme):
         if self._is_paper:
             return self
         array, _ = self._read_inputs(inputs)
+        rows = flattened(array)
         bound = copy.copy(self)
-        bound._order = path_order(array)
+        bound._order = path_order(rows)
+        bound._place(chord_length(steps_along(rows, bound._order)))
         return bound
+
+    def _place(self, alpha: Points) -> None:
+        """Put the inputs at `alpha`, and the workers at and between them."""
+        copies = recommended_copies(self._n_inputs, self._n_workers, self._n_stragglers)
+        self._alpha = alpha
+        self._beta = systematic(alpha, self._n_workers, copies=copies)
 
     def _build_encoder(self) -> LinearMap:
         scale = self._n_inputs if self._is_paper else 1
