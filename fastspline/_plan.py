@@ -35,9 +35,16 @@ def scale_gaps(knots, h):
 
 
 @njit(**JIT)
-def locate(knots, t):
-    """Give the last interval k in [0, n - 2] with knots[k] <= t (0 where there is none)."""
-    low, high = 0, knots.size - 1
+def locate(knots, t, k):
+    """Give the last interval in [0, n - 2] that begins at or before t, or 0; k is a first guess.
+
+    Sorted points then cost a comparison or two each, others a binary search.
+    """
+    last = knots.size - 2
+    for guess in (k, min(k + 1, last)):
+        if knots[guess] <= t and (t < knots[guess + 1] or guess == last):
+            return guess
+    low, high = 0, last + 1
     while high - low > 1:
         middle = (low + high) // 2
         if knots[middle] <= t:
@@ -119,9 +126,10 @@ def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, 
     cells = np.empty(m, np.int64)
     spans[:] = 0
     needed[:] = 0
+    place = 0
     for p in range(m):
         nu = nus[min(p, nus.size - 1)]
-        k = locate(knots, points[p])
+        place = k = locate(knots, points[p], place)
         based = nu == 0 or (by_slope and nu == 1)
         if based and points[p] == knots[n - 1]:
             k = n - 1

@@ -456,9 +456,9 @@ def apply_f4(y, out, knots, tables):
     """Fit and evaluate all columns of a small contiguous float32 array."""
     step = y.shape[1] * 4
     return sweep_f4(
-        y.ctypes.data,
+        np.int64(y.ctypes.data),
         step,
-        out.ctypes.data,
+        np.int64(out.ctypes.data),
         step,
         y.shape[1],
         knots,
@@ -475,9 +475,9 @@ def apply_f8(y, out, knots, tables):
     """Fit and evaluate all columns of a small contiguous float64 array."""
     step = y.shape[1] * 8
     return sweep_f8(
-        y.ctypes.data,
+        np.int64(y.ctypes.data),
         step,
-        out.ctypes.data,
+        np.int64(out.ctypes.data),
         step,
         y.shape[1],
         knots,
