@@ -260,8 +260,8 @@ def _make_sweep(data, lanes):
         """Fit and evaluate `columns` columns that start at the addresses `y` and `out`.
 
         Steps are bytes between rows; `tables` is the address of the operator's list of addresses.
-        `stream`: bypass the cache when storing; then with `panel` 0 every output row must start at
-        a multiple of 64 bytes, and with `panel` > 0 (a multiple of `lanes`) so many columns at a
+        `stream`: 1 to store past the cache; then with `panel` 0 every output row must start at a
+        multiple of 64 bytes, and with `panel` > 0 (a multiple of `lanes`) so many columns at a
         time are staged in the cache and copied out, which needs no alignment. `ahead`: bytes to
         prefetch ahead, or 0.
 
@@ -454,36 +454,16 @@ sweep_f8 = _make_sweep("f8", LANES)
 @njit(nogil=True, cache=True)
 def apply_f4(y, out, knots, tables):
     """Fit and evaluate all columns of a small contiguous float32 array."""
-    step = y.shape[1] * 4
-    return sweep_f4(
-        np.int64(y.ctypes.data),
-        step,
-        np.int64(out.ctypes.data),
-        step,
-        y.shape[1],
-        knots,
-        out.shape[0],
-        tables,
-        False,
-        0,
-        0,
-    )
+    source, target, columns = np.int64(y.ctypes.data), np.int64(out.ctypes.data), y.shape[1]
+    step, off = columns * 4, 0 * columns  # a literal 0 would compile the sweep once more
+    points = out.shape[0]
+    return sweep_f4(source, step, target, step, columns, knots, points, tables, off, off, off)
 
 
 @njit(nogil=True, cache=True)
 def apply_f8(y, out, knots, tables):
     """Fit and evaluate all columns of a small contiguous float64 array."""
-    step = y.shape[1] * 8
-    return sweep_f8(
-        np.int64(y.ctypes.data),
-        step,
-        np.int64(out.ctypes.data),
-        step,
-        y.shape[1],
-        knots,
-        out.shape[0],
-        tables,
-        False,
-        0,
-        0,
-    )
+    source, target, columns = np.int64(y.ctypes.data), np.int64(out.ctypes.data), y.shape[1]
+    step, off = columns * 8, 0 * columns  # a literal 0 would compile the sweep once more
+    points = out.shape[0]
+    return sweep_f8(source, step, target, step, columns, knots, points, tables, off, off, off)

@@ -212,7 +212,7 @@ class ReinschEvaluator:
                 block = np.ascontiguousarray(block)
             bad: int = sweep(
                 block.ctypes.data, block.strides[0], target + first * size, step, stop - first,
-                knots, points, tables, stream, panel, ahead,
+                knots, points, tables, int(stream), panel, ahead,
             )  # fmt: skip
             return bad if bad < 0 else first + bad
 
