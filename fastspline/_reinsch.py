@@ -25,15 +25,14 @@ JIT = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contr
 def factor_pentadiagonal(h, pull, forward, backward):
     """Write what step k of the sweeps multiplies with; both tables are given as zeros.
 
-    forward (n, 3):   s_k = f0 (y_{k+1} - y_k), for all gaps; for inner knots
-                      z_k = s_k - s_{k-1} + f1 z_{k-1} + f2 z_{k-2},  z = L^-1 Q^T y
-    backward (n, 6):  gamma_{k-1} = b0 z_{k-1} + b1 gamma_k + b2 gamma_{k+1},  L^T gamma = D^-1 z
-                      g_k = y_k + b3 gamma_{k-1} + b4 gamma_k + b5 gamma_{k+1}
+    forward (n, 4):   u_k = f0 (y_{k+1} - y_k) + f1 (y_k - y_{k-1}) + f2 u_{k-1} + f3 u_{k-2}
+                      at inner k; u = D^-1 L^-1 Q^T y
+    backward (n, 5):  gamma_{k-1} = u_{k-1} + b0 gamma_k + b1 gamma_{k+1},  L^T gamma = u
+                      g_k = y_k + b2 gamma_{k-1} + b3 gamma_k + b4 gamma_{k+1}
     """
     n = pull.size
     d1 = l1 = l2 = 0.0  # D, first and second subdiagonal of L, one column back
     d2 = l22 = 0.0  # and two columns back
-    forward[0, 0] = 1.0 / h[0]
     for j in range(n - 2):
         k = j + 1
         q0, q2 = 1.0 / h[j], 1.0 / h[j + 1]
@@ -46,15 +45,16 @@ def factor_pentadiagonal(h, pull, forward, backward):
             first = h[j + 1] / 6.0 + pull[j + 1] * q1 * q2 - pull[j + 2] * q2 * (q2 + q3)
             if j < n - 4:
                 second = pull[j + 2] * q2 * q3
-        forward[k, 0], forward[k, 1], forward[k, 2] = q2, -l1, -l22
         d = diagonal - l1 * l1 * d1 - l22 * l22 * d2
+        forward[k, 0], forward[k, 1] = q2 / d, -q0 / d
+        forward[k, 2], forward[k, 3] = -l1 * d1 / d, -l22 * d2 / d
         first -= l2 * d1 * l1
         d2, l22 = d1, l2
         d1, l1, l2 = d, first / d, second / d
-        backward[k + 1, 0], backward[k + 1, 1], backward[k + 1, 2] = 1.0 / d, -l1, -l2
-        backward[k + 1, 3] = -pull[k + 1] * q2
-        backward[k, 4] = -pull[k] * q1
-        backward[k - 1, 5] = -pull[k - 1] * q0
+        backward[k + 1, 0], backward[k + 1, 1] = -l1, -l2
+        backward[k + 1, 2] = -pull[k + 1] * q2
+        backward[k, 3] = -pull[k] * q1
+        backward[k - 1, 4] = -pull[k - 1] * q0
 
 
 @njit(**JIT)
@@ -66,24 +66,24 @@ def smooth_column(forward, backward, y, g, gamma):
     """
     n = y.size
     gamma[0] = gamma[n - 1] = 0.0
-    z1 = z2 = 0.0
-    before = forward[0, 0] * (y[1] - y[0])
+    u1 = u2 = 0.0
+    before = y[1] - y[0]
     for k in range(1, n - 1):
         f = forward[k]
-        slope = f[0] * (y[k + 1] - y[k])
-        z = (slope - before) + f[2] * z2 + f[1] * z1
-        gamma[k] = z
-        z2, z1, before = z1, z, slope
+        rise = y[k + 1] - y[k]
+        u = f[0] * rise + f[1] * before + f[3] * u2 + f[2] * u1
+        gamma[k] = u
+        u2, u1, before = u1, u, rise
     m2 = m1 = 0.0
     for k in range(n - 1, -1, -1):
         b = backward[k]
         m0 = 0.0
         if k > 0:
-            m0 = b[0] * gamma[k - 1] + b[2] * m2 + b[1] * m1
+            m0 = gamma[k - 1] + b[1] * m2 + b[0] * m1
             gamma[k - 1] = m0
-        g[k] = y[k] + b[5] * m2 + b[4] * m1 + b[3] * m0
+        g[k] = y[k] + b[4] * m2 + b[3] * m1 + b[2] * m0
         m2, m1 = m1, m0
-    return np.isfinite(z1) and np.isfinite(before)
+    return np.isfinite(u1) and np.isfinite(before)
 
 
 @njit(**JIT)
@@ -127,23 +127,21 @@ def adjoint_smooth_column(forward, backward, bar_g, bar_gamma):
     for k in range(n):
         b = backward[k]
         if k > 0:
-            bar_gamma[k - 1] += b[3] * bar_g[k]
-        bar_gamma[k] += b[4] * bar_g[k]
+            bar_gamma[k - 1] += b[2] * bar_g[k]
+        bar_gamma[k] += b[3] * bar_g[k]
         if k < n - 1:
-            bar_gamma[k + 1] += b[5] * bar_g[k]
+            bar_gamma[k + 1] += b[4] * bar_g[k]
     for k in range(2, n):
         b, bar = backward[k], bar_gamma[k - 1]
-        bar_gamma[k] += b[1] * bar
+        bar_gamma[k] += b[0] * bar
         if k < n - 1:
-            bar_gamma[k + 1] += b[2] * bar
-        bar_gamma[k - 1] = b[0] * bar  # now the cotangent of z
+            bar_gamma[k + 1] += b[1] * bar
     for k in range(n - 2, 0, -1):
-        f, z = forward[k], bar_gamma[k]
+        f, u = forward[k], bar_gamma[k]
         if k > 1:
-            bar_gamma[k - 1] += f[1] * z
+            bar_gamma[k - 1] += f[2] * u
         if k > 2:
-            bar_gamma[k - 2] += f[2] * z
-        after, before = f[0] * z, forward[k - 1, 0] * z
-        bar_g[k + 1] += after
-        bar_g[k] -= after + before
-        bar_g[k - 1] += before
+            bar_gamma[k - 2] += f[3] * u
+        bar_g[k + 1] += f[0] * u
+        bar_g[k] += (f[1] - f[0]) * u
+        bar_g[k - 1] -= f[1] * u

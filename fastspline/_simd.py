@@ -1,7 +1,7 @@
 """The SIMD twin of `_reinsch`: one column a lane, both sweeps and the evaluation fused.
 
 A kernel takes `LANES` neighbouring columns at a time. Sweeping forward it reads each input row
-once; the last two states stay in registers, z goes to scratch in the first-level cache. Sweeping
+once; the last two states stay in registers, u goes to scratch in the first-level cache. Sweeping
 backward it keeps three gammas and two g in registers, and as soon as both ends of an interval are
 known, the points inside are evaluated and stored.
 
@@ -273,7 +273,7 @@ def _make_sweep(data, lanes):
         needed, weights = peek(tables + 32, "i8"), peek(tables + 40, "i8")
         rows = peek(tables + 48, "i8")
 
-        # Scratch on whole cache lines: z (two zero rows first), the inputs, the staged outputs, a
+        # Scratch on whole cache lines: u (two zero rows first), the inputs, the staged outputs, a
         # padded copy.
         small = columns < lanes
         if small:
@@ -288,7 +288,7 @@ def _make_sweep(data, lanes):
         stage = inputs + knots * row_bytes
         vstore(states, vzero("f8", lanes))
         vstore(states + state_bytes, vzero("f8", lanes))
-        states += state_bytes  # states + k * state_bytes is now z at knot k, and 0 for k = -1 and 0
+        states += state_bytes  # states + k * state_bytes is now u at knot k, and 0 for k = -1 and 0
 
         target, target_step = out, out_step
         if panel:
@@ -320,10 +320,10 @@ def _make_sweep(data, lanes):
                         prefetch_to_write(place)
                         prefetch_to_write(place + min(panel, fitted - first) * width - 1)
 
-            # Forward: z = L^-1 Q^T y.
+            # Forward: u = D^-1 L^-1 Q^T y.
             y0, before = vzero("f8", lanes), vzero("f8", lanes)
-            z1, z2 = vzero("f8", lanes), vzero("f8", lanes)
-            f = forward - 24
+            u1, u2 = vzero("f8", lanes), vzero("f8", lanes)
+            f = forward - 32
             for k in range(knots):
                 at = y + peek(sources + k * 8, "i8") * y_step + first * width
                 if small:
@@ -335,18 +335,19 @@ def _make_sweep(data, lanes):
                 vstore(inputs + k * row_bytes, c)
                 y1 = vcast(c, "f8")
                 if k > 0:
-                    slope = scale(peek(f, "f8"), vsub(y1, y0))
+                    rise = vsub(y1, y0)
                     if k > 1:
-                        z = vsub(slope, before)
-                        z = fma(peek(f + 16, "f8"), z2, z)
-                        z = fma(peek(f + 8, "f8"), z1, z)  # the newest last: a short chain
-                        vstore(states + (k - 1) * state_bytes, z)
-                        z1, z2 = z, z1
-                    before = slope
+                        u = scale(peek(f, "f8"), rise)
+                        u = fma(peek(f + 8, "f8"), before, u)
+                        u = fma(peek(f + 24, "f8"), u2, u)
+                        u = fma(peek(f + 16, "f8"), u1, u)  # the newest last: a short chain
+                        vstore(states + (k - 1) * state_bytes, u)
+                        u1, u2 = u, u1
+                    before = rise
                 y0 = y1
-                f += 24
+                f += 32
             # NaN and infinity never leave a recurrence, so its last state tells for all rows.
-            if any_nan(fma(0.0, z1, scale(0.0, before))):
+            if any_nan(fma(0.0, u1, scale(0.0, before))):
                 bad = first
                 break
 
@@ -359,16 +360,16 @@ def _make_sweep(data, lanes):
             k = knots
             while k > 0:
                 k -= 1
-                f = backward + k * 48
-                m0 = scale(peek(f, "f8"), vload(states + (k - 1) * state_bytes, "f8", lanes))
-                m0 = fma(peek(f + 16, "f8"), m2, m0)
-                m0 = fma(peek(f + 8, "f8"), m1, m0)
+                f = backward + k * 40
+                m0 = vload(states + (k - 1) * state_bytes, "f8", lanes)
+                m0 = fma(peek(f + 8, "f8"), m2, m0)
+                m0 = fma(peek(f, "f8"), m1, m0)
                 start = peek(spans + k * 16, "i8")
                 if peek(needed + k * 8, "i8"):
                     g = vcast(vload(inputs + k * row_bytes, data, lanes), "f8")
-                    g = fma(peek(f + 40, "f8"), m2, g)
-                    g = fma(peek(f + 32, "f8"), m1, g)
-                    g = fma(peek(f + 24, "f8"), m0, g)
+                    g = fma(peek(f + 32, "f8"), m2, g)
+                    g = fma(peek(f + 24, "f8"), m1, g)
+                    g = fma(peek(f + 16, "f8"), m0, g)
                     gw0, mw1 = vcast(g, data), vcast(m1, data)
                     rise = vsub(gw1, gw0)
                     if width == 4:  # narrowed, a large number may be infinite

@@ -111,7 +111,7 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     and Reinsch's is taken if they agree.
     """
     n = knots.size
-    h, pull, forward, backward = np.empty(n - 1), np.empty(n), np.zeros((n, 3)), np.zeros((n, 6))
+    h, pull, forward, backward = np.empty(n - 1), np.empty(n), np.zeros((n, 4)), np.zeros((n, 5))
     unit, top, scaled_lam, kappa = plan_reinsch(knots, weights, lam, h, pull, forward, backward)
     gaps = Gaps(knots, weights, h, (unit, top, scaled_lam))
     if kappa <= KAPPA_EXACT:

@@ -31,7 +31,7 @@ def dense_system(h, pull):
 def problem(n, seed=0):
     rng = np.random.default_rng(seed)
     h, pull = 0.5 + rng.random(n - 1), rng.random(n)
-    forward, backward = np.zeros((n, 3)), np.zeros((n, 6))
+    forward, backward = np.zeros((n, 4)), np.zeros((n, 5))
     factor_pentadiagonal(h, pull, forward, backward)
     return h, pull, forward, backward, rng.standard_normal(n)
 

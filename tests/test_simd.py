@@ -42,7 +42,7 @@ def test_equals_the_plain_loops(columns, dtype, nu):
     values = np.random.default_rng(1).standard_normal((11, columns)).astype(dtype)
     expected = by_plain_loops(operator, values)
     size = np.abs(operator.dense()).sum(axis=1).max()
-    bound = 16 * np.finfo(dtype).eps * size
+    bound = 64 * np.finfo(dtype).eps * size
     assert np.abs(operator(values) - expected).max() <= bound
 
 
