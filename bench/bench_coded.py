@@ -1,0 +1,136 @@
+"""Codes against their dense matrices by BLAS and Berrut's code; the runtime against bare pools."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from bench import reference
+from bench.race import Competitor, error_against
+from coded import BerrutScheme, SplineScheme, coded_map, path_order
+
+TOLERANCE = 1e-6
+IMAGE = (3, 224, 224)
+SAMPLE = np.r_[:20, 3 * 224 * 224 - 20 : 3 * 224 * 224]
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+settings = pytest.mark.parametrize(
+    ("n_inputs", "n_workers", "n_stragglers"), [(20, 100, 60), (60, 100, 20)]
+)
+
+
+def images(count):
+    return np.random.default_rng(0).standard_normal((count, *IMAGE), np.float32)
+
+
+def dense(matrix, rows):
+    """The product that a precomputed matrix takes, into a new array as for the codes."""
+    matrix, rows = matrix.astype(np.float32), rows.reshape(len(rows), -1)
+    return Competitor(lambda: matrix @ rows)
+
+
+@pytest.mark.benchmark(group="coded")
+@settings
+def test_encode(race, n_inputs, n_workers, n_stragglers):
+    inputs = images(n_inputs)
+    scheme = SplineScheme(n_inputs, n_workers, n_stragglers=n_stragglers).bind(inputs)
+    berrut = BerrutScheme(n_inputs, n_workers)
+    along = inputs.reshape(n_inputs, -1)[path_order(inputs)][:, SAMPLE]
+    expected = reference.smooth(scheme.alpha, along, scheme.beta, lam=0.0)
+    race(
+        "encode images",
+        lambda: scheme.encode(inputs),
+        {
+            "dense x BLAS": dense(scheme.encoding_matrix, inputs),
+            "`BerrutScheme`": Competitor(lambda: berrut.encode(inputs), checked=False),
+        },
+        error=error_against(expected, SAMPLE),
+        tolerance=TOLERANCE,
+        shape=f"({n_inputs} -> {n_workers}) x 3 x 224 x 224",
+        dtype="float32",
+        threads=CPUS,
+    )
+
+
+@pytest.mark.benchmark(group="coded")
+@settings
+def test_decode(race, n_inputs, n_workers, n_stragglers):
+    rng = np.random.default_rng(1)
+    inputs = images(n_inputs)
+    scheme = SplineScheme(n_inputs, n_workers, n_stragglers=n_stragglers).bind(inputs)
+    berrut = BerrutScheme(n_inputs, n_workers)
+    responders = np.sort(rng.choice(n_workers, n_workers - n_stragglers, replace=False))
+    answers = images(len(responders))
+    # Of answers at one point the first counts, and input order[i] lies at alpha[i].
+    knots, first = np.unique(scheme.beta[responders], return_index=True)
+    some = answers.reshape(len(answers), -1)[first][:, SAMPLE]
+    expected = np.empty((n_inputs, len(SAMPLE)), np.longdouble)
+    expected[path_order(inputs)] = reference.smooth(knots, some, scheme.alpha, lam=0.0)
+    race(
+        "decode images",
+        lambda: scheme.decode(answers, responders),
+        {
+            "dense x BLAS": dense(scheme.decoding_matrix(responders), answers),
+            "`BerrutScheme`": Competitor(lambda: berrut.decode(answers, responders), checked=False),
+        },
+        error=error_against(expected, SAMPLE),
+        tolerance=TOLERANCE,
+        shape=f"({len(responders)} -> {n_inputs}) x 3 x 224 x 224",
+        dtype="float32",
+        threads=CPUS,
+    )
+
+
+@pytest.mark.benchmark(group="runtime")
+def test_overhead_of_coded_map(race):
+    scheme = SplineScheme(20, 100)
+    inputs = np.random.default_rng(0).standard_normal((20, 784))
+    tasks = scheme.bind(inputs).encode(inputs)
+
+    with ThreadPoolExecutor(CPUS) as pool:
+
+        def submit_and_wait():
+            done, _ = wait([pool.submit(np.negative, task) for task in tasks])
+            return [future.result() for future in done]
+
+        race(
+            "`coded_map` of a task that costs nothing, for all answers",
+            lambda: coded_map(np.negative, inputs, scheme, pool, wait_for=100),
+            {"bare submit and wait": Competitor(submit_and_wait, checked=False)},
+            error=lambda result: float(abs(result.outputs + inputs).max()),
+            tolerance=0.0,  # systematic: the answers themselves
+            shape="(20 -> 100) x 784",
+            dtype="float64",
+            threads=CPUS,
+        )
+
+
+@pytest.mark.benchmark(group="runtime")
+def test_path_order(race):
+    inputs = np.random.default_rng(0).standard_normal((60, 784))
+
+    def nearest_neighbours():
+        distances = cdist(inputs, inputs)
+        path = [0]
+        for _ in range(1, len(inputs)):
+            distances[:, path[-1]] = np.inf
+            path.append(int(distances[path[-1]].argmin()))
+        return path
+
+    shortest = length(inputs, nearest_neighbours())
+    race(
+        "`path_order`, whose path is shorter",
+        lambda: path_order(inputs),
+        {"nearest neighbours": Competitor(nearest_neighbours)},
+        error=lambda path: max(0.0, length(inputs, path) / shortest - 1.0),
+        tolerance=0.0,
+        shape="60 x 784",
+        dtype="float64",
+    )
+
+
+def length(inputs, path):
+    assert sorted(path) == list(range(len(inputs)))
+    return np.linalg.norm(np.diff(inputs[path], axis=0), axis=1).sum()

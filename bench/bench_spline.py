@@ -1,0 +1,273 @@
+"""Splines against scipy, the precomputed dense operator by BLAS, and a copy of the same bytes."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import interpolate
+
+from bench import reference
+from bench.race import Competitor, copy, error_against
+from fastspline import Smoother, make_smoothing_spline
+
+TOLERANCE = {"float32": 1e-6, "float64": 1e-13}
+SCIPY_COLUMNS = 3000  # beyond, scipy takes more time a column, so that scaling flatters it
+IMAGE = 3 * 224 * 224
+
+by_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+by_threads = pytest.mark.parametrize("threads", [1, 2])
+encode_and_decode = pytest.mark.parametrize(("n", "m"), [(20, 100), (100, 20)])
+
+
+class Task:
+    """Equidistant knots and points, normal values, and lam a multiple of cubed gaps."""
+
+    def __init__(self, n, m, columns, dtype, *, gaps_cubed=1.0):
+        self.knots, self.points = np.linspace(0.0, 1.0, n), np.linspace(0.0, 1.0, m)
+        self.lam = gaps_cubed / (n - 1) ** 3
+        self.values = np.random.default_rng(0).standard_normal((n, columns), dtype)
+        self.moved = (n + m) * columns * self.values.itemsize
+        self.shape, self.dtype = f"({n:,} -> {m:,}) x {columns:,}", np.dtype(dtype).name
+
+    def operator(self):
+        return Smoother(self.knots, lam=self.lam).operator(self.points)
+
+    def empty_result(self):
+        return np.empty((self.points.size, self.values.shape[1]), self.dtype)
+
+    def error(self):
+        """Against the reference, at up to 20 columns from either end."""
+        columns = self.values.shape[1]
+        sample = np.unique(np.r_[: min(20, columns), max(0, columns - 20) : columns])
+        some = self.values[:, sample]
+        expected = reference.smooth(self.knots, some, self.points, lam=self.lam)
+        return error_against(expected, sample)
+
+    def scipy(self, *, most_columns=None):
+        columns = self.values.shape[1]
+        values = np.ascontiguousarray(self.values[:, :most_columns])
+        scale = columns / values.shape[1]
+        return Competitor(
+            lambda: interpolate.make_smoothing_spline(self.knots, values, lam=self.lam)(
+                self.points
+            ),
+            scale=scale,
+            note="" if scale == 1 else f"scipy: timed on {most_columns:,} columns, scaled linearly",
+        )
+
+    def dense(self, *, fresh=False):
+        matrix = self.operator().dense().astype(self.dtype)
+        out = None if fresh else self.empty_result()
+        return Competitor(lambda: np.matmul(matrix, self.values, out=out))
+
+
+@pytest.mark.benchmark(group="small")
+@encode_and_decode
+def test_small_call(race, n, m):
+    task = Task(n, m, 10, "float64")
+    operator = task.operator()
+    race(
+        "call an operator",
+        lambda: operator(task.values),
+        {"scipy": task.scipy(), "dense x BLAS": task.dense(), "copy": copy(task.moved)},
+        error=task.error(),
+        tolerance=TOLERANCE[task.dtype],
+        shape=task.shape,
+        dtype=task.dtype,
+    )
+
+
+@pytest.mark.benchmark(group="small")
+def test_plan_and_call(race):
+    task = Task(100, 20, 10, "float64")
+    race(
+        "plan, operator and call",
+        lambda: Smoother(task.knots, lam=task.lam).operator(task.points)(task.values),
+        {"scipy": task.scipy()},
+        error=task.error(),
+        tolerance=TOLERANCE[task.dtype],
+        shape=task.shape,
+        dtype=task.dtype,
+    )
+
+
+@pytest.mark.benchmark(group="small")
+def test_one_column_with_lam(race):
+    task = Task(100, 100, 1, "float64")
+    x, y, lam = task.knots, task.values[:, 0], task.lam
+    error = task.error()
+    race(
+        "`make_smoothing_spline`, lam given",
+        lambda: make_smoothing_spline(x, y, lam=lam),
+        {"scipy": Competitor(lambda: interpolate.make_smoothing_spline(x, y, lam=lam))},
+        error=lambda spline: error(spline(x)),
+        tolerance=TOLERANCE[task.dtype],
+        shape="100 x 1",
+        dtype=task.dtype,
+    )
+
+
+@pytest.mark.benchmark(group="small")
+@pytest.mark.parametrize("n", [100, 1000])
+def test_one_column_by_gcv(race, n):
+    x = np.linspace(0.0, 1.0, n)
+    y = np.sin(9.0 * x) + 0.1 * np.random.default_rng(0).standard_normal(n)
+    best = reference.best_lam(x, y)
+    error = error_against(reference.smooth(x, y[:, np.newaxis], x, lam=best))
+    race(
+        "`make_smoothing_spline`, lam by GCV",
+        lambda: make_smoothing_spline(x, y),
+        {"scipy": Competitor(lambda: interpolate.make_smoothing_spline(x, y))},
+        error=lambda spline: error(spline(x)),
+        tolerance=1e-5,  # the score is flat at its minimum: lam is known to half the digits
+        shape=f"{n} x 1",
+        dtype="float64",
+    )
+
+
+def race_columns(race, case, task, threads, *, scipy_columns, out="earlier result"):
+    """Race an operator on many columns, written to `out`.
+
+    An earlier result begins at a cache line, which streamed stores need; an array of numpy seldom
+    does.
+    """
+    operator = task.operator()
+    into = {
+        "earlier result": lambda: operator(task.values),
+        "numpy's array": task.empty_result,
+        "new array": lambda: None,
+    }[out]()
+    fresh = into is None
+    if not fresh:
+        into.fill(np.nan)  # so that an entry that is not written is seen
+    race(
+        f"{case}, into {out}",
+        lambda: operator(task.values, out=into, threads=threads),
+        {
+            "scipy": task.scipy(most_columns=scipy_columns),
+            "dense x BLAS": task.dense(fresh=fresh),
+            "copy": copy(task.moved, threads=threads, fresh=fresh),
+        },
+        error=task.error(),
+        tolerance=TOLERANCE[task.dtype],
+        shape=task.shape,
+        dtype=task.dtype,
+        threads=threads,
+    )
+
+
+@pytest.mark.benchmark(group="images")
+@by_threads
+@by_dtype
+@encode_and_decode
+def test_image(race, n, m, dtype, threads):
+    task = Task(n, m, IMAGE, dtype)
+    race_columns(race, "image", task, threads, scipy_columns=SCIPY_COLUMNS)
+
+
+@pytest.mark.benchmark(group="images")
+@by_dtype
+@encode_and_decode
+def test_image_into_a_new_array(race, n, m, dtype):
+    task = Task(n, m, IMAGE, dtype)
+    race_columns(race, "image", task, 2, scipy_columns=SCIPY_COLUMNS, out="new array")
+
+
+@pytest.mark.benchmark(group="images")
+@by_dtype
+@encode_and_decode
+def test_image_of_an_odd_size(race, n, m, dtype):
+    task = Task(n, m, IMAGE - 1, dtype)
+    race_columns(race, "odd size", task, 2, scipy_columns=SCIPY_COLUMNS, out="numpy's array")
+
+
+@pytest.mark.benchmark(group="long")
+@by_threads
+@by_dtype
+def test_many_knots(race, dtype, threads):
+    task = Task(1000, 1000, 10_000, dtype)
+    race_columns(race, "many knots", task, threads, scipy_columns=1000)
+
+
+@pytest.mark.benchmark(group="long")
+@pytest.mark.parametrize(("gaps_cubed", "solver"), [(1.0, "reinsch"), (1e6, "state-space")])
+@pytest.mark.parametrize("case", ["plan, operator and call", "call an operator"])
+def test_long_series(race, gaps_cubed, solver, case):
+    task = Task(100_000, 100_000, 10, "float64", gaps_cubed=gaps_cubed)
+    operator = task.operator()
+    assert Smoother(task.knots, lam=task.lam).solver == solver
+    ours = {
+        "plan, operator and call": lambda: task.operator()(task.values),
+        "call an operator": lambda: operator(task.values),
+    }
+    race(
+        f"long series, {solver}: {case}",
+        ours[case],
+        {"scipy": task.scipy(), "copy": copy(task.moved, fresh=True)},
+        error=task.error(),
+        tolerance=2e-13,
+        shape=task.shape,
+        dtype=task.dtype,
+    )
+
+
+FIRST_CALL = """
+import numpy as np
+x, s, y = np.linspace(0.0, 1.0, 20), np.linspace(0.0, 1.0, 100), np.ones((20, 10))
+"""
+OURS_FIRST = FIRST_CALL + "import fastspline; fastspline.Smoother(x, lam=1e-4).operator(s)(y)"
+SCIPYS_FIRST = (
+    FIRST_CALL
+    + "from scipy.interpolate import make_smoothing_spline as fit; fit(x, y, lam=1e-4)(s)"
+)
+
+
+def in_a_fresh_process(code, cache_dir):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache_dir)}
+    return subprocess.run([sys.executable, "-c", code], env=environment, check=True).returncode
+
+
+@pytest.mark.benchmark(group="first-use")
+def test_first_call_ever(race, tmp_path_factory):
+    race(
+        "new process, first call ever: all is compiled",
+        lambda: in_a_fresh_process(OURS_FIRST, tmp_path_factory.mktemp("empty")),
+        {
+            "scipy": Competitor(
+                lambda: in_a_fresh_process(SCIPYS_FIRST, tmp_path_factory.getbasetemp())
+            )
+        },
+        error=float,
+        tolerance=0.0,
+        shape="(20 -> 100) x 10",
+        dtype="float64",
+    )
+
+
+@pytest.mark.benchmark(group="first-use")
+def test_first_call_of_a_process(race, tmp_path):
+    in_a_fresh_process(OURS_FIRST, tmp_path)
+    race(
+        "new process, first call: compiled code from numba's cache",
+        lambda: in_a_fresh_process(OURS_FIRST, tmp_path),
+        {"scipy": Competitor(lambda: in_a_fresh_process(SCIPYS_FIRST, tmp_path))},
+        error=float,
+        tolerance=0.0,
+        shape="(20 -> 100) x 10",
+        dtype="float64",
+    )
+
+
+@pytest.mark.benchmark(group="first-use")
+def test_import(race, tmp_path):
+    race(
+        "new process, `import fastspline`",
+        lambda: in_a_fresh_process("import fastspline", tmp_path),
+        {"`import numba`": Competitor(lambda: in_a_fresh_process("import numba", tmp_path))},
+        error=float,
+        tolerance=0.0,
+        shape="",
+        dtype="",
+    )

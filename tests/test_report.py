@@ -1,0 +1,199 @@
+import json
+
+import pytest
+
+from bench import report
+
+MACHINE = {
+    "cpu": "Some CPU",
+    "cpus": "2",
+    "blas": "openblas 0.3 Zen",
+    "python": "3.11.0",
+    "numpy": "2.0",
+    "scipy": "1.13",
+    "numba": "0.61",
+    "fastspline": "0.1.0",
+}
+
+
+def race(name="test_a[1]", group="small", *, notes=None, **ratios):
+    return {
+        "name": name,
+        "group": group,
+        "extra_info": {
+            "case": "a case",
+            "shape": "(2 -> 3) x 4",
+            "dtype": "float64",
+            "threads": 1,
+            "rounds": 7,
+            "ratios": ratios,
+            "seconds": {"ours": 1e-6, **{rival: 1e-6 * ratio for rival, ratio in ratios.items()}},
+            "errors": {"ours": 2.4e-16},
+            "notes": notes or {},
+        },
+    }
+
+
+def record(*races, datetime="2024-06-01T10:00:00", commit="0123456789abcdef"):
+    return {
+        "datetime": datetime,
+        "commit_info": {"id": commit, "dirty": False},
+        "machine_info": MACHINE,
+        "benchmarks": list(races),
+    }
+
+
+def store(path, content):
+    path.write_text(json.dumps(content))
+    return path
+
+
+README = """# Title
+
+before
+<!-- table: small -->
+an old table
+<!-- /table -->
+between
+<!-- table: other -->
+another table
+<!-- /table -->
+after
+"""
+
+
+def test_a_table_is_rewritten_and_all_other_text_kept(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(README)
+    assert report.write_tables(record(race(scipy=240.4)), readme=readme) == ["small"]
+    text = readme.read_text()
+    before, after = README.split("an old table")
+    assert text.startswith(before)
+    assert text.endswith(after)
+    assert "| a case | (2 -> 3) x 4 | float64 | 1 | 240 | 2e-16 |" in text
+    assert "Commit 0123456, 2024-06-01; Some CPU, 2 CPUs; Python 3.11.0" in text
+
+
+def test_rewriting_twice_changes_nothing(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(README)
+    report.write_tables(record(race(scipy=2.0)), readme=readme)
+    once = readme.read_text()
+    report.write_tables(record(race(scipy=2.0)), readme=readme)
+    assert readme.read_text() == once
+
+
+def test_any_table_can_be_written(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(README)
+    table = report.to_markdown(["scheme", "error"], [["ours", "0.1"]])
+    report.write_table("other", table, readme=readme)
+    assert readme.read_text() == README.replace(
+        "another table", "| scheme | error |\n| :-- | --: |\n| ours | 0.1 |"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no marker", "one marker '<!-- table: small -->', found 0"),
+        (README + README, "one marker '<!-- table: small -->', found 2"),
+        ("<!-- table: small -->", "has no '<!-- /table -->'"),
+        ("<!-- table: small --> <!-- table: b --> <!-- /table -->", "before the next table"),
+    ],
+)
+def test_missing_markers_are_told_and_nothing_is_written(tmp_path, text, message):
+    readme = tmp_path / "README.md"
+    readme.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        report.write_tables(record(race(scipy=2.0)), readme=readme)
+    assert readme.read_text() == text
+
+
+def test_losses_notes_and_missing_rivals_are_printed():
+    table = report.tell_races(
+        record(
+            race("test_a", scipy=1234.5, copy=0.618, notes={"scipy": "scipy: on 10 columns"}),
+            race("test_b", scipy=0.834, dense=3.14159),
+            race("test_c", "other", scipy=5.0),
+        ),
+        "small",
+    )
+    header, _, first, second, *rest = table.splitlines()
+    assert header.endswith("| scipy / ours | share of copy rate | dense / ours | error |")
+    assert first.endswith("| 1,234\\* | 62 % | - | 2e-16 |")
+    assert second.endswith("| 0.83 | - | 3.1 | 2e-16 |")
+    assert "\\* scipy: on 10 columns." in rest
+
+
+def test_a_drop_of_more_than_a_tenth_is_flagged(tmp_path, capsys):
+    old = store(tmp_path / "old.json", record(race(scipy=100.0, dense=2.0, copy=0.5)))
+    new = store(tmp_path / "new.json", record(race(scipy=89.0, dense=1.81, copy=0.9)))
+    assert report.main(["compare", str(old), str(new)]) == 1
+    flagged = [line for line in capsys.readouterr().out.splitlines() if "FELL" in line]
+    assert len(flagged) == 1
+    assert "test_a[1] | scipy" in flagged[0]
+    assert "-11 %" in flagged[0]
+
+
+def test_improvements_and_new_races_are_not_flagged(tmp_path, capsys):
+    old = store(tmp_path / "old.json", record(race(scipy=100.0), race("test_gone", scipy=1.0)))
+    new = store(tmp_path / "new.json", record(race(scipy=300.0), race("test_b", scipy=0.1)))
+    assert report.main(["compare", str(old), str(new)]) == 0
+    printed = capsys.readouterr().out
+    assert "FELL" not in printed
+    assert "test_b | scipy" in printed
+    assert "only in the new record" in printed
+    assert "only in the old record" in printed
+
+
+def test_an_unreadable_record_gives_one_line_and_code_2(tmp_path, capsys):
+    assert report.main(["compare", str(tmp_path / "none.json"), str(tmp_path / "none.json")]) == 2
+    assert "none.json" in capsys.readouterr().err
+
+
+def test_slimming_keeps_what_tables_need_and_the_machine_once():
+    raw = record(race(scipy=1.23456789), race("test_b", scipy=2.0))
+    raw |= {"machine_info": {"node": "secret"}, "version": "5.0"}
+    raw["commit_info"] |= {"branch": "main", "project": "p"}
+    for one in raw["benchmarks"]:
+        one["stats"] = {"min": 1.0, "data": [1.0] * 1000}
+        one["extra_info"] = {**one["extra_info"], "machine": MACHINE}
+    slimmed = report.slim(raw)
+    assert slimmed == record(race(scipy=1.235), race("test_b", scipy=2.0)) | {
+        "benchmarks": slimmed["benchmarks"]
+    }
+    assert slimmed["benchmarks"][0]["extra_info"]["ratios"] == {"scipy": 1.235}
+    assert "machine" not in slimmed["benchmarks"][1]["extra_info"]
+    assert "stats" not in slimmed["benchmarks"][0]
+    assert raw["benchmarks"][0]["extra_info"]["machine"] == MACHINE
+
+
+def test_a_run_without_races_is_refused():
+    with pytest.raises(ValueError, match="no races"):
+        report.slim(record())
+
+
+def test_the_newest_record_is_the_last(tmp_path):
+    store(tmp_path / "a.json", record(datetime="2024-06-02T10:00:00"))
+    store(tmp_path / "b.json", record(datetime="2024-06-01T10:00:00"))
+    dates = [one["datetime"][:10] for one in report.read_records(tmp_path)]
+    assert dates == ["2024-06-01", "2024-06-02"]
+    with pytest.raises(ValueError, match="no record"):
+        report.read_records(tmp_path / "empty")
+
+
+def test_the_plot_is_a_picture(tmp_path):
+    records = [
+        record(race(scipy=2.0, copy=0.5)),
+        record(race(scipy=3.0), race("test_b", scipy=1.0), datetime="2024-06-02T10:00:00"),
+    ]
+    report.plot(records, tmp_path / "results" / "ratios.png")
+    assert (tmp_path / "results" / "ratios.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_help_names_the_commands(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        report.main(["--help"])
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("record", "compare", "plot", "README.md"))
