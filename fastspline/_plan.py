@@ -167,7 +167,9 @@ def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, 
 
 @njit(**JIT)
 def plan_reinsch(knots, weights, lam, h, pull, forward, backward):
-    """Scale and factor; empty `weights` stand for ones. Give (unit, top, scaled lam, kappa).
+    """Scale and factor; empty `weights` stand for ones.
+
+    Gives (unit, top, scaled lam, kappa).
 
     Lengths are divided by `unit` and weights by `top`, the power of two next to their maximum, so
     that no unit of the caller's overflows and powers of two change no digit. kappa = max pull_i /

@@ -5,8 +5,8 @@ once; the last two states stay in registers, u goes to scratch in the first-leve
 backward it keeps three gammas and two g in registers, and as soon as both ends of an interval are
 known, the points inside are evaluated and stored.
 
-Recurrences are always done in double. Evaluation is done in the type of the data: twice the lanes
-for float32.
+Recurrences are done in double, but for float32 columns of plans that lose nothing in float32.
+Evaluation is done in the type of the data: twice the lanes for float32.
 
 A vector is a numba type whose data model is an LLVM vector such as ``<16 x double>``; LLVM splits
 it into whatever registers the machine has. Addresses are plain integers: one compiled kernel serves
@@ -245,14 +245,15 @@ def _host_lanes():
 LANES = _host_lanes()
 
 
-def _make_sweep(data, lanes):
-    """Make the kernel for columns of type `data`, "f4" or "f8".
+def _make_sweep(data, state, lanes):
+    """Make the kernel for columns of type `data`, "f4" or "f8", whose recurrences run in `state`.
 
-    Both arguments are closure variables that hold a string or a number on purpose: numba freezes
+    The arguments are closure variables that hold strings and a number on purpose: numba freezes
     them as literals and makes them part of the key of its disk cache.
     """
     width = 4 if data == "f4" else 8
-    row_bytes, state_bytes = lanes * width, lanes * 8
+    wide = 4 if state == "f4" else 8
+    row_bytes, state_bytes = lanes * width, lanes * wide
     line = 64 // width
 
     @njit(nogil=True, cache=True, error_model="numpy")
@@ -286,8 +287,8 @@ def _make_sweep(data, lanes):
         states = (memory.ctypes.data + 63) // 64 * 64
         inputs = states + (knots + 2) * state_bytes
         stage = inputs + knots * row_bytes
-        vstore(states, vzero("f8", lanes))
-        vstore(states + state_bytes, vzero("f8", lanes))
+        vstore(states, vzero(state, lanes))
+        vstore(states + state_bytes, vzero(state, lanes))
         states += state_bytes  # states + k * state_bytes is now u at knot k, and 0 for k = -1 and 0
 
         target, target_step = out, out_step
@@ -321,9 +322,9 @@ def _make_sweep(data, lanes):
                         prefetch_to_write(place + min(panel, fitted - first) * width - 1)
 
             # Forward: u = D^-1 L^-1 Q^T y.
-            y0, before = vzero("f8", lanes), vzero("f8", lanes)
-            u1, u2 = vzero("f8", lanes), vzero("f8", lanes)
-            f = forward - 32
+            y0, before = vzero(state, lanes), vzero(state, lanes)
+            u1, u2 = vzero(state, lanes), vzero(state, lanes)
+            f = forward - 4 * wide
             for k in range(knots):
                 at = y + peek(sources + k * 8, "i8") * y_step + first * width
                 if small:
@@ -333,19 +334,19 @@ def _make_sweep(data, lanes):
                     for offset in range(0, row_bytes, 64):
                         prefetch(at + ahead + offset)
                 vstore(inputs + k * row_bytes, c)
-                y1 = vcast(c, "f8")
+                y1 = vcast(c, state)
                 if k > 0:
                     rise = vsub(y1, y0)
                     if k > 1:
-                        u = scale(peek(f, "f8"), rise)
-                        u = fma(peek(f + 8, "f8"), before, u)
-                        u = fma(peek(f + 24, "f8"), u2, u)
-                        u = fma(peek(f + 16, "f8"), u1, u)  # the newest last: a short chain
+                        u = scale(peek(f, state), rise)
+                        u = fma(peek(f + wide, state), before, u)
+                        u = fma(peek(f + 3 * wide, state), u2, u)
+                        u = fma(peek(f + 2 * wide, state), u1, u)  # the newest last: a short chain
                         vstore(states + (k - 1) * state_bytes, u)
                         u1, u2 = u, u1
                     before = rise
                 y0 = y1
-                f += 32
+                f += 4 * wide
             # NaN and infinity never leave a recurrence, so its last state tells for all rows.
             if any_nan(fma(0.0, u1, scale(0.0, before))):
                 bad = first
@@ -354,22 +355,22 @@ def _make_sweep(data, lanes):
             # Backward. On entry to step k: m2, m1 = gamma at k + 1, k. The working copies gw1, mw2
             # (g and gamma at k + 1) are made once a knot: narrowing to float32 costs as much as two
             # or three points.
-            m2, m1 = vzero("f8", lanes), vzero("f8", lanes)
+            m2, m1 = vzero(state, lanes), vzero(state, lanes)
             gw1, mw2, check = vzero(data, lanes), vzero(data, lanes), vzero(data, lanes)
             end = points
             k = knots
             while k > 0:
                 k -= 1
-                f = backward + k * 40
-                m0 = vload(states + (k - 1) * state_bytes, "f8", lanes)
-                m0 = fma(peek(f + 8, "f8"), m2, m0)
-                m0 = fma(peek(f, "f8"), m1, m0)
+                f = backward + k * 5 * wide
+                m0 = vload(states + (k - 1) * state_bytes, state, lanes)
+                m0 = fma(peek(f + wide, state), m2, m0)
+                m0 = fma(peek(f, state), m1, m0)
                 start = peek(spans + k * 16, "i8")
                 if peek(needed + k * 8, "i8"):
-                    g = vcast(vload(inputs + k * row_bytes, data, lanes), "f8")
-                    g = fma(peek(f + 32, "f8"), m2, g)
-                    g = fma(peek(f + 24, "f8"), m1, g)
-                    g = fma(peek(f + 16, "f8"), m0, g)
+                    g = vcast(vload(inputs + k * row_bytes, data, lanes), state)
+                    g = fma(peek(f + 4 * wide, state), m2, g)
+                    g = fma(peek(f + 3 * wide, state), m1, g)
+                    g = fma(peek(f + 2 * wide, state), m0, g)
                     gw0, mw1 = vcast(g, data), vcast(m1, data)
                     rise = vsub(gw1, gw0)
                     if width == 4:  # narrowed, a large number may be infinite
@@ -443,12 +444,13 @@ def list_addresses(forward, backward, sources, spans, needed, weights, rows, tab
     return tables.ctypes.data
 
 
-sweep_f4 = _make_sweep("f4", LANES)
-sweep_f8 = _make_sweep("f8", LANES)
+sweep_f4 = _make_sweep("f4", "f8", LANES)
+sweep_f4_single = _make_sweep("f4", "f4", 2 * LANES)
+sweep_f8 = _make_sweep("f8", "f8", LANES)
 
 
 # For small inputs a call costs what Python costs: an array's address alone takes 1 us there,
-# unpacking an array in numba 0.1 us. These two take contiguous arrays. They name the kernels as
+# unpacking an array in numba 0.1 us. These take contiguous arrays. They name the kernels as
 # globals, since a dispatcher in a closure would give the disk cache another key in every process.
 
 
@@ -459,6 +461,17 @@ def apply_f4(y, out, knots, tables):
     step, off = columns * 4, 0 * columns  # a literal 0 would compile the sweep once more
     points = out.shape[0]
     return sweep_f4(source, step, target, step, columns, knots, points, tables, off, off, off)
+
+
+@njit(nogil=True, cache=True)
+def apply_f4_single(y, out, knots, tables):
+    """Fit and evaluate all columns of a small contiguous float32 array, all in float32."""
+    source, target, columns = np.int64(y.ctypes.data), np.int64(out.ctypes.data), y.shape[1]
+    step, off = columns * 4, 0 * columns  # a literal 0 would compile the sweep once more
+    points = out.shape[0]
+    return sweep_f4_single(
+        source, step, target, step, columns, knots, points, tables, off, off, off
+    )
 
 
 @njit(nogil=True, cache=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numba import config
@@ -20,6 +20,10 @@ Rows: TypeAlias = NDArray[np.int64]
 Quick: TypeAlias = Callable[[FloatArray, FloatArray, int, int], int]
 
 KAPPA_EXACT = 450.0  # eps * kappa <= 1e-13: Reinsch's system is exact without a look
+KAPPA_SINGLE = 1.0  # up to here, and
+RATIO_SINGLE = (
+    100.0  # up to this ratio of gaps, float32 columns lose nothing by float32 recurrences
+)
 KAPPA_HOPELESS = 1e12  # beyond, a probe is not worth its time
 EXACT = 5e-14  # largest probe error at which Reinsch's solver is taken
 
@@ -115,11 +119,11 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     unit, top, scaled_lam, kappa = plan_reinsch(knots, weights, lam, h, pull, forward, backward)
     gaps = Gaps(knots, weights, h, (unit, top, scaled_lam))
     if kappa <= KAPPA_EXACT:
-        return ReinschSolver(gaps, forward, backward)
+        return ReinschSolver(gaps, forward, backward, in_single=kappa <= KAPPA_SINGLE)
     r, co = np.empty(n), np.empty((n - 1, _state_space.N_COEFFICIENTS))
     _state_space.plan_state_space(h, weights, top, scaled_lam, r, co)
     if kappa <= KAPPA_HOPELESS and largest_difference(forward, backward, h, co) <= EXACT:
-        return ReinschSolver(gaps, forward, backward)
+        return ReinschSolver(gaps, forward, backward, in_single=False)
     return StateSpaceSolver(gaps, co)
 
 
@@ -129,11 +133,12 @@ _VALUE_SLOPE_CURVATURE = np.arange(3)
 class ReinschSolver:
     """Reinsch's pentadiagonal recurrences, with the tables of `factor_pentadiagonal`."""
 
-    __slots__ = ("backward", "forward", "gaps")
+    __slots__ = ("backward", "forward", "gaps", "in_single")
     name: Literal["reinsch", "state-space"] = "reinsch"
 
-    def __init__(self, gaps: Gaps, forward: Vector, backward: Vector) -> None:
+    def __init__(self, gaps: Gaps, forward: Vector, backward: Vector, *, in_single: bool) -> None:
         self.gaps, self.forward, self.backward = gaps, forward, backward
+        self.in_single = in_single  # whether float32 columns may be swept in float32
 
     def at(self, points: Vector, nu: int, sources: Rows) -> ReinschEvaluator:
         """See `Solver.at`."""
@@ -157,30 +162,27 @@ class ReinschSolver:
 class ReinschEvaluator:
     """Drives the SIMD sweep over blocks of columns; the plain loops where numba is switched off."""
 
-    __slots__ = ("_parts", "quick", "solver", "sources", "tableau")
+    __slots__ = ("_ready", "quick", "solver", "sources", "tableau")
 
     def __init__(self, solver: ReinschSolver, tableau: Tableau, sources: Rows) -> None:
         self.solver, self.tableau, self.sources = solver, tableau, sources
         self.quick: dict[np.dtype[np.floating], tuple[Quick, int, int]] = {}
-        self._parts: list[FloatArray | Rows] = []
+        self._ready: dict[np.dtype[np.floating], tuple[Kernel, int, tuple[object, ...]]] = {}
         if not INTERPRETED:
-            self._prepare(_F8, tableau.weights)
+            self._prepare(_F8)
 
-    def _prepare(self, dtype: np.dtype[np.floating], weights: FloatArray) -> None:
+    def _prepare(self, dtype: np.dtype[np.floating]) -> None:
         """List what the sweep for `dtype` starts from, and keep all of it alive."""
         solver, t, tables = self.solver, self.tableau, np.empty(7, np.int64)
-        address = _simd.list_addresses(
-            solver.forward,
-            solver.backward,
-            self.sources,
-            t.spans,
-            t.needed,
-            weights,
-            t.rows,
-            tables,
+        kernel = _DOUBLE if dtype == _F8 else (_SINGLE if solver.in_single else _MIXED)
+        forward = solver.forward.astype(kernel.state, copy=False)
+        backward = solver.backward.astype(kernel.state, copy=False)
+        weights = t.weights.astype(dtype, copy=False)
+        address: int = _simd.list_addresses(
+            forward, backward, self.sources, t.spans, t.needed, weights, t.rows, tables
         )
-        self._parts += [weights, tables]
-        self.quick[dtype] = _QUICK[dtype], self.sources.size, address
+        self._ready[dtype] = kernel, address, (forward, backward, weights, tables)
+        self.quick[dtype] = kernel.quick, self.sources.size, address
 
     def reading(self, sources: Rows) -> ReinschEvaluator:
         """See `Evaluator.reading`."""
@@ -192,25 +194,24 @@ class ReinschEvaluator:
             return self._apply_plain(values, out)
         dtype = values.dtype
         if dtype not in self.quick:
-            self._prepare(dtype, self.tableau.weights.astype(dtype))
-        size, columns = dtype.itemsize, values.shape[1]
-        row_bytes = size * _simd.LANES
+            self._prepare(dtype)
+        kernel, tables, _ = self._ready[dtype]
+        size, columns, knots = dtype.itemsize, values.shape[1], self.sources.size
+        row_bytes = size * kernel.lanes
         target, step = out.ctypes.data, out.strides[0]
         stream, panel = STREAM_SAFE and out.nbytes > STREAM_BYTES, 0
         if stream and (target % 64 or step % 64 or row_bytes % 64):
-            panel = min(STAGE_BYTES // self.tableau.m, 1024) // row_bytes * _simd.LANES
+            panel = min(STAGE_BYTES // self.tableau.m, 1024) // row_bytes * kernel.lanes
             stream = panel * size >= STAGE_ROW_BYTES and columns >= panel
             panel = panel if stream else 0
         ahead = AHEAD_BYTES if values.nbytes > AHEAD_ABOVE else 0
-        _, knots, tables = self.quick[dtype]
-        sweep = _simd.sweep_f4 if size == 4 else _simd.sweep_f8
         points = self.tableau.m
 
         def work(first: int, stop: int) -> int:
             block = values[:, first:stop]
             if block.shape[1] > 1 and block.strides[1] != size:
                 block = np.ascontiguousarray(block)
-            bad: int = sweep(
+            bad: int = kernel.sweep(
                 block.ctypes.data, block.strides[0], target + first * size, step, stop - first,
                 knots, points, tables, int(stream), panel, ahead,
             )  # fmt: skip
@@ -219,9 +220,8 @@ class ReinschEvaluator:
         threads = _threads_for(values, out, threads)
         width = columns
         if threads > 1:
-            width = max(
-                -(-columns // (threads * BLOCKS_A_THREAD * 64)) * 64, 64
-            )  # cut at cache lines
+            cuts = threads * BLOCKS_A_THREAD
+            width = -(-columns // (cuts * 64)) * 64  # whole cache lines
         if columns > 1 and values.strides[1] != size:
             width = min(width, TRANSPOSED)
         return run_blocks(work, cut(columns, width), threads)
@@ -341,5 +341,16 @@ def _threads_for(values: FloatArray, out: FloatArray, threads: int | None) -> in
     return usable_cpus() if values.size + out.size >= THREADS_FROM else 1
 
 
+class Kernel(NamedTuple):
+    """A compiled sweep, its entry for small arrays, its lanes, and the type of its recurrences."""
+
+    sweep: Callable[..., int]
+    quick: Quick
+    lanes: int
+    state: np.dtype[np.floating]
+
+
 _F4, _F8 = np.dtype(np.float32), np.dtype(np.float64)
-_QUICK: dict[np.dtype[np.floating], Quick] = {_F4: _simd.apply_f4, _F8: _simd.apply_f8}
+_DOUBLE = Kernel(_simd.sweep_f8, _simd.apply_f8, _simd.LANES, _F8)
+_MIXED = Kernel(_simd.sweep_f4, _simd.apply_f4, _simd.LANES, _F8)
+_SINGLE = Kernel(_simd.sweep_f4_single, _simd.apply_f4_single, 2 * _simd.LANES, _F4)

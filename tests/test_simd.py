@@ -35,10 +35,12 @@ def by_plain_loops(operator, values):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("columns", COLUMNS)
 @pytest.mark.parametrize("nu", [0, 1, 2, 3])
-def test_equals_the_plain_loops(columns, dtype, nu):
-    smoother, points = plan_and_points()
+@pytest.mark.parametrize(("lam", "in_single"), [(1e-9, True), (1e-4, False)])
+def test_equals_the_plain_loops(columns, dtype, nu, lam, in_single):
+    smoother, points = plan_and_points(lam=lam)
     operator = smoother.operator(points, nu=nu)
     assert smoother.solver == "reinsch"
+    assert smoother._solver.in_single == in_single
     values = np.random.default_rng(1).standard_normal((11, columns)).astype(dtype)
     expected = by_plain_loops(operator, values)
     size = np.abs(operator.dense()).sum(axis=1).max()
@@ -92,10 +94,10 @@ def test_layouts_compile_nothing_more(dtype):
     operator.gather(np.arange(11), 11)(values)
     Smoother(smoother.knots, lam=0.0).operator([0.1])(values[:, 0])
     assert all(np.array_equal(result, results[0]) for result in results)
-    sweep = _simd.sweep_f4 if dtype == np.float32 else _simd.sweep_f8
-    quick = _simd.apply_f4 if dtype == np.float32 else _simd.apply_f8
-    assert len(sweep.signatures) == 1
-    assert len(quick.signatures) == 1
+    sweeps = _simd.sweep_f4, _simd.sweep_f4_single, _simd.sweep_f8
+    quick = _simd.apply_f4, _simd.apply_f4_single, _simd.apply_f8
+    assert all(len(compiled.signatures) <= 1 for compiled in (*sweeps, *quick))
+    assert any(len(compiled.signatures) == 1 for compiled in sweeps)
 
 
 def test_one_operator_serves_many_column_counts_bit_for_bit():
@@ -105,3 +107,18 @@ def test_one_operator_serves_many_column_counts_bit_for_bit():
     whole = operator(values)
     for columns in range(1, 70):
         assert np.array_equal(operator(values[:, :columns].copy()), whole[:, :columns])
+
+
+@pytest.mark.parametrize("lam_of_gaps", [0.0, 0.01, 1.0])
+@pytest.mark.parametrize("kind", ["equidistant", "chebyshev"])
+def test_float32_recurrences_lose_nothing(lam_of_gaps, kind):
+    """Within 4 ulps of double, relative to max |values|, where the operator's rows are tame."""
+    knots = (
+        np.linspace(-1, 1, 100) if kind == "equidistant" else -np.cos(np.linspace(0, np.pi, 100))
+    )
+    smoother = Smoother(knots, lam=lam_of_gaps * np.diff(knots).min() ** 3)
+    assert smoother._solver.in_single
+    operator = smoother.operator(np.linspace(-1, 1, 77))
+    values = np.random.default_rng(0).choice([-1.0, 1.0], (100, 1000)).astype(np.float32)
+    difference = operator(values) - operator(values.astype(np.float64))
+    assert np.abs(difference).max() <= 4 * np.finfo(np.float32).eps
