@@ -1,0 +1,1 @@
+"""The demo: real digits, a real network, real worker processes of which some fail."""

@@ -1,0 +1,42 @@
+"""The codes that the demo compares, under the names that its tables use."""
+
+from __future__ import annotations
+
+from coded.schemes.berrut import BerrutScheme
+from coded.schemes.protocol import Scheme
+from coded.schemes.replication import ReplicationScheme
+from coded.schemes.spline import SplineScheme
+
+UNCODED = "uncoded"
+REPLICATION_MEAN = "replication, mean"
+REPLICATION_NEAREST = "replication, nearest"
+BACC = "BACC"
+LETCC = "LeTCC as published"
+OURS = "SplineScheme (ours)"
+
+
+def make_schemes(n_inputs: int, n_workers: int, n_stragglers: int) -> dict[str, Scheme]:
+    """Make every code for K inputs and N workers of which S may straggle.
+
+    The published LeTCC interpolates (both lam are 0), which on logits of these digits is its
+    best choice of lam.
+    """
+    counts = (n_inputs, n_workers)
+    s = n_stragglers
+    return {
+        REPLICATION_MEAN: ReplicationScheme(*counts, n_stragglers=s, fallback="mean"),
+        REPLICATION_NEAREST: ReplicationScheme(*counts, n_stragglers=s, fallback="nearest"),
+        BACC: BerrutScheme(*counts, n_stragglers=s),
+        LETCC: SplineScheme.paper(*counts, n_stragglers=s),
+        OURS: SplineScheme(*counts, n_stragglers=s),
+    }
+
+
+def make_strategies(n_inputs: int, n_workers: int, wait_for: int) -> dict[str, Scheme | None]:
+    """Make what races for the time to answer: uncoded (None), and the codes but for one.
+
+    Replication takes the same time whatever it fills lost answers with; "nearest" is better.
+    """
+    schemes = make_schemes(n_inputs, n_workers, n_workers - wait_for)
+    del schemes[REPLICATION_MEAN]
+    return {UNCODED: None, **schemes}
