@@ -24,7 +24,7 @@ _NUMBERS = {
     "live part": (
         ("workers", "N", "worker processes (%(default)s)"),
         ("rounds", "R", f"rounds of {LIVE_K} digits (%(default)s)"),
-        ("wait-for", "R", "answers that the codes wait for (half of the workers)"),
+        ("wait-for", "R", "answers that the codes wait for (three quarters of the workers)"),
     ),
     "both parts": (("seed", "SEED", "of digits, stragglers and delays (%(default)s)"),),
 }

@@ -302,9 +302,9 @@ def test_the_schedule_is_a_matter_of_the_seed():
     np.testing.assert_array_equal(Schedule.draw(settings).delays, schedule.delays)
 
 
-def test_codes_wait_for_half_of_the_workers_unless_told():
-    assert [Settings(workers=n).least_answers for n in (4, 5, 8)] == [2, 3, 4]
-    assert Settings(workers=8, wait_for=6).least_answers == 6
+def test_codes_wait_for_three_quarters_of_the_workers_unless_told():
+    assert [Settings(workers=n).least_answers for n in (4, 5, 8)] == [3, 4, 6]
+    assert Settings(workers=8, wait_for=4).least_answers == 4
     strategies = make_strategies(4, 8, 6)
     assert list(strategies) == STRATEGIES
     assert {s.min_responders for s in strategies.values() if s is not None} == {6}

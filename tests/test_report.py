@@ -3,6 +3,7 @@ import json
 import pytest
 
 from bench import report
+from bench.demo_tables import tell_accuracy, tell_live
 
 MACHINE = {
     "cpu": "Some CPU",
@@ -197,3 +198,20 @@ def test_help_names_the_commands(capsys):
         report.main(["--help"])
     printed = capsys.readouterr().out
     assert all(word in printed for word in ("record", "compare", "plot", "README.md"))
+
+
+def test_demo_tables_hold_every_scheme_and_the_setting():
+    row = {"relative_accuracy": 0.9876, "relative_accuracy_half_width": 0.01}
+    row |= {"error": 0.05, "error_half_width": 0.004}
+    accuracy = [
+        {"scheme": name, "n_stragglers": s, **row} for name in ("BACC", "ours") for s in (0, 20)
+    ]
+    table = tell_accuracy([{"settings": {"k": 20, "n": 60, "s": 20}, "accuracy": accuracy}])
+    assert "(20, 60, 20)" in table
+    assert "| ours | 0.988 ± 0.010 | 0.050 ± 0.004 |" in table
+    live = {"strategy": "ours", "accuracy": 0.9, "lost": 1}
+    live |= {"median_seconds": 0.1, "p90_seconds": 0.2, "worst_seconds": 0.3}
+    table = tell_live({"settings": {"workers": 8, "rounds": 40}, "live": [live]})
+    assert "| ours | 0.100 | 0.200 | 0.300 | 0.900 | 1 |" in table
+    assert "40 rounds of 4 digits on 8 worker processes" in table
+    assert "6 of 8" in table
