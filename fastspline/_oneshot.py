@@ -82,10 +82,10 @@ def smooth_spline(
             "give one lam a column, or one number"
         )
     plans = tuple(
-        Smoother(knots, lam=check_lam(one, f"lam[{i}]"), weights=weights)
-        for i, one in enumerate(lams.ravel().tolist())
+        Smoother(knots, lam=check_lam(one, f"lam[{', '.join(map(str, i))}]"), weights=weights)
+        for i, one in zip(np.ndindex(trailing), lams.ravel().tolist(), strict=True)
     )
-    return Spline(plans, values, axis)
+    return Spline(plans or (Smoother(knots, lam=0.0, weights=weights),), values, axis)
 
 
 def resample(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline._solvers import Evaluator
+from fastspline._solvers import Evaluator, Prepared
 from fastspline._threads import check_threads
 from fastspline.arrays import (
     FloatArray,
@@ -113,6 +113,8 @@ class SplineOperator:
             If `index` does not hold integers.
         """
         rows = np.asarray(index)
+        if isinstance(n_rows, bool) or not hasattr(n_rows, "__index__"):
+            raise TypeError(f"n_rows must be an integer, got {n_rows!r}")
         if rows.dtype.kind not in "iu":
             raise TypeError(
                 f"index must hold integers, got dtype {rows.dtype}; pass positions of rows"
@@ -146,8 +148,9 @@ class SplineOperator:
         ----------
         values : array_like, shape (..., n, ...)
             Values at the knots along `axis`; all other axes are independent columns. Float32 and
-            float64 give their like (float32 within a few of its ulps: the recurrences run in
-            double), float16 too, integers give float64; torch tensors give tensors.
+            float64 give their like (float32 within a few ulps of the largest value: the recurrences
+            run in double wherever float32 would lose digits), float16 too, integers give float64;
+            torch tensors give tensors.
         axis : int, optional
             Axis of `values`, and of the result, that runs along knots and points.
         out : array, optional
@@ -168,10 +171,10 @@ class SplineOperator:
         TypeError
             If `values` does not hold real numbers.
         """
-        if type(values) is np.ndarray and out is None and axis == 0 and threads is None:
-            entry = self._evaluator.quick.get(values.dtype)
-            if entry is not None and values.size < _QUICK_SIZE and values.flags.carray:
-                quick = self._call_quickly(values, entry)
+        if type(values) is np.ndarray and out is None and type(axis) is int and axis == 0:
+            prepared = self._evaluator.prepared.get(values.dtype)
+            if prepared is not None and values.size < _QUICK_SIZE and values.flags.carray:
+                quick = self._call_quickly(values, prepared) if threads is None else None
                 if quick is not None:
                     return quick
         check_threads(threads)
@@ -185,9 +188,8 @@ class SplineOperator:
                 refuse_values(columns, self._sources, trailing, axis, bad)
         return deliver(out, result, target, shape, axis, restore)
 
-    def _call_quickly(self, values: FloatArray, entry: tuple[object, ...]) -> FloatArray | None:
+    def _call_quickly(self, values: FloatArray, prepared: Prepared) -> FloatArray | None:
         """Call with few contiguous values in one or two dimensions, or give None: look closer."""
-        function, knots, tables = entry
         ndim = values.ndim
         if ndim == 0 or ndim > 2 or len(values) != self.shape[1]:
             return None
@@ -195,7 +197,7 @@ class SplineOperator:
         result: FloatArray = np.empty((self.shape[0], columns.shape[1]), values.dtype)
         if result.size == 0 or result.size >= _QUICK_SIZE:
             return None
-        if function(columns, result, knots, tables) >= 0:  # type: ignore[operator]
+        if prepared.kernel.quick(columns, result, prepared.knots, prepared.tables) >= 0:
             return None
         return result if ndim == 2 else result.reshape(-1)
 
@@ -238,6 +240,11 @@ class SplineOperator:
         result, target = prepare_out(out, shape, axis, array, restore)
         sums = np.zeros(target.shape)
         self._evaluator.adjoint(columns, sums)
+        if not np.abs(sums).max(initial=0.0) <= np.finfo(target.dtype).max:
+            raise ValueError(
+                f"cotangent overflows: max |cotangent| = {np.abs(columns).max():g} is too large "
+                "for its dtype once entries are added; scale it down"
+            )
         target[...] = sums
         return deliver(out, result, target, shape, axis, restore)
 

@@ -3,7 +3,8 @@
 import numpy as np
 from numba import njit
 
-from fastspline._reinsch import JIT, factor_pentadiagonal, smooth_column
+from fastspline._jit import JIT
+from fastspline._reinsch import factor_pentadiagonal, smooth_column
 from fastspline._state_space import smooth_panel
 
 
@@ -116,11 +117,13 @@ def weigh_curvatures(u, v, h, nu, w):
 def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, weights):
     """Sort the points by interval and write what each multiplies with.
 
-    Row p of `weights` (m, 3) belongs to row ``rows[p]`` of the result. Points whose sum begins
+    Row p of `weights` belongs to row ``rows[p]`` of the result. Points whose sum begins
     with the value at knot k (nu = 0, by slopes also nu = 1) are ``spans[2k] : spans[2k + 1]``,
     other derivatives in that interval go up to ``spans[2k + 2]``. A last interval, n - 1, holds
     the former at the last knot itself: they are exact. ``needed[k]`` tells whether g_k enters any
-    point. Curvatures are taken in scaled units (gaps `h`), slopes in those of the knots.
+    point. Curvatures are taken in scaled units (gaps `h`), slopes in those of the knots. Row m of
+    `weights` (m + 1, 3) is 8 times the largest weight of a rise and of a gamma: where neither
+    product overflows, no point does.
     """
     n, m = knots.size, points.size
     cells = np.empty(m, np.int64)
@@ -163,13 +166,21 @@ def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, 
     for c in range(2 * n, 0, -1):
         spans[c] = spans[c - 1]
     spans[0] = 0
+    largest = weights[m]
+    largest[0], largest[1], largest[2] = 1.0, 0.0, 0.0
+    for p in range(m):
+        w = weights[p]
+        largest[0] = max(largest[0], abs(w[0]))
+        largest[1] = max(largest[1], abs(w[1]), abs(w[2]))
+    largest[0] *= 8.0
+    largest[1] *= 8.0
 
 
 @njit(**JIT)
 def plan_reinsch(knots, weights, lam, h, pull, forward, backward):
     """Scale and factor; empty `weights` stand for ones.
 
-    Gives (unit, top, scaled lam, kappa).
+    Gives (unit, top, scaled lam, kappa, shortest scaled gap, least scaled weight).
 
     Lengths are divided by `unit` and weights by `top`, the power of two next to their maximum, so
     that no unit of the caller's overflows and powers of two change no digit. kappa = max pull_i /
@@ -178,20 +189,18 @@ def plan_reinsch(knots, weights, lam, h, pull, forward, backward):
     """
     n = knots.size
     unit = scale_gaps(knots, h)
-    scaled = lam / unit / unit / unit
-    top = 1.0
-    if weights.size > 0:
-        top = power_of_two(weights.max())
-        scaled /= top
-    kappa = 0.0
+    top = power_of_two(weights.max()) if weights.size > 0 else 1.0
+    scaled = lam / unit / top / unit / unit  # in turn: neither quotient overflows by itself
+    kappa, shortest, lightest = 0.0, h[0], 1.0
     for i in range(n):
         w = weights[i] / top if weights.size > 0 else 1.0
         pull[i] = scaled / w if n > 2 else 0.0  # two points lie on a line for every lam
         gap = min(h[max(i - 1, 0)], h[min(i, n - 2)])
         kappa = max(kappa, pull[i] / (gap * gap * gap))
+        shortest, lightest = min(shortest, gap), min(lightest, w)
     if kappa < np.inf:
         factor_pentadiagonal(h, pull, forward, backward)
-    return unit, top, scaled, kappa
+    return unit, top, scaled, kappa, shortest, lightest
 
 
 @njit(**JIT)

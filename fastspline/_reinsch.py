@@ -18,7 +18,7 @@ B. W. Silverman, "Nonparametric Regression and Generalized Linear Models" (1994)
 import numpy as np
 from numba import njit
 
-JIT = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
+from fastspline._jit import JIT
 
 
 @njit(**JIT)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from numpy.typing import ArrayLike
 
 from fastspline._oneshot import smooth_spline
-from fastspline.arrays import read_vector, require_finite
+from fastspline._plan import first_bad_knot
+from fastspline._smoother import refuse_knots
+from fastspline.arrays import as_columns, read_array, read_vector, require_finite
 
 if TYPE_CHECKING:
     from scipy.interpolate import BSpline
@@ -74,12 +76,22 @@ def make_smoothing_spline(
         raise ValueError(
             f"x and y length must be at least 5 to choose lam, got {knots.size}; give lam"
         )
+    bad = first_bad_knot(knots)
+    if bad >= 0:
+        refuse_knots(knots, bad, "x")
+    array, _ = read_array(y, "y")
+    as_columns(array, knots.size, axis, "y", "x")
+    require_finite(array, "y")
     if knots.size < 2:
         raise ValueError(f"x and y length must be at least 2, got {knots.size}; add points")
     weights = None
     if w is not None:
         weights = read_vector(w, "w")
-        if weights.size and not weights.min() > 0.0:
+        if weights.size != knots.size:
+            raise ValueError(
+                f"w has {weights.size} entries and x {knots.size}; give one an entry of x"
+            )
+        if not weights.min() > 0.0:
             require_finite(weights, "w")
             bad = int((weights <= 0.0).argmax())
             raise ValueError(

@@ -81,6 +81,8 @@ def select_lam(
     doubles = np.ascontiguousarray(columns[plan._active], np.float64)
     if not np.isfinite(doubles).all():
         refuse_values(columns, plan._active, trailing, axis, 0)
+    largest = np.abs(doubles).max(initial=0.0, axis=None if not per_column else 0)
+    doubles = np.ldexp(doubles, -np.frexp(largest)[1])  # squares then neither over- nor underflow
     if per_column:
         panels = range(0, doubles.shape[1], SEARCH_PANEL)
         found = [_search(plan, doubles[:, i : i + SEARCH_PANEL].copy()) for i in panels]

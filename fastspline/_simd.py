@@ -19,6 +19,8 @@ from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+from fastspline._jit import JIT
+
 _SCALARS = {"f4": types.float32, "f8": types.float64}
 _I32 = ir.IntType(32)
 
@@ -256,7 +258,7 @@ def _make_sweep(data, state, lanes):
     row_bytes, state_bytes = lanes * width, lanes * wide
     line = 64 // width
 
-    @njit(nogil=True, cache=True, error_model="numpy")
+    @njit(**JIT)
     def sweep(y, y_step, out, out_step, columns, knots, points, tables, stream, panel, ahead):
         """Fit and evaluate `columns` columns that start at the addresses `y` and `out`.
 
@@ -273,6 +275,7 @@ def _make_sweep(data, state, lanes):
         sources, spans = peek(tables + 16, "i8"), peek(tables + 24, "i8")
         needed, weights = peek(tables + 32, "i8"), peek(tables + 40, "i8")
         rows = peek(tables + 48, "i8")
+        bounds = weights + points * (3 * width)
 
         # Scratch on whole cache lines: u (two zero rows first), the inputs, the staged outputs, a
         # padded copy.
@@ -373,8 +376,11 @@ def _make_sweep(data, state, lanes):
                     g = fma(peek(f + 2 * wide, state), m0, g)
                     gw0, mw1 = vcast(g, data), vcast(m1, data)
                     rise = vsub(gw1, gw0)
-                    if width == 4:  # narrowed, a large number may be infinite
-                        check = fma(0.0, rise, fma(0.0, mw1, check))
+                    # 8 times the largest terms of any point: if finite, so is each point's sum.
+                    most = scale(8.0, gw0)
+                    most = fma(peek(bounds, data), rise, most)
+                    most = fma(peek(bounds + width, data), mw1, most)
+                    check = vsub(check, vsub(most, most))
                     derivatives = peek(spans + k * 16 + 8, "i8")
                     base = vzero(data, lanes)
                     p = end
@@ -397,7 +403,7 @@ def _make_sweep(data, state, lanes):
                     gw1, mw2 = gw0, mw1
                 end = start
                 m2, m1 = m1, m0
-            if any_nan(fma(0.0, vcast(m2, data), check)):
+            if any_nan(check):
                 bad = first
                 break
 
@@ -435,7 +441,7 @@ def _make_sweep(data, state, lanes):
     return sweep
 
 
-@njit(nogil=True, cache=True)
+@njit(**JIT)
 def list_addresses(forward, backward, sources, spans, needed, weights, rows, tables):
     """Write the addresses that a sweep starts from into `tables` (7,); give where that lies."""
     tables[0], tables[1] = forward.ctypes.data, backward.ctypes.data
@@ -454,7 +460,7 @@ sweep_f8 = _make_sweep("f8", "f8", LANES)
 # globals, since a dispatcher in a closure would give the disk cache another key in every process.
 
 
-@njit(nogil=True, cache=True)
+@njit(**JIT)
 def apply_f4(y, out, knots, tables):
     """Fit and evaluate all columns of a small contiguous float32 array."""
     source, target, columns = np.int64(y.ctypes.data), np.int64(out.ctypes.data), y.shape[1]
@@ -463,7 +469,7 @@ def apply_f4(y, out, knots, tables):
     return sweep_f4(source, step, target, step, columns, knots, points, tables, off, off, off)
 
 
-@njit(nogil=True, cache=True)
+@njit(**JIT)
 def apply_f4_single(y, out, knots, tables):
     """Fit and evaluate all columns of a small contiguous float32 array, all in float32."""
     source, target, columns = np.int64(y.ctypes.data), np.int64(out.ctypes.data), y.shape[1]
@@ -474,7 +480,7 @@ def apply_f4_single(y, out, knots, tables):
     )
 
 
-@njit(nogil=True, cache=True)
+@njit(**JIT)
 def apply_f8(y, out, knots, tables):
     """Fit and evaluate all columns of a small contiguous float64 array."""
     source, target, columns = np.int64(y.ctypes.data), np.int64(out.ctypes.data), y.shape[1]

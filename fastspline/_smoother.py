@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from fastspline._operator import SplineOperator
 from fastspline._plan import first_bad_knot
 from fastspline._solvers import Solver, make_solver
 from fastspline._spline import Spline, check_nu
-from fastspline.arrays import is_torch_tensor, read_vector, require_finite
+from fastspline.arrays import read_vector, require_finite
 
 _NO_WEIGHTS = np.empty(0)
 
@@ -71,24 +72,25 @@ class Smoother:
     _solver: Solver
 
     def __init__(self, knots: ArrayLike, *, lam: float, weights: ArrayLike | None = None) -> None:
-        read = _own(read_vector(knots, "knots"), knots)
+        read = np.array(read_vector(knots, "knots"))  # our own: the caller may write to it
         if read.size == 0:
             raise ValueError("knots is empty; give at least one knot")
         bad = first_bad_knot(read)
         if bad >= 0:
-            _refuse_knots(read, bad)
+            refuse_knots(read, bad)
         lam = check_lam(lam)
         kept = None
         active = np.arange(read.size)
         positive = _NO_WEIGHTS
         if weights is not None:
-            kept = positive = _own(_check_weights(weights, read.size), weights)
+            kept = positive = np.array(_check_weights(weights, read.size))
             active = np.flatnonzero(kept)
             if active.size < read.size:
                 positive = kept[active]
         used = read if active.size == read.size else read[active]
         if used.size == 1:  # a constant is the line through the same value twice
-            used = np.array([used[0], used[0] + max(1.0, abs(used[0]))])
+            step = max(1.0, abs(used[0]))  # towards 0, where nothing overflows
+            used = np.array([used[0] - step, used[0]] if used[0] > 0 else [used[0], used[0] + step])
             active, positive = active[[0, 0]], positive[:1].repeat(2)
         setter = super().__setattr__
         setter("knots", _read_only(read))
@@ -181,7 +183,7 @@ class Smoother:
         ValueError
             If a point is not finite or nu not in [0, 3].
         """
-        read = _own(read_vector(points, "points"), points)
+        read = np.array(read_vector(points, "points"))
         if not np.isfinite(read).all():
             require_finite(read, "points")
         return SplineOperator(self, read, check_nu(nu))
@@ -195,25 +197,25 @@ def _smoother_from(
 
 def check_lam(lam: float, name: str = "lam") -> float:
     """Give lam as a float in [0, inf]."""
-    if isinstance(lam, (bool, str, bytes)) or not hasattr(lam, "__float__"):
+    number = lam.item() if isinstance(lam, np.ndarray) and lam.ndim == 0 else lam
+    if isinstance(number, bool) or not isinstance(number, Real):
         raise TypeError(
             f"{name} must be a number in [0, inf], got {lam!r}; smooth_spline can choose it"
         )
-    try:
-        number = float(lam)
-    except TypeError as error:
-        raise TypeError(f"{name} must be a single number in [0, inf], got {lam!r}") from error
     if not number >= 0.0:
         raise ValueError(f"{name} must be >= 0 (0 interpolates, inf fits a line), got {lam}")
-    return number
+    try:
+        return float(number)
+    except OverflowError:
+        raise ValueError(f"{name} is too large for a float; pass inf for a line") from None
 
 
-def _refuse_knots(knots: NDArray[np.float64], bad: int) -> None:
+def refuse_knots(knots: NDArray[np.float64], bad: int, name: str = "knots") -> None:
     """Raise for the knot at index `bad`."""
-    require_finite(knots, "knots")
+    require_finite(knots, name)
     raise ValueError(
-        f"knots must be strictly ascending, but knots[{bad}] = {knots[bad]} follows "
-        f"knots[{bad - 1}] = {knots[bad - 1]}; sort them, merge equal knots and add their weights"
+        f"{name} must be strictly ascending, but {name}[{bad}] = {knots[bad]} follows "
+        f"{name}[{bad - 1}] = {knots[bad - 1]}; sort them, merge equal knots and add their weights"
     )
 
 
@@ -235,11 +237,6 @@ def _check_weights(weights: ArrayLike, n: int) -> NDArray[np.float64]:
             "weights are all 0, so there is no point to fit; give at least one a positive weight"
         )
     return read
-
-
-def _own(read: NDArray[np.float64], given: object) -> NDArray[np.float64]:
-    """Give an array of our own: the caller may go on writing to what was given."""
-    return read.copy() if isinstance(given, np.ndarray) or is_torch_tensor(given) else read
 
 
 def _read_only(own: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,8 +18,39 @@ from fastspline.arrays import STREAM_BYTES, FloatArray, empty_aligned
 Vector: TypeAlias = NDArray[np.float64]
 Rows: TypeAlias = NDArray[np.int64]
 Quick: TypeAlias = Callable[[FloatArray, FloatArray, int, int], int]
+Sweep: TypeAlias = Callable[..., int]
+
+
+class Kernel(NamedTuple):
+    """A compiled sweep, its entry for small arrays, its lanes, and the type of its recurrences."""
+
+    sweep: Sweep
+    quick: Quick
+    lanes: int
+    state: np.dtype[np.floating]
+
+
+_F4, _F8 = np.dtype(np.float32), np.dtype(np.float64)
+LARGEST_WEIGHT = {dtype: float(np.finfo(dtype).max) / 16 for dtype in (_F4, _F8)}
+_DOUBLE = Kernel(_simd.sweep_f8, _simd.apply_f8, _simd.LANES, _F8)
+_MIXED = Kernel(_simd.sweep_f4, _simd.apply_f4, _simd.LANES, _F8)
+_SINGLE = Kernel(_simd.sweep_f4_single, _simd.apply_f4_single, 2 * _simd.LANES, _F4)
+
+
+class Prepared(NamedTuple):
+    """What a sweep starts from: addresses, and the arrays that lie there, which it keeps alive."""
+
+    kernel: Kernel
+    knots: int
+    tables: int
+    kept: tuple[FloatArray | Rows, ...]
+
 
 KAPPA_EXACT = 450.0  # eps * kappa <= 1e-13: Reinsch's system is exact without a look
+UNIT_RANGE = 1e-100, 1e100  # mean gaps whose cubes are normal numbers
+LEAST_GAP = 1e-70  # relative to the mean gap: its fourth power is a normal number
+LEAST_GAP_SINGLE = 1e-6  # also for float32 recurrences: their coefficients must not overflow
+LEAST_WEIGHT = 1e-100  # relative to the largest weight
 KAPPA_SINGLE = 1.0  # up to here, and
 RATIO_SINGLE = (
     100.0  # up to this ratio of gaps, float32 columns lose nothing by float32 recurrences
@@ -54,13 +85,14 @@ class Gaps:
 class Tableau:
     """Where evaluation points lie and what they multiply with; see `tabulate_points`."""
 
-    __slots__ = ("m", "needed", "rows", "spans", "weights")
+    __slots__ = ("m", "needed", "only_values", "rows", "spans", "weights")
 
     def __init__(self, gaps: Gaps, points: Vector, nus: Rows, *, by_slope: bool) -> None:
         n, m = gaps.knots.size, points.size
         self.m = m
         self.spans, self.needed = np.empty(2 * n + 1, np.int64), np.empty(n, np.int64)
-        self.rows, self.weights = np.empty(m, np.int64), np.empty((m, 3))
+        self.rows, self.weights = np.empty(m, np.int64), np.empty((m + 1, 3))
+        self.only_values = nus.size == 1 and nus[0] == 0
         tabulate_points(
             gaps.knots,
             gaps.h,
@@ -78,9 +110,7 @@ class Tableau:
 class Evaluator(Protocol):
     """A solver bound to evaluation points and to the rows of the values that it reads."""
 
-    quick: dict[
-        np.dtype[np.floating], tuple[Quick, int, int]
-    ]  # entry, knots and tables for small contiguous arrays
+    prepared: dict[np.dtype[np.floating], Prepared]  # for the quick entries, by dtype of values
 
     def reading(self, sources: Rows) -> Evaluator:
         """Give the same map, reading other rows."""
@@ -116,15 +146,40 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     """
     n = knots.size
     h, pull, forward, backward = np.empty(n - 1), np.empty(n), np.zeros((n, 4)), np.zeros((n, 5))
-    unit, top, scaled_lam, kappa = plan_reinsch(knots, weights, lam, h, pull, forward, backward)
+    unit, top, scaled_lam, kappa, shortest, lightest = plan_reinsch(
+        knots, weights, lam, h, pull, forward, backward
+    )
+    in_range = UNIT_RANGE[0] <= unit <= UNIT_RANGE[1]
+    if not (in_range and shortest >= LEAST_GAP and lightest >= LEAST_WEIGHT):
+        _refuse_scales(knots, unit, shortest, lightest)
     gaps = Gaps(knots, weights, h, (unit, top, scaled_lam))
     if kappa <= KAPPA_EXACT:
-        return ReinschSolver(gaps, forward, backward, in_single=kappa <= KAPPA_SINGLE)
+        in_single = kappa <= KAPPA_SINGLE and shortest >= LEAST_GAP_SINGLE
+        return ReinschSolver(gaps, forward, backward, in_single=in_single)
     r, co = np.empty(n), np.empty((n - 1, _state_space.N_COEFFICIENTS))
     _state_space.plan_state_space(h, weights, top, scaled_lam, r, co)
     if kappa <= KAPPA_HOPELESS and largest_difference(forward, backward, h, co) <= EXACT:
         return ReinschSolver(gaps, forward, backward, in_single=False)
     return StateSpaceSolver(gaps, co)
+
+
+def _refuse_scales(knots: Vector, unit: float, shortest: float, lightest: float) -> None:
+    """Raise for knots or weights whose scales leave the range of floating-point numbers."""
+    if not UNIT_RANGE[0] <= unit <= UNIT_RANGE[1]:
+        raise ValueError(
+            f"knots from {knots[0]:g} to {knots[-1]:g} have a mean gap outside [1e-100, 1e100]; "
+            "measure them in another unit"
+        )
+    if not shortest >= LEAST_GAP:
+        i = int(np.diff(knots).argmin())
+        raise ValueError(
+            f"knots {knots[i]} and {knots[i + 1]} lie closer than {LEAST_GAP:g} of the mean "
+            "gap; merge them and add their weights"
+        )
+    raise ValueError(
+        f"weights must not be below {LEAST_WEIGHT:g} times the largest, but one is {lightest:g} "
+        "times the largest; set it to 0 to drop the point"
+    )
 
 
 _VALUE_SLOPE_CURVATURE = np.arange(3)
@@ -162,27 +217,38 @@ class ReinschSolver:
 class ReinschEvaluator:
     """Drives the SIMD sweep over blocks of columns; the plain loops where numba is switched off."""
 
-    __slots__ = ("_ready", "quick", "solver", "sources", "tableau")
+    __slots__ = ("prepared", "solver", "sources", "tableau")
 
     def __init__(self, solver: ReinschSolver, tableau: Tableau, sources: Rows) -> None:
         self.solver, self.tableau, self.sources = solver, tableau, sources
-        self.quick: dict[np.dtype[np.floating], tuple[Quick, int, int]] = {}
-        self._ready: dict[np.dtype[np.floating], tuple[Kernel, int, tuple[object, ...]]] = {}
+        self.prepared: dict[np.dtype[np.floating], Prepared] = {}
         if not INTERPRETED:
             self._prepare(_F8)
 
-    def _prepare(self, dtype: np.dtype[np.floating]) -> None:
-        """List what the sweep for `dtype` starts from, and keep all of it alive."""
+    def _prepare(self, dtype: np.dtype[np.floating]) -> Prepared:
+        """List what the sweep for `dtype` starts from.
+
+        Two threads may both do so; what is published first is never replaced, since a kernel may
+        be at work on it.
+        """
         solver, t, tables = self.solver, self.tableau, np.empty(7, np.int64)
-        kernel = _DOUBLE if dtype == _F8 else (_SINGLE if solver.in_single else _MIXED)
+        if not max(t.weights.item(t.m, 0), t.weights.item(t.m, 1)) <= LARGEST_WEIGHT[dtype]:
+            raise ValueError(
+                f"points lie too far outside the knots, or knots too close together, for {dtype}: "
+                "the weights of the values overflow; pass float64 values or nearer points"
+            )
+        kernel = _DOUBLE if dtype == _F8 else _MIXED
+        if dtype == _F4 and solver.in_single and t.only_values:
+            kernel = _SINGLE
         forward = solver.forward.astype(kernel.state, copy=False)
         backward = solver.backward.astype(kernel.state, copy=False)
         weights = t.weights.astype(dtype, copy=False)
         address: int = _simd.list_addresses(
             forward, backward, self.sources, t.spans, t.needed, weights, t.rows, tables
         )
-        self._ready[dtype] = kernel, address, (forward, backward, weights, tables)
-        self.quick[dtype] = kernel.quick, self.sources.size, address
+        kept = (forward, backward, self.sources, t.spans, t.needed, weights, t.rows, tables)
+        made = Prepared(kernel, self.sources.size, address, kept)
+        return self.prepared.setdefault(dtype, made)
 
     def reading(self, sources: Rows) -> ReinschEvaluator:
         """See `Evaluator.reading`."""
@@ -192,15 +258,12 @@ class ReinschEvaluator:
         """See `Evaluator.apply`."""
         if INTERPRETED:
             return self._apply_plain(values, out)
-        dtype = values.dtype
-        if dtype not in self.quick:
-            self._prepare(dtype)
-        kernel, tables, _ = self._ready[dtype]
-        size, columns, knots = dtype.itemsize, values.shape[1], self.sources.size
+        prepared = self.prepared.get(values.dtype) or self._prepare(values.dtype)
+        kernel, knots, tables, _ = prepared
+        size, columns = values.itemsize, values.shape[1]
         row_bytes = size * kernel.lanes
-        target, step = out.ctypes.data, out.strides[0]
         stream, panel = STREAM_SAFE and out.nbytes > STREAM_BYTES, 0
-        if stream and (target % 64 or step % 64 or row_bytes % 64):
+        if stream and (out.ctypes.data % 64 or out.strides[0] % 64 or row_bytes % 64):
             panel = min(STAGE_BYTES // self.tableau.m, 1024) // row_bytes * kernel.lanes
             stream = panel * size >= STAGE_ROW_BYTES and columns >= panel
             panel = panel if stream else 0
@@ -211,8 +274,10 @@ class ReinschEvaluator:
             block = values[:, first:stop]
             if block.shape[1] > 1 and block.strides[1] != size:
                 block = np.ascontiguousarray(block)
+            # Addresses are taken here, so that this closure keeps the arrays alive.
             bad: int = kernel.sweep(
-                block.ctypes.data, block.strides[0], target + first * size, step, stop - first,
+                block.ctypes.data, block.strides[0],
+                out.ctypes.data + first * size, out.strides[0], stop - first,
                 knots, points, tables, int(stream), panel, ahead,
             )  # fmt: skip
             return bad if bad < 0 else first + bad
@@ -235,9 +300,9 @@ class ReinschEvaluator:
             y = values[self.sources, j].astype(np.float64)
             with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
                 finite = _reinsch.smooth_column(forward, backward, y, g, gamma)
-            if not finite:
+                _reinsch.evaluate_column(t.spans, t.weights, t.rows, g, gamma, result)
+            if not finite or _first_overflow(result[:, np.newaxis], out.dtype) >= 0:
                 return j
-            _reinsch.evaluate_column(t.spans, t.weights, t.rows, g, gamma, result)
             out[:, j] = result
         return -1
 
@@ -283,11 +348,11 @@ class StateSpaceSolver:
 class StateSpaceEvaluator:
     """Drives the sweeps over panels of columns in double."""
 
-    __slots__ = ("nu", "quick", "solver", "sources", "tableau")
+    __slots__ = ("nu", "prepared", "solver", "sources", "tableau")
 
     def __init__(self, solver: StateSpaceSolver, tableau: Tableau, nu: int, sources: Rows) -> None:
         self.solver, self.tableau, self.nu, self.sources = solver, tableau, nu, sources
-        self.quick: dict[np.dtype[np.floating], tuple[Quick, int, int]] = {}
+        self.prepared: dict[np.dtype[np.floating], Prepared] = {}
 
     def reading(self, sources: Rows) -> StateSpaceEvaluator:
         """See `Evaluator.reading`."""
@@ -310,6 +375,9 @@ class StateSpaceEvaluator:
             jet = (y - residual, slope, gamma, gamma)
             base, tangent = jet[self.nu], jet[min(self.nu + 1, 3)]
             _state_space.evaluate_panel(t.spans, t.weights, t.rows, base, tangent, panel)
+            bad = _first_overflow(panel, out.dtype)
+            if bad >= 0:
+                return first + bad
             out[:, first:stop] = panel
             return -1
 
@@ -334,23 +402,15 @@ class StateSpaceEvaluator:
             np.add.at(out[:, j], self.sources, bar_g)
 
 
+def _first_overflow(panel: Vector, dtype: np.dtype[np.floating]) -> int:
+    """Give the first column of `panel` that holds a number that `dtype` cannot, or -1."""
+    fits = np.abs(panel).max(axis=0, initial=0.0) <= np.finfo(dtype).max
+    return -1 if fits.all() else int(fits.argmin())
+
+
 def _threads_for(values: FloatArray, out: FloatArray, threads: int | None) -> int:
-    """How many threads to use where the caller does not say: one for small work."""
-    if threads is not None:
-        return threads
-    return usable_cpus() if values.size + out.size >= THREADS_FROM else 1
-
-
-class Kernel(NamedTuple):
-    """A compiled sweep, its entry for small arrays, its lanes, and the type of its recurrences."""
-
-    sweep: Callable[..., int]
-    quick: Quick
-    lanes: int
-    state: np.dtype[np.floating]
-
-
-_F4, _F8 = np.dtype(np.float32), np.dtype(np.float64)
-_DOUBLE = Kernel(_simd.sweep_f8, _simd.apply_f8, _simd.LANES, _F8)
-_MIXED = Kernel(_simd.sweep_f4, _simd.apply_f4, _simd.LANES, _F8)
-_SINGLE = Kernel(_simd.sweep_f4_single, _simd.apply_f4_single, 2 * _simd.LANES, _F4)
+    """Give how many threads to use: at most what the caller allows; one for small work."""
+    if threads is None and values.size + out.size < THREADS_FROM:
+        return 1
+    usable = usable_cpus()
+    return usable if threads is None else min(threads, usable)

@@ -191,6 +191,11 @@ class Spline:
         out = np.empty((t.m, self._data.shape[1]))
         jet = (self._fitted, self._slopes, self._curvatures, self._curvatures)
         evaluate_panel(t.spans, t.weights, t.rows, jet[order], jet[min(order + 1, 3)], out)
+        if not np.isfinite(out).all():
+            raise ValueError(
+                "the curve overflows at some of the points, which lie too far outside the knots; "
+                "evaluate nearer points"
+            )
         trailing, axis = self._place
         shaped = out.reshape(array.shape + trailing)
         moved = (
@@ -235,7 +240,7 @@ class Spline:
         c[0], c[-1] = g[0], g[-1]
         t = np.concatenate([x[[0, 0, 0]], x, x[[-1, -1, -1]]])
         trailing, axis = self._place
-        return BSpline.construct_fast(t, c.reshape(-1, *trailing), 3, axis=axis)
+        return BSpline.construct_fast(t, c.reshape(c.shape[:1] + trailing), 3, axis=axis)
 
     def derivative(self, nu: int = 1) -> PPoly:
         """Give derivative `nu` as a scipy PPoly."""

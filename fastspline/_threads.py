@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 
-_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+Block = tuple[int, int]
+
+_pools: dict[int, ThreadPoolExecutor] = {}
 
 
 def usable_cpus() -> int:
@@ -30,42 +34,63 @@ def check_threads(threads: int | None) -> None:
         )
 
 
-def cut(columns: int, width: int) -> list[tuple[int, int]]:
+def cut(columns: int, width: int) -> list[Block]:
     """Cut `columns` columns into (first, stop) blocks of `width`."""
     return [(first, min(first + width, columns)) for first in range(0, columns, width)]
 
 
-def run_blocks(work: Callable[[int, int], int], blocks: list[tuple[int, int]], threads: int) -> int:
-    """Run ``work(first, stop)`` for each block; give the smallest column it reported as bad, or -1.
+def run_blocks(work: Callable[[int, int], int], blocks: list[Block], threads: int) -> int:
+    """Run ``work(first, stop)`` for each block; give the least column reported as bad, or -1.
 
-    The calling thread takes part, so that a single block never leaves it.
+    The calling thread takes part, so that a single block never leaves it. However this ends, no
+    thread is still at work on the caller's arrays when it does.
     """
-    pending = iter(blocks)
-    if threads == 1 or len(blocks) == 1:
-        return _drain(work, pending)
-    others = [_pool(threads - 1).submit(_drain, work, pending) for _ in range(threads - 1)]
+    pending = deque(blocks)
+    others: list[Future[int]] = []
     try:
+        with suppress(RuntimeError):  # at interpreter exit a pool takes nothing: then alone
+            while len(others) < min(threads, len(blocks)) - 1:
+                others.append(_pool().submit(_drain, work, pending))
         reported = [_drain(work, pending)]
     finally:
-        finished = [
-            other.result() for other in others
-        ]  # never leave threads that write to the caller's arrays
-    bad = [column for column in reported + finished if column >= 0]
-    return min(bad, default=-1)
+        pending.clear()
+        _wait_for(others)
+    reported += [other.result() for other in others if not other.cancelled()]
+    return min((column for column in reported if column >= 0), default=-1)
 
 
-def _drain(work: Callable[[int, int], int], pending: Iterator[tuple[int, int]]) -> int:
+def _drain(work: Callable[[int, int], int], pending: deque[Block]) -> int:
     """Take blocks until none is left, or one is bad."""
-    for first, stop in pending:
+    while True:
+        try:
+            first, stop = pending.popleft()
+        except IndexError:
+            return -1
         bad = work(first, stop)
         if bad >= 0:
             return bad
-    return -1
 
 
-def _pool(threads: int) -> ThreadPoolExecutor:
+def _wait_for(futures: Sequence[Future[int]]) -> None:
+    """Wait until all are done, also where Ctrl-C comes meanwhile: it is raised afterwards."""
+    interrupt: KeyboardInterrupt | None = None
+    for future in futures:
+        future.cancel()
+    while True:
+        try:
+            wait(futures)
+        except KeyboardInterrupt as error:
+            interrupt = error
+        else:
+            break
+    if interrupt is not None:
+        raise interrupt
+
+
+def _pool() -> ThreadPoolExecutor:
     """Give the pool of this process: a forked child must not use its parent's threads."""
-    key = os.getpid(), threads
-    if key not in _pools:
-        _pools[key] = ThreadPoolExecutor(threads, thread_name_prefix="fastspline")
-    return _pools[key]
+    pid = os.getpid()
+    if pid not in _pools:
+        helpers = max(usable_cpus() - 1, 1)
+        _pools.setdefault(pid, ThreadPoolExecutor(helpers, thread_name_prefix="fastspline"))
+    return _pools[pid]

@@ -26,12 +26,14 @@ class Restore:
 
     def __call__(self, result: FloatArray) -> FloatArray:
         """Give `result` as an array of the caller's kind; no copy where none is needed."""
+        if result.dtype != self.dtype:
+            with np.errstate(over="ignore"):
+                result = result.astype(self.dtype)
+            if not np.isfinite(result).all():
+                raise ValueError(f"a result overflows {self.dtype}; pass float32 or float64")
         if self.device is None:
-            return result if result.dtype == self.dtype else result.astype(self.dtype)
-        torch = sys.modules["torch"]
-        tensor = torch.from_numpy(
-            result if result.dtype == self.dtype else result.astype(self.dtype)
-        )
+            return result
+        tensor = sys.modules["torch"].from_numpy(result)
         moved: FloatArray = tensor if self.device == "cpu" else tensor.to(self.device)
         return moved
 
@@ -70,6 +72,8 @@ def read_array(values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
     """
     if is_torch_tensor(values):
         return _read_tensor(values, name)
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill it, or give weight 0 to masked points")
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -77,7 +81,9 @@ def read_array(values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
             f"{name} must be an array of real numbers, but is ragged: {error}"
         ) from error
     computed = _as_computed(array, name)
-    return computed, Restore(np.dtype(np.float16) if array.dtype == np.float16 else computed.dtype)
+    return computed, Restore(
+        np.dtype(np.float16) if array.dtype.newbyteorder("=") == np.float16 else computed.dtype
+    )
 
 
 def read_vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
@@ -221,5 +227,6 @@ def _read_tensor(values: Any, name: str) -> tuple[FloatArray, Restore]:
         ) from error
     computed = _as_computed(array, name)
     return computed, Restore(
-        np.dtype(np.float16) if array.dtype == np.float16 else computed.dtype, str(values.device)
+        np.dtype(np.float16) if array.dtype.newbyteorder("=") == np.float16 else computed.dtype,
+        str(values.device),
     )

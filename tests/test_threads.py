@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fastspline import Smoother, smooth_spline
+from fastspline._threads import run_blocks, usable_cpus
 from tests.strategies import make_knots
 
 PLANS = {
@@ -176,3 +177,48 @@ Smoother([0.0, 1.0], lam=0.0).operator(np.linspace(0.0, 1.0, 50))(np.ones((2, 20
 
 def test_the_interpreter_exits_at_once():
     subprocess.run([sys.executable, "-c", EXIT], check=True, timeout=60)
+
+
+def test_first_calls_of_many_threads_at_once_agree(rng):
+    """Whichever thread lists the sweep's addresses first, none of them may be freed."""
+    plan, points = Smoother(np.arange(600.0), lam=0.01), np.linspace(0, 599, 600)
+    values = rng.standard_normal((600, 5)).astype(np.float32)
+    expected = plan.operator(points)(values)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            for _ in range(150):
+                operator = plan.operator(points)
+                futures = [pool.submit(operator, values.copy()) for _ in range(6)]
+                results = [future.result(timeout=60) for future in futures]
+                assert all(np.array_equal(result, expected) for result in results)
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_an_exception_leaves_no_thread_at_work():
+    started, release, ended = threading.Event(), threading.Event(), []
+
+    def work(first, stop):
+        if threading.current_thread() is threading.main_thread():
+            assert started.wait(60)
+            release.set()
+            raise MemoryError
+        started.set()
+        assert release.wait(60)
+        ended.append(first)
+        return -1
+
+    with pytest.raises(MemoryError):
+        run_blocks(work, [(0, 1), (1, 2), (2, 3)], threads=2)
+    assert len(ended) == 1, "the helper finished its block before the exception left"
+
+
+def test_more_threads_than_blocks_start_no_more(rng):
+    before = threading.active_count()
+    operator = Smoother(np.arange(5.0), lam=0.0).operator([0.5])
+    values = rng.standard_normal((5, 2000))
+    for threads in (2, 50, 40_000):
+        operator(values, threads=threads)
+    assert threading.active_count() - before <= usable_cpus()
