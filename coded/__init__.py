@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from coded.order import path_order
     from coded.placement import balanced_copies
     from coded.points import chebyshev_first, chebyshev_second, equidistant, systematic
-    from coded.runtime import CodedResult, coded_map
+    from coded.result import CodedResult
+    from coded.runtime import coded_map
     from coded.schemes.berrut import BerrutScheme
     from coded.schemes.lagrange import LagrangeScheme
     from coded.schemes.protocol import NotEnoughRespondersError, Scheme
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 # Resolved on first use (PEP 562), so that a worker process pays only for what it uses.
 _HOME = {
     "BerrutScheme": "coded.schemes.berrut",
-    "CodedResult": "coded.runtime",
+    "CodedResult": "coded.result",
     "ConsecutiveStragglers": "coded.stragglers",
     "IndependentStragglers": "coded.stragglers",
     "LagrangeScheme": "coded.schemes.lagrange",

@@ -31,11 +31,14 @@ def read_count(
     ValueError
         If `value` lies outside the bounds.
     """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    try:
+        count = operator.index(value)
+    except TypeError:  # arrays have __index__ and may refuse to be used as one
+        count = None
+    if count is None or isinstance(value, bool):
         raise TypeError(
             f"{name} must be an integer, got {value!r}; pass int({name}) if that is meant"
         )
-    count = operator.index(value)
     if at_most is None and count < at_least:
         raise ValueError(f"{name} must be >= {at_least}, got {count}; pass a larger {name}")
     if at_most is not None and not at_least <= count <= at_most:

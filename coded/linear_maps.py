@@ -17,7 +17,7 @@ class LinearMap(Protocol):
     """A matrix by its action on the rows of an array."""
 
     def __call__(self, values: FloatArray) -> FloatArray:
-        """Map (n, ...) to (m, ...), dtype kept; ValueError if a value is not finite."""
+        """Map (n, ...) to (m, ...), dtype kept; ValueError if a number is or becomes infinite."""
 
     def dense(self) -> Matrix:
         """Give the matrix, shape (m, n)."""
@@ -33,7 +33,10 @@ class MatrixMap:
         """Multiply each column of `values` by the matrix, in the dtype of `values`."""
         require_finite(values, "values")
         columns = values.reshape(len(values), -1)
-        product = self.matrix.astype(values.dtype, copy=False) @ columns
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
+            product = self.matrix.astype(values.dtype, copy=False) @ columns
+        if not np.isfinite(product).all():
+            raise ValueError(f"values overflow in {values.dtype}; scale them down")
         return product.reshape(len(self.matrix), *values.shape[1:])
 
     def dense(self) -> Matrix:

@@ -1,4 +1,4 @@
-"""`coded_map`: one task a worker, outputs decoded from the answers that came; `CodedResult`."""
+"""`coded_map`: one task a worker, outputs decoded from the answers that came."""
 
 from __future__ import annotations
 
@@ -6,74 +6,24 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
-from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import SupportsIndex, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from coded.counts import read_count
-from coded.schemes.protocol import NotEnoughRespondersError, Scheme
+from coded.result import CodedResult, Indices, tell_error
+from coded.schemes.protocol import NotEnoughRespondersError, Scheme, require_scheme
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
-Indices: TypeAlias = NDArray[np.intp]
 IsEnough: TypeAlias = Callable[[Indices], bool]
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class CodedResult:
-    """The outputs of one `coded_map`, and what became of every worker.
-
-    Attributes
-    ----------
-    outputs : array, shape (K, ...)
-        Decoded, in the kind and floating dtype of the answers.
-    complete : bool
-        Whether `wait_for` was met; else this is what could be made of the answers in time.
-    responders : ndarray of int, shape (R,)
-        Workers whose answers were used, ascending.
-    stragglers : ndarray of int, shape (N - R,)
-        All other workers, ascending: late or failed.
-    latencies : ndarray of float, shape (N,)
-        Seconds from submission to answer, nan where no answer was used.
-    failures : dict of int to exception
-        Why each worker that failed did so, in the order of events. A worker that was still out
-        at the timeout has a TimeoutError; one that nobody waited for any longer is not in it.
-    exact : ndarray of bool, shape (K,)
-        Which outputs are exact answers, not estimates.
-    """
-
-    outputs: FloatArray
-    complete: bool
-    responders: Indices
-    stragglers: Indices
-    latencies: NDArray[np.float64]
-    failures: dict[int, BaseException]
-    exact: NDArray[np.bool_]
-
-    def __repr__(self) -> str:
-        """One line with shapes and counts."""
-        return (
-            f"CodedResult(outputs={tuple(self.outputs.shape)} {self.outputs.dtype}, "
-            f"complete={self.complete}, responders={len(self.responders)} of "
-            f"{len(self.latencies)}, failures={len(self.failures)}, "
-            f"exact={int(self.exact.sum())} of {len(self.exact)})"
-        )
-
-    def __str__(self) -> str:
-        """Draw a small table: who answered when, who is late, who failed and why."""
-        late = [int(n) for n in self.stragglers if n not in self.failures]
-        answered = sorted(self.responders, key=lambda n: float(self.latencies[n]))
-        rows = [repr(self)]
-        rows += [f"  worker {n:3d}  answered after {self.latencies[n]:.3f} s" for n in answered]
-        rows += [f"  worker {n:3d}  not waited for" for n in late]
-        rows += [f"  worker {n:3d}  {_tell(error)}" for n, error in self.failures.items()]
-        return "\n".join(rows)
+_HEADROOM = 2.0**28  # decoders amplify answers by less than this, Lagrange's by up to 1e8
 
 
 def coded_map(
@@ -92,12 +42,13 @@ def coded_map(
     and decodes in the calling thread as soon as `wait_for` is met; answers that have arrived by
     then are used too. What counts as a straggler, not as an error of the call: an exception in
     the worker, a failed submission (a broken or shut pool), a cancelled future, an answer that
-    is no array of finite real numbers, and an answer whose shape differs from that of most
-    others (of the first one where equally many differ).
+    is no array of finite real numbers or holds some too large to decode, and an answer whose
+    shape differs from that of most others (of the first one where equally many differ).
 
     Returns early with what there is as soon as `wait_for` can no longer be met, and at
-    `timeout`. Without a timeout, a frozen worker whose answer `wait_for` needs blocks the call
-    for ever, for no engine reports it.
+    `timeout`. Once `wait_for` is out of reach the call ends at once, be it with an error,
+    although fewer answers than that could have been decoded later. Without a timeout, a frozen
+    worker whose answer `wait_for` needs blocks the call for ever, for no engine reports it.
 
     The executor is the caller's and is never shut down. On return, tasks still queued are
     cancelled; running ones are left to finish and their answers go nowhere, least of all into a
@@ -137,7 +88,8 @@ def coded_map(
     Raises
     ------
     TypeError
-        If an argument is of the wrong kind; nothing has been submitted then.
+        If an argument is of the wrong kind; nothing has been submitted then. Also if a
+        predicate `wait_for` returns something that is neither true nor false, as an array.
     ValueError
         If an argument has a value that is not allowed; nothing has been submitted then.
     NotEnoughRespondersError
@@ -158,14 +110,13 @@ def coded_map(
     """
     if not callable(fn):
         raise TypeError(f"fn must be callable, got {fn!r}; pass the function, not its result")
-    if not isinstance(scheme, Scheme):
-        raise TypeError(f"scheme must be a coded Scheme, got {scheme!r}; try SplineScheme(K, N)")
+    require_scheme(scheme)
     if on_answer is not None and not callable(on_answer):
         raise TypeError(f"on_answer must be callable or None, got {on_answer!r}; pass a function")
     executors = _read_executors(executor)
     seconds = _read_timeout(timeout)
     array, restore = _read_inputs(inputs, scheme)
-    is_wanted = _read_wait_for(wait_for, scheme)
+    is_wanted, wanted = _read_wait_for(wait_for, scheme)
 
     bound = scheme.bind(array)
     coded_inputs = bound.encode(array)
@@ -181,7 +132,7 @@ def coded_map(
         call.cancel()
     responders = call.settle()
     if not complete and not (len(responders) and bound.can_decode(responders)):
-        raise call.not_enough(fn, scheme) from next(iter(call.failures.values()), None)
+        raise call.not_enough(fn, scheme, wanted) from next(iter(call.failures.values()), None)
     coded_outputs, restore = call.collect(responders)
     return CodedResult(
         outputs=restore(bound.decode(coded_outputs, responders)),
@@ -263,7 +214,7 @@ class _Call:
         arrays, restores = zip(*(group[int(n)] for n in responders), strict=True)
         return np.stack(arrays), restores[0]
 
-    def not_enough(self, fn: object, scheme: Scheme) -> NotEnoughRespondersError:
+    def not_enough(self, fn: object, scheme: Scheme, wanted: str) -> NotEnoughRespondersError:
         """Make the error that tells every worker's fate."""
         responders = self._responders()
         seconds = perf_counter() - self._submitted[0]
@@ -271,12 +222,12 @@ class _Call:
         failed = [n for n in self.failures if n not in self._waiting]
         parts = [
             f"{len(responders)} of {scheme.n_workers} workers answered within {seconds:.3g} s",
-            f"{scheme!r} cannot decode that and waits for {scheme.min_responders}",
+            f"{scheme!r} cannot decode that; waited for {wanted}",
         ]
         if failed:
             parts.append(
                 f"{len(failed)} failed: {_list(failed)}; the first by "
-                f"{_tell(self.failures[failed[0]])}"
+                f"{tell_error(self.failures[failed[0]])}"
             )
         if self._waiting:
             parts.append(f"{len(self._waiting)} still out: {_list(sorted(self._waiting))}")
@@ -316,7 +267,7 @@ class _Call:
             on_answer(n, float(self.latencies[n]))
 
     def _fail(self, n: int, error: BaseException) -> None:
-        _LOG.debug("worker %d failed: %s", n, _tell(error))
+        _LOG.debug("worker %d failed: %s", n, tell_error(error))
         self.failures[n] = error
 
     def _leading(self) -> dict[int, tuple[FloatArray, Restore]]:
@@ -364,6 +315,12 @@ def _read_answer(answer: ArrayLike) -> tuple[FloatArray, Restore]:
     if array.size == 0:
         raise ValueError(f"answer is empty, it has shape {array.shape}")
     require_finite(array, "answer")
+    largest, limit = float(np.abs(array).max()), float(np.finfo(array.dtype).max) / _HEADROOM
+    if largest > limit:
+        raise ValueError(
+            f"answer holds numbers too large to decode: max |answer| = {largest:g}, at most "
+            f"{limit:.3g} is allowed in {array.dtype}; scale the answers down"
+        )
     return array, restore
 
 
@@ -402,8 +359,11 @@ def _read_executors(executor: Executor | Sequence[Executor]) -> Sequence[Executo
 def _read_timeout(timeout: float | None) -> float | None:
     if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float | np.number):
-        raise TypeError(f"timeout must be a number of seconds or None, got {timeout!r}")
+    if isinstance(timeout, bool) or not isinstance(timeout, Real):
+        raise TypeError(
+            f"timeout must be a number of seconds or None, got {timeout!r}; "
+            "None waits without limit"
+        )
     if not 0.0 < timeout <= threading.TIMEOUT_MAX:
         raise ValueError(
             f"timeout must be a positive, finite number of seconds, got {timeout}; "
@@ -412,20 +372,28 @@ def _read_timeout(timeout: float | None) -> float | None:
     return float(timeout)
 
 
-def _read_wait_for(wait_for: SupportsIndex | IsEnough | None, scheme: Scheme) -> IsEnough:
-    """Give what the caller waits for as a predicate of the responders so far."""
+def _read_wait_for(
+    wait_for: SupportsIndex | IsEnough | None, scheme: Scheme
+) -> tuple[IsEnough, str]:
+    """Give what the caller waits for as a predicate of the responders so far, and in words."""
     if callable(wait_for):
-        return wait_for
+        return partial(_ask, wait_for), "the predicate wait_for"
     least = scheme.min_responders
     if wait_for is not None:
         least = read_count(wait_for, "wait_for", at_least=1, at_most=scheme.n_workers)
-    return lambda responders: len(responders) >= least
+    return lambda responders: len(responders) >= least, f"{least} answer{'s' * (least > 1)}"
 
 
-def _tell(error: BaseException) -> str:
-    """Name and first line of an exception."""
-    line = str(error).partition("\n")[0]
-    return f"{type(error).__name__}: {line}" if line else type(error).__name__
+def _ask(wait_for: IsEnough, responders: Indices) -> bool:
+    """Ask the caller's predicate for True or False."""
+    answer = wait_for(responders)
+    try:
+        return bool(answer)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"wait_for must return True or False, but gave a {type(answer).__name__} without a "
+            "truth value; reduce it, for example by .all() or .any()"
+        ) from error
 
 
 def _list(workers: Sequence[int]) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from coded.counts import read_count
 from coded.metrics import mean_l2, relative_accuracy
-from coded.schemes.protocol import Scheme
+from coded.schemes.protocol import Scheme, require_scheme
 from coded.stragglers import StragglerModel, UniformStragglers
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
@@ -90,8 +90,8 @@ def simulate(
     Raises
     ------
     TypeError
-        If `fn` is not callable, `stragglers` or `rng` is of the wrong kind, or the inputs
-        or f's answers are no real numbers.
+        If `fn` is not callable, `scheme`, `stragglers` or `rng` is of the wrong kind, or the
+        inputs or f's answers are no real numbers.
     ValueError
         If a count is out of range, inputs or answers have a wrong shape or are not finite.
     NotEnoughRespondersError
@@ -109,6 +109,7 @@ def simulate(
         raise TypeError(
             f"fn must be callable, got {type(fn).__name__}; pass a function of the inputs"
         )
+    require_scheme(scheme)
     repeats = read_count(repeats, "repeats", at_least=1)
     model = _read_stragglers(stragglers, scheme.n_workers)
     generator = _derived(rng)

@@ -42,10 +42,11 @@ class TorchWorker:
     file: give them a function that builds the model.
 
     The model is a snapshot, put in eval mode (Dropout off, BatchNorm with its running statistics)
-    and called under `torch.inference_mode`; training `model` further changes nothing here, and
-    `model` itself is never touched. One worker serves many threads. In processes other than the
-    one that made it, loading sets the number of torch's CPU threads, for the whole process; in
-    its own process, where that is the program's business, it does not.
+    and called under `torch.inference_mode`, so backward through its answers is not possible.
+    Training `model` further changes nothing here, and `model` itself is never touched. One worker
+    serves many threads. In processes other than the one that made it, loading sets the number of
+    torch's CPU threads, for the whole process; in its own process, where that is the program's
+    business, it does not.
 
     Parameters
     ----------
@@ -67,6 +68,8 @@ class TorchWorker:
         wrong kind.
     ValueError
         If `threads` is less than 1.
+    OSError
+        If the temporary file cannot be written.
 
     Examples
     --------
@@ -123,9 +126,10 @@ class TorchWorker:
         Parameters
         ----------
         coded_input : array_like or Tensor
-            One input without batch axis, with `batched` a stack of them. Floating numbers are
-            cast to the dtype of the model's parameters; float32 arrays are not copied if they
-            are writeable and C-contiguous.
+            One input without batch axis, with `batched` a stack of them. Real numbers, integers
+            and booleans too, are cast to the dtype of the model's parameters; where it has none,
+            integers and booleans become float64. Arrays of the model's dtype are not copied if
+            they are native, writeable and C-contiguous.
 
         Returns
         -------
@@ -137,13 +141,28 @@ class TorchWorker:
         FileNotFoundError
             If the model's file is gone or on another machine.
         TypeError
-            If the model gives no tensor, but for example a tuple.
+            If `coded_input` holds no real numbers (complex, strings, objects) or is ragged, if
+            the model gives no tensor, but for example a tuple, or if the function that builds
+            it gives no model.
         ValueError
-            If the model's answer has not the batch axis of its input.
+            If `coded_input` has no batch axis though `batched`, or the model's answer has not
+            the batch axis of its input.
+        Exception
+            Whatever the model raises, a RuntimeError for a shape that it does not take.
         """
         loaded = _load(self._source)
         given = coded_input if isinstance(coded_input, torch.Tensor) else _to_tensor(coded_input)
-        tensor = given.to(loaded.device, loaded.dtype if given.is_floating_point() else None)
+        if given.is_complex():
+            raise _not_real(f"dtype {given.dtype}")
+        if self._batched and given.ndim == 0:
+            raise ValueError(
+                "coded_input must have a batch axis, got a single number; pass a stack of inputs, "
+                "or make the TorchWorker with batched=False"
+            )
+        dtype = loaded.dtype
+        if dtype is None and not given.is_floating_point():
+            dtype = torch.float64
+        tensor = given.to(loaded.device, dtype)
         batch = tensor if self._batched else tensor[None]
         with torch.inference_mode():
             answer = loaded.model(batch)
@@ -246,7 +265,21 @@ def _this_process() -> tuple[str, int]:
 
 def _to_tensor(values: ArrayLike) -> torch.Tensor:
     """Give a tensor on the memory of an array, where torch can share it."""
-    return torch.from_numpy(np.require(values, requirements=["C", "W"]))
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise _not_real(f"a ragged {type(values).__name__}") from error
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:  # torch knows no longdouble
+        raise _not_real(f"dtype {array.dtype}")
+    return torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "A", "W"]))
+
+
+def _not_real(given: str) -> TypeError:
+    """Make the error for an input that no model computes on."""
+    return TypeError(
+        f"coded_input must be an array or tensor of real numbers, got {given}; convert it first, "
+        "for example with .astype(float)"
+    )
 
 
 def _to_array(answer: torch.Tensor) -> NDArray[np.floating]:

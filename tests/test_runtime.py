@@ -16,6 +16,7 @@ import torch
 from coded import (
     BerrutScheme,
     CodedResult,
+    LagrangeScheme,
     NotEnoughRespondersError,
     ReplicationScheme,
     SplineScheme,
@@ -174,6 +175,13 @@ def test_on_answer_hears_each_answer_in_the_calling_thread():
 
 # ---- failures are stragglers
 
+HARSH_SCHEMES = [
+    SplineScheme(5, 20, n_stragglers=18),
+    SplineScheme.paper(5, 20, n_stragglers=18, lam_dec=1e-9),
+    BerrutScheme(5, 20, n_stragglers=16),
+    LagrangeScheme(5, 19, degree=3),
+    ReplicationScheme(5, 20, fallback="mean"),
+]
 
 BAD_ANSWERS = {
     "exception": (lambda f: f.set_exception(ArithmeticError("boom")), ArithmeticError, "boom"),
@@ -187,7 +195,26 @@ BAD_ANSWERS = {
     "complex": (lambda f: f.set_result(np.array([1j, 0])), TypeError, "complex"),
     "tuple": (lambda f: f.set_result((1.0, 2.0)), TypeError, "one array"),
     "empty": (lambda f: f.set_result(np.zeros((0, 2))), ValueError, "empty"),
+    "huge": (lambda f: f.set_result([1.7e308, -1.7e308]), ValueError, "too large to decode"),
+    "huge-float32": (lambda f: f.set_result(np.float32([0, -3e38])), ValueError, "too large to"),
 }
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scheme", HARSH_SCHEMES, ids=repr)
+def test_the_largest_answers_that_are_taken_can_be_decoded(scheme, dtype):
+    """The signs are those that the decoder amplifies most."""
+    responders = np.arange(scheme.min_responders)
+    matrix = scheme.bind(np.arange(5.0)).decoding_matrix(responders)
+    worst = matrix[np.abs(matrix).sum(axis=1).argmax()]
+    answers = np.copysign(np.finfo(dtype).max / 2**28, worst).astype(dtype)
+    pool = ManualExecutor()
+    call = Running(pool, scheme.n_workers, inputs=np.arange(5.0), scheme=scheme)
+    for n in responders:
+        pool.futures[n].set_result(answers[n])
+    result = call.result()
+    assert result.failures == {}
+    assert np.isfinite(result.outputs).all()
 
 
 @pytest.mark.parametrize("when", ["first", "last"])
@@ -266,6 +293,35 @@ def test_too_many_failures_raise_before_the_rest_has_answered():
         assert words in str(error)
     assert pool.futures[1].cancelled()
     assert pool.futures[3].cancelled()
+
+
+@pytest.mark.parametrize(
+    ("wait_for", "words"),
+    [
+        (None, "waited for 3 answers;"),
+        (1, "waited for 1 answer;"),
+        (4, "waited for 4 answers;"),
+        (lambda r: 3 in r, "waited for the predicate wait_for;"),
+    ],
+    ids=["default", "one", "all", "predicate"],
+)
+def test_the_error_tells_what_was_waited_for(wait_for, words):
+    pool = ManualExecutor()
+    call = Running(pool, 4, wait_for=wait_for)
+    for future in pool.futures:
+        future.set_exception(ArithmeticError("no"))
+    with pytest.raises(NotEnoughRespondersError, match=words):
+        call.result()
+
+
+@pytest.mark.parametrize("answer", [np.array([True, False]), np.zeros(0)], ids=["array", "empty"])
+def test_a_predicate_that_gives_an_array_is_taught(answer):
+    pool = ManualExecutor()
+    call = Running(pool, 4, wait_for=lambda _: answer)
+    pool.answer(0)
+    with pytest.raises(TypeError, match=r"wait_for must return True or False, .* ndarray .*any"):
+        call.result()
+    assert pool.futures[1].cancelled()
 
 
 def test_all_failing_by_a_bug_shows_the_bug():
@@ -525,6 +581,8 @@ def test_failures_are_logged_and_nothing_is_printed(caplog, capfd):
 BAD_ARGUMENTS = {
     "fn-result": ({"fn": 3.0}, TypeError, "fn must be callable"),
     "scheme": ({"scheme": "spline"}, TypeError, "scheme must be"),
+    "scheme-none": ({"scheme": None}, TypeError, "scheme must be"),
+    "scheme-class": ({"scheme": SplineScheme}, TypeError, "not its class"),
     "on_answer": ({"on_answer": 3}, TypeError, "on_answer must be callable"),
     "wait_for-low": ({"wait_for": 0}, ValueError, r"wait_for must lie in \[1, 4\], got 0"),
     "wait_for-high": ({"wait_for": 5}, ValueError, r"wait_for must lie in \[1, 4\], got 5"),
@@ -534,6 +592,7 @@ BAD_ARGUMENTS = {
     "timeout-nan": ({"timeout": float("nan")}, ValueError, "timeout must be a positive"),
     "timeout-inf": ({"timeout": float("inf")}, ValueError, "None waits"),
     "timeout-text": ({"timeout": "1"}, TypeError, "timeout must be a number"),
+    "timeout-complex": ({"timeout": np.complex64(3)}, TypeError, "timeout must be a number"),
     "inputs-count": ({"inputs": np.zeros((3, 2))}, ValueError, r"shape \(3, 2\).*needs 2"),
     "inputs-number": ({"inputs": 1.0}, ValueError, r"shape \(\)"),
     "inputs-empty": ({"inputs": np.zeros((2, 0))}, ValueError, "not empty"),

@@ -1,5 +1,6 @@
 import itertools
 import pickle
+import re
 import threading
 
 import numpy as np
@@ -338,6 +339,21 @@ def test_bad_answers_are_refused(family):
             scheme.decode(answers, range(9))
 
 
+@pytest.mark.parametrize("family", [f for f in FAMILIES if not f.startswith("replication")])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers_whose_mixtures_overflow_are_refused(family, dtype):
+    scheme = FAMILIES[family](4, 9)
+    huge = np.finfo(dtype).max * np.array([1, -1, 1, 0], dtype)
+    with pytest.raises(ValueError, match=r"^inputs overflow: max \|inputs\| = .*; scale them"):
+        scheme.encode(huge)
+    responders = range(9)[-scheme.min_responders :]
+    matrix = scheme.decoding_matrix(responders)
+    worst = matrix[np.abs(matrix).sum(axis=1).argmax()]
+    answers = np.copysign(np.finfo(dtype).max, worst).astype(dtype)
+    with pytest.raises(ValueError, match=r"^coded_outputs overflow: max \|coded_outputs\|"):
+        scheme.decode(answers, responders)
+
+
 @every_family
 @pytest.mark.parametrize(
     ("counts", "error", "message"),
@@ -348,6 +364,7 @@ def test_bad_answers_are_refused(family):
         ((3.0, 5), TypeError, "n_inputs must be an integer, got 3.0"),
         ((3, True), TypeError, "n_workers must be an integer, got True"),
         (("3", 5), TypeError, "n_inputs must be an integer"),
+        ((np.array([3, 4]), 5), TypeError, "n_inputs must be an integer"),
     ],
 )
 def test_bad_counts_are_refused(family, counts, error, message):
@@ -584,6 +601,12 @@ def test_points_cannot_be_changed_from_outside():
         ("gcv", TypeError, "must be a number, got 'gcv'"),
         (True, TypeError, "must be a number, got True"),
         (None, TypeError, "must be a number, got None"),
+        (np.True_, TypeError, "must be a number, got"),
+        (np.ones(1), TypeError, "must be a number, got"),
+        (np.ones(2), TypeError, "must be a number, got"),
+        (1j, TypeError, "must be a number, got 1j"),
+        (np.complex64(1), TypeError, "must be a number, got"),
+        pytest.param(10**5000, ValueError, "must fit a float", id="huge"),
     ],
 )
 def test_bad_lam_is_refused(make, lam, error, message):
@@ -772,11 +795,11 @@ def test_the_nearest_answer_needs_the_inputs():
         scheme.decode([1.0, 2.0], [0, 1])
 
 
-def test_an_unknown_fallback_is_refused():
-    with pytest.raises(
-        ValueError, match='fallback must be "nearest", "mean" or None, got \'median\''
-    ):
-        ReplicationScheme(3, 6, fallback="median")
+@pytest.mark.parametrize("fallback", ["median", 0, np.array(["x", "y"])], ids=repr)
+def test_an_unknown_fallback_is_refused(fallback):
+    words = f'fallback must be "nearest", "mean" or None, got {fallback!r}; "nearest" fills'
+    with pytest.raises(ValueError, match=re.escape(words)):
+        ReplicationScheme(3, 6, fallback=fallback)
 
 
 def test_fewer_workers_than_inputs_leave_some_without_answer():

@@ -107,6 +107,8 @@ def test_it_prints_shapes():
         ({"fn": lambda x: x[:2]}, ValueError, "fn must return 20 answers for 20 inputs"),
         ({"fn": lambda _: 1.0}, ValueError, r"got shape \(\); pass batched=False"),
         ({"fn": lambda x: np.full(len(x), np.nan)}, ValueError, r"fn\(inputs\)\[0\] = nan"),
+        ({"scheme": None}, TypeError, "scheme must be a coded Scheme, got None"),
+        ({"scheme": SplineScheme}, TypeError, "got <class .* not its class"),
         ({"inputs": INPUTS[:3]}, ValueError, r"inputs has shape \(3, 4\)"),
         ({"stragglers": 20}, ValueError, r"stragglers must lie in \[0, 19\], got 20"),
         ({"stragglers": -1}, ValueError, r"stragglers must lie in \[0, 19\], got -1"),
@@ -119,7 +121,7 @@ def test_it_prints_shapes():
     ],
 )
 def test_bad_arguments_are_refused(changes, error, message):
-    arguments = {"fn": softmax, "inputs": INPUTS, "stragglers": 5} | changes
-    fn, inputs = arguments.pop("fn"), arguments.pop("inputs")
+    scheme = SplineScheme(6, 20)
+    arguments = {"fn": softmax, "inputs": INPUTS, "scheme": scheme, "stragglers": 5} | changes
     with pytest.raises(error, match=message):
-        simulate(fn, inputs, SplineScheme(6, 20), **arguments)
+        simulate(**arguments)

@@ -81,6 +81,50 @@ def test_numbers_without_axes_and_lists_are_inputs():
     assert worker([-1.0, 3.0]).tolist() == [0.0, 3.0]
 
 
+@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "<u4", "i8", ">i4", ">f4", ">f8", "f2"])
+@pytest.mark.parametrize("model_dtype", [torch.float32, torch.float64], ids=str)
+def test_every_kind_of_real_numbers_is_cast_to_the_models_dtype(dtype, model_dtype):
+    model = small(model_dtype)
+    given = np.array([0, 1, 1]).astype(dtype)
+    answer = TorchWorker(model)(given)
+    assert answer.dtype == str(model_dtype).removeprefix("torch.")
+    np.testing.assert_allclose(answer, by_hand(model, [[0, 1, 1]])[0], rtol=1e-4, atol=1e-5)
+    if given.dtype.isnative:
+        tensor = TorchWorker(model)(torch.from_numpy(given))
+        assert np.array_equal(tensor, answer)
+
+
+@pytest.mark.parametrize("given", [[1, 0], [True, False], torch.tensor([1, 0])], ids=repr)
+def test_integers_become_float64_where_the_model_has_no_dtype(given):
+    answer = TorchWorker(torch.nn.Sigmoid())(given)
+    assert str(answer.dtype).endswith("float64")
+    np.testing.assert_allclose(answer, [1 / (1 + np.exp(-1)), 0.5], rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        np.array([1j, 0]),
+        torch.tensor([1j, 0]),
+        "text",
+        np.array(["a", "b"]),
+        None,
+        np.zeros(3, np.longdouble),
+        [[1.0], [1.0, 2.0]],
+        {"x": 1.0},
+    ],
+    ids=repr,
+)
+def test_what_is_no_array_of_real_numbers_is_refused(given):
+    with pytest.raises(TypeError, match=r"coded_input must .* real numbers.*; "):
+        TorchWorker(torch.nn.ReLU())(given)
+
+
+def test_a_single_number_is_no_batch():
+    with pytest.raises(ValueError, match=r"coded_input must have a batch axis, got .*; pass"):
+        TorchWorker(torch.nn.ReLU(), batched=True)(1.0)
+
+
 @pytest.mark.parametrize("layout", ["read-only", "reversed", "fortran", "strided"])
 def test_any_memory_layout_without_warning(layout, rng):
     array = rng.normal(size=(4, 6)).astype(np.float32)

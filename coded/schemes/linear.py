@@ -120,7 +120,8 @@ class LinearScheme:
         TypeError
             If `inputs` holds no real numbers.
         ValueError
-            If axis 0 has not K rows, or a number is not finite.
+            If axis 0 has not K rows, or a number is not finite or so large that coded
+            inputs overflow.
         """
         array, restore = self._read_inputs(inputs)
         return restore(_apply(self._encoder(), array, "inputs"))
@@ -167,7 +168,8 @@ class LinearScheme:
             If `coded_outputs` holds no real numbers or `responders` no integers.
         ValueError
             If `responders` is unsorted, repeats, leaves [0, N) or has not the length
-            of `coded_outputs`, or if an answer is not finite.
+            of `coded_outputs`, or if an answer is not finite or so large that outputs
+            overflow.
         NotEnoughRespondersError
             If ``can_decode(responders)`` is false (a ValueError too).
         """
@@ -319,6 +321,9 @@ def _apply(linear_map: LinearMap, array: FloatArray, name: str) -> FloatArray:
     """Apply the map; where it refuses a number, say so under the caller's name of the array."""
     try:
         return linear_map(array)
-    except ValueError:
+    except ValueError as error:
         require_finite(array, name)
-        raise
+        raise ValueError(
+            f"{name} overflow: max |{name}| = {np.abs(array).max():g} is too large for "
+            f"{array.dtype} once they are combined; scale them down"
+        ) from error

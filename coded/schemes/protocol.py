@@ -87,3 +87,12 @@ class Scheme(Protocol):
 
     def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
         """Tell which of the K outputs are exact answers, not estimates."""
+
+
+def require_scheme(scheme: object) -> None:
+    """Raise TypeError unless `scheme` is a Scheme; a class of schemes is none."""
+    if isinstance(scheme, type) or not isinstance(scheme, Scheme):
+        raise TypeError(
+            f"scheme must be a coded Scheme, got {scheme!r}; make one and pass it, not its class, "
+            "for example SplineScheme(n_inputs, n_workers)"
+        )

@@ -66,7 +66,8 @@ class ReplicationScheme(LinearScheme):
         fallback: Fallback = "nearest",
     ) -> None:
         super().__init__(n_inputs, n_workers, n_stragglers)
-        if fallback not in ("nearest", "mean", None):
+        is_named = isinstance(fallback, str) and fallback in ("nearest", "mean")
+        if not (is_named or fallback is None):
             raise ValueError(
                 f'fallback must be "nearest", "mean" or None, got {fallback!r}; '
                 '"nearest" fills lost answers best'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Self
 
 import numpy as np
@@ -268,9 +269,12 @@ class _FirstCopies:
 
 def _read_lam(value: float, name: str) -> float:
     """Check a smoothing parameter: a number in [0, inf]."""
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}; 0 interpolates, inf fits a line")
-    lam = float(value)
+    try:
+        lam = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must fit a float, got a larger number; inf fits a line") from None
     if math.isnan(lam) or lam < 0:
         raise ValueError(f"{name} must be >= 0 (0 interpolates, inf fits a line), got {lam}")
     return lam

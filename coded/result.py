@@ -1,0 +1,70 @@
+"""`CodedResult`: what a coded call gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastspline.arrays import FloatArray
+
+Indices: TypeAlias = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CodedResult:
+    """The outputs of one `coded_map`, and what became of every worker.
+
+    Attributes
+    ----------
+    outputs : array, shape (K, ...)
+        Decoded, in the kind and floating dtype of the answers.
+    complete : bool
+        Whether `wait_for` was met; else this is what could be made of the answers in time.
+    responders : ndarray of int, shape (R,)
+        Workers whose answers were used, ascending.
+    stragglers : ndarray of int, shape (N - R,)
+        All other workers, ascending: late or failed.
+    latencies : ndarray of float, shape (N,)
+        Seconds from submission to answer, nan where no answer was used.
+    failures : dict of int to exception
+        Why each worker that failed did so, in the order of events. A worker that was still out
+        at the timeout has a TimeoutError; one that nobody waited for any longer is not in it.
+    exact : ndarray of bool, shape (K,)
+        Which outputs are exact answers, not estimates.
+    """
+
+    outputs: FloatArray
+    complete: bool
+    responders: Indices
+    stragglers: Indices
+    latencies: NDArray[np.float64]
+    failures: dict[int, BaseException]
+    exact: NDArray[np.bool_]
+
+    def __repr__(self) -> str:
+        """One line with shapes and counts."""
+        return (
+            f"CodedResult(outputs={tuple(self.outputs.shape)} {self.outputs.dtype}, "
+            f"complete={self.complete}, responders={len(self.responders)} of "
+            f"{len(self.latencies)}, failures={len(self.failures)}, "
+            f"exact={int(self.exact.sum())} of {len(self.exact)})"
+        )
+
+    def __str__(self) -> str:
+        """Draw a small table: who answered when, who is late, who failed and why."""
+        late = [int(n) for n in self.stragglers if n not in self.failures]
+        answered = sorted(self.responders, key=lambda n: float(self.latencies[n]))
+        rows = [repr(self)]
+        rows += [f"  worker {n:3d}  answered after {self.latencies[n]:.3f} s" for n in answered]
+        rows += [f"  worker {n:3d}  not waited for" for n in late]
+        rows += [f"  worker {n:3d}  {tell_error(error)}" for n, error in self.failures.items()]
+        return "\n".join(rows)
+
+
+def tell_error(error: BaseException) -> str:
+    """Name and first line of an exception."""
+    line = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
