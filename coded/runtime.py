@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from functools import partial
+from math import inf
 from numbers import Real
 from queue import Empty, SimpleQueue
 from time import perf_counter
@@ -23,6 +24,7 @@ from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 IsEnough: TypeAlias = Callable[[Indices], bool]
 
 _LOG = logging.getLogger(__name__)
+_LONGEST_WAIT = 0.5  # seconds at a time
 _HEADROOM = 2.0**28  # decoders amplify answers by less than this, Lagrange's by up to 1e8
 
 
@@ -175,21 +177,32 @@ class _Call:
 
     def wait(self, is_enough: IsEnough, on_answer: Callable[[int, float], object] | None) -> bool:
         """Take answers until they are enough (True), or can no longer be or not in time (False)."""
-        deadline = None if self._timeout is None else self._submitted[0] + self._timeout
         while not self._arrivals.empty() or not is_enough(self._responders()):
             if self._arrivals.empty() and not self._can_become(is_enough):
                 return False
-            try:
-                n, arrived = self._arrivals.get(
-                    timeout=None if deadline is None else max(0.0, deadline - perf_counter())
-                )
-            except Empty:
+            arrival = self._next_arrival()
+            if arrival is None:
                 for n in sorted(self._waiting):
                     self._fail(n, TimeoutError(f"no answer within {self._timeout:.3g} s"))
                 return False
+            n, arrived = arrival
             self._waiting.discard(n)
             self._take(n, arrived, on_answer)
         return True
+
+    def _next_arrival(self) -> tuple[int, float] | None:
+        """Wait for the next task to end; None at the timeout.
+
+        In short waits: a Ctrl-C that comes just as a wait begins is seen only when it ends.
+        """
+        deadline = self._submitted[0] + (inf if self._timeout is None else self._timeout)
+        while True:
+            remaining = deadline - perf_counter()
+            try:
+                return self._arrivals.get(timeout=min(max(remaining, 0.0), _LONGEST_WAIT))
+            except Empty:
+                if remaining <= _LONGEST_WAIT:
+                    return None
 
     def cancel(self) -> None:
         """Cancel what is still queued, and let go of all futures: late answers are then freed."""
