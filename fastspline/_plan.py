@@ -117,7 +117,8 @@ def weigh_curvatures(u, v, h, nu, w):
 def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, weights):
     """Sort the points by interval and write what each multiplies with.
 
-    Row p of `weights` belongs to row ``rows[p]`` of the result. Points whose sum begins
+    There are m: all `points` for the first of `nus`, then all for the second, and so on. Row p of
+    `weights` belongs to row ``rows[p]`` of the result. Points whose sum begins
     with the value at knot k (nu = 0, by slopes also nu = 1) are ``spans[2k] : spans[2k + 1]``,
     other derivatives in that interval go up to ``spans[2k + 2]``. A last interval, n - 1, holds
     the former at the last knot itself: they are exact. ``needed[k]`` tells whether g_k enters any
@@ -125,16 +126,16 @@ def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, 
     `weights` (m + 1, 3) is 8 times the largest weight of a rise and of a gamma: where neither
     product overflows, no point does.
     """
-    n, m = knots.size, points.size
+    n, m = knots.size, points.size * nus.size
     cells = np.empty(m, np.int64)
     spans[:] = 0
     needed[:] = 0
     place = 0
     for p in range(m):
-        nu = nus[min(p, nus.size - 1)]
-        place = k = locate(knots, points[p], place)
+        nu, t = nus[p // points.size], points[p % points.size]
+        place = k = locate(knots, t, place)
         based = nu == 0 or (by_slope and nu == 1)
-        if based and points[p] == knots[n - 1]:
+        if based and t == knots[n - 1]:
             k = n - 1
         needed[k] = 1
         needed[min(k + 1, n - 1)] = 1
@@ -150,11 +151,11 @@ def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, 
         spans[c] += 1
         rows[place] = p
         w = weights[place]
-        k, t = c // 2, points[p]
+        k = c // 2
         if k == n - 1:
             w[0] = w[1] = w[2] = 0.0
             continue
-        nu = nus[min(p, nus.size - 1)]
+        nu, t = nus[p // points.size], points[p % points.size]
         gap = knots[k + 1] - knots[k]
         u, v = (t - knots[k]) / gap, (knots[k + 1] - t) / gap
         if by_slope:

@@ -51,7 +51,7 @@ UNIT_RANGE = 1e-100, 1e100  # mean gaps whose cubes are normal numbers
 LEAST_GAP = 1e-70  # relative to the mean gap: its fourth power is a normal number
 LEAST_GAP_SINGLE = 1e-6  # also for float32 recurrences: their coefficients must not overflow
 LEAST_WEIGHT = 1e-100  # relative to the largest weight
-KAPPA_SINGLE = 1.0  # up to here, and
+KAPPA_SINGLE = 2.0  # up to here, and
 RATIO_SINGLE = (
     100.0  # up to this ratio of gaps, float32 columns lose nothing by float32 recurrences
 )
@@ -88,7 +88,7 @@ class Tableau:
     __slots__ = ("m", "needed", "only_values", "rows", "spans", "weights")
 
     def __init__(self, gaps: Gaps, points: Vector, nus: Rows, *, by_slope: bool) -> None:
-        n, m = gaps.knots.size, points.size
+        n, m = gaps.knots.size, points.size * nus.size
         self.m = m
         self.spans, self.needed = np.empty(2 * n + 1, np.int64), np.empty(n, np.int64)
         self.rows, self.weights = np.empty(m, np.int64), np.empty((m + 1, 3))
@@ -205,9 +205,7 @@ class ReinschSolver:
     ) -> tuple[Vector, Vector, Vector, int]:
         """See `Solver.fit`: one sweep gives all three as 3n points."""
         n = knots.size
-        tableau = Tableau(
-            self.gaps, np.tile(knots, 3), np.repeat(_VALUE_SLOPE_CURVATURE, n), by_slope=False
-        )
+        tableau = Tableau(self.gaps, knots, _VALUE_SLOPE_CURVATURE, by_slope=False)
         out: Vector = empty_aligned(3 * n, values.shape[1], _F8)  # type: ignore[assignment]
         doubles = values if values.dtype == np.float64 else values.astype(np.float64)
         bad = ReinschEvaluator(self, tableau, sources).apply(doubles, out, threads)

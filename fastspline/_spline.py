@@ -234,7 +234,8 @@ class Spline:
         from scipy.interpolate import BSpline
 
         x, g, slope, gamma = self._nodes, self._fitted, self._slopes, self._curvatures
-        before, after = np.diff(x, prepend=x[0])[:, None], np.diff(x, append=x[-1])[:, None]
+        before, after = np.zeros((2, x.size, 1))
+        after[:-1, 0] = before[1:, 0] = x[1:] - x[:-1]
         c = np.empty((x.size + 2, g.shape[1]))
         c[1:-1] = g + slope * (after - before) / 3.0 - gamma * after * before / 6.0
         c[0], c[-1] = g[0], g[-1]

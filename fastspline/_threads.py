@@ -46,6 +46,8 @@ def run_blocks(work: Callable[[int, int], int], blocks: list[Block], threads: in
     thread is still at work on the caller's arrays when it does.
     """
     pending = deque(blocks)
+    if threads == 1 or len(blocks) == 1:
+        return _drain(work, pending)
     others: list[Future[int]] = []
     try:
         with suppress(RuntimeError):  # at interpreter exit a pool takes nothing: then alone

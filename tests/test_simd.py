@@ -109,7 +109,7 @@ def test_one_operator_serves_many_column_counts_bit_for_bit():
         assert np.array_equal(operator(values[:, :columns].copy()), whole[:, :columns])
 
 
-@pytest.mark.parametrize("lam_of_gaps", [0.0, 0.01, 1.0])
+@pytest.mark.parametrize("lam_of_gaps", [0.0, 0.01, 1.0, 1.9])
 @pytest.mark.parametrize("kind", ["equidistant", "chebyshev"])
 def test_float32_recurrences_lose_nothing(lam_of_gaps, kind):
     """Within 4 ulps of double, relative to max |values|, where the operator's rows are tame."""
