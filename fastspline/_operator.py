@@ -285,6 +285,6 @@ def refuse_values(
             "drop the point, or give it weight 0"
         )
     raise ValueError(
-        f"values overflow: max |values| = {np.abs(columns).max():g} is too large for its dtype "
-        "once differences are formed; scale the values down"
+        f"results overflow {columns.dtype}: max |values| = {np.abs(columns).max():g} is too large "
+        "for these points and derivatives; scale the values down, or take points nearer the knots"
     )

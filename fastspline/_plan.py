@@ -118,13 +118,11 @@ def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, 
     """Sort the points by interval and write what each multiplies with.
 
     There are m: all `points` for the first of `nus`, then all for the second, and so on. Row p of
-    `weights` belongs to row ``rows[p]`` of the result. Points whose sum begins
-    with the value at knot k (nu = 0, by slopes also nu = 1) are ``spans[2k] : spans[2k + 1]``,
-    other derivatives in that interval go up to ``spans[2k + 2]``. A last interval, n - 1, holds
-    the former at the last knot itself: they are exact. ``needed[k]`` tells whether g_k enters any
-    point. Curvatures are taken in scaled units (gaps `h`), slopes in those of the knots. Row m of
-    `weights` (m + 1, 3) is 8 times the largest weight of a rise and of a gamma: where neither
-    product overflows, no point does.
+    `weights` (m, 3) belongs to row ``rows[p]`` of the result. Points whose sum begins with the
+    value at knot k (nu = 0, by slopes also nu = 1) are ``spans[2k] : spans[2k + 1]``, other
+    derivatives in that interval go up to ``spans[2k + 2]``. A last interval, n - 1, holds the
+    former at the last knot itself: they are exact. ``needed[k]`` tells whether g_k enters any
+    point. Curvatures are taken in scaled units (gaps `h`), slopes in those of the knots.
     """
     n, m = knots.size, points.size * nus.size
     cells = np.empty(m, np.int64)
@@ -167,14 +165,6 @@ def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, 
     for c in range(2 * n, 0, -1):
         spans[c] = spans[c - 1]
     spans[0] = 0
-    largest = weights[m]
-    largest[0], largest[1], largest[2] = 1.0, 0.0, 0.0
-    for p in range(m):
-        w = weights[p]
-        largest[0] = max(largest[0], abs(w[0]))
-        largest[1] = max(largest[1], abs(w[1]), abs(w[2]))
-    largest[0] *= 8.0
-    largest[1] *= 8.0
 
 
 @njit(**JIT)

@@ -31,7 +31,6 @@ class Kernel(NamedTuple):
 
 
 _F4, _F8 = np.dtype(np.float32), np.dtype(np.float64)
-LARGEST_WEIGHT = {dtype: float(np.finfo(dtype).max) / 16 for dtype in (_F4, _F8)}
 _DOUBLE = Kernel(_simd.sweep_f8, _simd.apply_f8, _simd.LANES, _F8)
 _MIXED = Kernel(_simd.sweep_f4, _simd.apply_f4, _simd.LANES, _F8)
 _SINGLE = Kernel(_simd.sweep_f4_single, _simd.apply_f4_single, 2 * _simd.LANES, _F4)
@@ -91,7 +90,7 @@ class Tableau:
         n, m = gaps.knots.size, points.size * nus.size
         self.m = m
         self.spans, self.needed = np.empty(2 * n + 1, np.int64), np.empty(n, np.int64)
-        self.rows, self.weights = np.empty(m, np.int64), np.empty((m + 1, 3))
+        self.rows, self.weights = np.empty(m, np.int64), np.empty((m, 3))
         self.only_values = nus.size == 1 and nus[0] == 0
         tabulate_points(
             gaps.knots,
@@ -230,17 +229,16 @@ class ReinschEvaluator:
         be at work on it.
         """
         solver, t, tables = self.solver, self.tableau, np.empty(7, np.int64)
-        if not max(t.weights.item(t.m, 0), t.weights.item(t.m, 1)) <= LARGEST_WEIGHT[dtype]:
-            raise ValueError(
-                f"points lie too far outside the knots, or knots too close together, for {dtype}: "
-                "the weights of the values overflow; pass float64 values or nearer points"
-            )
         kernel = _DOUBLE if dtype == _F8 else _MIXED
         if dtype == _F4 and solver.in_single and t.only_values:
             kernel = _SINGLE
-        forward = solver.forward.astype(kernel.state, copy=False)
-        backward = solver.backward.astype(kernel.state, copy=False)
-        weights = t.weights.astype(dtype, copy=False)
+        forward: FloatArray = solver.forward
+        backward: FloatArray = solver.backward
+        weights: FloatArray = t.weights
+        if dtype == _F4:
+            with np.errstate(over="ignore"):  # an infinite weight is noticed in the sweep
+                weights = weights.astype(dtype)
+            forward, backward = forward.astype(kernel.state), backward.astype(kernel.state)
         address: int = _simd.list_addresses(
             forward, backward, self.sources, t.spans, t.needed, weights, t.rows, tables
         )

@@ -200,7 +200,7 @@ def test_first_calls_of_many_threads_at_once_agree(rng):
 def test_an_exception_leaves_no_thread_at_work():
     started, release, ended = threading.Event(), threading.Event(), []
 
-    def work(first, stop):
+    def work(first, _):
         if threading.current_thread() is threading.main_thread():
             assert started.wait(60)
             release.set()
