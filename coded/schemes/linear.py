@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ _KEPT_DECODERS = 256  # decoding plans kept per scheme, one a responder set
 _PLANS = frozenset({"_lock", "_encoder_plan", "_decoder_plans"})
 
 
-class LinearScheme:
+class LinearScheme(ABC):
     """Everything that a linear code offers, from two linear maps.
 
     A family supplies `_build_encoder`, `_build_decoder`, `_suffices` and `_held`
@@ -218,25 +219,25 @@ class LinearScheme:
 
     # What a family supplies.
 
+    @abstractmethod
     def _build_encoder(self) -> LinearMap:
         """Make the map from K inputs to N coded inputs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _build_decoder(self, responders: Responders) -> LinearMap:
         """Make the map from the answers of `responders`, which suffice, to K outputs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _suffices(self, responders: Responders) -> bool:
         """Tell whether these answers, if any, can be decoded."""
-        raise NotImplementedError
 
     def _need(self, responders: Responders) -> str:  # noqa: ARG002 (some families say which are lost)
         """Say what `_suffices` asks for, in words that follow "needs"."""
         return "1 answer"
 
+    @abstractmethod
     def _held(self) -> NDArray[np.intp]:
         """Give the input that each worker evaluates itself, unmixed, or -1; shape (N,)."""
-        raise NotImplementedError
 
     def _settings(self) -> str:
         """Give the keyword arguments of `__repr__`, each after a comma."""
