@@ -40,9 +40,7 @@ def read_count(
             f"{name} must be an integer, got {value!r}; pass int({name}) if that is meant"
         )
     if at_most is None and count < at_least:
-        raise ValueError(f"{name} must be >= {at_least}, got {count}; pass a larger {name}")
+        raise ValueError(f"{name} must be >= {at_least}, got {count}")
     if at_most is not None and not at_least <= count <= at_most:
-        raise ValueError(
-            f"{name} must lie in [{at_least}, {at_most}], got {count}; pass a {name} in that range"
-        )
+        raise ValueError(f"{name} must lie in [{at_least}, {at_most}], got {count}")
     return count

@@ -366,7 +366,8 @@ def _kill_processes(processes: Sequence[SpawnProcess], owner: int) -> None:
     if os.getpid() != owner:
         return
     for process in processes:
-        process.kill()
+        if process.pid is not None:  # it was started
+            process.kill()
 
 
 def _run_before_threads_are_joined(function: Callable[[], object]) -> None:

@@ -66,5 +66,5 @@ class CodedResult:
 
 def tell_error(error: BaseException) -> str:
     """Name and first line of an exception."""
-    line = str(error).partition("\n")[0]
+    line = str(error).strip().partition("\n")[0].rstrip(".")
     return f"{type(error).__name__}: {line}" if line else type(error).__name__

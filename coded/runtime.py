@@ -48,9 +48,10 @@ def coded_map(
     shape differs from that of most others (of the first one where equally many differ).
 
     Returns early with what there is as soon as `wait_for` can no longer be met, and at
-    `timeout`. Once `wait_for` is out of reach the call ends at once, be it with an error,
-    although fewer answers than that could have been decoded later. Without a timeout, a frozen
-    worker whose answer `wait_for` needs blocks the call for ever, for no engine reports it.
+    `timeout`; where that cannot be decoded but later answers could make it so, it waits for those
+    first. Without a timeout, a frozen worker whose answer `wait_for` needs blocks the call for
+    ever, for no engine reports it. Tasks are submitted one an input first, so that the first
+    answers of a shared pool cover all inputs.
 
     The executor is the caller's and is never shut down. On return, tasks still queued are
     cancelled; running ones are left to finish and their answers go nowhere, least of all into a
@@ -123,13 +124,17 @@ def coded_map(
     bound = scheme.bind(array)
     coded_inputs = bound.encode(array)
 
+    def can_decode(responders: Indices) -> bool:
+        return len(responders) > 0 and bound.can_decode(responders)
+
     def is_enough(responders: Indices) -> bool:
-        return len(responders) > 0 and is_wanted(responders) and bound.can_decode(responders)
+        return len(responders) > 0 and is_wanted(responders) and can_decode(responders)
 
     call = _Call(scheme.n_workers, seconds)
     try:
-        call.submit(fn, [restore(coded_inputs[n, ...]) for n in range(scheme.n_workers)], executors)
-        complete = call.wait(is_enough, on_answer)
+        tasks = [restore(coded_inputs[n, ...]) for n in range(scheme.n_workers)]
+        call.submit(fn, tasks, executors, _spread(scheme.n_inputs, scheme.n_workers))
+        complete = call.wait(is_enough, can_decode, on_answer)
     finally:
         call.cancel()
     responders = call.settle()
@@ -154,8 +159,9 @@ class _Call:
         self.failures: dict[int, BaseException] = {}
         self.latencies = np.full(n_workers, np.nan)
         self._timeout = timeout
-        self._futures: list[Future[ArrayLike]] = []
-        self._submitted: list[float] = []
+        self._futures: dict[int, Future[ArrayLike]] = {}
+        self._submitted = np.full(n_workers, np.nan)
+        self._began = perf_counter()
         self._waiting: set[int] = set()
         # Made anew for each call, so that a late answer finds only the queue of its own call.
         self._arrivals: SimpleQueue[tuple[int, float]] = SimpleQueue()
@@ -166,20 +172,34 @@ class _Call:
         fn: Callable[..., ArrayLike],
         tasks: Sequence[FloatArray],
         executors: Sequence[Executor],
+        order: Sequence[int],
     ) -> None:
-        """Submit all tasks; each announces its end, in whichever thread that happens."""
-        for n, task in enumerate(tasks):
-            self._submitted.append(perf_counter())
-            future = _submit(executors[n % len(executors)], fn, task)
-            self._futures.append(future)
+        """Submit all tasks in `order`; each announces its end, in whichever thread that happens."""
+        for n in order:
+            self._submitted[n] = perf_counter()
+            future = _submit(executors[n % len(executors)], fn, tasks[n])
+            self._futures[n] = future
             self._waiting.add(n)
             future.add_done_callback(partial(_announce, self._arrivals, n))
 
-    def wait(self, is_enough: IsEnough, on_answer: Callable[[int, float], object] | None) -> bool:
-        """Take answers until they are enough (True), or can no longer be or not in time (False)."""
+    def wait(
+        self,
+        is_enough: IsEnough,
+        can_decode: IsEnough,
+        on_answer: Callable[[int, float], object] | None,
+    ) -> bool:
+        """Take answers until they are enough (True), or can no longer be or not in time (False).
+
+        Where they cannot become enough, the first that can be decoded end the wait.
+        """
+        given_up = False
         while not self._arrivals.empty() or not is_enough(self._responders()):
             if self._arrivals.empty() and not self._can_become(is_enough):
-                return False
+                if can_decode(self._responders()) or not self._can_become(can_decode):
+                    return False
+                is_enough = can_decode  # what was asked for is out of reach: then the least
+                given_up = True
+                continue
             arrival = self._next_arrival()
             if arrival is None:
                 for n in sorted(self._waiting):
@@ -188,14 +208,14 @@ class _Call:
             n, arrived = arrival
             self._waiting.discard(n)
             self._take(n, arrived, on_answer)
-        return True
+        return not given_up
 
     def _next_arrival(self) -> tuple[int, float] | None:
         """Wait for the next task to end; None at the timeout.
 
         In short waits: a Ctrl-C that comes just as a wait begins is seen only when it ends.
         """
-        deadline = self._submitted[0] + (inf if self._timeout is None else self._timeout)
+        deadline = self._began + (inf if self._timeout is None else self._timeout)
         while True:
             remaining = deadline - perf_counter()
             try:
@@ -230,7 +250,7 @@ class _Call:
     def not_enough(self, fn: object, scheme: Scheme, wanted: str) -> NotEnoughRespondersError:
         """Make the error that tells every worker's fate."""
         responders = self._responders()
-        seconds = perf_counter() - self._submitted[0]
+        seconds = perf_counter() - self._began
         timed_out = any(n in self._waiting for n in self.failures)
         failed = [n for n in self.failures if n not in self._waiting]
         parts = [
@@ -246,11 +266,11 @@ class _Call:
             parts.append(f"{len(self._waiting)} still out: {_list(sorted(self._waiting))}")
         parts.append("raise timeout or n_workers" if timed_out else "see .failures for all reasons")
         crashed = all(isinstance(self.failures[n], BrokenExecutor) for n in failed)
-        in_main = getattr(fn, "__module__", None) == "__main__"
-        if not len(responders) and failed and crashed and (in_main or not self._waiting):
+        if not len(responders) and failed and crashed:
             parts.append(
-                "spawned processes import fn by its module, which cannot be __main__: move fn to "
-                'a module, and guard the program by if __name__ == "__main__":'
+                f"processes that die at once cannot import {getattr(fn, '__qualname__', 'fn')}: "
+                "define it at the top level of a file, not in a notebook or as a lambda, and "
+                'guard the program by if __name__ == "__main__":'
             )
         return NotEnoughRespondersError(
             "; ".join(parts), responders=responders, failures=self.failures
@@ -301,6 +321,21 @@ class _Call:
             is_enough(np.array(sorted(group.keys() | self._waiting), dtype=np.intp))
             for group in groups
         )
+
+
+def _spread(n_inputs: int, n_workers: int) -> list[int]:
+    """Order the tasks so that the first ones, which a shared pool works off first, cover the line.
+
+    Codes lay copies of an input on neighbouring workers: one worker an input comes first, those
+    in the order of their reversed bits, so that any beginning is spread too.
+    """
+    step = max(1, n_workers // n_inputs)
+    bits = n_workers.bit_length()
+
+    def reversed_bits(i: int) -> str:
+        return f"{i:0{bits}b}"[::-1]
+
+    return sorted(range(n_workers), key=lambda n: (n % step, reversed_bits(n // step)))
 
 
 def _submit(
@@ -361,8 +396,8 @@ def _read_executors(executor: Executor | Sequence[Executor]) -> Sequence[Executo
     if not isinstance(executor, Sequence) or not all(isinstance(one, Executor) for one in executor):
         raise TypeError(
             "executor must be a concurrent.futures.Executor or a sequence of them, got "
-            f"{executor!r}; pass .executors of LocalWorkers, and client.get_executor(pure=False) "
-            "of a Dask client"
+            f"{type(executor).__name__}; pass .executors of LocalWorkers, and "
+            "client.get_executor(pure=False) of a Dask client"
         )
     if not executor:
         raise ValueError("executor must hold at least one Executor, got an empty sequence")

@@ -200,7 +200,8 @@ def check_lam(lam: float, name: str = "lam") -> float:
     number = lam.item() if isinstance(lam, np.ndarray) and lam.ndim == 0 else lam
     if isinstance(number, bool) or not isinstance(number, Real):
         raise TypeError(
-            f"{name} must be a number in [0, inf], got {lam!r}; smooth_spline can choose it"
+            f"{name} must be one number in [0, inf], got {_describe(lam)}; smooth_spline takes "
+            'one a column, or chooses by lam="gcv"'
         )
     if not number >= 0.0:
         raise ValueError(f"{name} must be >= 0 (0 interpolates, inf fits a line), got {lam}")
@@ -210,12 +211,19 @@ def check_lam(lam: float, name: str = "lam") -> float:
         raise ValueError(f"{name} is too large for a float; pass inf for a line") from None
 
 
+def _describe(value: object) -> str:
+    """Write a value, or the shape of what is too long to be written."""
+    shape = np.shape(value) if isinstance(value, np.ndarray | list | tuple) else ()
+    return f"an array of shape {shape}" if shape else repr(value)
+
+
 def refuse_knots(knots: NDArray[np.float64], bad: int, name: str = "knots") -> None:
     """Raise for the knot at index `bad`."""
     require_finite(knots, name)
     raise ValueError(
         f"{name} must be strictly ascending, but {name}[{bad}] = {knots[bad]} follows "
-        f"{name}[{bad - 1}] = {knots[bad - 1]}; sort them, merge equal knots and add their weights"
+        f"{name}[{bad - 1}] = {knots[bad - 1]}; sort them with their values; for equal ones "
+        "average the values and add the weights"
     )
 
 

@@ -92,9 +92,8 @@ def read_vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
         return values if values.flags.carray else np.array(values)
     array, _ = read_array(values, name)
     if array.ndim != 1:
-        raise ValueError(
-            f"{name} must be one-dimensional, got shape {array.shape}; pass {name}.ravel()"
-        )
+        mend = f"pass [{name}]" if array.ndim == 0 else "are the arguments in the right order?"
+        raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}; {mend}")
     result: NDArray[np.float64] = np.require(array, np.float64, ["C", "A", "W"])
     return result
 

@@ -547,7 +547,7 @@ BAD_PLANS = {
     ),
     "equal knots": (
         ValueError,
-        ["knots[2] = 1.0", "knots[1]", "merge"],
+        ["knots[2] = 1.0", "knots[1]", "average"],
         {"knots": [0.0, 1.0, 1.0]},
     ),
     "table of knots": (ValueError, ["knots", "(1, 3)"], {"knots": [THREE]}),

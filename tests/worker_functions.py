@@ -31,6 +31,12 @@ class ManualExecutor(Executor):
     def shutdown(self, *_, **__):
         raise AssertionError("the executor is the caller's to shut down")
 
+    def sort_last(self, workers):
+        """Bring the last tasks, submitted in this order of workers, into the order of workers."""
+        first = len(self.futures) - len(workers)
+        for things in (self.futures, self.tasks):
+            things[first:] = [things[first + workers.index(n)] for n in range(len(workers))]
+
     def answer(self, n):
         fn, args, kwargs = self.tasks[n]
         self.futures[n].set_result(fn(*args, **kwargs))
@@ -38,6 +44,11 @@ class ManualExecutor(Executor):
 
 def double(coded_input):
     return 2.0 * coded_input
+
+
+def slow_sine(coded_input):
+    time.sleep(0.02)
+    return np.sin(coded_input)
 
 
 def answer_pid(_):
