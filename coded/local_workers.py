@@ -247,6 +247,13 @@ class _Worker(Executor):
         _run_before_threads_are_joined(self._kill)
         with _single_threaded_children():
             self.ready = self.submit(os.getpid)
+        failure = self.ready.exception() if self.ready.done() else None
+        is_nested = isinstance(failure, RuntimeError) and not isinstance(failure, BrokenProcessPool)
+        if is_nested:
+            raise RuntimeError(
+                "a worker process imported the program that makes workers, and made workers "
+                'itself; guard the program by if __name__ == "__main__":'
+            ) from failure
 
     @property
     def pid(self) -> int:
