@@ -50,10 +50,7 @@ UNIT_RANGE = 1e-100, 1e100  # mean gaps whose cubes are normal numbers
 LEAST_GAP = 1e-70  # relative to the mean gap: its fourth power is a normal number
 LEAST_GAP_SINGLE = 1e-6  # also for float32 recurrences: their coefficients must not overflow
 LEAST_WEIGHT = 1e-100  # relative to the largest weight
-KAPPA_SINGLE = 2.0  # up to here, and
-RATIO_SINGLE = (
-    100.0  # up to this ratio of gaps, float32 columns lose nothing by float32 recurrences
-)
+KAPPA_SINGLE = 2.0  # float32 recurrences for float32 values: at most 1.4 times the error of double
 KAPPA_HOPELESS = 1e12  # beyond, a probe is not worth its time
 EXACT = 5e-14  # largest probe error at which Reinsch's solver is taken
 
