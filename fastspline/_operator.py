@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline._solvers import Evaluator, Prepared
+from fastspline._columns import Prepared
+from fastspline._solvers import Evaluator
 from fastspline._threads import check_threads
 from fastspline.arrays import (
     FloatArray,

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastspline._operator import refuse_values
+from fastspline._posterior import sum_squares
 from fastspline._smoother import Smoother
-from fastspline._state_space import sum_squares
 from fastspline.arrays import as_columns, read_array
 
 GRID_PER_DECADE = 3

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline import _state_space
+from fastspline import _posterior, _state_space
 from fastspline._operator import SplineOperator
 from fastspline._plan import first_bad_knot
 from fastspline._solvers import Solver, make_solver
@@ -137,7 +137,7 @@ class Smoother:
             return np.ones(2), np.zeros(2)
         r, lever, complement = np.empty((3, n))
         q = _state_space.scale_noise(gaps.weights, gaps.top, gaps.scaled_lam, r)
-        _state_space.leverages(gaps.h, q, r, lever, complement)
+        _posterior.leverages(gaps.h, np.empty(0), False, q, r, lever, complement)  # noqa: FBT003
         return lever, complement
 
     def fit(self, values: ArrayLike, *, axis: int = 0) -> Spline:

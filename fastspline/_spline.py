@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastspline._operator import refuse_values
-from fastspline._solvers import Gaps, Tableau
-from fastspline._state_space import evaluate_panel, sum_squares
+from fastspline._posterior import sum_squares
+from fastspline._state_space import evaluate_panel
+from fastspline._tableau import Gaps, Tableau
 from fastspline.arrays import FloatArray, Restore, as_columns, read_array, require_finite
 
 if TYPE_CHECKING:

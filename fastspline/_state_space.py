@@ -9,7 +9,12 @@ cancels. It is kept as
 
 so that r = 0 (lam = 0) and q = 0 (lam = inf, the weighted line) are no special cases. Gaps are in
 the unit of `scale_gaps`; q = 1 and r = lam/w up to lam = 1, q = 1/lam and r = 1/w above: the same
-problem, without overflow.
+problem, without overflow. Roughness weights (one a gap) divide q there: then not f'' is continuous
+but the moment, roughness times f'', which is what `gamma` holds.
+
+Clamped plans know the slopes at both ends. Then s = inf at the first knot: E, pa, pb, pc and D are
+given divided by it, so that D becomes 1 and terms without s vanish. `one` (1 or 0) stands beside
+these.
 
 References: G. Wahba, J. R. Statist. Soc. B 40 (1978); C. F. Ansley and R. Kohn, "A geometrical
 derivation of the fixed interval smoothing algorithm", Biometrika 69 (1982). The division-free form
@@ -45,33 +50,44 @@ def scale_noise(weights, top, lam, r):
 def plan_state_space(h, weights, top, lam, r, co):
     """Write observation noise and sweep coefficients for a plan; give the process noise q."""
     q = scale_noise(weights, top, lam, r)
-    information = np.empty((3, r.size))
-    filter_information(h, q, r, information[0], information[1], information[2], co)
+    factor_state_space(h, np.empty(0), False, q, r, co)  # noqa: FBT003
     return q
 
 
 @njit(**JIT)
-def predict_information(h, q, rho, beta, s):
+def factor_state_space(h, roughness, clamped, q, r, co):
+    """Write the sweeps' coefficients; give beta at the last knot, which clamped sweeps need."""
+    information = np.empty((3, r.size))
+    filter_information(
+        h, roughness, clamped, q, r, information[0], information[1], information[2], co
+    )
+    return information[1, r.size - 1]
+
+
+@njit(**JIT)
+def predict_information(h, q, rho, beta, s, one=1.0):
     """Give (E, pa, pb, pc): information (pa, pb, pc) / E and determinant s / E after a gap h."""
     e = (
-        rho * (1.0 + h * q * s)
-        + q * h * (beta * beta + h * beta + h * h / 3.0)
+        rho * (one + h * q * s)
+        + one * q * h * (beta * beta + h * beta + h * h / 3.0)
         + q * q * s * h * h * h * h / 12.0
     )
-    pa = 1.0 + q * s * h
-    pb = beta + h + 0.5 * q * s * h * h
-    pc = s * rho + (beta + h) * (beta + h) + q * s * h * h * h / 3.0
+    pa = one + q * s * h
+    pb = one * (beta + h) + 0.5 * q * s * h * h
+    pc = s * rho + one * (beta + h) * (beta + h) + q * s * h * h * h / 3.0
     return e, pa, pb, pc
 
 
 @njit(**JIT)
-def filter_information(h, q, r, rho, beta, s, co):
+def filter_information(h, roughness, clamped, q, r, rho, beta, s, co):
     """Run the information recursion; write the sweeps' coefficients where `co` has rows."""
     n = r.size
-    rho[0], beta[0], s[0] = r[0], 0.0, 0.0
+    rho[0], beta[0], s[0] = r[0], 0.0, (1.0 if clamped else 0.0)
     for i in range(n - 1):
+        one = 0.0 if clamped and i == 0 else 1.0
         hi, ri, bi, si, rn = h[i], rho[i], beta[i], s[i], r[i + 1]
-        e, pa, pb, pc = predict_information(hi, q, ri, bi, si)
+        qi = q / roughness[i] if roughness.size > 0 else q
+        e, pa, pb, pc = predict_information(hi, qi, ri, bi, si, one)
         t = rn * si + pc
         g = e + rn * pa
         rho[i + 1] = rn * e / g
@@ -81,36 +97,43 @@ def filter_information(h, q, r, rho, beta, s, co):
             continue
         h2 = hi * hi
         h3 = h2 * hi
-        c0 = si * ri + bi * bi
-        sq = q * si * h2 * h2 / 12.0
-        qe = q / e
+        c0 = si * ri + one * bi * bi
+        b1 = one * bi
+        bb = one * bi * (bi + hi)
+        sq = qi * si * h2 * h2 / 12.0
+        qe = qi / e
+        qm = q / e
         c = co[i]
         c[ALPHA], c[K1], c[K2] = rn * si / t, pc / t, pb / t
-        c[A22] = (si * (rn + ri) - q * si * h3 / 6.0 + bi * (bi + hi)) / t
-        c[M11] = (sq + h3 / 3.0 + 0.5 * bi * h2) * qe
-        c[M12] = -(bi * h3 / 3.0 + 0.5 * c0 * h2) * qe
-        c[M22] = (sq + 0.5 * bi * h2 + c0 * hi) * qe
-        c[P11] = (ri + q * (hi * c0 + 0.5 * h2 * bi)) / e
-        c[P12] = -(ri * hi + q * (0.5 * h2 * c0 + bi * h3 / 6.0)) / e
-        c[P21] = hi * (bi + 0.5 * hi) * qe
-        c[P22] = (ri - q * (0.5 * h2 * bi + h3 / 6.0)) / e
-        c[P22_MINUS_1] = -(sq + 1.5 * bi * h2 + c0 * hi + 0.5 * h3) * qe
-        c[CP], c[BP] = pc * qe, pb * qe
-        c[EP] = (si * ri - q * si * h3 / 6.0 + bi * (bi + hi)) * qe
+        c[A22] = (si * (rn + ri) - qi * si * h3 / 6.0 + bb) / t
+        c[M11] = (sq + one * h3 / 3.0 + 0.5 * b1 * h2) * qe
+        c[M12] = -(b1 * h3 / 3.0 + 0.5 * c0 * h2) * qe
+        c[M22] = (sq + 0.5 * b1 * h2 + c0 * hi) * qe
+        c[P11] = (one * ri + qi * (hi * c0 + 0.5 * h2 * b1)) / e
+        c[P12] = -(one * ri * hi + qi * (0.5 * h2 * c0 + b1 * h3 / 6.0)) / e
+        c[P21] = one * hi * (bi + 0.5 * hi) * qe
+        c[P22] = one * (ri - qi * (0.5 * h2 * bi + h3 / 6.0)) / e
+        c[P22_MINUS_1] = -(sq + 1.5 * b1 * h2 + c0 * hi + 0.5 * one * h3) * qe
+        c[CP], c[BP] = pc * qm, pb * qm
+        c[EP] = (si * ri - qi * si * h3 / 6.0 + bb) * qm
 
 
 @njit(**JIT)
-def smooth_panel(h, co, y, residual, slope, gamma):
-    """Fit the columns of `y` (n, b): residuals y - g, slopes and second derivatives, scaled.
+def smooth_panel(h, co, y, residual, slope, gamma, last_beta=0.0):
+    """Fit the columns of `y` (n, b): residuals y - g, slopes and moments, scaled.
+
+    Where `y` has two more rows they hold the slopes at both ends (a clamped plan, which then gives
+    `last_beta`); moments at the ends are 0 only without them.
 
     It carries residuals, not values, so that they keep their relative accuracy. Where gains come
     near 0 or 1, the near identity is applied as an increment: n rounded factors near 1 would add
     up. Gives the first column that is not finite, or -1.
     """
-    n, columns = y.shape
+    n, columns = residual.shape
+    clamped = y.shape[0] > n
     for j in range(columns):
         residual[0, j] = 0.0
-        slope[0, j] = 0.0
+        slope[0, j] = y[n, j] if clamped else 0.0
         gamma[0, j] = 0.0
         gamma[n - 1, j] = 0.0
     for i in range(n - 1):
@@ -131,6 +154,10 @@ def smooth_panel(h, co, y, residual, slope, gamma):
     for j in range(columns):
         if not np.isfinite(residual[n - 1, j] + slope[n - 1, j] + y[n - 1, j]):
             return j
+    if clamped:  # the value at the last knot, given its slope
+        for j in range(columns):
+            residual[n - 1, j] -= last_beta * (y[n + 1, j] - slope[n - 1, j])
+            slope[n - 1, j] = y[n + 1, j]
     for i in range(n - 2, -1, -1):
         c = co[i]
         m11, m12, m22 = c[M11], c[M12], c[M22]
@@ -141,7 +168,7 @@ def smooth_panel(h, co, y, residual, slope, gamma):
             d = (y[i + 1, j] - y[i, j]) - residual[i + 1, j]  # g_{i+1} - y_i
             e, v, u = residual[i, j], slope[i, j], slope[i + 1, j]
             t = d + e  # g_{i+1} - f_i
-            if i < n - 2:
+            if clamped or i < n - 2:
                 gamma[i + 1, j] = cp * u - bp * t - ep * v
             if near:
                 residual[i, j] = (m11 * t - m12 * v - p12 * u) - d
@@ -149,6 +176,11 @@ def smooth_panel(h, co, y, residual, slope, gamma):
             else:
                 residual[i, j] = m11 * e - p11 * d - m12 * v - p12 * u
                 slope[i, j] = p21 * t + m22 * v + p22 * u
+    if clamped:
+        cp, bp, ep = co[0, CP], co[0, BP], co[0, EP]
+        for j in range(columns):  # the mirror image of the moment at the gap's other end
+            t = (y[1, j] - y[0, j]) - residual[1, j]
+            gamma[0, j] = ep * slope[1, j] + bp * t - cp * y[n, j]
     return -1
 
 
@@ -167,12 +199,24 @@ def evaluate_panel(spans, weights, rows, g, slope, out):
 
 
 @njit(**JIT)
-def adjoint_smooth_column(h, co, bar_g, bar_slope, bar_gamma):
-    """Transpose of y -> (g, slope, gamma): cotangents in, of y out (in `bar_g`)."""
-    n = bar_g.size
+def adjoint_smooth_column(h, co, bar_y, bar_slope, bar_gamma, last_beta=0.0):
+    """Transpose of y -> (g, slope, gamma): cotangents in, of y out (in `bar_y`).
+
+    For a clamped plan `bar_y` has two more rows, which receive the cotangents of the end slopes.
+    """
+    n = bar_slope.size
+    bar_g = bar_y
+    clamped = bar_y.size > n
+    first = 0.0
+    if clamped:
+        b = bar_gamma[0]
+        bar_slope[1] += co[0, EP] * b
+        bar_g[1] += co[0, BP] * b
+        first = -co[0, BP] * b  # of y_0, which is the filtered value there
+        bar_y[n] -= co[0, CP] * b
     for i in range(n - 1):  # the backward sweep, in terms of values f and g instead of residuals
         c = co[i]
-        if i < n - 2:
+        if clamped or i < n - 2:
             b = bar_gamma[i + 1]
             bar_slope[i + 1] += c[CP] * b
             bar_g[i + 1] -= c[BP] * b
@@ -183,58 +227,15 @@ def adjoint_smooth_column(h, co, bar_g, bar_slope, bar_gamma):
         bar_slope[i + 1] += c[P12] * bar_f + c[P22] * bar_v
         bar_g[i] = c[M11] * bar_f - c[P21] * bar_v + c[BP] * b
         bar_slope[i] = c[M12] * bar_f + c[M22] * bar_v - c[EP] * b
+    if clamped:
+        bar_y[n + 1] += bar_slope[n - 1] + last_beta * bar_g[n - 1]
+        bar_slope[n - 1] = -last_beta * bar_g[n - 1]
     for i in range(n - 1, 0, -1):  # the filter
         c = co[i - 1]
         bar_f, bar_v = bar_g[i], bar_slope[i]
         bar_g[i] = c[K1] * bar_f + c[K2] * bar_v
         bar_g[i - 1] += c[ALPHA] * bar_f - c[K2] * bar_v
         bar_slope[i - 1] += c[ALPHA] * h[i - 1] * bar_f + c[A22] * bar_v
-
-
-@njit(**JIT)
-def leverages(h, q, r, lever, complement):
-    """Write diag(S) and 1 - diag(S), S: y -> g, from information of both sides."""
-    n = r.size
-    none = np.empty((0, N_COEFFICIENTS))
-    left = np.empty((3, n))
-    right = np.empty((3, n))
-    filter_information(h, q, r, left[0], left[1], left[2], none)
-    filter_information(h[::-1].copy(), q, r[::-1].copy(), right[0], right[1], right[2], none)
-    for i in range(n):
-        e, a, b, c, d = 1.0, 0.0, 0.0, 0.0, 0.0
-        if i > 0:
-            e, a, b, c = predict_information(
-                h[i - 1], q, left[0, i - 1], left[1, i - 1], left[2, i - 1]
-            )
-            d = left[2, i - 1]
-        er, ar, br, cr, dr = 1.0, 0.0, 0.0, 0.0, 0.0
-        if i < n - 1:
-            j = n - 2 - i
-            er, ar, br, cr = predict_information(h[i], q, right[0, j], right[1, j], right[2, j])
-            dr = right[2, j]
-        c_both = c * er + cr * e
-        d_both = d * er + dr * e + a * cr + ar * c + 2.0 * b * br
-        total = r[i] * d_both + c_both
-        lever[i] = c_both / total
-        complement[i] = r[i] * d_both / total
-
-
-@njit(**JIT)
-def sum_squares(h, weights, top, lam, y, squares):
-    """Write each column's weighted residual sum of squares at `lam` (scaled); give n - df.
-
-    `squares` (b,) is in units of `top`. A column that is not finite gives NaN.
-    """
-    n, columns = y.shape
-    r, lever, complement = np.empty(n), np.empty(n), np.empty(n)
-    co = np.empty((n - 1, N_COEFFICIENTS))
-    q = plan_state_space(h, weights, top, lam, r, co)
-    leverages(h, q, r, lever, complement)
-    residual, slope, gamma = np.empty_like(y), np.empty_like(y), np.empty_like(y)
-    bad = smooth_panel(h, co, y, residual, slope, gamma)
-    squares[:] = np.nan if bad >= 0 else 0.0
-    for i in range(n):
-        w = weights[i] / top if weights.size > 0 else 1.0
-        for j in range(columns):
-            squares[j] += w * residual[i, j] * residual[i, j]
-    return complement.sum()
+    if clamped:
+        bar_y[n] += bar_slope[0]
+        bar_y[0] += first

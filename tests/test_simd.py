@@ -1,46 +1,60 @@
-"""The SIMD sweeps against the plain loops that they are the twin of."""
+"""The SIMD sweeps against the plain loops that they are the twin of, and against exact oracles."""
 
 import numpy as np
 import pytest
 
 from fastspline import Smoother, _simd
-from fastspline._reinsch import evaluate_column, smooth_column
-from fastspline._solvers import STREAM_BYTES
+from fastspline._state_space import (
+    N_COEFFICIENTS,
+    factor_state_space,
+    plan_state_space,
+    scale_noise,
+)
+from fastspline._state_space_solver import StateSpaceSolver
+from fastspline._vector import LANES
+from fastspline.arrays import STREAM_BYTES
+from tests.reference import ExactSmoother, exact, rounded, solve
 
-LANES = _simd.LANES
 COLUMNS = [1, 2, LANES - 1, LANES, LANES + 1, 3 * LANES, 5 * LANES + 3]
 DTYPES = [np.float32, np.float64]
+SOLVERS = ["reinsch", "state-space"]
+PLANS = [("reinsch", 1e-9, True), ("reinsch", 1e-4, False), ("state-space", 1e-4, None)]
+SEGMENTED = 2 * _simd.SCRATCH_BYTES // (8 * LANES)  # knots of several segments
 
 
-def plan_and_points(knots=11, points=17, lam=1e-4, seed=0):
+def plan_and_points(knots=11, points=17, lam=1e-4, seed=0, solver="reinsch"):
     rng = np.random.default_rng(seed)
     smoother = Smoother(np.sort(rng.random(knots)), lam=lam, weights=0.5 + rng.random(knots))
-    return smoother, rng.uniform(-0.2, 1.2, points)
+    return by(solver, smoother), rng.uniform(-0.2, 1.2, points)
+
+
+def by(solver, smoother):
+    """The plan, made to use `solver` where it would take the other."""
+    if solver == "state-space":
+        gaps = smoother._solver.gaps
+        r, co = np.empty(gaps.knots.size), np.empty((gaps.knots.size - 1, N_COEFFICIENTS))
+        plan_state_space(gaps.h, gaps.weights, gaps.top, gaps.scaled_lam, r, co)
+        object.__setattr__(smoother, "_solver", StateSpaceSolver(gaps, co))
+    assert smoother.solver == solver
+    return smoother
 
 
 def by_plain_loops(operator, values):
     """What the plain loops give for each column, in double."""
-    evaluator = operator._evaluator
-    solver, t = evaluator.solver, evaluator.tableau
     out = np.empty((operator.shape[0], values.shape[1]))
-    g, gamma, column = np.empty(operator.shape[1]), np.empty(operator.shape[1]), np.empty(t.m)
-    for j in range(values.shape[1]):
-        y = values[:, j].astype(np.float64)
-        assert smooth_column(solver.forward, solver.backward, y, g, gamma)
-        evaluate_column(t.spans, t.weights, t.rows, g, gamma, column)
-        out[:, j] = column
+    assert operator._evaluator._apply_plain(values.astype(np.float64), out) == -1
     return out
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("columns", COLUMNS)
 @pytest.mark.parametrize("nu", [0, 1, 2, 3])
-@pytest.mark.parametrize(("lam", "in_single"), [(1e-9, True), (1e-4, False)])
-def test_equals_the_plain_loops(columns, dtype, nu, lam, in_single):
-    smoother, points = plan_and_points(lam=lam)
+@pytest.mark.parametrize(("solver", "lam", "in_single"), PLANS)
+def test_equals_the_plain_loops(columns, dtype, nu, solver, lam, in_single):
+    smoother, points = plan_and_points(lam=lam, solver=solver)
     operator = smoother.operator(points, nu=nu)
-    assert smoother.solver == "reinsch"
-    assert smoother._solver.in_single == in_single
+    if solver == "reinsch":
+        assert smoother._solver.in_single == in_single
     values = np.random.default_rng(1).standard_normal((11, columns)).astype(dtype)
     expected = by_plain_loops(operator, values)
     size = np.abs(operator.dense()).sum(axis=1).max()
@@ -48,23 +62,153 @@ def test_equals_the_plain_loops(columns, dtype, nu, lam, in_single):
     assert np.abs(operator(values) - expected).max() <= bound
 
 
-@pytest.mark.parametrize("knots", [2, 3, 4, 5, 30])
+@pytest.mark.parametrize("knots", [2, 3, 4, 5, 30, SEGMENTED + 1])
 @pytest.mark.parametrize("points", [1, 2, 50])
-def test_equals_the_plain_loops_at_all_sizes(knots, points):
-    smoother, at = plan_and_points(knots, points, lam=0.0, seed=knots)
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("columns", [2, LANES + 2])
+def test_equals_the_plain_loops_at_all_sizes(knots, points, solver, columns):
+    smoother, at = plan_and_points(knots, points, lam=0.0, seed=knots, solver=solver)
     operator = smoother.operator(at)
-    values = np.random.default_rng(1).standard_normal((knots, LANES + 2))
-    size = np.abs(operator.dense()).sum(axis=1).max()
-    difference = operator(values) - by_plain_loops(operator, values)
-    assert np.abs(difference).max() <= 64 * np.finfo(float).eps * size
+    values = np.random.default_rng(1).standard_normal((knots, columns))
+    expected = by_plain_loops(operator, values)
+    bound = 64 * np.finfo(float).eps * max(1.0, np.abs(expected).max())
+    assert np.abs(operator(values) - expected).max() <= bound
+
+
+@pytest.mark.parametrize("knots", [2, 3, 4, 5, 12])
+@pytest.mark.parametrize("lam", [0.0, 1e-3, 10.0])
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+def test_state_space_is_exact(knots, lam, unit):
+    """Against the thin-plate form at 100 digits; rounding is relative to the operator's rows."""
+    rng = np.random.default_rng(knots)
+    at, weights = np.sort(rng.random(knots)) * unit, 0.5 + rng.random(knots)
+    lam *= unit**3
+    smoother = by("state-space", Smoother(at, lam=lam, weights=weights))
+    oracle = ExactSmoother(at, lam=lam, weights=weights)
+    points = np.r_[at, rng.uniform(-0.2, 1.2, 9) * unit]
+    values = rng.standard_normal((knots, LANES + 1))
+    shortest = np.diff(at).min()
+    curvatures = np.abs(rounded(oracle.matrix(at, 2))).sum(axis=1).max()
+    for nu in range(4):
+        size = np.abs(rounded(oracle.matrix(points, nu))).sum(axis=1).max()
+        if nu == 3:  # a difference of second derivatives, over a gap
+            size = max(size, curvatures / shortest)
+        difference = smoother.operator(points, nu=nu)(values) - oracle.evaluate(values, points, nu)
+        assert np.abs(difference).max() <= 1e3 * np.finfo(float).eps * size * np.abs(values).max()
+
+
+def clamped_plan(knots, lam, weights):
+    """A solver that is given the slopes at both ends, and its plan's unit."""
+    gaps = Smoother(knots, lam=lam, weights=weights)._solver.gaps
+    r, co = np.empty(knots.size), np.empty((knots.size - 1, N_COEFFICIENTS))
+    q = scale_noise(gaps.weights, gaps.top, gaps.scaled_lam, r)
+    last_beta = factor_state_space(gaps.h, np.empty(0), True, q, r, co)  # noqa: FBT003
+    return StateSpaceSolver(gaps, co, last_beta), gaps.unit
+
+
+def fit_clamped_exactly(knots, lam, weights, values, slopes):
+    """Values and slopes of the minimiser, by the normal equations of cubic Hermite pieces."""
+    n, x = knots.size, exact(knots)
+    energy = np.full((2 * n, 2 * n), exact([0.0])[0], dtype=object)  # values, then slopes
+    for k in range(n - 1):
+        h = x[k + 1] - x[k]
+        rows = np.array([k, k + 1, n + k, n + k + 1])
+        energy[np.ix_(rows, rows)] += np.array(
+            [
+                [12 / h**3, -12 / h**3, 6 / h**2, 6 / h**2],
+                [-12 / h**3, 12 / h**3, -6 / h**2, -6 / h**2],
+                [6 / h**2, -6 / h**2, 4 / h, 2 / h],
+                [6 / h**2, -6 / h**2, 2 / h, 4 / h],
+            ]
+        )
+    system, w = exact([lam])[0] * energy, exact(weights)
+    system[range(n), range(n)] += w
+    given = [n, 2 * n - 1]
+    free = np.setdiff1d(np.arange(2 * n), given)
+    right = np.zeros((2 * n, values.shape[1]), dtype=object)
+    right[:n] = w[:, np.newaxis] * exact(values)
+    right -= system[:, given] @ exact(slopes)
+    unknown = solve(system[np.ix_(free, free)], right[free])
+    jet = np.concatenate([exact(values), exact(values)])
+    jet[given], jet[free] = exact(slopes), unknown
+    return jet[:n], jet[n:]
+
+
+@pytest.mark.parametrize("knots", [2, 3, 4, 9])
+@pytest.mark.parametrize("lam", [1e-4, 1.0])
+@pytest.mark.parametrize("columns", [3, LANES + 1])
+def test_clamped_sweeps_meet_the_slopes(knots, lam, columns):
+    rng = np.random.default_rng(knots)
+    at, weights = np.sort(rng.random(knots)), 0.5 + rng.random(knots)
+    values, slopes = rng.standard_normal((knots, columns)), rng.standard_normal((2, columns))
+    solver, unit = clamped_plan(at, lam, weights)
+    rows = np.concatenate([values, slopes * unit])
+    g, slope = fit_clamped_exactly(at, lam, weights, values, slopes)
+    h = np.diff(exact(at))[:, np.newaxis]
+    rise = np.diff(g, axis=0)
+    after = 6 * rise / h**2 - (4 * slope[:-1] + 2 * slope[1:]) / h
+    last = (2 * slope[-2] + 4 * slope[-1]) / h[-1] - 6 * rise[-1] / h[-1] ** 2
+    jets = rounded(g), rounded(slope), rounded(np.concatenate([after, last[np.newaxis]]))
+    sources = np.arange(knots + 2)
+    *fitted, bad = solver.fit(at, sources, rows, None)
+    assert bad == -1
+    tolerance = 1e3 * np.finfo(float).eps
+    for nu, (ours, expected) in enumerate(zip(fitted, jets, strict=True)):
+        out = np.empty((knots, columns))
+        assert solver.at(at, nu, sources).apply(rows, out, None) == -1
+        assert np.array_equal(out, ours)
+        size = np.abs(expected).max() + np.abs(slopes).max()
+        assert np.abs(ours - expected).max() <= tolerance * size
+    middle = (at[1:] + at[:-1]) / 2
+    half = rounded((g[1:] + g[:-1]) / 2 + h * (slope[:-1] - slope[1:]) / 8)
+    out = np.empty((knots - 1, columns))
+    assert solver.at(middle, 0, sources).apply(rows, out, None) == -1
+    assert np.abs(out - half).max() <= tolerance * (np.abs(half).max() + np.abs(slopes).max())
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("columns", [1, LANES + 1])
+@pytest.mark.parametrize("n", [2, 7, SEGMENTED])
+def test_fit_gives_what_operators_give_at_the_knots(solver, columns, n):
+    smoother, _ = plan_and_points(n, lam=0.0, solver=solver)
+    values = np.random.default_rng(1).standard_normal((n, columns))
+    *jet, bad = smoother._solver.fit(smoother.knots, np.arange(n), values, None)
+    assert bad == -1
+    for nu, part in enumerate(jet):
+        assert np.array_equal(part, smoother.operator(smoother.knots, nu=nu)(values))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("row", [0, 5, 10])
+@pytest.mark.parametrize("column", [0, LANES, 5 * LANES + 2])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_names_what_is_not_finite(solver, dtype, row, column, value):
+    smoother, points = plan_and_points(solver=solver)
+    values = np.random.default_rng(1).standard_normal((11, 5 * LANES + 3)).astype(dtype)
+    values[row, column] = value
+    with pytest.raises(ValueError, match=rf"values\[{row}, {column}\] = {value}"):
+        smoother.operator(points)(values)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("columns", [1, LANES + 1])
+def test_refuses_what_overflows(solver, dtype, columns):
+    smoother, _ = plan_and_points(solver=solver)
+    values = np.zeros((11, columns), dtype)
+    values[-1, -1] = np.finfo(dtype).max / 2
+    with pytest.raises(ValueError, match="overflow"):
+        smoother.operator([1e4])(values)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("odd", [0, 1, 7])
 @pytest.mark.parametrize("offset", [0, 4, 8])
-def test_streamed_and_staged_outputs_equal_small_ones(dtype, odd, offset):
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_streamed_and_staged_outputs_equal_small_ones(dtype, odd, offset, solver):
     """Outputs above STREAM_BYTES go past the caches, in whole lines or through staged panels."""
-    smoother, points = plan_and_points()
+    smoother, points = plan_and_points(solver=solver)
     operator = smoother.operator(points)
     itemsize = np.dtype(dtype).itemsize
     columns = STREAM_BYTES // (len(points) * itemsize) // 64 * 64 + 128 + odd
@@ -81,8 +225,9 @@ def test_streamed_and_staged_outputs_equal_small_ones(dtype, odd, offset):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_layouts_compile_nothing_more(dtype):
-    smoother, points = plan_and_points()
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_layouts_compile_nothing_more(dtype, solver):
+    smoother, points = plan_and_points(solver=solver)
     operator = smoother.operator(points)
     values = np.random.default_rng(1).standard_normal((11, 40)).astype(dtype)
     read_only = values.copy()
@@ -92,18 +237,26 @@ def test_layouts_compile_nothing_more(dtype):
     variants = [values, np.asfortranarray(values), read_only, wide[::2, ::2], values[::-1][::-1]]
     results = [operator(variant) for variant in variants]
     operator.gather(np.arange(11), 11)(values)
-    Smoother(smoother.knots, lam=0.0).operator([0.1])(values[:, 0])
+    by(solver, Smoother(smoother.knots, lam=0.0)).operator([0.1])(values[:, 0])
     assert all(np.array_equal(result, results[0]) for result in results)
-    sweeps = _simd.sweep_f4, _simd.sweep_f4_single, _simd.sweep_f8
-    quick = _simd.apply_f4, _simd.apply_f4_single, _simd.apply_f8
+    sweeps = {
+        "reinsch": [_simd.sweep_f4, _simd.sweep_f4_single, _simd.sweep_f8],
+        "state-space": [_simd.sweep_state_space_f4, _simd.sweep_state_space_f8],
+    }[solver]
+    quick = {
+        "reinsch": [_simd.apply_f4, _simd.apply_f4_single, _simd.apply_f8],
+        "state-space": [_simd.apply_state_space_f4, _simd.apply_state_space_f8],
+    }[solver]
     assert all(len(compiled.signatures) <= 1 for compiled in (*sweeps, *quick))
     assert any(len(compiled.signatures) == 1 for compiled in sweeps)
 
 
-def test_one_operator_serves_many_column_counts_bit_for_bit():
-    smoother, points = plan_and_points()
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_operator_serves_many_column_counts_bit_for_bit(solver, dtype):
+    smoother, points = plan_and_points(solver=solver)
     operator = smoother.operator(points)
-    values = np.random.default_rng(1).standard_normal((11, 70))
+    values = np.random.default_rng(1).standard_normal((11, 70)).astype(dtype)
     whole = operator(values)
     for columns in range(1, 70):
         assert np.array_equal(operator(values[:, :columns].copy()), whole[:, :columns])
@@ -119,6 +272,20 @@ def test_float32_recurrences_lose_nothing(lam_of_gaps, kind):
     smoother = Smoother(knots, lam=lam_of_gaps * np.diff(knots).min() ** 3)
     assert smoother._solver.in_single
     operator = smoother.operator(np.linspace(-1, 1, 77))
+    values = np.random.default_rng(0).choice([-1.0, 1.0], (100, 1000)).astype(np.float32)
+    difference = operator(values) - operator(values.astype(np.float64))
+    assert np.abs(difference).max() <= 4 * np.finfo(np.float32).eps
+
+
+@pytest.mark.parametrize("lam_of_gaps", [1.0, 1e4, 1e8])
+@pytest.mark.parametrize("kind", ["equidistant", "chebyshev"])
+def test_float32_evaluation_of_the_state_space_loses_nothing(lam_of_gaps, kind):
+    """Within 4 ulps of double, relative to max |values|."""
+    knots = (
+        np.linspace(-1, 1, 100) if kind == "equidistant" else -np.cos(np.linspace(0, np.pi, 100))
+    )
+    lam = lam_of_gaps * np.diff(knots).min() ** 3
+    operator = by("state-space", Smoother(knots, lam=lam)).operator(np.linspace(-1, 1, 77))
     values = np.random.default_rng(0).choice([-1.0, 1.0], (100, 1000)).astype(np.float32)
     difference = operator(values) - operator(values.astype(np.float64))
     assert np.abs(difference).max() <= 4 * np.finfo(np.float32).eps

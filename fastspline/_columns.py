@@ -1,0 +1,121 @@
+"""Drives a compiled sweep over blocks of columns and threads, whichever recurrence it runs."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numba import config
+
+from fastspline import _simd
+from fastspline._tableau import Rows, Tableau, Vector
+from fastspline._threads import cut, run_blocks, usable_cpus
+from fastspline.arrays import STREAM_BYTES, FloatArray
+
+Quick: TypeAlias = Callable[[FloatArray, FloatArray, int, int], int]
+Sweep: TypeAlias = Callable[..., int]
+DType: TypeAlias = "np.dtype[np.floating]"
+
+F4, F8 = np.dtype(np.float32), np.dtype(np.float64)
+
+THREADS_FROM = 400_000  # values read and written from which a second thread pays
+STREAM_SAFE = platform.machine().lower() in ("x86_64", "amd64")
+STAGE_BYTES = 256 << 10  # what a staged panel may fill of the second-level cache
+STAGE_ROW_BYTES = 512  # narrower panels store faster without streaming
+AHEAD_ABOVE = 4 << 20  # prefetch inputs larger than this
+AHEAD_BYTES = 384
+BLOCKS_A_THREAD = 4  # to even out a busy machine
+TRANSPOSED = 256  # columns copied at a time where rows are not contiguous
+INTERPRETED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]  # numba sets it at import
+
+
+class Kernel(NamedTuple):
+    """A compiled sweep, its entry for small arrays, its lanes, and the type of its recurrences."""
+
+    sweep: Sweep
+    quick: Quick
+    lanes: int
+    state: DType
+
+
+class Prepared(NamedTuple):
+    """What a sweep starts from: addresses, and the arrays that lie there, which it keeps alive."""
+
+    kernel: Kernel
+    knots: int
+    tables: int
+    kept: tuple[FloatArray | Rows, ...]
+
+
+def prepare(
+    kernel: Kernel,
+    dtype: DType,
+    forward: FloatArray,
+    backward: FloatArray,
+    sources: Rows,
+    tableau: Tableau,
+    tables: Rows,
+) -> Prepared:
+    """List what `kernel` starts from, for columns of `dtype`; see `_simd.list_addresses`."""
+    t = tableau
+    weights: FloatArray = t.weights
+    if dtype == F4:
+        with np.errstate(over="ignore"):  # an infinite weight is noticed in the sweep
+            weights = weights.astype(dtype)
+    address: int = _simd.list_addresses(
+        forward, backward, sources, t.spans, t.needed, weights, t.rows, tables
+    )
+    kept = (forward, backward, sources, t.spans, t.needed, weights, t.rows, tables)
+    return Prepared(kernel, t.needed.size, address, kept)
+
+
+def sweep_columns(
+    prepared: Prepared, values: FloatArray, out: FloatArray, threads: int | None
+) -> int:
+    """Fit and evaluate columns, (rows, columns) both; give a bad column or -1."""
+    kernel, knots, tables, _ = prepared
+    size, columns, points = values.itemsize, values.shape[1], out.shape[0]
+    row_bytes = size * kernel.lanes
+    stream, panel = STREAM_SAFE and out.nbytes > STREAM_BYTES, 0
+    if stream and (out.ctypes.data % 64 or out.strides[0] % 64 or row_bytes % 64):
+        panel = min(STAGE_BYTES // points, 1024) // row_bytes * kernel.lanes
+        stream = panel * size >= STAGE_ROW_BYTES and columns >= panel
+        panel = panel if stream else 0
+    ahead = AHEAD_BYTES if values.nbytes > AHEAD_ABOVE else 0
+
+    def work(first: int, stop: int) -> int:
+        block = values[:, first:stop]
+        if block.shape[1] > 1 and block.strides[1] != size:
+            block = np.ascontiguousarray(block)
+        # Addresses are taken here, so that this closure keeps the arrays alive.
+        bad: int = kernel.sweep(
+            block.ctypes.data, block.strides[0],
+            out.ctypes.data + first * size, out.strides[0], stop - first,
+            knots, points, tables, int(stream), panel, ahead,
+        )  # fmt: skip
+        return bad if bad < 0 else first + bad
+
+    threads = threads_for(values, out, threads)
+    width = columns
+    if threads > 1:
+        cuts = threads * BLOCKS_A_THREAD
+        width = -(-columns // (cuts * 64)) * 64  # whole cache lines
+    if columns > 1 and values.strides[1] != size:
+        width = min(width, TRANSPOSED)
+    return run_blocks(work, cut(columns, width), threads)
+
+
+def threads_for(values: FloatArray, out: FloatArray, threads: int | None) -> int:
+    """Give how many threads to use: at most what the caller allows; one for small work."""
+    if threads is None and values.size + out.size < THREADS_FROM:
+        return 1
+    usable = usable_cpus()
+    return usable if threads is None else min(threads, usable)
+
+
+def first_overflow(panel: Vector, dtype: DType) -> int:
+    """Give the first column of `panel` that holds a number that `dtype` cannot, or -1."""
+    fits = np.abs(panel).max(axis=0, initial=0.0) <= np.finfo(dtype).max
+    return -1 if fits.all() else int(fits.argmin())

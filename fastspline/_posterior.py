@@ -1,0 +1,121 @@
+"""What the data tell of the curve: leverages and posterior variances, without a subtraction.
+
+Information of the recursion in `_state_space`, run from both ends, meets at a knot or at a point
+between; every term is nonnegative, so that 1 - leverage is as exact as the leverage.
+
+References: G. Wahba, "Bayesian confidence intervals for the cross-validated smoothing spline",
+J. R. Statist. Soc. B 45 (1983); C. F. Ansley and R. Kohn, Biometrika 69 (1982).
+"""
+
+import numpy as np
+from numba import njit
+
+from fastspline._jit import JIT
+from fastspline._plan import locate
+from fastspline._state_space import (
+    N_COEFFICIENTS,
+    filter_information,
+    plan_state_space,
+    predict_information,
+    smooth_panel,
+)
+
+
+@njit(**JIT)
+def both_sides(left, right):
+    """Combine (E, pa, pb, pc, s) from the left and from the right: give (C, D).
+
+    C / D is the variance of f there, in units of q, when the observation there is left out.
+    """
+    e, a, b, c, d = left
+    er, ar, br, cr, dr = right
+    return c * er + cr * e, d * er + dr * e + a * cr + ar * c + 2.0 * b * br
+
+
+@njit(**JIT)
+def filter_both_ways(h, roughness, clamped, q, r, left, right):
+    """Write (rho, beta, s) from the left and, in reversed order, from the right, (3, n) each."""
+    none = np.empty((0, N_COEFFICIENTS))
+    filter_information(h, roughness, clamped, q, r, left[0], left[1], left[2], none)
+    filter_information(
+        h[::-1].copy(), roughness[::-1].copy(), clamped, q, r[::-1].copy(),
+        right[0], right[1], right[2], none,
+    )  # fmt: skip
+
+
+@njit(**JIT)
+def predict_side(side, i, gap, q, clamped):
+    """Give (E, pa, pb, pc, s) at a distance `gap` beyond entry i of one side; i = -1: the end."""
+    if i < 0:
+        return (0.0, 0.0, 0.0, 1.0, 0.0) if clamped else (1.0, 0.0, 0.0, 0.0, 0.0)
+    one = 0.0 if clamped and i == 0 else 1.0
+    e, a, b, c = predict_information(gap, q, side[0, i], side[1, i], side[2, i], one)
+    return e, a, b, c, side[2, i]
+
+
+@njit(**JIT)
+def leverages(h, roughness, clamped, q, r, lever, complement):
+    """Write diag(S) and 1 - diag(S), S: y -> g, from information of both sides."""
+    n = r.size
+    left, right = np.empty((3, n)), np.empty((3, n))
+    filter_both_ways(h, roughness, clamped, q, r, left, right)
+    for i in range(n):
+        before, after = max(i - 1, 0), min(i, n - 2)
+        q_before = q / roughness[before] if roughness.size > 0 else q
+        q_after = q / roughness[after] if roughness.size > 0 else q
+        from_left = predict_side(left, i - 1, h[before], q_before, clamped)
+        from_right = predict_side(right, n - 2 - i, h[after], q_after, clamped)
+        c, d = both_sides(from_left, from_right)
+        total = r[i] * d + c
+        lever[i] = c / total
+        complement[i] = r[i] * d / total
+
+
+@njit(**JIT)
+def variances(knots, h, unit, roughness, clamped, q, r, points, out):
+    """Write the posterior variances of f at points, in units of the observation noise r w.
+
+    From the knots on both sides of a point; outside the knots from one side, where the variance of
+    a process that goes on as it did inside the end gap adds up (not beyond clamped ends).
+    """
+    n = r.size
+    left, right = np.empty((3, n)), np.empty((3, n))
+    filter_both_ways(h, roughness, clamped, q, r, left, right)
+    k = 0
+    for p in range(points.size):
+        t = min(max(points[p], knots[0]), knots[n - 1]) if clamped else points[p]
+        k = locate(knots, t, k)
+        q_gap = q / roughness[k] if roughness.size > 0 else q
+        before, after = (t - knots[k]) / unit, (knots[k + 1] - t) / unit
+        if before < 0.0:
+            from_left = predict_side(left, -1, 0.0, 0.0, False)  # noqa: FBT003
+            from_right = predict_side(right, n - 1, -before, q_gap, clamped)
+        elif after < 0.0:
+            from_left = predict_side(left, n - 1, -after, q_gap, clamped)
+            from_right = predict_side(right, -1, 0.0, 0.0, False)  # noqa: FBT003
+        else:
+            from_left = predict_side(left, k, before, q_gap, clamped)
+            from_right = predict_side(right, n - 2 - k, after, q_gap, clamped)
+        c, d = both_sides(from_left, from_right)
+        out[p] = c / d
+
+
+@njit(**JIT)
+def sum_squares(h, weights, top, lam, y, squares):
+    """Write each column's weighted residual sum of squares at `lam` (scaled); give n - df.
+
+    `squares` (b,) is in units of `top`. A column that is not finite gives NaN.
+    """
+    n, columns = y.shape
+    r, lever, complement = np.empty(n), np.empty(n), np.empty(n)
+    co = np.empty((n - 1, N_COEFFICIENTS))
+    q = plan_state_space(h, weights, top, lam, r, co)
+    leverages(h, np.empty(0), False, q, r, lever, complement)  # noqa: FBT003
+    residual, slope, gamma = np.empty_like(y), np.empty_like(y), np.empty_like(y)
+    bad = smooth_panel(h, co, y, residual, slope, gamma)
+    squares[:] = np.nan if bad >= 0 else 0.0
+    for i in range(n):
+        w = weights[i] / top if weights.size > 0 else 1.0
+        for j in range(columns):
+            squares[j] += w * residual[i, j] * residual[i, j]
+    return complement.sum()

@@ -1,0 +1,52 @@
+"""A plan's scaled knots, and where evaluation points lie between them."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastspline._plan import tabulate_points
+
+Vector: TypeAlias = NDArray[np.float64]
+Rows: TypeAlias = NDArray[np.int64]
+
+
+class Gaps:
+    """Ascending knots and positive weights of a plan, in the scaled units in which it is solved."""
+
+    __slots__ = ("h", "knots", "scaled_lam", "top", "unit", "weights")
+
+    def __init__(
+        self, knots: Vector, weights: Vector, h: Vector, scale: tuple[float, float, float]
+    ) -> None:
+        self.knots, self.weights, self.h = knots, weights, h
+        self.unit, self.top, self.scaled_lam = scale
+
+
+class Tableau:
+    """Where evaluation points lie and what they multiply with; see `tabulate_points`."""
+
+    __slots__ = ("m", "needed", "only_values", "rows", "spans", "weights")
+
+    def __init__(self, gaps: Gaps, points: Vector, nus: Rows, *, by_slope: bool) -> None:
+        n, m = gaps.knots.size, points.size * nus.size
+        self.m = m
+        self.spans, self.needed = np.empty(2 * n + 1, np.int64), np.empty(n, np.int64)
+        self.rows, self.weights = np.empty(m, np.int64), np.empty((m, 3))
+        self.only_values = nus.size == 1 and nus[0] == 0
+        tabulate_points(
+            gaps.knots,
+            gaps.h,
+            gaps.unit,
+            by_slope,
+            points,
+            nus,
+            self.spans,
+            self.needed,
+            self.rows,
+            self.weights,
+        )
+        if by_slope and gaps.unit != 1.0:  # slopes and moments come in scaled units
+            self.weights[:, 1:] /= gaps.unit ** min(nus[0] + 1, 2)

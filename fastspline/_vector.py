@@ -1,0 +1,317 @@
+"""SIMD registers in numba: vectors of columns, and the few operations that sweeps need.
+
+A vector is a numba type whose data model is an LLVM vector such as ``<16 x double>``; LLVM splits
+it into whatever registers the machine has. Addresses are plain integers: one compiled kernel serves
+any row stride, and read-only arrays too.
+"""
+
+from llvmlite import binding, ir
+from numba import config, types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+_SCALARS = {"f4": types.float32, "f8": types.float64}
+_I32 = ir.IntType(32)
+
+
+class Vector(types.Type):
+    """`lanes` numbers of one float type, held in SIMD registers."""
+
+    def __init__(self, dtype, lanes):
+        self.dtype, self.lanes = dtype, lanes
+        super().__init__(name=f"Vector({dtype} x {lanes})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        element = ir.FloatType() if fe_type.dtype == types.float32 else ir.DoubleType()
+        super().__init__(dmm, fe_type, ir.VectorType(element, fe_type.lanes))
+
+
+def _are_literal(*args):
+    return all(isinstance(a, types.Literal) for a in args)
+
+
+def _vector_of(code, lanes):
+    return Vector(_SCALARS[code.literal_value], lanes.literal_value)
+
+
+def _pointer(context, builder, address, to):
+    return builder.inttoptr(address, context.get_value_type(to).as_pointer())
+
+
+def _splat(builder, scalar, vector_type):
+    """Make the LLVM vector with `scalar` in every lane."""
+    first = builder.insert_element(
+        ir.Constant(vector_type, ir.Undefined), scalar, ir.Constant(_I32, 0)
+    )
+    mask = ir.Constant(ir.VectorType(_I32, vector_type.count), [0] * vector_type.count)
+    return builder.shuffle_vector(first, ir.Constant(vector_type, ir.Undefined), mask)
+
+
+@intrinsic(prefer_literal=True)
+def vload(typingctx, address, code, lanes):
+    """Load a vector of `lanes` numbers of type `code` from `address` (element-aligned)."""
+    if not _are_literal(code, lanes):
+        return None
+    result = _vector_of(code, lanes)
+
+    def codegen(context, builder, signature, args):
+        pointer = _pointer(context, builder, args[0], result)
+        return builder.load(pointer, align=result.dtype.bitwidth // 8)
+
+    return result(types.int64, code, lanes), codegen
+
+
+def _mask(builder, count, lanes):
+    """Make the LLVM mask of the first `count` lanes."""
+    kind = ir.VectorType(_I32, lanes)
+    numbers = ir.Constant(kind, list(range(lanes)))
+    return builder.icmp_signed("<", numbers, _splat(builder, builder.trunc(count, _I32), kind))
+
+
+@intrinsic(prefer_literal=True)
+def vload_first(typingctx, address, count, code, lanes):
+    """Load the first `count` lanes of a vector, all if `count` is no less; the others become 0."""
+    if not _are_literal(code, lanes):
+        return None
+    result = _vector_of(code, lanes)
+
+    def codegen(context, builder, signature, args):
+        kind = context.get_value_type(result)
+        width = result.dtype.bitwidth // 8
+        pointer = _pointer(context, builder, args[0], result)
+        whole = builder.icmp_signed(">=", args[1], ir.Constant(args[1].type, result.lanes))
+        with builder.if_else(whole) as (then, otherwise):
+            with then:
+                loaded, from_whole = builder.load(pointer, align=width), builder.block
+            with otherwise:
+                mask = _mask(builder, args[1], result.lanes)
+                name = f"llvm.masked.load.v{result.lanes}f{8 * width}.p0"
+                function = cgutils.get_or_insert_function(
+                    builder.module,
+                    ir.FunctionType(kind, [pointer.type, _I32, mask.type, kind]),
+                    name,
+                )
+                zeros = ir.Constant(kind, None)
+                part = builder.call(function, [pointer, ir.Constant(_I32, width), mask, zeros])
+                from_part = builder.block
+        either = builder.phi(kind)
+        either.add_incoming(loaded, from_whole)
+        either.add_incoming(part, from_part)
+        return either
+
+    return result(types.int64, types.int64, code, lanes), codegen
+
+
+def _store(builder, value, pointer, kind, *, nontemporal):
+    width = kind.dtype.bitwidth // 8
+    align = min(64, width * kind.lanes) if nontemporal else width
+    store = builder.store(value, pointer, align=align)
+    if nontemporal:
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_I32, 1)]))
+
+
+def _store_codegen(nontemporal):
+    def codegen(context, builder, signature, args):
+        kind = signature.args[1]
+        pointer = _pointer(context, builder, args[0], kind)
+        _store(builder, args[1], pointer, kind, nontemporal=nontemporal)
+        return context.get_dummy_value()
+
+    return codegen
+
+
+@intrinsic
+def vstore(typingctx, address, value):
+    """Store a vector at an element-aligned address."""
+    return types.void(types.int64, value), _store_codegen(nontemporal=False)
+
+
+@intrinsic
+def vstream(typingctx, address, value):
+    """Store past the caches; the address is a multiple of 64, or of a smaller vector's size."""
+    return types.void(types.int64, value), _store_codegen(nontemporal=True)
+
+
+@intrinsic
+def vput(typingctx, address, value, count, bypass):
+    """Store the first `count` lanes, or all; past the caches if `bypass`, which takes all."""
+
+    def codegen(context, builder, signature, args):
+        width = value.dtype.bitwidth // 8
+        pointer = _pointer(context, builder, args[0], value)
+        streams = builder.icmp_signed("!=", args[3], ir.Constant(args[3].type, 0))
+        whole = builder.icmp_signed(">=", args[2], ir.Constant(args[2].type, value.lanes))
+        with builder.if_else(streams) as (then, otherwise):
+            with then:
+                _store(builder, args[1], pointer, value, nontemporal=True)
+            with otherwise, builder.if_else(whole) as (plain, part):
+                with plain:
+                    _store(builder, args[1], pointer, value, nontemporal=False)
+                with part:
+                    mask = _mask(builder, args[2], value.lanes)
+                    kinds = [args[1].type, pointer.type, _I32, mask.type]
+                    function = cgutils.get_or_insert_function(
+                        builder.module,
+                        ir.FunctionType(ir.VoidType(), kinds),
+                        f"llvm.masked.store.v{value.lanes}f{8 * width}.p0",
+                    )
+                    builder.call(function, [args[1], pointer, ir.Constant(_I32, width), mask])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, value, types.int64, types.int64), codegen
+
+
+@intrinsic
+def fence(typingctx):
+    """Order streamed stores before whatever tells another thread that they are done."""
+
+    def codegen(context, builder, signature, args):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+def _prefetch_codegen(write):
+    def codegen(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [pointer, *(ir.Constant(_I32, n) for n in (write, 2, 1))])
+        return context.get_dummy_value()
+
+    return codegen
+
+
+@intrinsic
+def prefetch(typingctx, address):
+    """Ask for the cache line at `address` in the second-level cache."""
+    return types.void(types.int64), _prefetch_codegen(write=0)
+
+
+@intrinsic
+def prefetch_to_write(typingctx, address):
+    """Ask for the cache line at `address`, to be written soon."""
+    return types.void(types.int64), _prefetch_codegen(write=1)
+
+
+@intrinsic(prefer_literal=True)
+def vcast(typingctx, value, code):
+    """Convert a vector's numbers to the float type `code`."""
+    if not _are_literal(code):
+        return None
+    result = Vector(_SCALARS[code.literal_value], value.lanes)
+
+    def codegen(context, builder, signature, args):
+        if result.dtype == value.dtype:
+            return args[0]
+        convert = builder.fpext if result.dtype == types.float64 else builder.fptrunc
+        return convert(args[0], context.get_value_type(result))
+
+    return result(value, code), codegen
+
+
+@intrinsic
+def fma(typingctx, a, b, c):
+    """Give ``a * b + c`` for a scalar `a` and vectors `b` and `c`.
+
+    fmuladd, not fma: without fused hardware llvm.fma is a libm call a lane, llvm.fmuladd a product
+    and a sum.
+    """
+
+    def codegen(context, builder, signature, args):
+        kind = context.get_value_type(b)
+        name = f"llvm.fmuladd.v{b.lanes}f{b.dtype.bitwidth}"
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(kind, [kind] * 3), name
+        )
+        scalar = context.cast(builder, args[0], a, b.dtype)
+        return builder.call(function, [_splat(builder, scalar, kind), args[1], args[2]])
+
+    return b(a, b, c), codegen
+
+
+@intrinsic
+def scale(typingctx, a, b):
+    """Give ``a * b`` for a scalar `a` and a vector `b`."""
+
+    def codegen(context, builder, signature, args):
+        scalar = context.cast(builder, args[0], a, b.dtype)
+        return builder.fmul(_splat(builder, scalar, context.get_value_type(b)), args[1])
+
+    return b(a, b), codegen
+
+
+@intrinsic
+def vsub(typingctx, a, b):
+    """Give ``a - b`` for two vectors."""
+    return a(a, b), lambda context, builder, signature, args: builder.fsub(*args)
+
+
+@intrinsic
+def vadd(typingctx, a, b):
+    """Give ``a + b`` for two vectors."""
+    return a(a, b), lambda context, builder, signature, args: builder.fadd(*args)
+
+
+@intrinsic(prefer_literal=True)
+def vzero(typingctx, code, lanes):
+    """Give a vector of zeros."""
+    if not _are_literal(code, lanes):
+        return None
+    result = _vector_of(code, lanes)
+
+    def codegen(context, builder, signature, args):
+        return ir.Constant(context.get_value_type(result), None)
+
+    return result(code, lanes), codegen
+
+
+@intrinsic
+def any_nan(typingctx, value):
+    """Tell whether any lane of a vector is NaN."""
+
+    def codegen(context, builder, signature, args):
+        lanes = builder.fcmp_unordered("uno", args[0], args[0])
+        bits = builder.bitcast(lanes, ir.IntType(value.lanes))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
+
+    return types.boolean(value), codegen
+
+
+@intrinsic(prefer_literal=True)
+def peek(typingctx, address, code):
+    """Load the number of type `code` ("f4", "f8" or "i8") at `address`."""
+    if not _are_literal(code):
+        return None
+    result = _SCALARS.get(code.literal_value, types.int64)
+
+    def codegen(context, builder, signature, args):
+        return builder.load(_pointer(context, builder, args[0], result))
+
+    return result(types.int64, code), codegen
+
+
+@intrinsic
+def poke(typingctx, address, value):
+    """Store a scalar at `address`."""
+
+    def codegen(context, builder, signature, args):
+        builder.store(args[1], _pointer(context, builder, args[0], value))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, value), codegen
+
+
+def _host_lanes():
+    """Give 16 lanes where two AVX-512 registers hold them; elsewhere 16 spill, and 8 do as well."""
+    features = config.CPU_FEATURES  # what numba compiles for, where that is set
+    if features is None:
+        features = binding.get_host_cpu_features().flatten()
+    return 16 if "+avx512f" in features else 8
+
+
+LANES = _host_lanes()
