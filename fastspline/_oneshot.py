@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastspline._fit import Group
 from fastspline._selection import select_lam
 from fastspline._smoother import Smoother, check_lam
 from fastspline._spline import Spline
@@ -74,18 +75,25 @@ def smooth_spline(
     if np.ndim(lam) == 0:
         return Smoother(knots, lam=lam, weights=weights).fit(values, axis=axis)  # type: ignore[arg-type]
     lams, _ = read_array(lam, "lam")
-    array, _ = read_array(values, "values")
-    _, trailing, _ = as_columns(array, np.size(knots), axis, "values", "knots")
+    array, restore = read_array(values, "values")
+    columns, trailing, axis = as_columns(array, np.size(knots), axis, "values", "knots")
     if lams.shape != trailing:
         raise ValueError(
             f"lam has shape {lams.shape} and the columns of values {trailing}; "
             "give one lam a column, or one number"
         )
-    plans = tuple(
-        Smoother(knots, lam=check_lam(one, f"lam[{', '.join(map(str, i))}]"), weights=weights)
+    chosen = [
+        check_lam(one, f"lam[{', '.join(map(str, i))}]")
         for i, one in zip(np.ndindex(trailing), lams.ravel().tolist(), strict=True)
-    )
-    return Spline(plans or (Smoother(knots, lam=0.0, weights=weights),), values, axis)
+    ]
+    distinct, which = np.unique(chosen or [0.0], return_inverse=True)
+    which = which[: len(chosen)]
+    data = columns.astype(np.float64)
+    groups = []
+    for k, one in enumerate(distinct.tolist()):
+        mine = np.flatnonzero(which == k)
+        groups.append(Group(Smoother(knots, lam=one, weights=weights), mine, data[:, mine]))
+    return Spline(tuple(groups), (trailing, axis), restore, lams.astype(np.float64))
 
 
 def resample(

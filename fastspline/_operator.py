@@ -250,9 +250,14 @@ class SplineOperator:
         return deliver(out, result, target, shape, axis, restore)
 
     def dense(self) -> NDArray[np.float64]:
-        """Give the map as a matrix, shape (m, n): O(n (n + m)). Its rows sum to 1 for nu = 0."""
-        matrix: NDArray[np.float64] = self(np.eye(self.shape[1]), threads=1)  # type: ignore[assignment]
-        return matrix
+        """Give the map as a matrix, shape (m, n): O(n (n + m)). Its rows sum to 1 for nu = 0.
+
+        With given end slopes it is that of the linear part: without what the slopes add.
+        """
+        n = self.shape[1]
+        values = np.eye(n, n + 1)  # the last column is 0
+        matrix: NDArray[np.float64] = self(values, threads=1)  # type: ignore[assignment]
+        return matrix[:, :n] - matrix[:, n:] if matrix[:, n].any() else matrix[:, :n].copy()
 
 
 def _operator_from(

@@ -114,7 +114,7 @@ def weigh_curvatures(u, v, h, nu, w):
 
 
 @njit(**JIT)
-def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, weights):
+def tabulate_points(knots, h, unit, roughness, by_slope, points, nus, spans, needed, rows, weights):
     """Sort the points by interval and write what each multiplies with.
 
     There are m: all `points` for the first of `nus`, then all for the second, and so on. Row p of
@@ -122,7 +122,8 @@ def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, 
     value at knot k (nu = 0, by slopes also nu = 1) are ``spans[2k] : spans[2k + 1]``, other
     derivatives in that interval go up to ``spans[2k + 2]``. A last interval, n - 1, holds the
     former at the last knot itself: they are exact. ``needed[k]`` tells whether g_k enters any
-    point. Curvatures are taken in scaled units (gaps `h`), slopes in those of the knots.
+    point. Curvatures are taken in scaled units (gaps `h`), slopes in those of the knots. With
+    `roughness` (only by slopes) gamma is roughness times f''.
     """
     n, m = knots.size, points.size * nus.size
     cells = np.empty(m, np.int64)
@@ -158,6 +159,9 @@ def tabulate_points(knots, h, unit, by_slope, points, nus, spans, needed, rows, 
         u, v = (t - knots[k]) / gap, (knots[k + 1] - t) / gap
         if by_slope:
             weigh_by_slope(u, v, gap, nu, w)
+            if nu > 0 and roughness.size > 0:
+                w[1] /= roughness[k]
+                w[2] /= roughness[k]
             continue
         weigh_by_curvature(u, v, h[k], nu, w)
         for i in range(3):

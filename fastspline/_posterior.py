@@ -72,30 +72,43 @@ def leverages(h, roughness, clamped, q, r, lever, complement):
 
 
 @njit(**JIT)
-def variances(knots, h, unit, roughness, clamped, q, r, points, out):
-    """Write the posterior variances of f at points, in units of the observation noise r w.
+def place_points(knots, unit, points, cells, before, after):
+    """Write each point's interval and its distances from both knots there, in scaled units."""
+    k = 0
+    for p in range(points.size):
+        k = locate(knots, points[p], k)
+        cells[p] = k
+        before[p] = (points[p] - knots[k]) / unit
+        after[p] = (knots[k + 1] - points[p]) / unit
+
+
+@njit(**JIT)
+def variances(h, roughness, clamped, q, r, cells, before, after, out):
+    """Write the posterior variances of f at the points of `place_points`; a value has r.
 
     From the knots on both sides of a point; outside the knots from one side, where the variance of
-    a process that goes on as it did inside the end gap adds up (not beyond clamped ends).
+    a process that goes on as it did inside the end gap adds up. Beyond clamped ends the slope is
+    known, and the variance that of the end.
     """
     n = r.size
     left, right = np.empty((3, n)), np.empty((3, n))
     filter_both_ways(h, roughness, clamped, q, r, left, right)
-    k = 0
-    for p in range(points.size):
-        t = min(max(points[p], knots[0]), knots[n - 1]) if clamped else points[p]
-        k = locate(knots, t, k)
+    for p in range(cells.size):
+        k, u, v = cells[p], before[p], after[p]
         q_gap = q / roughness[k] if roughness.size > 0 else q
-        before, after = (t - knots[k]) / unit, (knots[k + 1] - t) / unit
-        if before < 0.0:
+        if clamped and u < 0.0:
+            u, v = 0.0, h[k]
+        elif clamped and v < 0.0:
+            u, v = h[k], 0.0
+        if u < 0.0:
             from_left = predict_side(left, -1, 0.0, 0.0, False)  # noqa: FBT003
-            from_right = predict_side(right, n - 1, -before, q_gap, clamped)
-        elif after < 0.0:
-            from_left = predict_side(left, n - 1, -after, q_gap, clamped)
+            from_right = predict_side(right, n - 1, -u, q_gap, clamped)
+        elif v < 0.0:
+            from_left = predict_side(left, n - 1, -v, q_gap, clamped)
             from_right = predict_side(right, -1, 0.0, 0.0, False)  # noqa: FBT003
         else:
-            from_left = predict_side(left, k, before, q_gap, clamped)
-            from_right = predict_side(right, n - 2 - k, after, q_gap, clamped)
+            from_left = predict_side(left, k, u, q_gap, clamped)
+            from_right = predict_side(right, n - 2 - k, v, q_gap, clamped)
         c, d = both_sides(from_left, from_right)
         out[p] = c / d
 

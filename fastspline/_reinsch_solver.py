@@ -18,6 +18,7 @@ from fastspline._columns import (
     prepare,
     sweep_columns,
 )
+from fastspline._panel_solver import PanelSolver
 from fastspline._tableau import Gaps, Rows, Tableau, Vector
 from fastspline._vector import LANES
 from fastspline.arrays import FloatArray, empty_aligned
@@ -38,6 +39,10 @@ class ReinschSolver:
     def __init__(self, gaps: Gaps, forward: Vector, backward: Vector, *, in_single: bool) -> None:
         self.gaps, self.forward, self.backward = gaps, forward, backward
         self.in_single = in_single  # whether float32 columns may be swept in float32
+
+    def exact(self) -> PanelSolver:
+        """See `Solver.exact`."""
+        return PanelSolver(self.gaps)
 
     def at(self, points: Vector, nu: int, sources: Rows) -> ReinschEvaluator:
         """See `Solver.at`."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline import _posterior, _state_space
+from fastspline._fit import Group
 from fastspline._operator import SplineOperator
 from fastspline._plan import first_bad_knot
-from fastspline._solvers import Solver, make_solver
+from fastspline._solvers import Solver, make_bounded_solver, make_periodic_solver, make_solver
 from fastspline._spline import Spline, check_nu
-from fastspline.arrays import read_vector, require_finite
+from fastspline._tableau import ALL_ONE
+from fastspline.arrays import as_columns, read_array, read_vector, require_finite
 
-_NO_WEIGHTS = np.empty(0)
+Boundary: TypeAlias = Literal["natural", "periodic"] | tuple[Literal["slope"], float, float]
 
 
 class Smoother:
@@ -25,8 +26,8 @@ class Smoother:
 
         ``sum(weights * (y - f(knots))**2) + lam * integral(f''**2)``,
 
-    a straight line outside the knots. Immutable; one plan may serve many threads, and pickles as
-    its arguments.
+    a straight line outside the knots. Other boundary conditions and a roughness weight for each
+    gap are possible. Immutable; one plan may serve many threads, and pickles as its arguments.
 
     Parameters
     ----------
@@ -38,6 +39,16 @@ class Smoother:
     weights : array_like, shape (n,), optional
         Not negative, not all zero, not squared; default ones. Values at knots of weight 0 are not
         looked at (they may be NaN): there the spline is only evaluated.
+    bc : "natural", "periodic" or ("slope", a, b), optional
+        What holds at the ends. "periodic": first and last knot are one point, a period apart, where
+        value, slope and second derivative agree; values given at both are averaged by their
+        weights; lam = inf gives the constant. ("slope", a, b): the slopes at the first and last
+        knot, which need a positive weight; straight lines of these slopes continue the curve, and
+        lam = inf gives a parabola. Then the map from values to spline is affine, not linear.
+    roughness : array_like, shape (n - 1,), optional
+        Positive, one a gap: the penalty is ``lam * sum(roughness * integral(f''**2))`` with one
+        integral a gap, and f'' jumps at the knots where roughness does. Default ones. Both gaps
+        beside a knot of weight 0 must have the same.
 
     Attributes
     ----------
@@ -51,7 +62,8 @@ class Smoother:
     ------
     ValueError
         If knots are not strictly ascending and finite, if weights are negative, not finite, all
-        zero or of another length, or if lam is negative or NaN.
+        zero or of another length, if lam is negative or NaN, or if `bc` or `roughness` is none of
+        the above.
     TypeError
         If an argument does not hold real numbers.
 
@@ -61,17 +73,36 @@ class Smoother:
     >>> plan = Smoother(np.arange(5.0), lam=1.0)
     >>> plan.operator([0.5, 7.0])([0.0, 1.0, 2.0, 3.0, 4.0]).round(12)
     array([0.5, 7. ])
+    >>> circle = Smoother([0.0, 1.0, 2.0, 3.0, 4.0], lam=0.0, bc="periodic")
+    >>> circle.operator([0.5, 4.5])([0.0, 1.0, 0.0, -1.0, 0.0]).round(12)
+    array([0.6875, 0.6875])
+
+    References
+    ----------
+    C. H. Reinsch, "Smoothing by spline functions", Numer. Math. 10 (1967); P. J. Green and B. W.
+    Silverman, "Nonparametric Regression and Generalized Linear Models" (1994), chapter 2; G. Wahba,
+    J. R. Statist. Soc. B 40 (1978), for the recursion.
     """
 
-    __slots__ = ("_active", "_solver", "knots", "lam", "weights")
+    __slots__ = ("_active", "_solver", "bc", "knots", "lam", "roughness", "weights")
 
     knots: NDArray[np.float64]
     lam: float
     weights: NDArray[np.float64] | None
+    bc: Boundary
+    roughness: NDArray[np.float64] | None
     _active: NDArray[np.int64]
     _solver: Solver
 
-    def __init__(self, knots: ArrayLike, *, lam: float, weights: ArrayLike | None = None) -> None:
+    def __init__(
+        self,
+        knots: ArrayLike,
+        *,
+        lam: float,
+        weights: ArrayLike | None = None,
+        bc: Boundary = "natural",
+        roughness: ArrayLike | None = None,
+    ) -> None:
         read = np.array(read_vector(knots, "knots"))  # our own: the caller may write to it
         if read.size == 0:
             raise ValueError("knots is empty; give at least one knot")
@@ -81,23 +112,32 @@ class Smoother:
         lam = check_lam(lam)
         kept = None
         active = np.arange(read.size)
-        positive = _NO_WEIGHTS
+        positive = ALL_ONE
         if weights is not None:
             kept = positive = np.array(_check_weights(weights, read.size))
             active = np.flatnonzero(kept)
             if active.size < read.size:
                 positive = kept[active]
         used = read if active.size == read.size else read[active]
-        if used.size == 1:  # a constant is the line through the same value twice
-            step = max(1.0, abs(used[0]))  # towards 0, where nothing overflows
-            used = np.array([used[0] - step, used[0]] if used[0] > 0 else [used[0], used[0] + step])
-            active, positive = active[[0, 0]], positive[:1].repeat(2)
+        solver: Solver
+        if bc != "natural" or roughness is not None:
+            bc = check_bc(bc)
+            rough = None if roughness is None else _check_roughness(roughness, read.size - 1)
+            solver = _make_other_solver(read, active, positive, lam, bc, rough)
+        else:
+            rough = None
+            if used.size == 1:  # a constant is the line through the same value twice
+                used, active = _double(used), active[[0, 0]]
+                positive = positive[:1].repeat(2)
+            solver = make_solver(used, positive, lam)
         setter = super().__setattr__
         setter("knots", _read_only(read))
         setter("weights", None if kept is None else _read_only(kept))
         setter("lam", lam)
+        setter("bc", bc)
+        setter("roughness", None if rough is None else _read_only(rough))
         setter("_active", active)
-        setter("_solver", make_solver(used, positive, lam))
+        setter("_solver", solver)
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: a plan is immutable."""
@@ -105,11 +145,15 @@ class Smoother:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as the arguments: the plan is factored again in microseconds."""
-        return _smoother_from, (np.asarray(self.knots), self.lam, self.weights)
+        return _smoother_from, (self.knots, self.lam, self.weights, self.bc, self.roughness)
 
     def __repr__(self) -> str:
-        """Tell size, lam and solver."""
-        return f"Smoother(n={self.knots.size}, lam={self.lam:g}, solver={self.solver!r})"
+        """Tell size, lam, degrees of freedom, boundary condition and solver."""
+        bc = "" if self.bc == "natural" else f"bc={self.bc!r}, "
+        return (
+            f"Smoother(n={self.knots.size}, lam={self.lam:g}, df={self.df:.4g}, {bc}"
+            f"solver={self.solver!r})"
+        )
 
     @property
     def solver(self) -> Literal["reinsch", "state-space"]:
@@ -119,7 +163,7 @@ class Smoother:
     @property
     def leverages(self) -> NDArray[np.float64]:
         """diag(S) of the map from values to fitted values, (n,); 0 where the weight is 0; O(n)."""
-        lever, _ = self._leverages()
+        lever, _ = self._solver.exact().leverages()
         result = np.zeros(self.knots.size)
         result[self._active] = lever
         return result
@@ -128,17 +172,6 @@ class Smoother:
     def df(self) -> float:
         """Degrees of freedom, the sum of the leverages: n at lam = 0, 2 at lam = inf."""
         return float(self.leverages.sum())
-
-    def _leverages(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Give diag(S) and 1 - diag(S) where weights are positive, each to full accuracy."""
-        gaps = self._solver.gaps
-        n = gaps.knots.size
-        if n == 2:
-            return np.ones(2), np.zeros(2)
-        r, lever, complement = np.empty((3, n))
-        q = _state_space.scale_noise(gaps.weights, gaps.top, gaps.scaled_lam, r)
-        _posterior.leverages(gaps.h, np.empty(0), False, q, r, lever, complement)  # noqa: FBT003
-        return lever, complement
 
     def fit(self, values: ArrayLike, *, axis: int = 0) -> Spline:
         """Fit the spline to values at the knots.
@@ -161,7 +194,10 @@ class Smoother:
         TypeError
             If `values` does not hold real numbers.
         """
-        return Spline((self,), values, axis)
+        array, restore = read_array(values, "values")
+        columns, trailing, axis = as_columns(array, self.knots.size, axis, "values", "knots")
+        group = Group(self, slice(None), columns.astype(np.float64))
+        return Spline((group,), (trailing, axis), restore, self.lam)
 
     def operator(self, points: ArrayLike, *, nu: int = 0) -> SplineOperator:
         """Bind the plan to points: values at the knots in, derivative `nu` of the spline out.
@@ -190,9 +226,109 @@ class Smoother:
 
 
 def _smoother_from(
-    knots: NDArray[np.float64], lam: float, weights: NDArray[np.float64] | None
+    knots: NDArray[np.float64],
+    lam: float,
+    weights: NDArray[np.float64] | None,
+    bc: Boundary,
+    roughness: NDArray[np.float64] | None,
 ) -> Smoother:
-    return Smoother(knots, lam=lam, weights=weights)
+    return Smoother(knots, lam=lam, weights=weights, bc=bc, roughness=roughness)
+
+
+def _double(used: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give two knots for one, towards 0, where nothing overflows."""
+    step = max(1.0, abs(used[0]))
+    return np.array([used[0] - step, used[0]] if used[0] > 0 else [used[0], used[0] + step])
+
+
+def _make_other_solver(
+    knots: NDArray[np.float64],
+    active: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    lam: float,
+    bc: Boundary,
+    roughness: NDArray[np.float64] | None,
+) -> Solver:
+    """Factor a plan with other ends than natural ones, or with roughness weights."""
+    n, used = knots.size, knots[active]
+    if bc != "natural" and n < 2:
+        raise ValueError(f"bc={bc!r} needs at least two knots, got 1")
+    if bc == "periodic":
+        inner = active[(active > 0) & (active < n - 1)]
+        whole = active[0] > 0 and active[-1] < n - 1
+        ends = np.array([0, n - 1])
+        rough = _merge(roughness, np.concatenate([ends[:1], inner, ends[1:]]))
+        if whole and rough.size:  # no data at the ends: the gap across them is one
+            _refuse_roughness(rough[0], rough[-1], 0)
+            rough = rough[1:]
+        return make_periodic_solver(used, weights, lam, rough, (knots[0], knots[-1]))
+    if bc != "natural" and not (active[0] == 0 and active[-1] == n - 1):
+        raise ValueError(
+            f"bc={bc!r} gives the slopes at the first and the last knot, where weights must be "
+            "positive; drop the knots of weight 0 at the ends"
+        )
+    if used.size == 1:
+        return make_solver(_double(used), weights[:1].repeat(2), lam)
+    slopes = None if bc == "natural" else (bc[1], bc[2])
+    return make_bounded_solver(used, weights, lam, _merge(roughness, active), slopes)
+
+
+def _merge(roughness: NDArray[np.float64] | None, active: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Give the roughness weights of the gaps between active knots."""
+    if roughness is None:
+        return ALL_ONE
+    inside = roughness[active[0] : active[-1]]
+    starts = active[:-1] - active[0]
+    change = np.flatnonzero(np.diff(inside)) + 1
+    wrong = np.setdiff1d(change, starts)
+    if wrong.size:
+        before, after = inside[wrong[0] - 1], inside[wrong[0]]
+        _refuse_roughness(before, after, int(wrong[0] + active[0]))
+    result: NDArray[np.float64] = inside[starts]
+    return result
+
+
+def _refuse_roughness(before: float, after: float, knot: int) -> None:
+    """Raise if roughness differs on both sides of a knot without weight."""
+    if before != after:
+        raise ValueError(
+            f"roughness must be the same on both sides of a knot of weight 0, but is {before} "
+            f"before and {after} after knots[{knot}]; give the knot a positive weight"
+        )
+
+
+def check_bc(bc: Boundary) -> Boundary:
+    """Give a boundary condition with its slopes as floats."""
+    allowed = 'bc must be "natural", "periodic" or ("slope", a, b)'
+    if isinstance(bc, str):
+        if bc not in ("natural", "periodic"):
+            raise ValueError(f"{allowed}, got {bc!r}")
+        return bc
+    if not isinstance(bc, tuple | list) or len(bc) != 3 or bc[0] != "slope":
+        raise ValueError(f"{allowed}, got {bc!r}")
+    slopes: list[float] = []
+    for slope in bc[1:]:
+        if isinstance(slope, bool) or not isinstance(slope, Real):
+            raise TypeError(f"{allowed} with numbers a and b, got {bc!r}")
+        if not abs(float(slope)) < np.inf:
+            raise ValueError(f"{allowed} with finite a and b, got {bc!r}")
+        slopes.append(float(slope))
+    return "slope", slopes[0], slopes[1]
+
+
+def _check_roughness(roughness: ArrayLike, gaps: int) -> NDArray[np.float64]:
+    """Give roughness weights as a vector of positive numbers, one a gap."""
+    read = np.array(read_vector(roughness, "roughness"))
+    if read.size != gaps:
+        raise ValueError(
+            f"roughness has {read.size} entries and there are {gaps} gaps between knots; give one "
+            "weight a gap"
+        )
+    require_finite(read, "roughness")
+    if read.size and not read.min() > 0.0:
+        bad = int((read <= 0.0).argmax())
+        raise ValueError(f"roughness must be positive, but roughness[{bad}] = {read[bad]}")
+    return read
 
 
 def check_lam(lam: float, name: str = "lam") -> float:

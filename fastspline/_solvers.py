@@ -8,7 +8,9 @@ import numpy as np
 
 from fastspline import _state_space
 from fastspline._columns import DType, Prepared
-from fastspline._plan import largest_difference, plan_reinsch
+from fastspline._panel_solver import PanelSolver
+from fastspline._periodic_solver import PeriodicSolver
+from fastspline._plan import largest_difference, plan_reinsch, power_of_two
 from fastspline._reinsch_solver import ReinschSolver
 from fastspline._state_space_solver import StateSpaceSolver
 from fastspline._tableau import Gaps, Rows, Vector
@@ -19,6 +21,7 @@ UNIT_RANGE = 1e-100, 1e100  # mean gaps whose cubes are normal numbers
 LEAST_GAP = 1e-70  # relative to the mean gap: its fourth power is a normal number
 LEAST_GAP_SINGLE = 1e-6  # also for float32 recurrences: their coefficients must not overflow
 LEAST_WEIGHT = 1e-100  # relative to the largest weight
+LEAST_ROUGHNESS = 1e-50  # relative to the largest roughness weight
 KAPPA_SINGLE = 2.0  # float32 recurrences for float32 values: at most 1.4 times the error of double
 KAPPA_HOPELESS = 1e12  # beyond, a probe is not worth its time
 EXACT = 5e-14  # largest probe error at which Reinsch's solver is taken
@@ -53,6 +56,9 @@ class Solver(Protocol):
     ) -> tuple[Vector, Vector, Vector, int]:
         """Give values, slopes, second derivatives at `knots`, and a bad column or -1."""
 
+    def exact(self) -> PanelSolver:
+        """Give the same plan by the recursion that knows residuals and leverages."""
+
 
 def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     """Factor a plan (empty `weights` stand for ones) with the solver that is exact for it.
@@ -78,6 +84,67 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     if kappa <= KAPPA_HOPELESS and largest_difference(forward, backward, h, co) <= EXACT:
         return ReinschSolver(gaps, forward, backward, in_single=False)
     return StateSpaceSolver(gaps, co)
+
+
+def make_bounded_solver(
+    knots: Vector,
+    weights: Vector,
+    lam: float,
+    roughness: Vector,
+    slopes: tuple[float, float] | None,
+) -> PanelSolver:
+    """Factor a plan with roughness weights, one a gap, or none (empty), and end slopes, or none."""
+    gaps = _scale(knots, np.diff(knots), weights, lam, roughness)
+    return PanelSolver(gaps, slopes)
+
+
+def make_periodic_solver(
+    knots: Vector, weights: Vector, lam: float, roughness: Vector, period: tuple[float, float]
+) -> PeriodicSolver:
+    """Factor a plan whose values repeat from ``period[0]`` to ``period[1]``.
+
+    `knots`, of positive weights, lie between them or on them, and `roughness` has one weight a gap,
+    the last one for that across the end of the period, unless knots lie on both.
+    """
+    weights = weights if weights.size else np.ones(knots.size)
+    share, offset = None, 0
+    ends = knots[0] == period[0], knots[-1] == period[1]
+    if all(ends):
+        share = weights[0] / (weights[0] + weights[-1])
+        weights = np.concatenate([[weights[0] + weights[-1]], weights[1:-1]])
+        circle = knots[:-1]
+    elif ends[1]:
+        offset = knots.size - 1
+        weights, circle = np.roll(weights, 1), np.concatenate([period[:1], knots[:-1]])
+    else:
+        circle = knots
+    h = np.append(np.diff(circle), (period[1] - circle[-1]) + (circle[0] - period[0]))
+    last = period[1] if circle[0] == period[0] else circle[-1] + h[-1]
+    gaps = _scale(np.append(circle, last), h, weights, lam, roughness)
+    return PeriodicSolver(gaps, offset, share)
+
+
+def _scale(knots: Vector, h: Vector, weights: Vector, lam: float, roughness: Vector) -> Gaps:
+    """Scale as `plan_reinsch` does, and roughness weights, whose unit goes into lam."""
+    unit, top, rough_top = (
+        power_of_two(number)
+        for number in (
+            h.sum() / h.size,
+            weights.max(initial=0.0) or 1.0,
+            roughness.max(initial=0.0) or 1.0,
+        )
+    )
+    shortest, lightest = h.min() / unit, weights.min(initial=top) / top
+    in_range = UNIT_RANGE[0] <= unit <= UNIT_RANGE[1]
+    if not (in_range and shortest >= LEAST_GAP and lightest >= LEAST_WEIGHT):
+        _refuse_scales(knots, unit, shortest, lightest)
+    if roughness.size and roughness.min() < LEAST_ROUGHNESS * rough_top:
+        raise ValueError(
+            f"roughness must not be below {LEAST_ROUGHNESS:g} times the largest, but one is "
+            f"{roughness.min() / rough_top:g} times the largest"
+        )
+    scaled = lam * rough_top / unit / top / unit / unit
+    return Gaps(knots, weights, h / unit, (unit, top, scaled), roughness / rough_top)
 
 
 def _refuse_scales(knots: Vector, unit: float, shortest: float, lightest: float) -> None:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import statistics
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from fastspline._fit import Group, Rest, rest_of
 from fastspline._operator import refuse_values
-from fastspline._posterior import sum_squares
+from fastspline._periodic_solver import wrap
 from fastspline._state_space import evaluate_panel
-from fastspline._tableau import Gaps, Tableau
-from fastspline.arrays import FloatArray, Restore, as_columns, read_array, require_finite
+from fastspline._tableau import ALL_ONE, Gaps, Tableau, Vector
+from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
 if TYPE_CHECKING:
     from scipy.interpolate import BSpline, PPoly
-
-    from fastspline._smoother import Smoother
-
-_ALL = np.empty(0)
 
 
 class Spline:
@@ -35,14 +35,15 @@ class Spline:
         Of the fitted curve, at the knots.
     lam : float or ndarray
         One number, or one a column where each has its own.
-    leverages : ndarray, shape (n,), or (..., n, ...) where each column has its own lam
+    leverages : ndarray, shape (n,), or (..., n, ...) where each column has its own plan
         The diagonal of the map from values to fitted values.
     df : float or ndarray
         Degrees of freedom, the sum of the leverages.
-    gcv, residual_variance : float or ndarray
-        One a column: ``n RSS / (n - df)**2`` and ``RSS / (n - df)``, RSS the weighted residual sum
-        of squares and n the number of knots of positive weight; NaN where n - df is 0
-        (interpolation).
+    gcv, loo, residual_variance : float or ndarray
+        One a column: ``n RSS / (n - df)**2``; the mean of ``w (residual / (1 - leverage))**2``,
+        which is that of the values left out one by one; and ``RSS / (n - df)``. RSS is the weighted
+        residual sum of squares, n the number of values that count (of positive weight, not
+        missing). NaN where n - df is 0 (interpolation).
 
     Examples
     --------
@@ -56,44 +57,50 @@ class Spline:
 
     __slots__ = (
         "_curvatures",
-        "_data",
         "_fitted",
+        "_groups",
         "_nodes",
         "_place",
-        "_plans",
         "_restore",
         "_slopes",
         "lam",
     )
 
-    lam: float | NDArray[np.float64]
-    _plans: tuple[Smoother, ...]
-    _nodes: NDArray[np.float64]
-    _data: NDArray[np.float64]
+    lam: float | Vector
+    _groups: tuple[Group, ...]
+    _nodes: Vector
     _place: tuple[tuple[int, ...], int]
     _restore: Restore
-    _fitted: NDArray[np.float64]
-    _slopes: NDArray[np.float64]
-    _curvatures: NDArray[np.float64]
+    _fitted: Vector
+    _slopes: Vector
+    _curvatures: Vector
 
-    def __init__(self, plans: tuple[Smoother, ...], values: ArrayLike, axis: int) -> None:
-        """Fit with one plan for all columns, or one a column; users call `Smoother.fit`."""
-        array, restore = read_array(values, "values")
-        columns, trailing, axis = as_columns(array, plans[0].knots.size, axis, "values", "knots")
-        data = columns.astype(np.float64)
-        nodes = plans[0].knots if plans[0].knots.size > 1 else plans[0]._solver.gaps.knots
-        fitted, slopes, curvatures = _fit_columns(plans, nodes, data, trailing, axis)
+    def __init__(
+        self,
+        groups: tuple[Group, ...],
+        place: tuple[tuple[int, ...], int],
+        restore: Restore,
+        lam: float | Vector,
+    ) -> None:
+        """Fit each group of columns; users call `Smoother.fit` or `smooth_spline`."""
+        plan = groups[0].plan
+        nodes = plan.knots if plan.knots.size > 1 else plan._solver.gaps.knots
+        jet = np.empty((3, nodes.size, math.prod(place[0])))
+        for group in groups:
+            if group.values.shape[1]:
+                active = group.plan._active
+                *parts, bad = group.plan._solver.fit(nodes, active, group.values, None)
+                if bad >= 0:
+                    refuse_values(group.values, active, *place, bad)
+                jet[:, :, group.columns] = parts
         setter = super().__setattr__
-        setter("_plans", plans)
+        setter("_groups", groups)
         setter("_nodes", nodes)
-        setter("_data", data)
-        setter("_place", (trailing, axis))
+        setter("_place", place)
         setter("_restore", restore)
-        setter("_fitted", fitted)
-        setter("_slopes", slopes)
-        setter("_curvatures", curvatures)
-        per_column = np.array([plan.lam for plan in plans])
-        setter("lam", plans[0].lam if len(plans) == 1 else per_column.reshape(trailing))
+        for name, part in zip(("_fitted", "_slopes", "_curvatures"), jet, strict=True):
+            setter(name, part)
+        setter("lam", lam)
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: a spline is immutable."""
@@ -101,28 +108,20 @@ class Spline:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as plans and data."""
-        _, axis = self._place
-        return _spline_from, (self._plans, self._shaped(self._data), axis, self._restore)
+        return Spline, (self._groups, self._place, self._restore, self.lam)
 
     def __repr__(self) -> str:
         """Tell size, columns, lam and degrees of freedom."""
-        columns = self._data.shape[1]
-        lam, df = np.ravel(self.lam), np.ravel(self.df)
-        if lam.size == 0:
+        columns = self._fitted.shape[1]
+        if columns == 0:
             return f"Spline(n={self.knots.size}, columns=0)"
-        if lam.size == 1:
-            return (
-                f"Spline(n={self.knots.size}, columns={columns}, lam={lam[0]:.4g}, df={df[0]:.4g})"
-            )
-        return (
-            f"Spline(n={self.knots.size}, columns={columns}, "
-            f"lam={lam.min():.4g} to {lam.max():.4g}, df={df.min():.4g} to {df.max():.4g})"
-        )
+        lam, df = (_tell_range(np.ravel(numbers)) for numbers in (self.lam, self.df))
+        return f"Spline(n={self.knots.size}, columns={columns}, lam={lam}, df={df})"
 
     @property
-    def knots(self) -> NDArray[np.float64]:
+    def knots(self) -> Vector:
         """The knots, shape (n,)."""
-        return self._plans[0].knots
+        return self._groups[0].plan.knots
 
     @property
     def values(self) -> FloatArray:
@@ -135,32 +134,47 @@ class Spline:
         return self._restore(self._shaped(self._curvatures[: self.knots.size].copy()))
 
     @property
-    def leverages(self) -> NDArray[np.float64]:
+    def leverages(self) -> Vector:
         """See the class."""
-        if len(self._plans) == 1:
-            return self._plans[0].leverages
-        return self._shaped(np.stack([plan.leverages for plan in self._plans], axis=1))
+        if len(self._groups) == 1:
+            return self._groups[0].plan.leverages
+        result = np.empty((self.knots.size, self._fitted.shape[1]))
+        for group in self._groups:
+            result[:, group.columns] = group.plan.leverages[:, np.newaxis]
+        return self._shaped(result)
 
     @property
-    def df(self) -> float | NDArray[np.float64]:
+    def df(self) -> float | Vector:
         """See the class."""
-        if len(self._plans) == 1:
-            return self._plans[0].df
-        return np.array([plan.df for plan in self._plans]).reshape(self._place[0])
+        if len(self._groups) == 1:
+            return self._groups[0].plan.df
+        result = np.empty(self._fitted.shape[1])
+        for group in self._groups:
+            result[group.columns] = group.plan.df
+        return result.reshape(self._place[0])
 
     @property
-    def gcv(self) -> float | NDArray[np.float64]:
+    def gcv(self) -> float | Vector:
         """See the class."""
-        n, squares, rest = self._residuals()
-        with np.errstate(invalid="ignore"):
-            return self._one_a_column(n * squares / rest**2)
+        return self._a_column(lambda rest: rest.gcv)
 
     @property
-    def residual_variance(self) -> float | NDArray[np.float64]:
+    def loo(self) -> float | Vector:
         """See the class."""
-        _, squares, rest = self._residuals()
-        with np.errstate(invalid="ignore"):
-            return self._one_a_column(squares / rest)
+        return self._a_column(lambda rest: rest.loo)
+
+    @property
+    def residual_variance(self) -> float | Vector:
+        """See the class."""
+        return self._a_column(lambda rest: rest.variance)
+
+    def _a_column(self, score: Callable[[Rest], Vector]) -> float | Vector:
+        """Give a number of each column, as the values' other axes are shaped."""
+        result = np.empty(self._fitted.shape[1])
+        for group in self._groups:
+            result[group.columns] = score(rest_of(group))
+        trailing, _ = self._place
+        return result.reshape(trailing) if trailing else float(result[0])
 
     def __call__(self, points: ArrayLike, nu: int = 0) -> FloatArray:
         """Evaluate the curve, or its derivative `nu` in [0, 3], at points of any shape.
@@ -183,56 +197,140 @@ class Spline:
             If a point is not finite or nu not in [0, 3].
         """
         order = check_nu(nu)
-        array, _ = read_array(points, "points")
-        require_finite(array, "points")
-        flat = np.ascontiguousarray(array.reshape(-1), np.float64)
-        nodes = self._nodes
-        gaps = Gaps(nodes, _ALL, np.diff(nodes), (1.0, 1.0, 0.0))
+        flat, shape = self._read_points(points)
+        nodes, rough = self._nodes, self._roughness
+        gaps = Gaps(nodes, ALL_ONE, np.diff(nodes), (1.0, 1.0, 0.0), rough)
         t = Tableau(gaps, flat, np.array([order]), by_slope=True)
-        out = np.empty((t.m, self._data.shape[1]))
-        jet = (self._fitted, self._slopes, self._curvatures, self._curvatures)
+        out = np.empty((t.m, self._fitted.shape[1]))
+        moments = self._curvatures
+        if rough.size:
+            moments = moments * np.append(rough, rough[-1])[:, np.newaxis]
+        jet = (self._fitted, self._slopes, moments, moments)
         evaluate_panel(t.spans, t.weights, t.rows, jet[order], jet[min(order + 1, 3)], out)
         if not np.isfinite(out).all():
             raise ValueError(
                 "the curve overflows at some of the points, which lie too far outside the knots; "
                 "evaluate nearer points"
             )
-        trailing, axis = self._place
-        shaped = out.reshape(array.shape + trailing)
-        moved = (
-            np.moveaxis(shaped, range(array.ndim), range(axis, axis + array.ndim))
-            if axis
-            else shaped
+        return self._restore(self._at_points(out, shape))
+
+    def std(self, points: ArrayLike) -> FloatArray:
+        """Give the curve's posterior standard deviation at points of any shape.
+
+        The variance of f given the values, where f is a priori an integrated Wiener process and the
+        values' noise has variance ``residual_variance / weights`` (Wahba 1983). Outside the knots
+        the uncertainty of the process goes on; beyond given end slopes the slope is known.
+
+        Parameters
+        ----------
+        points : array_like
+
+        Returns
+        -------
+        array shaped as that of a call
+
+        Raises
+        ------
+        ValueError
+            If a point is not finite, or where lam is 0 or n - df is 0: then the values leave
+            nothing to tell noise from.
+
+        References
+        ----------
+        G. Wahba, "Bayesian confidence intervals for the cross-validated smoothing spline",
+        J. R. Statist. Soc. B 45 (1983), 133-150.
+        """
+        flat, shape = self._read_points(points)
+        out = np.empty((flat.size, self._fitted.shape[1]))
+        for group in self._groups:
+            rest = rest_of(group)
+            if group.plan.lam == 0.0 or not rest.freedom > 0.0:
+                raise ValueError(
+                    "a curve that interpolates (lam = 0, or as many degrees of freedom as values) "
+                    "has no standard deviation; smooth with lam > 0, or give more values"
+                )
+            unit = group.plan._solver.exact().variances(flat)
+            out[:, group.columns] = np.sqrt(unit[:, np.newaxis] * rest.variance)
+        return self._restore(self._at_points(out, shape))
+
+    def interval(self, points: ArrayLike, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+        """Give the ends of the pointwise band ``f(t) -+ z std(t)``, z the normal quantile.
+
+        It covers the true curve with probability `level` on average over the knots (Nychka 1988),
+        not at every point.
+
+        Parameters
+        ----------
+        points : array_like
+        level : float, optional
+            In (0, 1).
+
+        Returns
+        -------
+        lower, upper : arrays shaped as that of a call
+
+        Raises
+        ------
+        ValueError
+            As `std`, or if `level` is not in (0, 1).
+
+        References
+        ----------
+        D. Nychka, "Bayesian confidence intervals for smoothing splines", J. Amer. Statist. Assoc.
+        83 (1988), 1134-1143.
+        """
+        if not 0.0 < level < 1.0:
+            raise ValueError(f"level must lie between 0 and 1, got {level}; 0.95 is usual")
+        centre, spread = (
+            self(points),
+            statistics.NormalDist().inv_cdf(0.5 + level / 2.0) * self.std(points),
         )
-        return self._restore(moved)
+        return centre - spread, centre + spread
 
     def to_ppoly(self) -> PPoly:
-        """Give the curve as a scipy PPoly, with a linear piece at each end to extrapolate alike."""
+        """Give the curve as a scipy PPoly that extrapolates alike.
+
+        With a linear piece at each end; a periodic curve with scipy's periodic extrapolation.
+        """
         from scipy.interpolate import PPoly
 
-        x, g, slope, gamma = self._nodes, self._fitted, self._slopes, self._curvatures
-        h = np.diff(x)
-        inner = np.stack(
-            [np.diff(gamma, axis=0) / (6.0 * h)[:, None], gamma[:-1] / 2.0, slope[:-1], g[:-1]]
-        )
-        ends = np.zeros((2, 4, 1, g.shape[1]))
-        ends[0, 2], ends[0, 3] = slope[0], g[0] - slope[0] * h[0]
-        ends[1, 2], ends[1, 3] = slope[-1], g[-1]
-        c = np.concatenate([ends[0], inner, ends[1]], axis=1)
-        breaks = np.concatenate([[x[0] - h[0]], x, [x[-1] + h[-1]]])
+        x, g, slope, after = self._nodes, self._fitted, self._slopes, self._curvatures[:-1]
+        h, rough, before = np.diff(x), self._roughness, self._curvatures[1:]
+        if rough.size:  # limits from the left
+            before = before * (np.append(rough[1:], rough[-1]) / rough)[:, np.newaxis]
+        c = np.stack([(before - after) / (6.0 * h)[:, np.newaxis], after / 2.0, slope[:-1], g[:-1]])
         trailing, axis = self._place
+        extrapolate: bool | str = "periodic"
+        if self._bc != "periodic":
+            ends = np.zeros((2, 4, 1, g.shape[1]))
+            ends[0, 2], ends[0, 3] = slope[0], g[0] - slope[0] * h[0]
+            ends[1, 2], ends[1, 3] = slope[-1], g[-1]
+            c = np.concatenate([ends[0], c, ends[1]], axis=1)
+            x = np.concatenate([[x[0] - h[0]], x, [x[-1] + h[-1]]])
+            extrapolate = True
         return PPoly.construct_fast(
-            c.reshape(c.shape[:2] + trailing), breaks, extrapolate=True, axis=axis
+            c.reshape(c.shape[:2] + trailing), x, extrapolate=extrapolate, axis=axis
         )
 
     def to_bspline(self) -> BSpline:
         """Give the curve as a scipy BSpline on the same knots.
 
-        Equal between the knots; outside it continues the end cubics, not straight lines.
-        A coefficient is the blossom of the cubic at three neighbouring knots:
-        ``c_i = g_i + slope_i (h_i - h_{i-1}) / 3 - gamma_i h_i h_{i-1} / 6``.
+        Equal between the knots; outside it continues the end cubics, not straight lines (but a
+        periodic curve its periods). A coefficient is the blossom of the cubic at three neighbouring
+        knots: ``c_i = g_i + slope_i (h_i - h_{i-1}) / 3 - gamma_i h_i h_{i-1} / 6``.
+
+        Raises
+        ------
+        ValueError
+            With roughness weights, which make second derivatives jump at the knots.
         """
         from scipy.interpolate import BSpline
+
+        if self._roughness.size:
+            raise ValueError(
+                "roughness weights make second derivatives jump at the knots, and a BSpline with "
+                "single knots has none that jump; use to_ppoly()"
+            )
 
         x, g, slope, gamma = self._nodes, self._fitted, self._slopes, self._curvatures
         before, after = np.zeros((2, x.size, 1))
@@ -242,7 +340,10 @@ class Spline:
         c[0], c[-1] = g[0], g[-1]
         t = np.concatenate([x[[0, 0, 0]], x, x[[-1, -1, -1]]])
         trailing, axis = self._place
-        return BSpline.construct_fast(t, c.reshape(c.shape[:1] + trailing), 3, axis=axis)
+        extrapolate = "periodic" if self._bc == "periodic" else True
+        return BSpline.construct_fast(
+            t, c.reshape(c.shape[:1] + trailing), 3, extrapolate=extrapolate, axis=axis
+        )
 
     def derivative(self, nu: int = 1) -> PPoly:
         """Give derivative `nu` as a scipy PPoly."""
@@ -260,36 +361,37 @@ class Spline:
         result: FloatArray = self.to_ppoly().integrate(a, b)
         return result
 
-    def roots(self) -> NDArray[np.float64]:
+    def roots(self) -> Vector:
         """Give where the curve is 0, also outside the knots: as `scipy.interpolate.PPoly.roots`."""
-        result: NDArray[np.float64] = self.to_ppoly().roots()
+        result: Vector = self.to_ppoly().roots()
         return result
 
-    def _residuals(self) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
-        """Give the number of active knots and, a column each, RSS and n - df, to full accuracy."""
-        columns = self._data.shape[1]
-        squares, rest = np.empty(columns), np.zeros(columns)
-        gaps = self._plans[0]._solver.gaps
-        active = self._plans[0]._active
-        y = np.ascontiguousarray(self._data[active])
-        if gaps.knots.size == 2:
-            return active.size, np.zeros(columns), rest
-        if len(self._plans) == 1:
-            rest[:] = sum_squares(gaps.h, gaps.weights, gaps.top, gaps.scaled_lam, y, squares)
-        else:
-            for j, plan in enumerate(self._plans):
-                scaled = plan._solver.gaps.scaled_lam
-                column = np.ascontiguousarray(y[:, j : j + 1])
-                rest[j] = sum_squares(
-                    gaps.h, gaps.weights, gaps.top, scaled, column, squares[j : j + 1]
-                )
-        return gaps.knots.size, squares * gaps.top, rest
+    @property
+    def _bc(self) -> object:
+        return self._groups[0].plan.bc
 
-    def _one_a_column(self, numbers: NDArray[np.float64]) -> float | NDArray[np.float64]:
-        trailing, _ = self._place
-        return numbers.reshape(trailing) if trailing else float(numbers[0])
+    @property
+    def _roughness(self) -> Vector:
+        rough = self._groups[0].plan.roughness
+        return ALL_ONE if rough is None else np.array(rough)
 
-    def _shaped(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _read_points(self, points: ArrayLike) -> tuple[Vector, tuple[int, ...]]:
+        """Give points in one row, within the period if there is one, and their shape."""
+        array, _ = read_array(points, "points")
+        require_finite(array, "points")
+        flat = np.ascontiguousarray(array.reshape(-1), np.float64)
+        if self._bc == "periodic":
+            flat = wrap(flat, self._nodes[0], self._nodes[-1])
+        return flat, array.shape
+
+    def _at_points(self, rows: Vector, shape: tuple[int, ...]) -> Vector:
+        """(points, columns) with the axes of the points in the place of the knots' axis."""
+        trailing, axis = self._place
+        shaped = rows.reshape(shape + trailing)
+        ndim = len(shape)
+        return np.moveaxis(shaped, range(ndim), range(axis, axis + ndim)) if axis else shaped
+
+    def _shaped(self, columns: Vector) -> Vector:
         """(n, columns) with the axes of the fitted values."""
         trailing, axis = self._place
         shaped = columns.reshape(columns.shape[0], *trailing)
@@ -305,31 +407,7 @@ def check_nu(nu: int) -> int:
     return int(nu)
 
 
-def _fit_columns(
-    plans: tuple[Smoother, ...],
-    nodes: NDArray[np.float64],
-    data: NDArray[np.float64],
-    trailing: tuple[int, ...],
-    axis: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Values, slopes and second derivatives at the nodes, (n, columns) each."""
-    if data.shape[1] == 0:
-        return np.empty((nodes.size, 0)), np.empty((nodes.size, 0)), np.empty((nodes.size, 0))
-    if len(plans) == 1:
-        *arrays, bad = plans[0]._solver.fit(nodes, plans[0]._active, data, None)
-        if bad >= 0:
-            refuse_values(data, plans[0]._active, trailing, axis, bad)
-        return arrays[0], arrays[1], arrays[2]
-    fits = [_fit_columns((plan,), nodes, data[:, j : j + 1], (), 0) for j, plan in enumerate(plans)]
-    fitted, slopes, curvatures = (
-        np.concatenate(parts, axis=1) for parts in zip(*fits, strict=True)
-    )
-    return fitted, slopes, curvatures
-
-
-def _spline_from(
-    plans: tuple[Smoother, ...], values: NDArray[np.float64], axis: int, restore: Restore
-) -> Spline:
-    spline = Spline(plans, values, axis)
-    object.__setattr__(spline, "_restore", restore)
-    return spline
+def _tell_range(numbers: Vector) -> str:
+    """Write a number, or the least and the largest of several."""
+    least, largest = numbers.min(), numbers.max()
+    return f"{least:.4g}" if least == largest else f"{least:.4g} to {largest:.4g}"

@@ -18,6 +18,7 @@ from fastspline._columns import (
     prepare,
     sweep_columns,
 )
+from fastspline._panel_solver import PanelSolver
 from fastspline._tableau import Gaps, Rows, Tableau, Vector
 from fastspline._vector import LANES
 from fastspline.arrays import FloatArray, empty_aligned
@@ -41,6 +42,10 @@ class StateSpaceSolver:
 
     def __init__(self, gaps: Gaps, co: Vector, last_beta: float | None = None) -> None:
         self.gaps, self.co, self.last_beta = gaps, co, last_beta
+
+    def exact(self) -> PanelSolver:
+        """See `Solver.exact`."""
+        return PanelSolver(self.gaps)
 
     def at(self, points: Vector, nu: int, sources: Rows) -> StateSpaceEvaluator:
         """See `Solver.at`."""

@@ -12,16 +12,27 @@ from fastspline._plan import tabulate_points
 Vector: TypeAlias = NDArray[np.float64]
 Rows: TypeAlias = NDArray[np.int64]
 
+ALL_ONE = np.empty(0)  # stands for weights that are all 1
+
 
 class Gaps:
-    """Ascending knots and positive weights of a plan, in the scaled units in which it is solved."""
+    """Ascending knots and positive weights of a plan, in the scaled units in which it is solved.
 
-    __slots__ = ("h", "knots", "scaled_lam", "top", "unit", "weights")
+    `weights` and `roughness` (one a gap) are empty where all are 1; the former are to be divided by
+    `top`.
+    """
+
+    __slots__ = ("h", "knots", "roughness", "scaled_lam", "top", "unit", "weights")
 
     def __init__(
-        self, knots: Vector, weights: Vector, h: Vector, scale: tuple[float, float, float]
+        self,
+        knots: Vector,
+        weights: Vector,
+        h: Vector,
+        scale: tuple[float, float, float],
+        roughness: Vector = ALL_ONE,
     ) -> None:
-        self.knots, self.weights, self.h = knots, weights, h
+        self.knots, self.weights, self.h, self.roughness = knots, weights, h, roughness
         self.unit, self.top, self.scaled_lam = scale
 
 
@@ -40,6 +51,7 @@ class Tableau:
             gaps.knots,
             gaps.h,
             gaps.unit,
+            gaps.roughness,
             by_slope,
             points,
             nus,

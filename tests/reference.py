@@ -173,3 +173,96 @@ class GcvCurve:
             grid = np.geomspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], 50)
         line = self(column, [np.inf])[0, 0]
         return (np.inf, line) if line < score else (lam, score)
+
+
+class HermiteSmoother:
+    """The smoothing spline with any ends and roughness weights, by its values and slopes.
+
+    The minimiser is a cubic between neighbouring knots, so the penalty is a quadratic form of the
+    values and slopes at the knots: in a gap h with rise D = f_1 - f_0
+
+        integral(f''**2) = 12 / h**3 (D - h (s_0 + s_1) / 2)**2 + (s_1 - s_0)**2 / h.
+
+    `bc` and `roughness` are as in `fastspline.Smoother`. lam = 0 and inf are approached by 1e-35
+    and 1e35 of what is comparable.
+    """
+
+    def __init__(
+        self,
+        knots: ArrayLike,
+        *,
+        lam: float,
+        weights: ArrayLike | None = None,
+        bc: object = "natural",
+        roughness: ArrayLike | None = None,
+    ) -> None:
+        x = exact(knots)
+        n = len(x)
+        h = x[1:] - x[:-1]
+        w = exact(np.ones(n) if weights is None else weights)
+        rho = exact(np.ones(n - 1) if roughness is None else roughness)
+        far = MP.mpf(10) ** 35
+        lowest, highest = min(h) ** 3 / far * min(v for v in w if v > 0), max(h) ** 3 * far * max(w)
+        strength = min(max(MP.mpf(float(lam)), lowest), highest)
+        matrix = np.full((2 * n, 2 * n), MP.mpf(0), dtype=object)  # f_0, s_0, f_1, s_1, ...
+        for i in range(n - 1):
+            off = np.array([-1, -h[i] / 2, 1, -h[i] / 2], dtype=object)
+            bend = np.array([0, -1, 0, 1], dtype=object)
+            energy = 12 / h[i] ** 3 * np.outer(off, off) + np.outer(bend, bend) / h[i]
+            matrix[2 * i : 2 * i + 4, 2 * i : 2 * i + 4] += strength * rho[i] * energy
+        matrix[range(0, 2 * n, 2), range(0, 2 * n, 2)] += w
+        data = np.full((2 * n, n + 1), MP.mpf(0), dtype=object)  # right sides: of each y_i, of 1
+        data[range(0, 2 * n, 2), range(n)] = w
+        free = np.eye(2 * n, dtype=object) * MP.mpf(1)
+        given = np.full(2 * n, MP.mpf(0), dtype=object)
+        if bc == "periodic":
+            free[-2:, :2] = free[-2:, -2:]
+            free = free[:, :-2]
+        elif bc != "natural":
+            free = np.delete(free, [1, 2 * n - 1], axis=1)
+            given[1], given[-1] = MP.mpf(bc[1]), MP.mpf(bc[2])
+        data[:, -1] -= matrix @ given
+        self._states = free @ solve(free.T @ matrix @ free, free.T @ data)
+        self._states[:, -1] += given
+        self._inverse = free @ solve(free.T @ matrix @ free, free.T.copy())
+        self._x, self._h, self._bc, self._rho = x, h, bc, rho
+
+    def matrix(self, points: ArrayLike, nu: int = 0) -> Exact:
+        """Map (values, 1) (n + 1,) to derivative `nu` at the points: (m, n + 1)."""
+        return self._rows(points, nu) @ self._states
+
+    def evaluate(self, values: ArrayLike, points: ArrayLike, nu: int = 0) -> NDArray[np.float64]:
+        """Derivative `nu` at the points for values (n, columns), rounded."""
+        matrix = self.matrix(points, nu)
+        return rounded(matrix[:, :-1] @ exact(values) + matrix[:, -1:])
+
+    def covariance(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Posterior variances of f at the points for values with variance 1 / weight."""
+        rows = self._rows(points, 0)
+        return rounded(np.sum((rows @ self._inverse) * rows, axis=1))
+
+    def _rows(self, points: ArrayLike, nu: int) -> Exact:
+        x, h, n = self._x, self._h, len(self._x)
+        rows = np.full((np.size(points), 2 * n), MP.mpf(0), dtype=object)
+        for row, t in zip(rows, exact(points), strict=True):
+            if self._bc == "periodic" and not x[0] <= t < x[-1]:
+                t = x[0] + (t - x[0]) % (x[-1] - x[0])
+            if not x[0] <= t <= x[-1] or (nu == 3 and t == x[-1]):
+                end = 0 if t < x[0] else n - 1
+                if nu == 0:
+                    row[2 * end], row[2 * end + 1] = MP.mpf(1), t - x[end]
+                elif nu == 1:
+                    row[2 * end + 1] = MP.mpf(1)
+                continue
+            i = min(int(np.searchsorted(x, t, side="right")) - 1, n - 2)
+            u = (t - x[i]) / h[i]
+            row[2 * i : 2 * i + 4] = [
+                [1 - 3 * u**2 + 2 * u**3, h[i] * u * (1 - u) ** 2,
+                 3 * u**2 - 2 * u**3, -h[i] * u**2 * (1 - u)],
+                [6 * u * (u - 1) / h[i], (1 - u) * (1 - 3 * u),
+                 6 * u * (1 - u) / h[i], u * (3 * u - 2)],
+                [(12 * u - 6) / h[i] ** 2, (6 * u - 4) / h[i],
+                 (6 - 12 * u) / h[i] ** 2, (6 * u - 2) / h[i]],
+                [12 / h[i] ** 3, 6 / h[i] ** 2, -12 / h[i] ** 3, 6 / h[i] ** 2],
+            ][nu]  # fmt: skip
+        return rows

@@ -1,0 +1,181 @@
+"""Periodic smoothing splines: once round the circle by the recursion with known ends.
+
+Value and slope at one knot, the seam, are taken as known: then the circle is a clamped plan whose
+first and last knot are the seam, without noise. The two curves F_1, F_2 that answer to the seam's
+states (1, 0) and (0, 1) alone give the best state xi from a 2 x 2 system, Theta xi = z,
+
+    Theta_jk = a(F_j, F_k) = sum_i F_j(x_i) F_k(x_i) / r_i + integral(roughness F_j'' F_k'') / q,
+    z_j      = sum_i F_j(x_i) y_i / r_i.
+
+F_1 and F_2 are a-orthogonal to every curve that vanishes at the seam with its slope, as 1 - F_1
+does. So Theta_1k = a(1, F_k) = sum_i F_k(x_i) / r_i, however large lam is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastspline import _posterior, _state_space
+from fastspline._panel_solver import FAR, PanelEvaluator, PanelSolver
+from fastspline._tableau import Gaps, Rows, Tableau, Vector
+
+NEAR = 1e-40  # lam against cubed gaps at which a periodic spline interpolates
+
+
+class PeriodicSolver(PanelSolver):
+    """See the module.
+
+    Parameters
+    ----------
+    gaps : Gaps
+        Its knots are those of a whole period, the first one again at the end; `weights` (n - 1,)
+        belong to all but that.
+    offset : int
+        The values' row that belongs to the first knot; the others follow it, and begin again at 0.
+    share : float or None
+        Where rows 0 and -1 of the values both belong to the first knot: the weight of the former as
+        a share of that of both.
+    """
+
+    __slots__ = ("_circle", "_covariance", "_curves", "_offset", "_seam", "_share", "_to_state")
+
+    def __init__(self, gaps: Gaps, offset: int, share: float | None) -> None:
+        self.gaps, self.clamped, self._offset, self._share = gaps, True, offset, share
+        h = gaps.h
+        floor = NEAR * h.min() ** 3 * gaps.weights.min() / gaps.top
+        self._add_noise(min(max(gaps.scaled_lam, floor), FAR))
+        seam = self._seam = int(np.minimum(h, np.roll(h, 1)).argmax())  # far from its neighbours
+        r = np.roll(self.noise, -seam)
+        roughness = np.roll(gaps.roughness, -seam)
+        # Round the circle from the seam, where there is no noise.
+        self._circle = np.roll(h, -seam), roughness, np.concatenate([[0.0], r[1:], [0.0]])
+        self._factor(*self._circle)
+        known = np.zeros((h.size + 3, 2))
+        known[0, 0] = known[-3, 0] = known[-2, 1] = known[-1, 1] = 1.0
+        curves, _, slope, moment, _ = self._sweep(self._circle[0], known)
+        self._curves = curves, slope
+        per_noise = curves[:-1] / r[:, np.newaxis]
+        theta = np.empty((2, 2))
+        theta[0] = theta[:, 0] = per_noise.sum(axis=0)
+        bending = _bending(self._circle[0], roughness, curves[:, 1], slope[:, 1], moment[:, 1])
+        theta[1, 1] = per_noise[:, 1] @ curves[:-1, 1] + bending / self.process_noise
+        scale = 1.0 / np.sqrt(np.diag(theta))
+        self._covariance = np.linalg.inv(scale * theta * scale[:, np.newaxis])
+        self._covariance *= scale * scale[:, np.newaxis]
+        self._to_state = self._covariance @ per_noise.T
+
+    def _add_noise(self, lam: float) -> None:
+        gaps = self.gaps
+        self.noise = np.empty(gaps.weights.size)
+        self.process_noise = _state_space.scale_noise(gaps.weights, gaps.top, lam, self.noise)
+
+    def at(self, points: Vector, nu: int, sources: Rows) -> PanelEvaluator:
+        """See `Solver.at`; points outside the period are taken back into it."""
+        return super().at(wrap(points, self.gaps.knots[0], self.gaps.knots[-1]), nu, sources)
+
+    def smooth(self, y: Vector) -> tuple[Vector, Vector, Vector, Vector, int]:
+        """See `PanelSolver.smooth`; the first knot comes again at the end."""
+        y = self._to_circle(y)
+        with np.errstate(all="ignore"):
+            value, slope = self._to_state @ y
+        known = np.concatenate([[value], y[1:], [value, slope, slope]])
+        g, residual, slopes, moment, bad = self._sweep(self._circle[0], known)
+        residual[0] = y[0] - value
+        at_knots = [self._from_circle(part) for part in (g, residual, slopes, moment)]
+        return at_knots[0], at_knots[1], at_knots[2], at_knots[3], bad
+
+    def transpose(self, bar_g: Vector, bar_slope: Vector, bar_moment: Vector) -> Vector:
+        """See `PanelSolver.transpose`."""
+        bars = []
+        for bar in (bar_g, bar_slope, bar_moment):
+            bar[0] += bar[-1]
+            bars.append(np.append(np.roll(bar[:-1], -self._seam), 0.0))
+        known = self._transpose_sweep(self._circle[0], *bars)
+        bar_y = self._to_state.T @ [known[0] + known[-3], known[-2] + known[-1]]
+        bar_y[1:] += known[1:-3]
+        return self._share_out(np.roll(bar_y, self._seam + self._offset))
+
+    def _to_circle(self, y: Vector) -> Vector:
+        """Give the data at the knots, from the seam on."""
+        if self._share is not None:
+            first = self._share * y[:1] + (1.0 - self._share) * y[-1:]
+            y = np.concatenate([first, y[1:-1]])
+        return np.roll(y, -self._seam - self._offset, axis=0)
+
+    def _from_circle(self, rows: Vector) -> Vector:
+        """Give what belongs to the knots, from the seam to the seam, in their order."""
+        rows = np.roll(rows[:-1], self._seam, axis=0)
+        return np.concatenate([rows, rows[:1]])
+
+    def _share_out(self, rows: Vector) -> Vector:
+        """Give both values at the first knot their shares of its entry."""
+        if self._share is None:
+            return rows
+        first = rows[:1]
+        return np.concatenate([self._share * first, rows[1:], (1.0 - self._share) * first])
+
+    def _of_values(self, y: Vector, residual: Vector) -> Vector:
+        rows = np.roll(residual[:-1], self._offset, axis=0)
+        if self._share is None:
+            return rows
+        apart = y[:1] - y[-1:]
+        first = rows[:1]
+        return np.concatenate(
+            [first + (1.0 - self._share) * apart, rows[1:], first - self._share * apart]
+        )
+
+    def leverages(self) -> tuple[Vector, Vector]:
+        """See `PanelSolver.leverages`; here 1 - diag(S) comes from a subtraction."""
+        lever, complement = np.empty((2, self.noise.size + 1))
+        _posterior.leverages(
+            self._circle[0], self._circle[1], self.clamped, self.process_noise, self._circle[2],
+            lever, complement,
+        )  # fmt: skip
+        curves = self._curves[0][:-1]
+        of_state = np.einsum("ij,ij->i", curves, self._to_state.T)
+        lever[0], complement[0] = 0.0, 1.0  # of the seam only as part of the state
+        both = np.stack([lever[:-1] + of_state, complement[:-1] - of_state], axis=1)
+        both = np.roll(both, self._seam + self._offset, axis=0)
+        lever = self._share_out(both[:, 0])
+        if self._share is None:
+            return lever, both[:, 1]
+        return lever, np.concatenate([1.0 - lever[:1], both[1:, 1], 1.0 - lever[-1:]])
+
+    def variances(self, points: Vector) -> Vector:
+        """See `PanelSolver.variances`."""
+        gaps = self.gaps
+        points = wrap(points, gaps.knots[0], gaps.knots[-1])
+        cells, before, after = np.empty(points.size, np.int64), *np.empty((2, points.size))
+        _posterior.place_points(gaps.knots, gaps.unit, points, cells, before, after)
+        out, of_state = np.empty(points.size), np.empty((points.size, 2))
+        _posterior.variances(
+            self._circle[0], self._circle[1], self.clamped, self.process_noise, self._circle[2],
+            (cells - self._seam) % gaps.h.size, before, after, out,
+        )  # fmt: skip
+        t = Tableau(gaps, points, np.array([0]), by_slope=True)
+        curves, slope = (self._from_circle(part) for part in self._curves)
+        _state_space.evaluate_panel(t.spans, t.weights, t.rows, curves, slope, of_state)
+        out += np.einsum("ij,jk,ik->i", of_state, self._covariance, of_state)
+        return out / self._noise_of_weight_1()
+
+
+def wrap(points: Vector, first: float, last: float) -> Vector:
+    """Give points within the period from `first` to `last`; those inside stay as they are."""
+    inside = (first <= points) & (points < last)
+    return np.where(inside, points, first + np.mod(points - first, last - first))
+
+
+def _bending(h: Vector, roughness: Vector, value: Vector, slope: Vector, moment: Vector) -> float:
+    """Give the integral of roughness f''**2 of a curve of values, slopes and moments.
+
+    From moments inside; next to the seam, where they jump, from values and slopes, of which
+    rounding in tiny gaps would leave no digit.
+    """
+    roughness = roughness if roughness.size else np.ones(h.size)
+    first, last = moment[:-1], moment[1:]
+    terms = h / (3.0 * roughness) * (first * first + first * last + last * last)
+    for i in (0, -1):
+        bend = slope[1:][i] - slope[:-1][i]
+        off = value[1:][i] - value[:-1][i] - h[i] * (slope[1:][i] + slope[:-1][i]) / 2.0
+        terms[i] = roughness[i] * (12.0 * off * off / h[i] ** 3 + bend * bend / h[i])
+    return float(terms.sum())
