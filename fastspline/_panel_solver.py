@@ -85,10 +85,12 @@ class PanelSolver:
         value, slope, moment = self._start
         rest = np.concatenate([y - value, np.zeros((2, y.shape[1]))])
         g, residual, slopes, moments, bad = self._sweep(self.gaps.h, rest)
-        return g + value, residual, slopes + slope, moments + moment, bad
+        if bad < 0:  # else there is nothing to add to
+            g, slopes, moments = g + value, slopes + slope, moments + moment
+        return g, residual, slopes, moments, bad
 
     def _sweep(self, h: Vector, y: Vector) -> tuple[Vector, Vector, Vector, Vector, int]:
-        residual, slope, moment = np.empty((3, h.size + 1, y.shape[1]))
+        residual, slope, moment = np.zeros((3, h.size + 1, y.shape[1]))
         with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
             bad: int = _state_space.smooth_panel(
                 h, self.co, y, residual, slope, moment, self.last_beta
