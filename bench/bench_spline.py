@@ -1,5 +1,6 @@
 """Splines against scipy, the precomputed dense operator by BLAS, and a copy of the same bytes."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from scipy import interpolate
 
 from bench import reference
 from bench.race import Competitor, copy, error_against
-from fastspline import Smoother, make_smoothing_spline
+from fastspline import Smoother, SplineStream, make_smoothing_spline
 
 TOLERANCE = {"float32": 1e-6, "float64": 1e-13}
 SCIPY_COLUMNS = 3000  # beyond, scipy takes more time a column, so that scaling flatters it
@@ -209,6 +210,32 @@ def test_long_series(race, gaps_cubed, solver, case):
         error=task.error(),
         tolerance=2e-13,
         shape=task.shape,
+        dtype=task.dtype,
+    )
+
+
+@pytest.mark.benchmark(group="long")
+@pytest.mark.parametrize("n", [10_000, 100_000])
+def test_append(race, n):
+    """Each call appends one more knot, after any number of them; rivals fit n knots again."""
+    task = Task(n, n, 1, "float64")
+    x, y, lam = task.knots, task.values[:, 0], task.lam
+    stream = SplineStream(lam=lam)
+    stream.append(x[:-1], y[:-1])
+    next_knots = itertools.chain([x[-1]], itertools.count(x[-1] + x[1], x[1]))
+    newest = 20
+    expected = reference.smooth(x, task.values, x[-newest:], lam=lam)
+    error = error_against(expected)
+    race(
+        "append one knot",
+        lambda: stream.append(next(next_knots), y[-1]),
+        {
+            "scipy": Competitor(lambda: interpolate.make_smoothing_spline(x, y, lam=lam)(x)),
+            "full refit": Competitor(lambda: Smoother(x, lam=lam).fit(y).values),
+        },
+        error=lambda fitted: error(fitted[-newest:]),
+        tolerance=TOLERANCE[task.dtype],
+        shape=f"({n:,} knots) x 1",
         dtype=task.dtype,
     )
 

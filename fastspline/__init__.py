@@ -8,11 +8,13 @@ from fastspline._scipy import make_smoothing_spline
 from fastspline._selection import select_lam
 from fastspline._smoother import Smoother
 from fastspline._spline import Spline
+from fastspline._stream import SplineStream
 
 __all__ = [
     "Smoother",
     "Spline",
     "SplineOperator",
+    "SplineStream",
     "make_smoothing_spline",
     "resample",
     "select_lam",

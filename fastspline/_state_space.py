@@ -81,9 +81,14 @@ def predict_information(h, q, rho, beta, s, one=1.0):
 @njit(**JIT)
 def filter_information(h, roughness, clamped, q, r, rho, beta, s, co):
     """Run the information recursion; write the sweeps' coefficients where `co` has rows."""
-    n = r.size
     rho[0], beta[0], s[0] = r[0], 0.0, (1.0 if clamped else 0.0)
-    for i in range(n - 1):
+    extend_information(0, h, roughness, clamped, q, r, rho, beta, s, co)
+
+
+@njit(**JIT)
+def extend_information(first, h, roughness, clamped, q, r, rho, beta, s, co):
+    """Run the recursion of `filter_information` on from knot `first`, where it is known."""
+    for i in range(first, r.size - 1):
         one = 0.0 if clamped and i == 0 else 1.0
         hi, ri, bi, si, rn = h[i], rho[i], beta[i], s[i], r[i + 1]
         qi = q / roughness[i] if roughness.size > 0 else q
@@ -118,6 +123,48 @@ def filter_information(h, roughness, clamped, q, r, rho, beta, s, co):
         c[EP] = (si * ri - qi * si * h3 / 6.0 + bb) * qm
 
 
+@njit(inline="always", **JIT)
+def filter_row(i, hi, c, y, residual, slope):
+    """Write filtered residual and slope at knot i + 1 from those at knot i, a gap `hi` before."""
+    alpha, k1, k2, a22 = c[ALPHA], c[K1], c[K2], c[A22]
+    if alpha > 0.5 and a22 > 0.5:
+        for j in range(residual.shape[1]):
+            v = slope[i, j]
+            e = (y[i + 1, j] - y[i, j]) + residual[i, j] - hi * v
+            residual[i + 1, j] = e - k1 * e
+            slope[i + 1, j] = v + k2 * e
+    else:
+        for j in range(residual.shape[1]):
+            v = slope[i, j]
+            d = (y[i + 1, j] - y[i, j]) + residual[i, j]
+            residual[i + 1, j] = alpha * (d - hi * v)
+            slope[i + 1, j] = a22 * v + k2 * d
+
+
+@njit(inline="always", **JIT)
+def smooth_row(i, c, bends, y, residual, slope, gamma):
+    """Smooth what is filtered at knot i, given what is smoothed at knot i + 1.
+
+    Where the curve `bends` at knot i + 1, write its moment there.
+    """
+    m11, m12, m22 = c[M11], c[M12], c[M22]
+    p11, p12, p21, p22, p22m = c[P11], c[P12], c[P21], c[P22], c[P22_MINUS_1]
+    cp, bp, ep = c[CP], c[BP], c[EP]
+    near = m11 < 0.5 and p22m > -0.5
+    for j in range(residual.shape[1]):
+        d = (y[i + 1, j] - y[i, j]) - residual[i + 1, j]  # g_{i+1} - y_i
+        e, v, u = residual[i, j], slope[i, j], slope[i + 1, j]
+        t = d + e  # g_{i+1} - f_i
+        if bends:
+            gamma[i + 1, j] = cp * u - bp * t - ep * v
+        if near:
+            residual[i, j] = (m11 * t - m12 * v - p12 * u) - d
+            slope[i, j] = u + (p21 * t + m22 * v + p22m * u)
+        else:
+            residual[i, j] = m11 * e - p11 * d - m12 * v - p12 * u
+            slope[i, j] = p21 * t + m22 * v + p22 * u
+
+
 @njit(**JIT)
 def smooth_panel(h, co, y, residual, slope, gamma, last_beta=0.0):
     """Fit the columns of `y` (n, b): residuals y - g, slopes and moments, scaled.
@@ -137,20 +184,7 @@ def smooth_panel(h, co, y, residual, slope, gamma, last_beta=0.0):
         gamma[0, j] = 0.0
         gamma[n - 1, j] = 0.0
     for i in range(n - 1):
-        hi, c = h[i], co[i]
-        alpha, k1, k2, a22 = c[ALPHA], c[K1], c[K2], c[A22]
-        if alpha > 0.5 and a22 > 0.5:
-            for j in range(columns):
-                v = slope[i, j]
-                e = (y[i + 1, j] - y[i, j]) + residual[i, j] - hi * v
-                residual[i + 1, j] = e - k1 * e
-                slope[i + 1, j] = v + k2 * e
-        else:
-            for j in range(columns):
-                v = slope[i, j]
-                d = (y[i + 1, j] - y[i, j]) + residual[i, j]
-                residual[i + 1, j] = alpha * (d - hi * v)
-                slope[i + 1, j] = a22 * v + k2 * d
+        filter_row(i, h[i], co[i], y, residual, slope)
     for j in range(columns):
         if not np.isfinite(residual[n - 1, j] + slope[n - 1, j] + y[n - 1, j]):
             return j
@@ -159,23 +193,7 @@ def smooth_panel(h, co, y, residual, slope, gamma, last_beta=0.0):
             residual[n - 1, j] -= last_beta * (y[n + 1, j] - slope[n - 1, j])
             slope[n - 1, j] = y[n + 1, j]
     for i in range(n - 2, -1, -1):
-        c = co[i]
-        m11, m12, m22 = c[M11], c[M12], c[M22]
-        p11, p12, p21, p22, p22m = c[P11], c[P12], c[P21], c[P22], c[P22_MINUS_1]
-        cp, bp, ep = c[CP], c[BP], c[EP]
-        near = m11 < 0.5 and p22m > -0.5
-        for j in range(columns):
-            d = (y[i + 1, j] - y[i, j]) - residual[i + 1, j]  # g_{i+1} - y_i
-            e, v, u = residual[i, j], slope[i, j], slope[i + 1, j]
-            t = d + e  # g_{i+1} - f_i
-            if clamped or i < n - 2:
-                gamma[i + 1, j] = cp * u - bp * t - ep * v
-            if near:
-                residual[i, j] = (m11 * t - m12 * v - p12 * u) - d
-                slope[i, j] = u + (p21 * t + m22 * v + p22m * u)
-            else:
-                residual[i, j] = m11 * e - p11 * d - m12 * v - p12 * u
-                slope[i, j] = p21 * t + m22 * v + p22 * u
+        smooth_row(i, co[i], clamped or i < n - 2, y, residual, slope, gamma)
     if clamped:
         cp, bp, ep = co[0, CP], co[0, BP], co[0, EP]
         for j in range(columns):  # the mirror image of the moment at the gap's other end
