@@ -222,13 +222,14 @@ def test_append(race, n):
     x, y, lam = task.knots, task.values[:, 0], task.lam
     stream = SplineStream(lam=lam)
     stream.append(x[:-1], y[:-1])
-    next_knots = itertools.chain([x[-1]], itertools.count(x[-1] + x[1], x[1]))
+    knots = itertools.chain([x[-1]], itertools.count(x[-1] + x[1], x[1]))
+    numbers = itertools.cycle(np.roll(y, 1))  # constant ones would settle at once
     newest = 20
     expected = reference.smooth(x, task.values, x[-newest:], lam=lam)
     error = error_against(expected)
     race(
         "append one knot",
-        lambda: stream.append(next(next_knots), y[-1]),
+        lambda: stream.append(next(knots), next(numbers)),
         {
             "scipy": Competitor(lambda: interpolate.make_smoothing_spline(x, y, lam=lam)(x)),
             "full refit": Competitor(lambda: Smoother(x, lam=lam).fit(y).values),

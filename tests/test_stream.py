@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastspline import Smoother, SplineStream
+from fastspline._append import append_knots
 from tests.reference import ExactSmoother
 from tests.strategies import KNOT_KINDS, LAMS, WEIGHT_KINDS, designs, make_knots, make_weights
 
@@ -53,8 +54,8 @@ def test_each_append_equals_the_exact_fit(lam, kind, weight_kind, rng):
         )
 
 
-@given(designs(min_size=2, max_size=40), st.data())
-def test_any_chunks_equal_a_full_refit(design, data):
+@given(designs(min_size=2, max_size=10), st.data())
+def test_any_chunks_give_the_exact_fit(design, data):
     knots, weights, lam = design
     n = len(knots)
     dropped = data.draw(st.lists(st.integers(0, n - 1), max_size=n // 2))
@@ -62,8 +63,7 @@ def test_any_chunks_equal_a_full_refit(design, data):
     if not weights.any():
         weights[0] = 1.0
     values = np.random.default_rng(n).standard_normal((n, 3))
-    values[dropped] = np.nan
-    values[weights > 0] = np.nan_to_num(values[weights > 0])
+    values[weights == 0.0] = np.nan
     stream = SplineStream(lam=lam)
     start = 0
     while start < n:
@@ -72,8 +72,9 @@ def test_any_chunks_equal_a_full_refit(design, data):
         stream.append(knots[chunk], values[chunk], weights=weights[chunk])
         start += k
         if weights[:start].any():
-            full = refit(knots[:start], values[:start], lam, weights[:start]).values
-            assert relative_error(stream.values, full, full) <= EXACT
+            oracle = ExactSmoother(knots[:start], lam=lam, weights=weights[:start])
+            fitted = oracle.evaluate(np.nan_to_num(values[:start]), knots[:start])
+            assert relative_error(stream.values, fitted, fitted) <= EXACT
 
 
 @pytest.mark.parametrize("lam", [0.0, *10.0 ** np.arange(-12.0, 13.0, 3.0), np.inf])
@@ -275,6 +276,7 @@ def test_layouts_and_read_only_arrays(make, rng):
     stream = SplineStream(lam=1.0)
     stream.append(given_knots, given_values)
     assert relative_error(stream.values, refit(knots, values, 1.0).values, values) <= EXACT
+    assert len(append_knots.signatures) == 1
 
 
 def test_what_is_given_and_what_comes_back_are_copies():
