@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from fastspline._migration import lam_from_csaps, lam_from_r
 from fastspline._oneshot import resample, smooth_spline
 from fastspline._operator import SplineOperator
 from fastspline._scipy import make_smoothing_spline
@@ -15,6 +16,8 @@ __all__ = [
     "Spline",
     "SplineOperator",
     "SplineStream",
+    "lam_from_csaps",
+    "lam_from_r",
     "make_smoothing_spline",
     "resample",
     "select_lam",
