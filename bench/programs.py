@@ -37,6 +37,7 @@ from fastspline import Smoother, smooth_spline
 
 RECORDS = RESULTS / "programs"
 R_SCRIPT = Path(__file__).with_suffix(".R")
+CODE = ("bench/*.py", "bench/*.R", "fastspline")
 LEAST_SECONDS = 0.05  # calls of a round take about so long
 ROUNDS = 7
 DRAWS = 20
@@ -421,7 +422,7 @@ def measure() -> Record:
     return {
         "datetime": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _ask_git("rev-parse", "HEAD"),
-        "dirty": bool(_ask_git("status", "--porcelain", "--untracked-files=no")),
+        "dirty": bool(_ask_git("status", "--porcelain", "--untracked-files=no", "--", *CODE)),
         "machine": machine,
         "errors": errors,
         "times": times,

@@ -53,7 +53,7 @@ def lam_from_r(
     float
         So that ``Smoother(knots, lam=lam, weights=weights)`` gives R's curve, but for R's rounding
         and for a constant in R's penalty, .333 in place of 1/3, which moves its curve by up to
-        about 1e-4 of the largest value.
+        1e-3 of the largest value, the less the smoother it is.
 
     Raises
     ------

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from csaps import csaps
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.interpolate import BSpline
 
 from fastspline import Smoother, lam_from_csaps, lam_from_r, select_lam
-from tests.strategies import make_knots, make_weights
+from tests.strategies import designs, make_knots
 
 SETS = {
     one["name"]: one
@@ -25,7 +27,7 @@ by_fit = pytest.mark.parametrize(("name", "k"), FITS)
 
 R_ROUNDING = 2e-9  # of R's band solver on these sets, relative to the largest value
 R_CONSTANT = 1e-3  # what .333 in place of 1/3 does to these curves between the knots, at most
-R_OPTIMUM = 5e-3  # and to the log of the best lam
+R_OPTIMUM = 3e-3  # and to the log of the best lam
 
 
 class RProblem:
@@ -139,11 +141,33 @@ def test_spar_with_the_knots_that_r_keeps_by_default(name):
     assert is_thinned == (len(one["x"]) >= 50)
 
 
-def fits_by(call):
-    return pytest.mark.parametrize(
-        ("name", "k"),
-        [one for one in FITS if SETS[one.values[0]]["fits"][one.values[1]]["call"] == call],
-    )
+def fits_by(*calls):
+    def is_asked(one):
+        name, k = one.values
+        return SETS[name]["fits"][k]["call"] in calls
+
+    return pytest.mark.parametrize(("name", "k"), [one for one in FITS if is_asked(one)])
+
+
+def r_score(call, x, w, y, lam):
+    """What R minimises, in its own problem and with its weights of mean 1."""
+    problem = RProblem(x, w, lam, 0.333)
+    rest = y - problem.fit(y)(x)
+    count = np.count_nonzero(w)
+    squares = w * rest**2 * count / w.sum()
+    if call == "gcv":
+        return squares.sum() / count / (1 - problem.leverages.sum() / count) ** 2
+    return (squares / (1 - problem.leverages) ** 2).mean()
+
+
+@fits_by("gcv", "loo")
+def test_r_minimises_the_score_of_its_problem(name, k):
+    x, w, y, _, lam, fit = read(name, k)
+    w = ones_if_none(w, x)
+    score = r_score(fit["call"], x, w, y, lam)
+    assert score == pytest.approx(fit["crit"], rel=R_ROUNDING)
+    for step in (-3e-4, 3e-4):
+        assert score < r_score(fit["call"], x, w, y, lam * np.exp(step))
 
 
 @fits_by("gcv")
@@ -155,14 +179,25 @@ def test_gcv_chooses_as_r_does(name, k):
     assert spline.gcv / mean == pytest.approx(fit["crit"], rel=R_CONSTANT)
 
 
-def test_units_and_weights_scale():
-    x, w = make_knots("random", 60), make_weights("random", 60)
-    lam = lam_from_r(x, spar=0.4, weights=w)
-    assert lam_from_r(8.0 * x + 3.0, spar=0.4, weights=w) == pytest.approx(512 * lam, rel=1e-10)
-    assert lam_from_r(x, spar=0.4, weights=4.0 * w) == pytest.approx(4 * lam, rel=1e-12)
-    assert lam_from_r(x, spar=0.4 + 1 / 24, weights=w) == pytest.approx(2 * lam, rel=1e-12)
+@given(designs(min_size=4), st.floats(-1.5, 1.5), st.booleans())
+def test_units_scale(design, spar, all_knots):
+    x, w, _ = design
+    lam = lam_from_r(x, spar=spar, weights=w, all_knots=all_knots)
+    scaled = lam_from_r(8.0 * x, spar=spar, weights=4.0 * w, all_knots=all_knots)
+    assert scaled == 4 * 512 * lam
+    twice = lam_from_r(x, spar=spar + 1 / 24, weights=w, all_knots=all_knots)
+    assert twice == pytest.approx(2 * lam, rel=1e-12)
+
+
+def test_extremes():
+    x = make_knots("random", 60)
     assert lam_from_r(x, spar=100.0) == np.inf
+    assert lam_from_r(x, lambda_=np.inf) == np.inf
+    assert lam_from_r(x, spar=-100.0) == 0.0
     assert lam_from_r(x, lambda_=0.0) == 0.0
+    assert lam_from_r(x, lambda_=2.0, weights=np.full(60, 3.0)) == pytest.approx(
+        6.0 * (x[-1] - x[0]) ** 3
+    )
 
 
 CSAPS_ROUNDING = 1e-10  # of its system for second derivatives, with gaps and weights near 1

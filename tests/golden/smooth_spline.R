@@ -63,7 +63,8 @@ sets <- c(
   make_set("zeros", cumsum(runif(40, 0.02, 0.1)) - 1, zeros, 0.2),
   make_set("columns", cumsum(runif(60, 0.05, 0.2)) - 3, NULL, 0.3, columns = 3),
   make_set("long", seq(0, 24, length.out = 300) + runif(300, 0, 0.05), runif(300), 0.2,
-    calls = c("gcv", "loo", "df"))
+    calls = c("gcv", "loo", "df")),
+  make_set("thinned", seq(0, 1, length.out = 199)^1.5, NULL, 0.2, calls = NULL)
 )
 here <- dirname(sub("--file=", "", grep("--file=", commandArgs(FALSE), value = TRUE)))
 writeLines(array(sets), file.path(here, "smooth_spline.json"))
