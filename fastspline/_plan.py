@@ -7,6 +7,8 @@ from fastspline._jit import JIT
 from fastspline._reinsch import factor_pentadiagonal, smooth_column
 from fastspline._state_space import smooth_panel
 
+PROBES = 5  # columns that compare two solvers
+
 
 @njit(**JIT)
 def first_bad_knot(knots):
@@ -202,23 +204,27 @@ def plan_reinsch(knots, weights, lam, h, pull, forward, backward):
 def largest_difference(forward, backward, h, co):
     """Give the largest difference of the two solvers on probe columns of magnitude 1.
 
-    One column is constant, one pseudo-random (a linear congruential generator, for repeatable
-    plans): together they show the rounding of both the second differences and the recurrences.
+    One column is constant, the others pseudo-random (a linear congruential generator, for
+    repeatable plans): together they show the rounding of both the second differences and the
+    recurrences. Errors of the factor make the difference a linear function of the column, of few
+    independent parts: a single random one can lie next to its null space.
     Compared are the values at the knots and, since the spline is continued by its end slopes, the
     values one range beyond both ends (relative to their size).
     """
     n = h.size + 1
-    y = np.empty((n, 2))
+    y = np.empty((n, PROBES))
     state = 12345
     for i in range(n):
-        state = (state * 1664525 + 1013904223) % 4294967296
-        y[i, 0], y[i, 1] = 1.0, state / 2147483648.0 - 1.0
+        y[i, 0] = 1.0
+        for j in range(1, PROBES):
+            state = (state * 1664525 + 1013904223) % 4294967296
+            y[i, j] = state / 2147483648.0 - 1.0
     residual, slope, curvature = np.empty_like(y), np.empty_like(y), np.empty_like(y)
     smooth_panel(h, co, y, residual, slope, curvature)
     g, gamma = np.empty(n), np.empty(n)
     whole = h.sum()
     largest = 0.0
-    for j in range(2):
+    for j in range(PROBES):
         smooth_column(forward, backward, y[:, j].copy(), g, gamma)
         for i in range(n):
             difference = abs(g[i] - (y[i, j] - residual[i, j]))

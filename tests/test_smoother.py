@@ -731,3 +731,13 @@ FAR = {
 def test_results_that_overflow_are_refused(call):
     with pytest.raises(ValueError, match="overflow"):
         call()
+
+
+def test_one_probe_would_not_show_the_error():
+    """Reinsch's error here, 5e-12, is a linear function of the values that one probe column hid."""
+    places = np.array([1.0, 3.0, 4.0, 6.0, 7.0, 7.01, 7.57234133, 8.57234133])
+    weights = np.array([1.0, 1.0, 1.0, 1.0, 0.31622777, 0.1, 10.0, 10.0])
+    values = np.random.default_rng(0).uniform(-1.0, 1.0, (8, 50))
+    plan = Smoother(places, lam=1.0, weights=weights)
+    expected = ExactSmoother(places, lam=1.0, weights=weights).evaluate(values, places)
+    assert_close(plan.fit(values).values, expected, EXACT)
