@@ -24,7 +24,7 @@ LEAST_WEIGHT = 1e-100  # relative to the largest weight
 LEAST_ROUGHNESS = 1e-50  # relative to the largest roughness weight
 KAPPA_SINGLE = 2.0  # float32 recurrences for float32 values: at most 1.4 times the error of double
 KAPPA_HOPELESS = 1e12  # beyond, a probe is not worth its time
-EXACT = 5e-14  # largest probe error at which Reinsch's solver is taken
+EXACT = 1e-13  # largest probe error at which Reinsch's solver is taken
 
 
 class Evaluator(Protocol):
