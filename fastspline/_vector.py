@@ -214,47 +214,110 @@ def vcast(typingctx, value, code):
     return result(value, code), codegen
 
 
+def _widest(*given):
+    """Give the vector type among the types of an operation's arguments."""
+    return next(one for one in given if isinstance(one, Vector))
+
+
+def _in_lanes(context, builder, value, given, kind):
+    """Give an argument as an LLVM vector of type `kind`: a scalar in every lane."""
+    if isinstance(given, Vector):
+        return value
+    scalar = context.cast(builder, value, given, kind.dtype)
+    return _splat(builder, scalar, context.get_value_type(kind))
+
+
 @intrinsic
 def fma(typingctx, a, b, c):
-    """Give ``a * b + c`` for a scalar `a` and vectors `b` and `c`.
+    """Give ``a * b + c``; scalars stand for vectors of equal lanes.
 
     fmuladd, not fma: without fused hardware llvm.fma is a libm call a lane, llvm.fmuladd a product
     and a sum.
     """
+    result = _widest(a, b, c)
 
     def codegen(context, builder, signature, args):
-        kind = context.get_value_type(b)
-        name = f"llvm.fmuladd.v{b.lanes}f{b.dtype.bitwidth}"
+        kind = context.get_value_type(result)
+        name = f"llvm.fmuladd.v{result.lanes}f{result.dtype.bitwidth}"
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(kind, [kind] * 3), name
         )
-        scalar = context.cast(builder, args[0], a, b.dtype)
-        return builder.call(function, [_splat(builder, scalar, kind), args[1], args[2]])
+        factors = zip(args, (a, b, c), strict=True)
+        return builder.call(
+            function, [_in_lanes(context, builder, one, given, result) for one, given in factors]
+        )
 
-    return b(a, b, c), codegen
+    return result(a, b, c), codegen
+
+
+def _binary(operation, a, b):
+    """Give signature and code of a builder's `operation`, at least one operand being a vector."""
+    result = _widest(a, b)
+
+    def codegen(context, builder, signature, args):
+        x, y = (
+            _in_lanes(context, builder, one, given, result)
+            for one, given in zip(args, (a, b), strict=True)
+        )
+        return getattr(builder, operation)(x, y)
+
+    return result(a, b), codegen
 
 
 @intrinsic
 def scale(typingctx, a, b):
-    """Give ``a * b`` for a scalar `a` and a vector `b`."""
+    """Give ``a * b``."""
+    return _binary("fmul", a, b)
 
-    def codegen(context, builder, signature, args):
-        scalar = context.cast(builder, args[0], a, b.dtype)
-        return builder.fmul(_splat(builder, scalar, context.get_value_type(b)), args[1])
 
-    return b(a, b), codegen
+@intrinsic
+def vdiv(typingctx, a, b):
+    """Give ``a / b``."""
+    return _binary("fdiv", a, b)
 
 
 @intrinsic
 def vsub(typingctx, a, b):
-    """Give ``a - b`` for two vectors."""
-    return a(a, b), lambda context, builder, signature, args: builder.fsub(*args)
+    """Give ``a - b``."""
+    return _binary("fsub", a, b)
 
 
 @intrinsic
 def vadd(typingctx, a, b):
-    """Give ``a + b`` for two vectors."""
-    return a(a, b), lambda context, builder, signature, args: builder.fadd(*args)
+    """Give ``a + b``."""
+    return _binary("fadd", a, b)
+
+
+@intrinsic
+def vwhere_below(typingctx, a, bound, x, y):
+    """Give `x` in the lanes where ``a < bound``, a number, and `y` in the others."""
+
+    def codegen(context, builder, signature, args):
+        limit = _in_lanes(context, builder, args[1], bound, a)
+        below = builder.fcmp_ordered("<", args[0], limit)
+        return builder.select(below, args[2], args[3])
+
+    return x(a, bound, x, y), codegen
+
+
+@intrinsic
+def vsplit(typingctx, value):
+    """Give mantissa in [1, 2) and exponent of positive normal float64 numbers, as two vectors."""
+    result = types.UniTuple(value, 2)
+
+    def codegen(context, builder, signature, args):
+        kind, words = args[0].type, ir.VectorType(ir.IntType(64), value.lanes)
+
+        def every(number):
+            return ir.Constant(words, [number] * value.lanes)
+
+        bits = builder.bitcast(args[0], words)
+        power = builder.sub(builder.lshr(bits, every(52)), every(1023))
+        fraction = builder.or_(builder.and_(bits, every((1 << 52) - 1)), every(1023 << 52))
+        parts = [builder.bitcast(fraction, kind), builder.sitofp(power, kind)]
+        return context.make_tuple(builder, result, parts)
+
+    return result(value), codegen
 
 
 @intrinsic(prefer_literal=True)

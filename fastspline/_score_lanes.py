@@ -1,0 +1,248 @@
+"""The search for one column's lam: scores at many lam at once, one lam a SIMD lane.
+
+At a knot the information of the knots to its left, that of those to its right, and the observation
+there are independent; both sides are filtered towards the knot and meet there, which gives the
+leverage and the residual at once. The recursion is that of `_state_space` in another scale: the
+information (a, b, c) / e on (f, -f') and its determinant d / e are kept so that d = 1 (0 while the
+slope is unknown), and then a step costs one division and all sums still are of nonnegative terms.
+
+Scratch does not grow with the number of knots: the left filter's states are noted at the start of
+each block, and computed again block by block, from the last one back, as the right filter comes.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from fastspline._jit import JIT
+from fastspline._scores import (
+    AT_BOUND,
+    GCV,
+    LINE,
+    LOO,
+    REML,
+    STEP,
+    UPPER,
+    make_refine,
+    search_range,
+    subtract_line,
+)
+from fastspline._vector import (
+    LANES,
+    fma,
+    scale,
+    vadd,
+    vdiv,
+    vload,
+    vsplit,
+    vstore,
+    vsub,
+    vwhere_below,
+    vzero,
+)
+
+BLOCK = 512  # knots whose left states fit in the second-level cache
+STATE = 6  # vectors of a predicted state that are kept: e, a, b, c, residual, slope
+ROW_BYTES = 8 * LANES
+
+
+@njit(inline="always", **JIT)
+def step(place, r, h, rise, state):
+    """Observe at a knot and predict at the next, a gap `h` and a `rise` of the values beyond.
+
+    `state` is e, a, b, c, residual and slope predicted at the knot, and two more terms of its own;
+    `place` counts the knots observed before, up to 2. Gives the next state and d' of the knot,
+    which is the variance of its innovation but for the first two knots.
+    """
+    e, a, b, c, ahead, slope, bend, chord = state
+    if place == 0:
+        total = fma(0.0, r, 1.0)
+        residual, slope = vzero("f8", LANES), vzero("f8", LANES)
+        e, a, b, c = r, total, residual, residual
+    else:
+        d = 1.0 if place > 1 else 0.0
+        total = fma(d, r, c)
+        gain = vdiv(1.0, total)
+        rho = scale(r, gain)
+        alpha = scale(d, rho)
+        k1, k2 = scale(gain, c), scale(gain, b)
+        a22 = scale(gain, fma(d, r, bend))
+        e, a, b, c = scale(rho, e), fma(gain, e, scale(rho, a)), scale(rho, b), scale(rho, c)
+        # As in `smooth_panel`: near the identity the increment, else the product.
+        residual = vwhere_below(alpha, 0.5, scale(alpha, ahead), vsub(ahead, scale(k1, ahead)))
+        slope = vwhere_below(a22, 0.5, fma(a22, slope, scale(k2, chord)), fma(k2, ahead, slope))
+    d = 1.0 if place > 0 else 0.0
+    h2 = h * h
+    h3 = h2 * h / 3.0
+    chord = vadd(rise, residual)
+    ahead = fma(-h, slope, chord)
+    bend = vsub(fma(h, b, c), 0.5 * h3 * d)
+    next_e = vadd(fma(h, c, e), fma(h2, b, fma(h3, a, 0.25 * h3 * h * d)))
+    next_c = vadd(fma(2.0 * h, b, c), fma(h2, a, h3 * d))
+    next_b = fma(h, a, vadd(b, 0.5 * h2 * d))
+    next_a = vadd(a, h * d)
+    return (next_e, next_a, next_b, next_c, ahead, slope, bend, chord), total
+
+
+@njit(**JIT)
+def score_lams(criterion, h, weights, noise, rises, lams, scores):
+    """Write one column's scores at `LANES` lam, positive and finite.
+
+    `rises` (n - 1,) are the differences of the values, `noise` is 1 / weights.
+    """
+    n = weights.size
+    blocks = (n + BLOCK - 1) // BLOCK
+    rows = min(n, BLOCK)
+    memory = np.empty((STATE * rows + (STATE + 2) * blocks) * LANES + 8)
+    states = (memory.ctypes.data + 63) // 64 * 64
+    starts = states + STATE * rows * ROW_BYTES
+    lam = vload(lams.ctypes.data, "f8", LANES)
+    none = vzero("f8", LANES)
+    one = vadd(none, 1.0)
+    left = (one, none, none, none, none, none, none, none)
+    right = left
+    squares, rest, exponents, product = none, none, none, one
+    for turn in range(2 * blocks - 1):
+        s = min(turn, 2 * blocks - 2 - turn)
+        start, stop = s * BLOCK, min((s + 1) * BLOCK, n)
+        at = starts + s * (STATE + 2) * ROW_BYTES
+        if turn == s:
+            for k in range(STATE + 2):
+                vstore(at + k * ROW_BYTES, left[k])
+        else:
+            left = (
+                vload(at, "f8", LANES), vload(at + ROW_BYTES, "f8", LANES),
+                vload(at + 2 * ROW_BYTES, "f8", LANES), vload(at + 3 * ROW_BYTES, "f8", LANES),
+                vload(at + 4 * ROW_BYTES, "f8", LANES), vload(at + 5 * ROW_BYTES, "f8", LANES),
+                vload(at + 6 * ROW_BYTES, "f8", LANES), vload(at + 7 * ROW_BYTES, "f8", LANES),
+            )  # fmt: skip
+        for i in range(start, stop):
+            at = states + (i - start) * STATE * ROW_BYTES
+            vstore(at, left[0])
+            vstore(at + ROW_BYTES, left[1])
+            vstore(at + 2 * ROW_BYTES, left[2])
+            vstore(at + 3 * ROW_BYTES, left[3])
+            vstore(at + 4 * ROW_BYTES, left[4])
+            vstore(at + 5 * ROW_BYTES, left[5])
+            ahead = left[4]
+            j = min(i, n - 2)
+            left, total = step(min(i, 2), scale(noise[i], lam), h[j], rises[j], left)
+            if criterion == REML and turn == s:
+                if i > 1:
+                    squares = vadd(squares, vdiv(scale(ahead, ahead), total))
+                product, power = vsplit(scale(product, total))
+                exponents = vadd(exponents, power)
+        if criterion == REML or turn < blocks - 1:
+            continue
+        for i in range(stop - 1, start - 1, -1):
+            at = states + (i - start) * STATE * ROW_BYTES
+            e, a, b = (
+                vload(at, "f8", LANES),
+                vload(at + ROW_BYTES, "f8", LANES),
+                vload(at + 2 * ROW_BYTES, "f8", LANES),
+            )
+            c, ahead, slope = (
+                vload(at + 3 * ROW_BYTES, "f8", LANES),
+                vload(at + 4 * ROW_BYTES, "f8", LANES),
+                vload(at + 5 * ROW_BYTES, "f8", LANES),
+            )
+            w = weights[i]
+            r = scale(noise[i], lam)
+            both = scale(b, right[2])
+            from_left = fma(a, right[3], both)
+            if i > 1:
+                from_left = vadd(from_left, right[0])
+            from_right = fma(right[1], c, both)
+            if i < n - 2:
+                from_right = vadd(from_right, e)
+            crossed = fma(b, right[3], scale(right[2], c))
+            d = vadd(from_left, from_right)
+            deleted = fma(
+                from_left, ahead, fma(from_right, right[4], scale(crossed, vadd(slope, right[5])))
+            )
+            if criterion == GCV:
+                kept = scale(r, d)
+                inverse = vdiv(1.0, vadd(kept, fma(c, right[0], scale(right[3], e))))
+                rest = fma(kept, inverse, rest)
+                residual = scale(scale(r, deleted), inverse)
+            else:
+                residual = vdiv(deleted, d)
+            squares = fma(w, scale(residual, residual), squares)
+            j = max(i - 1, 0)
+            right, _ = step(min(n - 1 - i, 2), r, h[j], -rises[j], right)
+    if criterion == GCV:
+        squares = vdiv(scale(float(n), squares), scale(rest, rest))
+    elif criterion == LOO:
+        squares = scale(1.0 / n, squares)
+    vstore(scores.ctypes.data, squares)
+    if criterion == REML:
+        mantissas, powers = np.empty(LANES), np.empty(LANES)
+        vstore(mantissas.ctypes.data, product)
+        vstore(powers.ctypes.data, exponents)
+        for k in range(LANES):
+            log_det = np.log(mantissas[k]) + np.log(2.0) * powers[k]
+            scores[k] = (n - 2) * np.log(scores[k] / (n - 2)) + log_det
+
+
+@njit(**JIT)
+def score_places(problem, places, scores):
+    """Write the scores at places 1 to `LANES`: log10 of lam in units that free it of the data's."""
+    criterion, h, weights, noise, rises, whole, lams, made = problem
+    for k in range(LANES):
+        lams[k] = whole * 10.0 ** places[1 + k]
+    score_lams(criterion, h, weights, noise, rises, lams, made)
+    for k in range(LANES):
+        scores[1 + k] = made[k] if np.isfinite(made[k]) else np.inf
+
+
+refine = njit(**JIT)(make_refine(score_places))
+
+
+@njit(**JIT)
+def search_columns(criterion, knots, h, unit, weights, top, y, first, stop, lam, bound):
+    """Write lam of the least score, in scaled units, for columns first to stop - 1 of `y`; give -1.
+
+    `bound` gets 1 where that is the line, -1 where it is the least lam of the search. Columns that
+    lie on a line but for rounding get it without a search, and 0.
+    """
+    n = knots.size
+    x, scaled, noise = np.empty(n), np.empty(n), np.empty(n)
+    for i in range(n):
+        x[i] = (knots[i] - knots[0]) / unit
+        scaled[i] = weights[i] / top if weights.size > 0 else 1.0
+        noise[i] = 1.0 / scaled[i]
+    whole, lower = search_range(h, scaled)
+    rounds = int(np.ceil(((UPPER - lower) / STEP + 2.0) / LANES))
+    last = rounds * LANES - 1
+    grid, table = np.empty(last + 1), np.empty(last + 1)
+    for k in range(last):
+        grid[k] = lower + (UPPER - lower) * (k / (last - 1))
+    grid[last] = LINE
+    rises, column, lams, made = np.empty(n - 1), np.empty(n), np.empty(LANES), np.empty(LANES)
+    places, scores = np.empty(LANES + 2), np.empty(LANES + 2)
+    problem = (criterion, h, scaled, noise, rises, whole, lams, made)
+    for j in range(first, stop):
+        largest = 0.0
+        for i in range(n):
+            largest = max(largest, abs(y[i, j]))
+        power = math.frexp(largest)[1]  # squares then neither over- nor underflow
+        for i in range(n):
+            column[i] = math.ldexp(y[i, j], -power)
+        bound[j] = 0
+        if subtract_line(x, scaled, column, rises):
+            lam[j] = np.inf
+            continue
+        for start in range(0, last + 1, LANES):
+            for k in range(LANES):
+                places[1 + k] = grid[start + k]
+            score_places(problem, places, scores)
+            for k in range(LANES):
+                table[start + k] = scores[1 + k]
+        place, score = refine(problem, grid, table, last, places, scores)
+        lam[j] = whole * 10.0**place
+        if table[last] <= score:
+            lam[j], bound[j] = np.inf, 1
+        elif place <= lower + AT_BOUND:
+            bound[j] = -1
+    return -1
