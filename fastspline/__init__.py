@@ -6,18 +6,20 @@ from fastspline._migration import lam_from_csaps, lam_from_r
 from fastspline._oneshot import resample, smooth_spline
 from fastspline._operator import SplineOperator
 from fastspline._scipy import make_smoothing_spline
-from fastspline._selection import select_lam
+from fastspline._selection import DegreesOfFreedom, lam_for_df, select_lam
 from fastspline._smoother import Smoother
 from fastspline._spline import Spline
 from fastspline._stream import SplineStream
 
 __all__ = [
+    "DegreesOfFreedom",
     "Smoother",
     "Spline",
     "SplineOperator",
     "SplineStream",
     "lam_from_csaps",
     "lam_from_r",
+    "lam_for_df",
     "make_smoothing_spline",
     "resample",
     "select_lam",

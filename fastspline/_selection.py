@@ -1,24 +1,105 @@
-"""Which lam: the minimiser of generalised cross-validation, whatever the units of the data."""
+"""Which lam: the minimiser of a score, whatever the units of the data, or the lam of given df."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastspline import _score_lanes, _scores
+from fastspline._columns import INTERPRETED, THREADS_FROM
 from fastspline._operator import refuse_values
-from fastspline._posterior import sum_squares
+from fastspline._posterior import leverages
 from fastspline._smoother import Smoother
+from fastspline._state_space import scale_noise
+from fastspline._tableau import Gaps
+from fastspline._threads import cut, run_blocks, usable_cpus
 from fastspline.arrays import as_columns, read_array
 
-GRID_PER_DECADE = 3
-LOG_UPPER = 2.0  # log10 of lam / (range**3 sum w): df - 2 < 1e-4, the line
-LOG_LOWEST = -30.0
-LOG_TOLERANCE = (
-    1e-7  # the score is flat at its minimum: its rounding moves log10 lam by about as much
-)
-SEARCH_PANEL = 64  # columns whose grid is searched at once
+Criterion: TypeAlias = Literal["gcv", "loo", "reml"]
+Score: TypeAlias = Callable[[float], NDArray[np.float64]]
+
+CRITERIA = {"gcv": _scores.GCV, "loo": _scores.LOO, "reml": _scores.REML}
+FURTHEST = -60.0, 20.0  # where df is sought
+ROUND = 8  # trials of a round where a score is a Python function
+COLUMN_WORK = 40  # scores of a column, about; to judge by how many threads pay
+
+
+class Scores(NamedTuple):
+    """Scores and what they are made of: one a column, but for `n` and `rest`, n - df."""
+
+    n: int
+    rss: NDArray[np.float64]
+    rest: float
+    gcv: NDArray[np.float64]
+    loo: NDArray[np.float64]
+    reml: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class DegreesOfFreedom:
+    """Asks `smooth_spline` for the lam at which the curve has so many degrees of freedom.
+
+    Parameters
+    ----------
+    df : float
+        The trace of the map from values to fitted values, in (2, n], n the number of knots of
+        positive weight.
+
+    Raises
+    ------
+    ValueError
+        If `df` is not a finite number above 2.
+    TypeError
+        If `df` is not a real number.
+
+    Examples
+    --------
+    >>> from fastspline import smooth_spline
+    >>> curve = smooth_spline(range(6), [0, 1, 0, 2, 1, 3], lam=DegreesOfFreedom(3))
+    >>> round(curve.df, 9)
+    3.0
+    """
+
+    df: float
+
+    def __post_init__(self) -> None:
+        """Check."""
+        object.__setattr__(self, "df", _check_df(self.df))
+
+
+class Choice(NamedTuple):
+    """One lam a column, and on which side of the search it lies: -1, 0 (inside) or 1."""
+
+    lam: NDArray[np.float64]
+    bound: NDArray[np.int8]
+
+    def warn(self, stacklevel: int = 3) -> None:
+        """Warn of columns whose score has its optimum at a bound."""
+        of = f" of {self.lam.size} columns" if self.lam.size > 1 else ""
+        line, through = int((self.bound > 0).sum()), int((self.bound < 0).sum())
+        if line:
+            which = f"for {line}{of} " if of else ""
+            warnings.warn(
+                f"{which}the score is best for the straight line (lam = inf): the data show no "
+                "curvature beyond their noise",
+                UserWarning,
+                stacklevel,
+            )
+        if through:
+            which = f"for {through}{of} " if of else ""
+            warnings.warn(
+                f"{which}the score is best at the lower end of the search, next to interpolation: "
+                "the data show no noise beyond the curve, or their errors are not independent; "
+                "give lam, or DegreesOfFreedom",
+                UserWarning,
+                stacklevel,
+            )
 
 
 def select_lam(
@@ -26,16 +107,26 @@ def select_lam(
     values: ArrayLike,
     *,
     weights: ArrayLike | None = None,
+    criterion: Criterion = "gcv",
     per_column: bool = True,
     axis: int = 0,
 ) -> NDArray[np.float64] | float:
-    """Choose lam by generalised cross-validation.
+    """Choose lam by the data: the minimiser of a score over [0, inf].
 
-    Minimises ``GCV(lam) = n RSS / (n - df)**2``, RSS the weighted residual sum of squares and df
-    the sum of the leverages, over log lam: a grid, then a bounded search round its best point, at
-    every step from exact residuals and leverages (O(n)). The search runs over ``lam / (range**3 *
-    sum(weights))``, so that the curve chosen does not depend on the units of knots, values or
-    weights. The straight line (lam = inf) is a candidate.
+    With residuals res, leverages S_ii, their sum df, RSS = ``sum(w res**2)``, and J the integral of
+    the squared second derivative, the scores are
+
+    - "gcv", generalised cross-validation: ``n RSS / (n - df)**2``;
+    - "loo", leave-one-out cross-validation: ``mean(w (res / (1 - S_ii))**2)``;
+    - "reml", restricted maximum likelihood of the Gaussian process whose posterior mean the spline
+      is (Wahba's GML): ``(n - 2) log((RSS + lam J) / (n - 2)) + log det(V) + log det(X' V^-1 X)``,
+      V the covariance of the values in units of the noise's and X = [1, knots].
+
+    Each evaluation is O(n), from exact residuals and leverages. The search runs over ``lam /
+    (range**3 * sum(weights))``, so that the curve chosen does not depend on the units of knots,
+    values or weights: on a grid, two points a decade, then round each of its minima, for there can
+    be several. The straight line (lam = inf) is a candidate; it is the answer where the values lie
+    on a line, and for three knots, where every lam scores the same.
 
     Parameters
     ----------
@@ -46,6 +137,7 @@ def select_lam(
         Values at the knots along `axis`.
     weights : array_like, shape (n,), optional
         As in `Smoother`.
+    criterion : {"gcv", "loo", "reml"}, optional
     per_column : bool, optional
         Whether each column gets its own lam, or all share the one that minimises the sum of their
         scores.
@@ -56,15 +148,21 @@ def select_lam(
     -------
     float, or array with one lam a column where `per_column` and `values` has more than one axis
 
+    Warns
+    -----
+    UserWarning
+        If the optimum lies at a bound of the search: the line, or next to interpolation.
+
     Raises
     ------
     ValueError, TypeError
-        As `Smoother` and `Smoother.fit`.
+        As `Smoother` and `Smoother.fit`, and for another criterion.
 
     References
     ----------
     P. Craven and G. Wahba, "Smoothing noisy data with spline functions", Numer. Math. 31 (1979),
-    eq. 1.9.
+    eq. 1.9. G. Wahba, "A comparison of GCV and GML for choosing the smoothing parameter in the
+    generalized spline smoothing problem", Ann. Statist. 13 (1985), eq. 1.4.
 
     Examples
     --------
@@ -75,77 +173,243 @@ def select_lam(
     >>> bool(np.isclose(select_lam(1000.0 * x, y), 1e9 * lam, rtol=1e-5))
     True
     """
+    lam, choice = find_lam(
+        knots, values, weights=weights, criterion=criterion, per_column=per_column, axis=axis
+    )
+    choice.warn()
+    return lam
+
+
+def find_lam(
+    knots: ArrayLike,
+    values: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    criterion: str = "gcv",
+    per_column: bool = True,
+    axis: int = 0,
+) -> tuple[NDArray[np.float64] | float, Choice]:
+    """`select_lam` without its warning: that is left to the caller."""
+    if criterion not in CRITERIA:
+        raise ValueError(f'criterion must be "gcv", "loo" or "reml", got {criterion!r}')
     plan = Smoother(knots, lam=0.0, weights=weights)
     array, _ = read_array(values, "values")
     columns, trailing, axis = as_columns(array, plan.knots.size, axis, "values", "knots")
-    doubles = np.ascontiguousarray(columns[plan._active], np.float64)
+    active = plan._active
+    doubles = np.ascontiguousarray(columns[active], np.float64)
     if not np.isfinite(doubles).all():
-        refuse_values(columns, plan._active, trailing, axis, 0)
-    largest = np.abs(doubles).max(initial=0.0, axis=None if not per_column else 0)
-    doubles = np.ldexp(doubles, -np.frexp(largest)[1])  # squares then neither over- nor underflow
-    if per_column:
-        panels = range(0, doubles.shape[1], SEARCH_PANEL)
-        found = [_search(plan, doubles[:, i : i + SEARCH_PANEL].copy()) for i in panels]
-        chosen = np.concatenate([np.empty(0), *found])
-        return chosen.reshape(trailing) if trailing else float(chosen[0])
-    return float(_search(plan, doubles, shared=True)[0])
+        refuse_values(columns, active, trailing, axis, 0)
+    choice = choose_lam(plan._solver.gaps, doubles, criterion, shared=not per_column)
+    if per_column and trailing:
+        return choice.lam.reshape(trailing), choice
+    return float(choice.lam[0]), choice
 
 
-def _search(plan: Smoother, y: NDArray[np.float64], *, shared: bool = False) -> NDArray[np.float64]:
-    """Search one panel; see `select_lam`."""
-    gaps = plan._solver.gaps
-    n = gaps.knots.size
-    if n < 3:
-        return np.zeros(1 if shared else y.shape[1])
-    total = gaps.weights.sum() / gaps.top if gaps.weights.size else float(n)
-    least = gaps.weights.min() / gaps.top if gaps.weights.size else 1.0
-    whole = gaps.h.sum() ** 3 * total  # scaled lam per dimensionless lam
+def choose_lam(
+    gaps: Gaps, y: NDArray[np.float64], criterion: str = "gcv", *, shared: bool = False
+) -> Choice:
+    """Search for the lam of each column of `y` (active knots, columns), or of all together."""
+    n, columns = gaps.knots.size, y.shape[1]
+    count = 1 if shared else columns
+    if n <= 3:
+        lam = np.full(count, np.inf if n == 3 else 0.0)
+        return Choice(lam, np.zeros(count, np.int8))
+    if shared or INTERPRETED:
+        return _search_plainly(gaps, y, criterion, shared=shared)
+    lam, bound = np.empty(columns), np.empty(columns, np.int8)
 
-    def scores(log_lam: float, columns: NDArray[np.float64]) -> NDArray[np.float64]:
-        squares = np.empty(columns.shape[1])
-        rest = sum_squares(gaps.h, gaps.weights, gaps.top, whole * 10.0**log_lam, columns, squares)
-        result: NDArray[np.float64] = n * squares / rest**2
-        return result.sum(keepdims=True) if shared else result
+    def work(first: int, stop: int) -> int:
+        bad: int = _score_lanes.search_columns(
+            CRITERIA[criterion], gaps.knots, gaps.h, gaps.unit, gaps.weights, gaps.top,
+            y, first, stop, lam, bound,
+        )  # fmt: skip
+        return bad
 
-    lower = max(np.log10(1e-2 * gaps.h.min() ** 3 * least / whole), LOG_LOWEST)
-    grid = np.linspace(lower, LOG_UPPER, int((LOG_UPPER - lower) * GRID_PER_DECADE) + 2)
-    table = np.array([scores(log_lam, y) for log_lam in grid])
-    line = scores(np.inf, y)
-    chosen = np.empty(line.size)
+    threads = usable_cpus() if y.size * COLUMN_WORK >= THREADS_FROM and columns > 1 else 1
+    run_blocks(work, cut(columns, max(1, min(64, columns // (4 * threads)))), threads)
+    return Choice(lam * gaps.unit**3 * gaps.top, bound)
+
+
+def _search_plainly(gaps: Gaps, y: NDArray[np.float64], criterion: str, *, shared: bool) -> Choice:
+    """`choose_lam` by the plain kernel: for all columns together, or without the compiler."""
+    largest = np.abs(y).max(initial=0.0, axis=None if shared else 0)
+    y = np.ldexp(y, -np.frexp(largest)[1])  # squares then neither over- nor underflow
+    weights, unit = _scaled_weights(gaps), gaps.unit**3 * gaps.top
+    whole, lower = _scores.search_range(gaps.h, weights)
+
+    def score(lam: float) -> NDArray[np.float64]:
+        made: NDArray[np.float64] = getattr(scores_at(gaps, lam / unit, y), criterion)
+        return made.sum(keepdims=True) if shared else made
+
+    exact = np.array([_subtract_line(gaps, column)[1] for column in y.T], np.bool_)
+    if shared:
+        y, exact = y[:, ~exact], np.array([exact.all()])
+    scale = whole * unit
+    choice = minimise_score(score, scale * 10.0**lower, scale * 10.0**_scores.UPPER)
+    bound = np.where(exact, np.int8(0), choice.bound)
+    return Choice(np.where(exact, np.inf, choice.lam), bound)
+
+
+def minimise_score(score: Score, lower: float, upper: float) -> Choice:
+    """Minimise ``score(lam)``, one number a column, over [lower, upper] and inf, for each column.
+
+    Slow but general: a grid for all columns, then each of its minima, column by column.
+    """
+    low, high = np.log10(lower), np.log10(upper)
+    grid = np.linspace(low, high, max(int((high - low) / _scores.STEP) + 2, 3))
+    table = np.array([score(10.0**place) for place in grid])
+    table[~np.isfinite(table)] = np.inf
+    line = score(np.inf)
+    lam, bound = np.empty(line.size), np.zeros(line.size, np.int8)
+    places, scores = np.empty((2, ROUND + 2))
     for j in range(line.size):
-        columns = y if shared else y[:, j : j + 1].copy()
-        score = _as_function(scores, columns)
-        log_lam, least_score = _minimise(score, grid, table[:, j])
-        chosen[j] = np.inf if line[j] <= least_score else whole * 10.0**log_lam
-    lams: NDArray[np.float64] = chosen * gaps.unit**3 * gaps.top
-    return lams
+        place, least = _refine((score, j), grid, table[:, j].copy(), grid.size, places, scores)
+        if line[j] <= least:
+            lam[j], bound[j] = np.inf, 1
+        else:
+            lam[j], bound[j] = 10.0**place, -1 if place <= low + _scores.AT_BOUND else 0
+    return Choice(lam, bound)
 
 
-def _as_function(
-    scores: Callable[[float, NDArray[np.float64]], NDArray[np.float64]],
-    columns: NDArray[np.float64],
-) -> Callable[[float], float]:
-    """Give the score of one search as a function of log10 lam alone."""
-    return lambda log_lam: float(scores(log_lam, columns)[0])
+def _score_places(
+    problem: tuple[Score, int], places: NDArray[np.float64], scores: NDArray[np.float64]
+) -> None:
+    """Evaluate one column's score: see `_scores.make_refine`."""
+    score, j = problem
+    scores[1:-1] = [score(10.0**place)[j] for place in places[1:-1]]
+    scores[~np.isfinite(scores)] = np.inf
 
 
-def _minimise(
-    score: Callable[[float], float], grid: NDArray[np.float64], table: NDArray[np.float64]
-) -> tuple[float, float]:
-    """Refine every local minimum of the grid, for the score can have several; give the least."""
-    from scipy.optimize import minimize_scalar
+_refine = _scores.make_refine(_score_places)  # type: ignore[no-untyped-call]
 
-    padded = np.concatenate([[np.inf], table, [np.inf]])
-    minima = np.flatnonzero((padded[:-2] > table) & (table <= padded[2:]))
-    best = int(table.argmin())
-    least = float(grid[best]), float(table[best])
-    for k in minima.tolist():
-        found = minimize_scalar(
-            score,
-            bounds=(grid[max(k - 1, 0)], grid[min(k + 1, grid.size - 1)]),
-            method="bounded",
-            options={"xatol": LOG_TOLERANCE},
+
+def scores_at(gaps: Gaps, scaled_lam: float, y: NDArray[np.float64]) -> Scores:
+    """Score each column of `y` (active knots, columns) at one lam, in the units of `gaps`.
+
+    Sums are relative to one another exact to rounding, also where residuals or 1 - leverages are
+    tiny. With n = 2, and for gcv at lam = 0, scores are NaN: 0 / 0.
+    """
+    n, columns = gaps.knots.size, y.shape[1]
+    nothing = np.full(columns, np.nan)
+    if n == 2:
+        return Scores(n, np.zeros(columns), 0.0, nothing, nothing, nothing)
+    weights, sums = _scaled_weights(gaps), np.empty((3, columns))
+    power = np.frexp(np.abs(y).max(initial=0.0, axis=0))[1]
+    y = np.ldexp(y, -power)
+    rises = np.empty((n - 1, columns))
+    for j in range(columns):
+        rises[:, j] = _subtract_line(gaps, y[:, j])[0]
+    rest, log_det = _scores.score_columns(gaps.h, weights, scaled_lam, rises, sums)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        squared_unit = np.ldexp(1.0, 2 * power)
+        gcv = n * sums[_scores.GCV] / rest**2 * (gaps.top * squared_unit)
+        log_variance = np.log(sums[_scores.REML] / (n - 2)) + 2.0 * np.log(2.0) * power
+        reml = (n - 2) * log_variance + log_det + 2.0 * np.log(gaps.unit)
+        rss, loo = sums[_scores.GCV], sums[_scores.LOO] / n
+        rss, loo = rss * (gaps.top * squared_unit), loo * (gaps.top * squared_unit)
+    return Scores(n, rss, rest, gcv, loo, reml)
+
+
+def lam_for_df(knots: ArrayLike, df: float, *, weights: ArrayLike | None = None) -> float:
+    """Give the lam at which the smoothing spline has `df` degrees of freedom.
+
+    df, the trace of the map from values to fitted values, falls from n at lam = 0 to 2 at
+    lam = inf; it does not depend on the values.
+
+    Parameters
+    ----------
+    knots : array_like, shape (n,)
+        Strictly ascending; at least three of positive weight.
+    df : float
+        In (2, n], n counting the knots of positive weight.
+    weights : array_like, shape (n,), optional
+        As in `Smoother`.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If `df` lies outside (2, n], and as `Smoother`.
+    TypeError
+        If `df` is not a real number, and as `Smoother`.
+
+    References
+    ----------
+    T. J. Hastie and R. J. Tibshirani, "Generalized Additive Models" (1990), section 3.5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.linspace(0.0, 1.0, 40)
+    >>> round(Smoother(x, lam=lam_for_df(x, 7.5)).df, 9)
+    7.5
+    """
+    from scipy.optimize import brentq
+
+    wanted = _check_df(df)
+    plan = Smoother(knots, lam=0.0, weights=weights)
+    gaps = plan._solver.gaps
+    n = np.unique(plan._active).size
+    if n < 3:
+        raise ValueError(
+            f"df is at most {n} for {n} knots of positive weight, whatever lam; "
+            "give at least 3 knots"
         )
-        if found.fun < least[1]:
-            least = float(found.x), float(found.fun)
-    return least
+    if wanted > n:
+        raise ValueError(
+            f"df must lie in (2, {n}], the number of knots of positive weight, got {df}; "
+            "lam = 0 gives the largest"
+        )
+    if wanted == n:
+        return 0.0
+    scaled_weights = _scaled_weights(gaps)
+    scale = float(gaps.h.sum()) ** 3 * float(scaled_weights.sum())
+
+    def excess(place: float) -> float:
+        """Give df - wanted, from df or n - df, whichever is the smaller sum."""
+        lever, complement = np.empty((2, n))
+        r = np.empty(n)
+        q = scale_noise(gaps.weights, gaps.top, scale * 10.0**place, r)
+        leverages(gaps.h, np.empty(0), False, q, r, lever, complement)  # noqa: FBT003
+        if wanted <= 0.5 * n:
+            return float(lever.sum() - wanted)
+        return float((n - wanted) - complement.sum())
+
+    low, high = -4.0, 0.0
+    while excess(low) < 0.0 and low > FURTHEST[0]:
+        low -= 4.0
+    while excess(high) > 0.0 and high < FURTHEST[1]:
+        high += 4.0
+    if not excess(low) > 0.0 > excess(high):
+        end = "2; lam = inf gives the line" if excess(low) > 0.0 else f"{n}; lam = 0 interpolates"
+        raise ValueError(f"df = {df} cannot be told from {end}")
+    place = brentq(excess, low, high, xtol=1e-14, rtol=1e-14)
+    return float(scale * 10.0**place * gaps.unit**3 * gaps.top)
+
+
+def _check_df(df: float) -> float:
+    """Give df as a finite float above 2."""
+    if isinstance(df, bool) or not isinstance(df, Real):
+        raise TypeError(f"df must be a real number in (2, n], got {df!r}")
+    if not 2.0 < df < np.inf:
+        raise ValueError(
+            f"df must lie in (2, n], n the number of knots of positive weight, got {df}; "
+            "lam = inf gives 2, the straight line"
+        )
+    return float(df)
+
+
+def _scaled_weights(gaps: Gaps) -> NDArray[np.float64]:
+    """Give one weight a knot, at most about 1."""
+    return gaps.weights / gaps.top if gaps.weights.size else np.ones(gaps.knots.size)
+
+
+def _subtract_line(gaps: Gaps, column: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
+    """Give the differences of the values less those of their line, and if they are all rounding."""
+    x = (gaps.knots - gaps.knots[0]) / gaps.unit
+    rises = np.empty(x.size - 1)
+    exact = _scores.subtract_line(x, _scaled_weights(gaps), np.array(column), rises)
+    return rises, bool(exact)
