@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from collections.abc import Iterator
+from typing import Literal, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastspline._fit import Group
-from fastspline._selection import select_lam
-from fastspline._smoother import Smoother, check_lam
+from fastspline._fit import Group, Repeats
+from fastspline._operator import refuse_values
+from fastspline._selection import (
+    CRITERIA,
+    Choice,
+    Criterion,
+    DegreesOfFreedom,
+    choose_for,
+    lam_for_df,
+)
+from fastspline._smoother import Boundary, Smoother, check_lam, check_weights, refuse_knots
 from fastspline._spline import Spline
-from fastspline.arrays import FloatArray, as_columns, read_array
+from fastspline._tableau import ALL_ONE, Rows, Vector
+from fastspline.arrays import FloatArray, as_columns, read_array, read_vector
+
+Lam: TypeAlias = float | ArrayLike | Criterion | DegreesOfFreedom
 
 
 def smooth_spline(
@@ -19,8 +32,12 @@ def smooth_spline(
     values: ArrayLike,
     *,
     weights: ArrayLike | None = None,
-    lam: float | ArrayLike | Literal["gcv"] = "gcv",
+    lam: Lam = "gcv",
     axis: int = 0,
+    duplicates: Literal["raise", "merge"] = "raise",
+    missing: Literal["raise", "omit"] = "raise",
+    bc: Boundary = "natural",
+    roughness: ArrayLike | None = None,
 ) -> Spline:
     """Fit a smoothing spline to values at knots.
 
@@ -30,26 +47,42 @@ def smooth_spline(
     Parameters
     ----------
     knots : array_like, shape (n,)
-        Strictly ascending.
+        Strictly ascending; with ``duplicates="merge"`` some may be equal.
     values : array_like, shape (..., n, ...)
         Values at the knots along `axis`; all other axes are independent columns.
     weights : array_like, shape (n,), optional
         Not negative and not squared; default ones. Values at knots of weight 0 are not looked at.
-    lam : float, array_like or "gcv", optional
+    lam : float, array_like, "gcv", "loo", "reml" or DegreesOfFreedom, optional
         A number in [0, inf] for all columns, an array with one a column (of the shape of `values`
-        without `axis`), or "gcv": one a column by generalised cross-validation, see `select_lam`.
+        without `axis`), the name of a score that chooses one for each column, see `select_lam`
+        ("reml" needs natural ends and no roughness weights), or ``DegreesOfFreedom(df)``, see
+        `lam_for_df`.
     axis : int, optional
         Axis of `values` that runs along the knots.
+    duplicates : "raise" or "merge", optional
+        "merge" puts the weighted mean of values at equal knots in their place, with the sum of
+        their weights: curve, lam and scores are those of the values as they were given.
+        `Spline.knots` then holds each knot once.
+    missing : "raise" or "omit", optional
+        What NaN among the values means: an error, or that the column has no value there. Columns
+        that lack the same values share a plan.
+    bc, roughness
+        As in `Smoother`; one roughness weight for each gap between different knots.
 
     Returns
     -------
     Spline
 
+    Warns
+    -----
+    UserWarning
+        If the optimum of a score lies at a bound of the search, see `select_lam`.
+
     Raises
     ------
     ValueError
-        If knots do not ascend, an entry is not finite, lengths do not match, or lam or a weight is
-        negative.
+        If knots do not ascend, an entry is not finite, lengths do not match, lam or a weight is
+        negative, a column has no value at all, or an option is none of the above.
     TypeError
         If an argument does not hold real numbers.
 
@@ -65,35 +98,165 @@ def smooth_spline(
     >>> line = smooth_spline(x, 2.0 * x + 1.0, lam=1e-3)
     >>> np.allclose(line([0.25, 2.0]), [1.5, 5.0])
     True
+    >>> mean = smooth_spline([0, 1, 1, 2], [0.0, 1.0, 3.0, np.nan], lam=0.0,
+    ...                      duplicates="merge", missing="omit")
+    >>> mean([1.0, 2.0]).tolist()
+    [2.0, 4.0]
     """
-    if isinstance(lam, str):
-        if lam != "gcv":
-            raise ValueError(
-                f'lam must be a number in [0, inf], an array of them or "gcv", got {lam!r}'
-            )
-        return _smooth_by_gcv(knots, values, weights, axis)
-    if np.ndim(lam) == 0:
-        return Smoother(knots, lam=lam, weights=weights).fit(values, axis=axis)  # type: ignore[arg-type]
-    lams, _ = read_array(lam, "lam")
+    spline, choice = fit_columns(
+        knots, values, weights, lam, axis,
+        duplicates=duplicates, missing=missing, bc=bc, roughness=roughness,
+    )  # fmt: skip
+    if choice is not None:
+        choice.warn()
+    return spline
+
+
+def fit_columns(
+    knots: ArrayLike,
+    values: ArrayLike,
+    weights: ArrayLike | None,
+    lam: Lam,
+    axis: int,
+    *,
+    duplicates: str = "raise",
+    missing: str = "raise",
+    bc: Boundary = "natural",
+    roughness: ArrayLike | None = None,
+) -> tuple[Spline, Choice | None]:
+    """`smooth_spline` without its warning: the choice of lam, where there was one, comes too."""
+    _check_option("duplicates", duplicates, "merge")
+    _check_option("missing", missing, "omit")
+    read = read_vector(knots, "knots")
     array, restore = read_array(values, "values")
-    columns, trailing, axis = as_columns(array, np.size(knots), axis, "values", "knots")
+    columns, trailing, axis = as_columns(array, read.size, axis, "values", "knots")
+    given, shared = _read_lam(lam, trailing)
+    data = columns.astype(np.float64)
+    positive = None if weights is None else check_weights(weights, read.size)
+    _require_finite(data, positive, (trailing, axis), omit=missing == "omit")
+    if shared and given.size and duplicates == missing == "raise":
+        alone = Smoother(read, lam=given[0], weights=positive, bc=bc, roughness=roughness)
+        group = Group(alone, slice(None), data)
+        return Spline((group,), (trailing, axis), restore, alone.lam), None
+    merge = _Merge(read) if duplicates == "merge" else None
+    groups: list[Group] = []
+    choices: list[Choice] = []
+    lams = np.empty(data.shape[1])
+    for mine, own, y in _split(data, positive, (trailing, axis), omit=missing == "omit"):
+        places, repeats = read, None
+        if merge is not None:
+            places, own, y, repeats = merge(own, y)
+
+        def plan(one: float, places: Vector = places, own: Vector | None = own) -> Smoother:
+            return Smoother(places, lam=one, weights=own, bc=bc, roughness=roughness)
+
+        if isinstance(lam, DegreesOfFreedom):
+            lams[mine] = lam_for_df(places, lam.df, weights=own, bc=bc, roughness=roughness)
+        elif isinstance(lam, str):
+            choice = choose_for(Group(plan(0.0), mine, y, repeats), cast(Criterion, lam))
+            choices.append(choice)
+            lams[mine] = choice.lam
+        else:
+            lams[mine] = given[mine]
+        distinct, which = np.unique(lams[mine], return_inverse=True)
+        for k, one in enumerate(distinct.tolist() or [0.0]):
+            same = which == k if distinct.size > 1 else slice(None)
+            part = None if repeats is None else repeats._replace(values=repeats.values[:, same])
+            groups.append(Group(plan(one), mine[same], y[:, same], part))
+    one = (shared and len(groups) == 1) or not trailing
+    told = groups[0].plan.lam if one else lams.reshape(trailing)
+    return Spline(tuple(groups), (trailing, axis), restore, told), Choice.joined(choices)
+
+
+def _read_lam(lam: Lam, trailing: tuple[int, ...]) -> tuple[Vector, bool]:
+    """Check lam; give one number a column, or none if to be chosen, and if one is for all."""
+    if isinstance(lam, DegreesOfFreedom):
+        return ALL_ONE, True
+    if isinstance(lam, str):
+        if lam not in CRITERIA:
+            raise ValueError(
+                'lam must be a number in [0, inf], an array of them, "gcv", "loo", "reml" or '
+                f"DegreesOfFreedom(df), got {lam!r}"
+            )
+        return ALL_ONE, False
+    if np.ndim(lam) == 0:
+        return np.full(math.prod(trailing), check_lam(lam)), True  # type: ignore[arg-type]
+    lams, _ = read_array(lam, "lam")
     if lams.shape != trailing:
         raise ValueError(
             f"lam has shape {lams.shape} and the columns of values {trailing}; "
             "give one lam a column, or one number"
         )
-    chosen = [
-        check_lam(one, f"lam[{', '.join(map(str, i))}]")
-        for i, one in zip(np.ndindex(trailing), lams.ravel().tolist(), strict=True)
-    ]
-    distinct, which = np.unique(chosen or [0.0], return_inverse=True)
-    which = which[: len(chosen)]
-    data = columns.astype(np.float64)
-    groups = []
-    for k, one in enumerate(distinct.tolist()):
+    for i in np.ndindex(trailing):
+        check_lam(float(lams[i]), f"lam[{', '.join(map(str, i))}]")
+    return lams.ravel().astype(np.float64), False
+
+
+def _check_option(name: str, option: str, other: str) -> None:
+    """Raise unless an option is "raise" or `other`."""
+    if option not in ("raise", other):
+        raise ValueError(f'{name} must be "raise" or "{other}", got {option!r}')
+
+
+def _require_finite(
+    data: Vector, weights: Vector | None, place: tuple[tuple[int, ...], int], *, omit: bool
+) -> None:
+    """Raise for a value that counts and is not finite, or not NaN where that means missing."""
+    fits = ~np.isinf(data) if omit else np.isfinite(data)
+    if fits.all():
+        return
+    counts = np.arange(len(data)) if weights is None else np.flatnonzero(weights)
+    columns = np.flatnonzero(~fits[counts].all(axis=0))
+    if columns.size:
+        refuse_values(np.where(fits, 0.0, data), counts, *place, int(columns[0]))
+
+
+def _split(
+    data: Vector, weights: Vector | None, place: tuple[tuple[int, ...], int], *, omit: bool
+) -> Iterator[tuple[Rows, Vector | None, Vector]]:
+    """Give columns that lack the same values: where they stand, their weights and values."""
+    everywhere = np.arange(data.shape[1])
+    missing = np.isnan(data) if omit else np.zeros(0, np.bool_)
+    if not missing.any():
+        yield everywhere, weights, data
+        return
+    own = np.ones(len(data)) if weights is None else weights
+    masks, which = np.unique(missing, axis=1, return_inverse=True)
+    for k in range(masks.shape[1]):
         mine = np.flatnonzero(which == k)
-        groups.append(Group(Smoother(knots, lam=one, weights=weights), mine, data[:, mine]))
-    return Spline(tuple(groups), (trailing, axis), restore, lams.astype(np.float64))
+        present = np.where(masks[:, k], 0.0, own)
+        if not present.any():
+            column = [int(i) for i in np.unravel_index(int(mine[0]), place[0])] if place[0] else []
+            raise ValueError(
+                f"values has no value that counts in column {tuple(column)}: all are NaN or have "
+                "weight 0; drop the column"
+            )
+        yield mine, present, np.where(masks[:, [k]], 0.0, data[:, mine])
+
+
+class _Merge:
+    """Puts weighted means in the place of values at equal knots."""
+
+    def __init__(self, knots: Vector) -> None:
+        bad = np.flatnonzero(~(np.diff(knots) >= 0.0))
+        if bad.size or not np.isfinite(knots).all():
+            refuse_knots(knots, int(bad[0]) + 1 if bad.size else 0)
+        self.places, self.starts, self.knot = np.unique(
+            knots, return_index=True, return_inverse=True
+        )
+
+    def __call__(
+        self, weights: Vector | None, y: Vector
+    ) -> tuple[Vector, Vector | None, Vector, Repeats | None]:
+        """Give knots, weights, values, and what stood there if some are equal."""
+        if self.places.size == self.knot.size or self.knot.size == 0:
+            return self.places, weights, y, None
+        own = np.ones(self.knot.size) if weights is None else weights
+        total = np.add.reduceat(own, self.starts)
+        share = own / np.where(total > 0.0, total, 1.0)[self.knot]
+        counts = (share > 0.0)[:, np.newaxis]  # what does not count may be NaN
+        mean = np.add.reduceat(share[:, np.newaxis] * np.where(counts, y, 0.0), self.starts)
+        return self.places, total, mean, Repeats(self.knot, y, own)
 
 
 def resample(
@@ -138,13 +301,3 @@ def resample(
     [4.0, 7.5]
     """
     return Smoother(knots, lam=lam, weights=weights).operator(points)(values, axis=axis, out=out)
-
-
-def _smooth_by_gcv(
-    knots: ArrayLike, values: ArrayLike, weights: ArrayLike | None, axis: int
-) -> Spline:
-    """`smooth_spline` with lam chosen."""
-    lam = select_lam(knots, values, weights=weights, axis=axis)
-    if np.size(lam) == 0:
-        lam = 0.0
-    return smooth_spline(knots, values, weights=weights, lam=lam, axis=axis)

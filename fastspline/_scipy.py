@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
-from fastspline._oneshot import smooth_spline
+from fastspline._oneshot import Lam, fit_columns
 from fastspline._plan import first_bad_knot
 from fastspline._smoother import refuse_knots
 from fastspline.arrays import as_columns, read_array, read_vector, require_finite
@@ -98,6 +98,6 @@ def make_smoothing_spline(
                 f"w must be positive, but w[{bad}] = {weights[bad]}; "
                 "smooth_spline takes weights of 0"
             )
-    return smooth_spline(
-        knots, y, weights=weights, lam="gcv" if lam is None else lam, axis=axis
-    ).to_bspline()
+    chosen: Lam = "gcv" if lam is None else lam
+    spline, _ = fit_columns(knots, y, weights, chosen, axis)  # silent at a bound, as scipy is
+    return spline.to_bspline()

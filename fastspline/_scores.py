@@ -21,6 +21,7 @@ STEP = 0.52  # of the grid: scores are sums of logistic functions of log lam, of
 UPPER = 2.0  # df - 2 < 1e-4
 LINE = 10.0  # here the scores are those of the line but for 1e-12
 LOWEST = -30.0
+NEAR = 1e-2  # of cubed gaps times weights: next to interpolation
 AT_BOUND = 1e-9
 ROUNDING = 8.0 * 2.0**-52  # of values that lie on a line
 FINE = 0.05  # decades between points whose polynomial has the minimum of the score
@@ -162,7 +163,7 @@ def search_range(h, weights):
         whole += h[i]
         shortest = min(shortest, h[i])
     unit = whole**3 * total
-    return unit, max(np.log10(1e-2 * shortest**3 * lightest / unit), LOWEST)
+    return unit, max(np.log10(NEAR * shortest**3 * lightest / unit), LOWEST)
 
 
 @njit(**JIT)

@@ -13,10 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastspline import _score_lanes, _scores
 from fastspline._columns import INTERPRETED, THREADS_FROM
+from fastspline._fit import Group, rest_of
 from fastspline._operator import refuse_values
-from fastspline._posterior import leverages
-from fastspline._smoother import Smoother
-from fastspline._state_space import scale_noise
+from fastspline._smoother import Boundary, Smoother
 from fastspline._tableau import Gaps
 from fastspline._threads import cut, run_blocks, usable_cpus
 from fastspline.arrays import as_columns, read_array
@@ -49,12 +48,12 @@ class DegreesOfFreedom:
     ----------
     df : float
         The trace of the map from values to fitted values, in (2, n], n the number of knots of
-        positive weight.
+        positive weight; in (1, n] where ends are not natural.
 
     Raises
     ------
     ValueError
-        If `df` is not a finite number above 2.
+        If `df` is not a finite number above 1.
     TypeError
         If `df` is not a real number.
 
@@ -78,6 +77,14 @@ class Choice(NamedTuple):
 
     lam: NDArray[np.float64]
     bound: NDArray[np.int8]
+
+    @staticmethod
+    def joined(choices: list[Choice]) -> Choice | None:
+        """Give the choices for several sets of columns as one, or None for none."""
+        if not choices:
+            return None
+        lams, bounds = zip(*choices, strict=True)
+        return Choice(np.concatenate(lams), np.concatenate(bounds))
 
     def warn(self, stacklevel: int = 3) -> None:
         """Warn of columns whose score has its optimum at a bound."""
@@ -205,6 +212,54 @@ def find_lam(
     return float(choice.lam[0]), choice
 
 
+def choose_for(group: Group, criterion: Criterion) -> Choice:
+    """Search for the lam of each column of a group, whatever its plan's ends and repeats."""
+    plan = group.plan
+    gaps = plan._solver.gaps
+    plain = plan.bc == "natural" and plan.roughness is None
+    active = plan._active
+    if plain and group.repeats is None:
+        return choose_lam(gaps, np.ascontiguousarray(group.values[active]), criterion)
+    if criterion == "reml" and not plain:
+        raise ValueError(
+            'criterion "reml" is defined here for natural ends without roughness weights; '
+            'take "gcv" or "loo"'
+        )
+    if np.unique(active).size < (3 if plan.bc == "natural" else 2):
+        columns = group.values.shape[1]
+        return Choice(np.zeros(columns), np.zeros(columns, np.int8))
+
+    def score(lam: float) -> NDArray[np.float64]:
+        return score_group(group._replace(plan=plan.with_lam(lam)), criterion)
+
+    rough = np.ones(1) if plan.roughness is None else plan.roughness
+    weights = np.ones(1) if plan.weights is None else plan.weights[active]
+    whole = (plan.knots[-1] - plan.knots[0]) ** 3 * weights.mean() * active.size
+    shortest = np.diff(gaps.knots).min()
+    lower = _scores.NEAR * shortest**3 * weights.min() / rough.max()
+    return minimise_score(score, lower, 10.0**_scores.UPPER * whole / rough.min())
+
+
+def score_group(group: Group, criterion: Criterion) -> NDArray[np.float64]:
+    """Give a score of each column of a group ("reml": for natural ends, no roughness weights)."""
+    rest = rest_of(group)
+    if criterion == "gcv":
+        return rest.gcv
+    if criterion == "loo":
+        return rest.loo
+    plan = group.plan
+    gaps, own = plan._solver.gaps, rest_of(group._replace(repeats=None))
+    n = gaps.knots.size
+    made: NDArray[np.float64] = scores_at(gaps, gaps.scaled_lam, group.values[plan._active]).reml
+    if group.repeats is None:
+        return made
+    # Repeats add sums of squares and their number; the determinants are the same.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        made -= (n - 2) * np.log(own.penalised / (n - 2))
+        made += (rest.n - 2) * np.log(rest.penalised / (rest.n - 2))
+    return made
+
+
 def choose_lam(
     gaps: Gaps, y: NDArray[np.float64], criterion: str = "gcv", *, shared: bool = False
 ) -> Choice:
@@ -310,7 +365,14 @@ def scores_at(gaps: Gaps, scaled_lam: float, y: NDArray[np.float64]) -> Scores:
     return Scores(n, rss, rest, gcv, loo, reml)
 
 
-def lam_for_df(knots: ArrayLike, df: float, *, weights: ArrayLike | None = None) -> float:
+def lam_for_df(
+    knots: ArrayLike,
+    df: float,
+    *,
+    weights: ArrayLike | None = None,
+    bc: Boundary = "natural",
+    roughness: ArrayLike | None = None,
+) -> float:
     """Give the lam at which the smoothing spline has `df` degrees of freedom.
 
     df, the trace of the map from values to fitted values, falls from n at lam = 0 to 2 at
@@ -322,7 +384,7 @@ def lam_for_df(knots: ArrayLike, df: float, *, weights: ArrayLike | None = None)
         Strictly ascending; at least three of positive weight.
     df : float
         In (2, n], n counting the knots of positive weight.
-    weights : array_like, shape (n,), optional
+    weights, bc, roughness
         As in `Smoother`.
 
     Returns
@@ -350,33 +412,32 @@ def lam_for_df(knots: ArrayLike, df: float, *, weights: ArrayLike | None = None)
     from scipy.optimize import brentq
 
     wanted = _check_df(df)
-    plan = Smoother(knots, lam=0.0, weights=weights)
-    gaps = plan._solver.gaps
-    n = np.unique(plan._active).size
-    if n < 3:
+    through = Smoother(knots, lam=0.0, weights=weights, bc=bc, roughness=roughness)
+    most, least = round(through.df), 2 if through.bc == "natural" else 1
+    if most <= least:
         raise ValueError(
-            f"df is at most {n} for {n} knots of positive weight, whatever lam; "
-            "give at least 3 knots"
+            f"df is at most {most} for {most} knots of positive weight, whatever lam; give at "
+            f"least {least + 1} knots"
         )
-    if wanted > n:
+    if not least < wanted <= most:
         raise ValueError(
-            f"df must lie in (2, {n}], the number of knots of positive weight, got {df}; "
-            "lam = 0 gives the largest"
+            f"df must lie in ({least}, {most}], at most the number of knots of positive weight, "
+            f"got {df}; lam = 0 gives the largest"
         )
-    if wanted == n:
+    if wanted == most:
         return 0.0
-    scaled_weights = _scaled_weights(gaps)
-    scale = float(gaps.h.sum()) ** 3 * float(scaled_weights.sum())
+    active = through._active
+    weight = float(active.size) if through.weights is None else float(through.weights[active].sum())
+    rough = 1.0 if through.roughness is None else float(through.roughness.mean())
+    scale = float(through.knots[-1] - through.knots[0]) ** 3 * weight / rough
 
     def excess(place: float) -> float:
         """Give df - wanted, from df or n - df, whichever is the smaller sum."""
-        lever, complement = np.empty((2, n))
-        r = np.empty(n)
-        q = scale_noise(gaps.weights, gaps.top, scale * 10.0**place, r)
-        leverages(gaps.h, np.empty(0), False, q, r, lever, complement)  # noqa: FBT003
-        if wanted <= 0.5 * n:
+        plan = through.with_lam(scale * 10.0**place)
+        lever, complement = plan._solver.exact().leverages()
+        if wanted <= 0.5 * most:
             return float(lever.sum() - wanted)
-        return float((n - wanted) - complement.sum())
+        return float((most - wanted) - (complement.sum() - (complement.size - most)))
 
     low, high = -4.0, 0.0
     while excess(low) < 0.0 and low > FURTHEST[0]:
@@ -384,20 +445,20 @@ def lam_for_df(knots: ArrayLike, df: float, *, weights: ArrayLike | None = None)
     while excess(high) > 0.0 and high < FURTHEST[1]:
         high += 4.0
     if not excess(low) > 0.0 > excess(high):
-        end = "2; lam = inf gives the line" if excess(low) > 0.0 else f"{n}; lam = 0 interpolates"
+        line = excess(low) > 0.0
+        end = f"{least}; take lam = inf" if line else f"{most}; lam = 0 interpolates"
         raise ValueError(f"df = {df} cannot be told from {end}")
-    place = brentq(excess, low, high, xtol=1e-14, rtol=1e-14)
-    return float(scale * 10.0**place * gaps.unit**3 * gaps.top)
+    return float(scale * 10.0 ** brentq(excess, low, high, xtol=1e-14, rtol=1e-14))
 
 
 def _check_df(df: float) -> float:
     """Give df as a finite float above 2."""
     if isinstance(df, bool) or not isinstance(df, Real):
         raise TypeError(f"df must be a real number in (2, n], got {df!r}")
-    if not 2.0 < df < np.inf:
+    if not 1.0 < df < np.inf:
         raise ValueError(
-            f"df must lie in (2, n], n the number of knots of positive weight, got {df}; "
-            "lam = inf gives 2, the straight line"
+            f"df must lie in (2, n], n the number of knots of positive weight, got {df}; lam = inf "
+            "gives 2, the straight line (1 is least where ends are not natural)"
         )
     return float(df)
 

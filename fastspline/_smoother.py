@@ -114,7 +114,7 @@ class Smoother:
         active = np.arange(read.size)
         positive = ALL_ONE
         if weights is not None:
-            kept = positive = np.array(_check_weights(weights, read.size))
+            kept = positive = np.array(check_weights(weights, read.size))
             active = np.flatnonzero(kept)
             if active.size < read.size:
                 positive = kept[active]
@@ -172,6 +172,12 @@ class Smoother:
     def df(self) -> float:
         """Degrees of freedom, the sum of the leverages: n at lam = 0, 2 at lam = inf."""
         return float(self.leverages.sum())
+
+    def with_lam(self, lam: float) -> Smoother:
+        """Give the plan of another lam."""
+        return Smoother(
+            self.knots, lam=lam, weights=self.weights, bc=self.bc, roughness=self.roughness
+        )
 
     def fit(self, values: ArrayLike, *, axis: int = 0) -> Spline:
         """Fit the spline to values at the knots.
@@ -363,7 +369,7 @@ def refuse_knots(knots: NDArray[np.float64], bad: int, name: str = "knots") -> N
     )
 
 
-def _check_weights(weights: ArrayLike, n: int) -> NDArray[np.float64]:
+def check_weights(weights: ArrayLike, n: int) -> NDArray[np.float64]:
     """Give weights as a vector of n numbers that are finite, not negative and not all zero."""
     read = read_vector(weights, "weights")
     if read.size != n:

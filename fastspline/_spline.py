@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastspline._fit import Group, Rest, rest_of
+from fastspline._fit import Group, rest_of
 from fastspline._operator import refuse_values
 from fastspline._periodic_solver import wrap
 from fastspline._state_space import evaluate_panel
@@ -39,11 +39,9 @@ class Spline:
         The diagonal of the map from values to fitted values.
     df : float or ndarray
         Degrees of freedom, the sum of the leverages.
-    gcv, loo, residual_variance : float or ndarray
-        One a column: ``n RSS / (n - df)**2``; the mean of ``w (residual / (1 - leverage))**2``,
-        which is that of the values left out one by one; and ``RSS / (n - df)``. RSS is the weighted
-        residual sum of squares, n the number of values that count (of positive weight, not
-        missing). NaN where n - df is 0 (interpolation).
+    gcv, loo, reml, residual_variance : float or ndarray
+        One a column. The scores that `select_lam` minimises, and ``RSS / (n - df)``, an estimate of
+        the noise variance of a value of weight 1; NaN where n - df is 0 (interpolation).
 
     Examples
     --------
@@ -156,23 +154,32 @@ class Spline:
     @property
     def gcv(self) -> float | Vector:
         """See the class."""
-        return self._a_column(lambda rest: rest.gcv)
+        return self._a_column(lambda group: rest_of(group).gcv)
 
     @property
     def loo(self) -> float | Vector:
         """See the class."""
-        return self._a_column(lambda rest: rest.loo)
+        return self._a_column(lambda group: rest_of(group).loo)
+
+    @property
+    def reml(self) -> float | Vector:
+        """See `select_lam`; ValueError but for natural ends without roughness weights."""
+        if self._bc != "natural" or self._roughness.size:
+            raise ValueError("reml is defined for natural ends without roughness weights")
+        from fastspline._selection import score_group  # which imports this module
+
+        return self._a_column(lambda group: score_group(group, "reml"))
 
     @property
     def residual_variance(self) -> float | Vector:
         """See the class."""
-        return self._a_column(lambda rest: rest.variance)
+        return self._a_column(lambda group: rest_of(group).variance)
 
-    def _a_column(self, score: Callable[[Rest], Vector]) -> float | Vector:
+    def _a_column(self, score: Callable[[Group], Vector]) -> float | Vector:
         """Give a number of each column, as the values' other axes are shaped."""
         result = np.empty(self._fitted.shape[1])
         for group in self._groups:
-            result[group.columns] = score(rest_of(group))
+            result[group.columns] = score(group)
         trailing, _ = self._place
         return result.reshape(trailing) if trailing else float(result[0])
 

@@ -119,27 +119,51 @@ def _fit_thin_plate(x: Exact, w: Exact, lam: mpmath.mpf) -> Exact:
     return solve(system, units)
 
 
-def gcv_score(
+def exact_scores(
     knots: ArrayLike, values: ArrayLike, *, lam: float, weights: ArrayLike | None = None
-) -> float:
-    """``n RSS / (n - df)**2`` of one column, n counting the knots with a weight."""
+) -> dict[str, float]:
+    """The scores of one column by their definitions, and what they are made of.
+
+    n counts the knots with a weight. "reml" is ``(n - 2) log(y' W (y - g) / (n - 2)) + log det V +
+    log det X' V^-1 X`` with V = W^-1 + K / lam, K the covariance of an integrated Wiener process.
+    """
     w = exact(np.ones(len(np.asarray(knots))) if weights is None else weights)
     hat = ExactSmoother(knots, lam=lam, weights=weights).hat()
-    y = exact(values)
-    n = int(sum(weight > 0 for weight in w))
-    rss = w @ (y - hat @ y) ** 2
-    return float(n * rss / (n - np.trace(hat)) ** 2)
+    y, x = exact(values), exact(knots)
+    used = np.flatnonzero([weight > 0 for weight in w])
+    n = len(used)
+    residuals = (y - hat @ y)[used]
+    left_out = 1 - np.diag(hat)[used]
+    y, x, w = y[used], x[used] - x[used[0]], w[used]
+    rss, rest = w @ residuals**2, left_out.sum()
+    scores = {"rss": rss, "rest": rest}
+    if lam > 0:
+        scores["gcv"] = n * rss / rest**2
+        scores["loo"] = w @ (residuals / left_out) ** 2 / n
+        least, most = np.minimum.outer(x, x), np.maximum.outer(x, x)
+        prior = least**2 * (3 * most - least) / 6
+        covariance = np.diag(1 / w) + (0 if np.isinf(lam) else prior / MP.mpf(float(lam)))
+        line = np.stack([x**0, x], axis=1)
+        inside = line.T @ solve(covariance, line)
+        scores["reml"] = (
+            (n - 2) * MP.log(w @ (y * residuals) / (n - 2))
+            + MP.log(MP.det(MP.matrix(covariance.tolist())))
+            + MP.log(MP.det(MP.matrix(inside.tolist())))
+        )
+    return {name: float(score) for name, score in scores.items()}
 
 
-class GcvCurve:
-    """GCV as a function of lam in closed form, by the eigenvalues of the penalty.
+class ScoreCurve:
+    """A score as a function of lam in closed form, by the eigenvalues of the penalty.
 
     With P the matrix of ``integral(u''**2) = g' P g``, ``W^-1/2 P W^-1/2 = U diag(s) U'`` and
-    ``z = U' W^1/2 y``, the residuals are ``lam s / (1 + lam s) z`` and ``df`` is the sum of
-    ``1 / (1 + lam s)`` (Demmler & Reinsch 1975). All weights must be positive.
+    ``z = U' W^1/2 y``, the residuals times W^1/2 are ``U f z``, f = ``lam s / (1 + lam s)``, and
+    ``1 - S_ii`` is ``sum(U_ik**2 f_k)`` (Demmler & Reinsch 1975). All weights must be positive.
     """
 
-    def __init__(self, knots: ArrayLike, weights: ArrayLike | None = None) -> None:
+    def __init__(
+        self, knots: ArrayLike, weights: ArrayLike | None = None, criterion: str = "gcv"
+    ) -> None:
         x = exact(knots)
         w = exact(np.ones(len(x)) if weights is None else weights)
         # c = P g: the rows of the penalty are third derivative jumps of the interpolating spline.
@@ -150,17 +174,28 @@ class GcvCurve:
         eigenvalues, vectors = MP.eigsy(MP.matrix(penalty.tolist()))
         self._s = rounded(np.array([abs(value) for value in eigenvalues], dtype=object))
         self._s[:2] = 0.0  # straight lines
-        self._to_basis = rounded(np.array(vectors.tolist(), dtype=object).T * root)
+        self._basis = np.array(vectors.tolist(), dtype=object)
+        self._to_basis = rounded(self._basis.T * root)
+        self._basis = rounded(self._basis)
+        self._criterion = criterion
 
     def __call__(self, values: ArrayLike, lam: ArrayLike) -> NDArray[np.float64]:
         """The score of each lam (k,) and each column of `values` (n, columns): (k, columns)."""
         z = self._to_basis @ np.asarray(values, dtype=np.float64)
+        n = len(z)
         strength = np.asarray(lam, dtype=np.float64)[:, np.newaxis]
         with np.errstate(invalid="ignore"):  # inf / inf and inf * 0, replaced
-            residual = strength * self._s / (1 + strength * self._s)
-        line = np.where(self._s > 0, 1.0, 0.0)
-        residual = np.where(np.isinf(strength), line, residual)
-        return len(z) * residual**2 @ z**2 / residual.sum(axis=1, keepdims=True) ** 2
+            factors = strength * self._s / (1 + strength * self._s)
+        factors = np.where(np.isinf(strength), np.where(self._s > 0, 1.0, 0.0), factors)
+        if self._criterion == "gcv":
+            return n * factors**2 @ z**2 / factors.sum(axis=1, keepdims=True) ** 2
+        if self._criterion == "reml":
+            return (n - 2) * np.log(factors @ z**2) - np.log(factors[:, 2:]).sum(
+                axis=1, keepdims=True
+            )
+        residuals = np.einsum("ij,kj,jm->kim", self._basis, factors, z)
+        left_out = np.einsum("ij,kj->ki", self._basis**2, factors)[:, :, np.newaxis]
+        return ((residuals / left_out) ** 2).mean(axis=1)
 
     def minimum(self, values: ArrayLike, low: float, high: float) -> tuple[float, float]:
         """The best lam of one column and its score: a fine grid, refined thrice, and the line."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastspline import make_smoothing_spline
-from tests.reference import ExactSmoother, GcvCurve, rounded
+from tests.reference import ExactSmoother, ScoreCurve, rounded
 from tests.strategies import make_knots
 
 EXACT = 1e-12
@@ -90,7 +90,7 @@ def test_lam_none_is_the_gcv_optimum_of_each_column(weighted, rng):
     w = rng.uniform(0.2, 5.0, 24) if weighted else None
     y = np.sin(np.outer(x, [0.5, 1.0, 2.0])) + 0.2 * rng.standard_normal((24, 3))
     spline = make_smoothing_spline(x, y, w)
-    curve = GcvCurve(x, w)
+    curve = ScoreCurve(x, w)
     for j in range(3):
         lam, score = curve.minimum(y[:, j], 1e-8, 1e8)
         expected = ExactSmoother(x, lam=lam, weights=w).evaluate(y[:, j], x)
