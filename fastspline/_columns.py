@@ -25,8 +25,9 @@ STREAM_SAFE = platform.machine().lower() in ("x86_64", "amd64")
 STAGE_BYTES = 256 << 10  # what a staged panel may fill of the second-level cache
 STAGE_ROW_BYTES = 512  # narrower panels store faster without streaming
 AHEAD_ABOVE = 4 << 20  # prefetch inputs larger than this
-STRIP_BYTES = 160 << 10  # of the strip at work, and of the next
-STRIP_ROW_BYTES = 512
+AHEAD_BYTES = 384
+STRIP_BYTES = 512
+STRIP_KNOTS_BYTES = 40 << 10
 BLOCKS_A_THREAD = 4  # to even out a busy machine
 TRANSPOSED = 256  # columns copied at a time where rows are not contiguous
 INTERPRETED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]  # numba sets it at import
@@ -84,10 +85,11 @@ def sweep_columns(
         panel = min(STAGE_BYTES // points, 1024) // row_bytes * kernel.lanes
         stream = panel * size >= STAGE_ROW_BYTES and columns >= panel
         panel = panel if stream else 0
-    strip = 0
-    if values.nbytes > AHEAD_ABOVE:
-        strip = min(STRIP_BYTES // knots, STRIP_ROW_BYTES) // row_bytes
-        strip = strip if strip > 1 else 0  # narrower ones gained nothing
+    ahead = strip = 0
+    if values.nbytes > AHEAD_ABOVE and knots * row_bytes <= STRIP_KNOTS_BYTES:
+        strip = STRIP_BYTES // row_bytes
+    elif values.nbytes > AHEAD_ABOVE:
+        ahead = AHEAD_BYTES
 
     def work(first: int, stop: int) -> int:
         block = values[:, first:stop]
@@ -97,7 +99,7 @@ def sweep_columns(
         bad: int = kernel.sweep(
             block.ctypes.data, block.strides[0],
             out.ctypes.data + first * size, out.strides[0], stop - first,
-            knots, points, tables, int(stream), panel, strip,
+            knots, points, tables, int(stream), panel, ahead, strip,
         )  # fmt: skip
         return bad if bad < 0 else first + bad
 

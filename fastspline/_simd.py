@@ -72,14 +72,16 @@ def _make_sweep(solver, data, state, lanes):
     line = 64 // width
 
     @njit(**JIT)
-    def sweep(y, y_step, out, out_step, columns, knots, points, tables, stream, panel, strip):
+    def sweep(
+        y, y_step, out, out_step, columns, knots, points, tables, stream, panel, ahead, strip
+    ):
         """Fit and evaluate `columns` columns that start at the addresses `y` and `out`.
 
         Steps are bytes between rows; `tables` is the address of the operator's list of addresses,
         see `list_addresses`. `stream`: 1 to store past the cache; then with `panel` 0 every output
         row must start at a multiple of 64 bytes, and with `panel` > 0 (a multiple of `lanes`, at
         most `columns`) so many columns at a time are staged in the cache and copied out, which
-        needs no alignment. `strip`: while so many blocks of columns are computed, as many of the
+        needs no alignment. `ahead`: bytes to prefetch ahead in a row that is read, or 0. `strip`: while so many blocks of columns are computed, as many of the
         next are prefetched, along the rows; 0 for none.
 
         Gives -1, or the first column of a block in which a value is not finite or overflows: then
@@ -185,6 +187,9 @@ def _make_sweep(solver, data, state, lanes):
                     for k in range(near, min(near + every, stop)):
                         at = y + peek(sources + k * 8, "i8") * y_step + first * width
                         c = vload_first(at, columns, data, lanes)
+                        if ahead:
+                            for offset in range(0, row_bytes, 64):
+                                prefetch(at + ahead + offset)
                         vstore(inputs + (k - start) * row_bytes, c)
                         slot = states + (k - start) * slot_bytes
                         y1 = vcast(c, state)
@@ -401,7 +406,7 @@ def apply_f4(y, out, knots, tables):
     source, target, columns = np.int64(y.ctypes.data), np.int64(out.ctypes.data), y.shape[1]
     step, off = columns * 4, 0 * columns  # a literal 0 would compile the sweep once more
     points = out.shape[0]
-    return sweep_f4(source, step, target, step, columns, knots, points, tables, off, off, off)
+    return sweep_f4(source, step, target, step, columns, knots, points, tables, off, off, off, off)
 
 
 @njit(**JIT)
@@ -411,7 +416,7 @@ def apply_f4_single(y, out, knots, tables):
     step, off = columns * 4, 0 * columns  # a literal 0 would compile the sweep once more
     points = out.shape[0]
     return sweep_f4_single(
-        source, step, target, step, columns, knots, points, tables, off, off, off
+        source, step, target, step, columns, knots, points, tables, off, off, off, off
     )
 
 
@@ -421,7 +426,7 @@ def apply_f8(y, out, knots, tables):
     source, target, columns = np.int64(y.ctypes.data), np.int64(out.ctypes.data), y.shape[1]
     step, off = columns * 8, 0 * columns  # a literal 0 would compile the sweep once more
     points = out.shape[0]
-    return sweep_f8(source, step, target, step, columns, knots, points, tables, off, off, off)
+    return sweep_f8(source, step, target, step, columns, knots, points, tables, off, off, off, off)
 
 
 @njit(**JIT)
@@ -431,7 +436,7 @@ def apply_state_space_f4(y, out, knots, tables):
     step, off = columns * 4, 0 * columns  # a literal 0 would compile the sweep once more
     points = out.shape[0]
     return sweep_state_space_f4(
-        source, step, target, step, columns, knots, points, tables, off, off, off
+        source, step, target, step, columns, knots, points, tables, off, off, off, off
     )
 
 
@@ -442,5 +447,5 @@ def apply_state_space_f8(y, out, knots, tables):
     step, off = columns * 8, 0 * columns  # a literal 0 would compile the sweep once more
     points = out.shape[0]
     return sweep_state_space_f8(
-        source, step, target, step, columns, knots, points, tables, off, off, off
+        source, step, target, step, columns, knots, points, tables, off, off, off, off
     )
