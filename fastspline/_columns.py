@@ -25,9 +25,8 @@ STREAM_SAFE = platform.machine().lower() in ("x86_64", "amd64")
 STAGE_BYTES = 256 << 10  # what a staged panel may fill of the second-level cache
 STAGE_ROW_BYTES = 512  # narrower panels store faster without streaming
 AHEAD_ABOVE = 4 << 20  # prefetch inputs larger than this
+STRIPS_UP_TO = 320  # knots; more rows cost more page walks than their order saves
 AHEAD_BYTES = 384
-STRIP_BYTES = 512
-STRIP_KNOTS_BYTES = 40 << 10
 BLOCKS_A_THREAD = 4  # to even out a busy machine
 TRANSPOSED = 256  # columns copied at a time where rows are not contiguous
 INTERPRETED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]  # numba sets it at import
@@ -85,9 +84,9 @@ def sweep_columns(
         panel = min(STAGE_BYTES // points, 1024) // row_bytes * kernel.lanes
         stream = panel * size >= STAGE_ROW_BYTES and columns >= panel
         panel = panel if stream else 0
-    ahead = strip = 0
-    if values.nbytes > AHEAD_ABOVE and knots * row_bytes <= STRIP_KNOTS_BYTES:
-        strip = STRIP_BYTES // row_bytes
+    ahead = strips = 0
+    if values.nbytes > AHEAD_ABOVE and knots <= STRIPS_UP_TO:
+        strips = 1
     elif values.nbytes > AHEAD_ABOVE:
         ahead = AHEAD_BYTES
 
@@ -99,7 +98,7 @@ def sweep_columns(
         bad: int = kernel.sweep(
             block.ctypes.data, block.strides[0],
             out.ctypes.data + first * size, out.strides[0], stop - first,
-            knots, points, tables, int(stream), panel, ahead, strip,
+            knots, points, tables, int(stream), panel, ahead, strips,
         )  # fmt: skip
         return bad if bad < 0 else first + bad
 

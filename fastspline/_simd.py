@@ -47,6 +47,7 @@ from fastspline._vector import (
 )
 
 SCRATCH_BYTES = 512 << 10  # states and inputs of a segment
+STRIP_BYTES = 512  # of a row: 256 and 1024 were slower
 JET = 4  # in the place of a derivative's order: value, slope and moment at every knot
 N_TABLES = 11
 
@@ -70,10 +71,12 @@ def _make_sweep(solver, data, state, lanes):
     row_bytes, state_bytes = lanes * width, lanes * wide
     slot_bytes = state_bytes if solver == "reinsch" else 2 * state_bytes
     line = 64 // width
+    strip = STRIP_BYTES // row_bytes  # blocks
+    every = 2 * strip  # steps of a sweep, that strip's columns take two a knot and block
 
     @njit(**JIT)
     def sweep(
-        y, y_step, out, out_step, columns, knots, points, tables, stream, panel, ahead, strip
+        y, y_step, out, out_step, columns, knots, points, tables, stream, panel, ahead, strips
     ):
         """Fit and evaluate `columns` columns that start at the addresses `y` and `out`.
 
@@ -81,8 +84,8 @@ def _make_sweep(solver, data, state, lanes):
         see `list_addresses`. `stream`: 1 to store past the cache; then with `panel` 0 every output
         row must start at a multiple of 64 bytes, and with `panel` > 0 (a multiple of `lanes`, at
         most `columns`) so many columns at a time are staged in the cache and copied out, which
-        needs no alignment. `ahead`: bytes to prefetch ahead in a row that is read, or 0. `strip`: while so many blocks of columns are computed, as many of the
-        next are prefetched, along the rows; 0 for none.
+        needs no alignment. `ahead`: bytes to prefetch ahead in the row that is read, or 0. `strips`:
+        1 to prefetch along the rows: while `strip` blocks are computed, the inputs of the next.
 
         Gives -1, or the first column of a block in which a value is not finite or overflows: then
         it stops there.
@@ -107,9 +110,7 @@ def _make_sweep(solver, data, state, lanes):
         starts = inputs + segment * row_bytes
         stage = starts + segments * 4 * state_bytes
 
-        asked = knots  # the row of the next strip that is asked for next
-        corner = asked_bytes = 0
-        every = 2 * strip if strip else knots
+        corner, asked = 0, knots  # of the next strip: its address, and the row to ask for next
 
         target, target_step = out, out_step
         if panel:
@@ -134,10 +135,8 @@ def _make_sweep(solver, data, state, lanes):
                         prefetch_to_write(place)
                         prefetch_to_write(place + min(panel, fitted - first) * width - 1)
 
-            if strip and (begin // lanes) % strip == 0:
-                corner = y + (begin + strip * lanes) * width
-                asked_bytes = min(strip * row_bytes, (columns - begin) * width - strip * row_bytes)
-                asked = 0 if asked_bytes > 0 else knots
+            if strips and begin % (strip * lanes) == 0 and begin + strip * lanes < columns:
+                corner, asked = y + (begin + strip * lanes) * width, 0
 
             y0 = vzero(state, lanes)
             if solver == "reinsch":
@@ -178,50 +177,45 @@ def _make_sweep(solver, data, state, lanes):
                         v = vload(at + 2 * state_bytes, state, lanes)
                     vstore(inputs - row_bytes, vcast(y0, data))
 
-                for near in range(start, stop, every):
-                    if asked < knots:
-                        place = corner + peek(sources + asked * 8, "i8") * y_step
-                        for offset in range(0, asked_bytes, 64):
-                            prefetch(place + offset)
+                for k in range(start, stop):
+                    at = y + peek(sources + k * 8, "i8") * y_step + first * width
+                    c = vload_first(at, columns, data, lanes)
+                    if ahead:
+                        prefetch(at + ahead, row_bytes)
+                    if asked < knots and k % every == 0:
+                        prefetch(corner + peek(sources + asked * 8, "i8") * y_step, STRIP_BYTES)
                         asked += 1
-                    for k in range(near, min(near + every, stop)):
-                        at = y + peek(sources + k * 8, "i8") * y_step + first * width
-                        c = vload_first(at, columns, data, lanes)
-                        if ahead:
-                            for offset in range(0, row_bytes, 64):
-                                prefetch(at + ahead + offset)
-                        vstore(inputs + (k - start) * row_bytes, c)
-                        slot = states + (k - start) * slot_bytes
-                        y1 = vcast(c, state)
-                        rise = vsub(y1, y0)
-                        y0 = y1
-                        if solver == "reinsch":
-                            # u = D^-1 L^-1 Q^T y
-                            if k > 1:
-                                f = forward + (k - 1) * 4 * wide
-                                u = scale(peek(f, state), rise)
-                                u = fma(peek(f + wide, state), before, u)
-                                u = fma(peek(f + 3 * wide, state), u2, u)
-                                u = fma(peek(f + 2 * wide, state), u1, u)  # the newest last
-                                u1, u2 = u, u1
-                            vstore(slot, u1)
-                            before = rise
-                        else:
-                            vstore(slot, eps)
-                            vstore(slot + state_bytes, v)
-                            if k > 0:
-                                f = backward + (k - 1) * GAP_BYTES
-                                h, alpha = peek(forward + (k - 1) * 8, "f8"), peek(f + ALPHA, "f8")
-                                k2, a22 = peek(f + K2, "f8"), peek(f + A22, "f8")
-                                d = vadd(rise, eps)
-                                e = fma(-h, v, d)  # the innovation
-                                if alpha > 0.5 and a22 > 0.5:
-                                    eps = fma(-peek(f + K1, "f8"), e, e)
-                                    v = fma(k2, e, v)
-                                else:
-                                    eps = scale(alpha, e)
-                                    v = fma(k2, d, scale(a22, v))
-
+                    vstore(inputs + (k - start) * row_bytes, c)
+                    slot = states + (k - start) * slot_bytes
+                    y1 = vcast(c, state)
+                    rise = vsub(y1, y0)
+                    y0 = y1
+                    if solver == "reinsch":
+                        # u = D^-1 L^-1 Q^T y
+                        if k > 1:
+                            f = forward + (k - 1) * 4 * wide
+                            u = scale(peek(f, state), rise)
+                            u = fma(peek(f + wide, state), before, u)
+                            u = fma(peek(f + 3 * wide, state), u2, u)
+                            u = fma(peek(f + 2 * wide, state), u1, u)  # the newest last
+                            u1, u2 = u, u1
+                        vstore(slot, u1)
+                        before = rise
+                    else:
+                        vstore(slot, eps)
+                        vstore(slot + state_bytes, v)
+                        if k > 0:
+                            f = backward + (k - 1) * GAP_BYTES
+                            h, alpha = peek(forward + (k - 1) * 8, "f8"), peek(f + ALPHA, "f8")
+                            k2, a22 = peek(f + K2, "f8"), peek(f + A22, "f8")
+                            d = vadd(rise, eps)
+                            e = fma(-h, v, d)  # the innovation
+                            if alpha > 0.5 and a22 > 0.5:
+                                eps = fma(-peek(f + K1, "f8"), e, e)
+                                v = fma(k2, e, v)
+                            else:
+                                eps = scale(alpha, e)
+                                v = fma(k2, d, scale(a22, v))
                 if turn < segments - 1:
                     continue
 
@@ -240,100 +234,90 @@ def _make_sweep(solver, data, state, lanes):
                         bad = first
                         break
 
-                for far in range(stop, start, -every):
-                    if asked < knots:
-                        place = corner + peek(sources + asked * 8, "i8") * y_step
-                        for offset in range(0, asked_bytes, 64):
-                            prefetch(place + offset)
+                k = stop
+                while k > start:
+                    k -= 1
+                    if asked < knots and k % every == 0:
+                        prefetch(corner + peek(sources + asked * 8, "i8") * y_step, STRIP_BYTES)
                         asked += 1
-                    for k in range(far - 1, max(far - every, start) - 1, -1):
-                        slot = states + (k - start) * slot_bytes
+                    slot = states + (k - start) * slot_bytes
+                    if solver == "reinsch":
+                        # m2, m1, m0 = gamma at k + 1, k, k - 1: L^T gamma = u
+                        f = backward + k * 5 * wide
+                        m0 = vload(slot, state, lanes)
+                        m0 = fma(peek(f + wide, state), m2, m0)
+                        m0 = fma(peek(f, state), m1, m0)
+                    else:
+                        # residual, slope and gamma at k, then eps and v at k - 1
+                        value, gamma = y0, gamma0
+                        f = backward + (k - 1) * GAP_BYTES
+                        if k > 0:
+                            at = inputs + (k - 1 - start) * row_bytes
+                            y0 = vcast(vload(at, data, lanes), state)
+                            eps = vload(slot, state, lanes)
+                            v = vload(slot + state_bytes, state, lanes)
+                            d = vsub(vsub(value, y0), residual)  # g_k - y_{k-1}
+                            t = vadd(d, eps)  # g_k - f_{k-1}
+                            cp, bp, ep = peek(f + CP, "f8"), peek(f + BP, "f8"), peek(f + EP, "f8")
+                            if nu > 0 and (clamped or k < knots - 1):
+                                gamma = fma(cp, slope, fma(-bp, t, scale(-ep, v)))
+                            if clamped and k == 1:  # the mirror image
+                                gamma0 = fma(ep, slope, fma(bp, t, scale(-cp, v)))
+
+                    if peek(needed + k * 8, "i8"):
                         if solver == "reinsch":
-                            # m2, m1, m0 = gamma at k + 1, k, k - 1: L^T gamma = u
-                            f = backward + k * 5 * wide
-                            m0 = vload(slot, state, lanes)
-                            m0 = fma(peek(f + wide, state), m2, m0)
-                            m0 = fma(peek(f, state), m1, m0)
+                            g = vcast(vload(inputs + (k - start) * row_bytes, data, lanes), state)
+                            g = fma(peek(f + 4 * wide, state), m2, g)
+                            g = fma(peek(f + 3 * wide, state), m1, g)
+                            g = fma(peek(f + 2 * wide, state), m0, g)
+                            base0, tangent0 = vcast(g, data), vcast(m1, data)
+                        elif nu == 0:
+                            base0, tangent0 = vcast(vsub(value, residual), data), vcast(slope, data)
                         else:
-                            # residual, slope and gamma at k, then eps and v at k - 1
-                            value, gamma = y0, gamma0
-                            f = backward + (k - 1) * GAP_BYTES
-                            if k > 0:
-                                at = inputs + (k - 1 - start) * row_bytes
-                                y0 = vcast(vload(at, data, lanes), state)
-                                eps = vload(slot, state, lanes)
-                                v = vload(slot + state_bytes, state, lanes)
-                                d = vsub(vsub(value, y0), residual)  # g_k - y_{k-1}
-                                t = vadd(d, eps)  # g_k - f_{k-1}
-                                cp, bp, ep = (
-                                    peek(f + CP, "f8"),
-                                    peek(f + BP, "f8"),
-                                    peek(f + EP, "f8"),
-                                )
-                                if nu > 0 and (clamped or k < knots - 1):
-                                    gamma = fma(cp, slope, fma(-bp, t, scale(-ep, v)))
-                                if clamped and k == 1:  # the mirror image
-                                    gamma0 = fma(ep, slope, fma(bp, t, scale(-cp, v)))
+                            base0 = vcast(scale(per_unit, slope), data)
+                            tangent0 = vcast(gamma, data)
+                            if nu == JET:
+                                fitted_value = vcast(vsub(value, residual), data)
+                                moment = vcast(scale(per_unit * per_unit, gamma), data)
+                                place = there + k * target_step
+                                vput(place, fitted_value, columns, bypass)
+                                vput(place + knots * target_step, base0, columns, bypass)
+                                vput(place + 2 * knots * target_step, moment, columns, bypass)
+                                check = fma(0.0, fitted_value, check)
+                                check = fma(0.0, base0, check)
+                                check = fma(0.0, moment, check)
+                        rise = vsub(base1, base0)
+                        first_point = peek(spans + k * 16, "i8")
+                        derivatives = peek(spans + k * 16 + 8, "i8")
+                        base = vzero(data, lanes)
+                        p = peek(spans + k * 16 + 16, "i8")
+                        while p > first_point:
+                            if p == derivatives:
+                                base = base0
+                            p -= 1
+                            w = weights + p * (3 * width)
+                            r = fma(peek(w, data), rise, base)
+                            r = fma(peek(w + width, data), tangent0, r)
+                            r = fma(peek(w + 2 * width, data), tangent1, r)
+                            check = fma(0.0, r, check)  # 0 inf is NaN, and NaN stays
+                            place = there + peek(rows + p * 8, "i8") * target_step
+                            vput(place, r, columns, bypass)
+                        base1, tangent1 = base0, tangent0
 
-                        if peek(needed + k * 8, "i8"):
-                            if solver == "reinsch":
-                                g = vcast(
-                                    vload(inputs + (k - start) * row_bytes, data, lanes), state
-                                )
-                                g = fma(peek(f + 4 * wide, state), m2, g)
-                                g = fma(peek(f + 3 * wide, state), m1, g)
-                                g = fma(peek(f + 2 * wide, state), m0, g)
-                                base0, tangent0 = vcast(g, data), vcast(m1, data)
-                            elif nu == 0:
-                                base0, tangent0 = (
-                                    vcast(vsub(value, residual), data),
-                                    vcast(slope, data),
-                                )
-                            else:
-                                base0 = vcast(scale(per_unit, slope), data)
-                                tangent0 = vcast(gamma, data)
-                                if nu == JET:
-                                    fitted_value = vcast(vsub(value, residual), data)
-                                    moment = vcast(scale(per_unit * per_unit, gamma), data)
-                                    place = there + k * target_step
-                                    vput(place, fitted_value, columns, bypass)
-                                    vput(place + knots * target_step, base0, columns, bypass)
-                                    vput(place + 2 * knots * target_step, moment, columns, bypass)
-                                    check = fma(0.0, fitted_value, check)
-                                    check = fma(0.0, base0, check)
-                                    check = fma(0.0, moment, check)
-                            rise = vsub(base1, base0)
-                            first_point = peek(spans + k * 16, "i8")
-                            derivatives = peek(spans + k * 16 + 8, "i8")
-                            base = vzero(data, lanes)
-                            p = peek(spans + k * 16 + 16, "i8")
-                            while p > first_point:
-                                if p == derivatives:
-                                    base = base0
-                                p -= 1
-                                w = weights + p * (3 * width)
-                                r = fma(peek(w, data), rise, base)
-                                r = fma(peek(w + width, data), tangent0, r)
-                                r = fma(peek(w + 2 * width, data), tangent1, r)
-                                check = fma(0.0, r, check)  # 0 inf is NaN, and NaN stays
-                                place = there + peek(rows + p * 8, "i8") * target_step
-                                vput(place, r, columns, bypass)
-                            base1, tangent1 = base0, tangent0
-
-                        if solver == "reinsch":
-                            m2, m1 = m1, m0
-                        elif k > 0:
-                            m12, m22 = peek(f + M12, "f8"), peek(f + M22, "f8")
-                            p12, p21 = peek(f + P12, "f8"), peek(f + P21, "f8")
-                            m11, p22m = peek(f + M11, "f8"), peek(f + P22_MINUS_1, "f8")
-                            turned = fma(p21, t, scale(m22, v))
-                            r = fma(-p12, slope, scale(-m12, v))
-                            if m11 < 0.5 and p22m > -0.5:
-                                residual = vsub(fma(m11, t, r), d)
-                                slope = vadd(slope, fma(p22m, slope, turned))
-                            else:
-                                residual = fma(-peek(f + P11, "f8"), d, fma(m11, eps, r))
-                                slope = fma(peek(f + P22, "f8"), slope, turned)
+                    if solver == "reinsch":
+                        m2, m1 = m1, m0
+                    elif k > 0:
+                        m12, m22 = peek(f + M12, "f8"), peek(f + M22, "f8")
+                        p12, p21 = peek(f + P12, "f8"), peek(f + P21, "f8")
+                        m11, p22m = peek(f + M11, "f8"), peek(f + P22_MINUS_1, "f8")
+                        turned = fma(p21, t, scale(m22, v))
+                        r = fma(-p12, slope, scale(-m12, v))
+                        if m11 < 0.5 and p22m > -0.5:
+                            residual = vsub(fma(m11, t, r), d)
+                            slope = vadd(slope, fma(p22m, slope, turned))
+                        else:
+                            residual = fma(-peek(f + P11, "f8"), d, fma(m11, eps, r))
+                            slope = fma(peek(f + P22, "f8"), slope, turned)
             if bad < 0 and any_nan(check):
                 bad = first
             if bad >= 0:

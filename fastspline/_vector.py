@@ -175,27 +175,36 @@ def fence(typingctx):
     return types.void(), codegen
 
 
-def _prefetch_codegen(write):
+def _prefetch(builder, address, *, write):
+    pointer = builder.inttoptr(address, ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [pointer, *(ir.Constant(_I32, n) for n in (write, 2, 1))])
+
+
+@intrinsic(prefer_literal=True)
+def prefetch(typingctx, address, n_bytes):
+    """Ask for the cache lines of `n_bytes` at `address` in the second-level cache."""
+    if not _are_literal(n_bytes):
+        return None
+
     def codegen(context, builder, signature, args):
-        pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [pointer, *(ir.Constant(_I32, n) for n in (write, 2, 1))])
+        for offset in range(0, n_bytes.literal_value, 64):
+            _prefetch(builder, builder.add(args[0], ir.Constant(args[0].type, offset)), write=0)
         return context.get_dummy_value()
 
-    return codegen
-
-
-@intrinsic
-def prefetch(typingctx, address):
-    """Ask for the cache line at `address` in the second-level cache."""
-    return types.void(types.int64), _prefetch_codegen(write=0)
+    return types.void(types.int64, n_bytes), codegen
 
 
 @intrinsic
 def prefetch_to_write(typingctx, address):
     """Ask for the cache line at `address`, to be written soon."""
-    return types.void(types.int64), _prefetch_codegen(write=1)
+
+    def codegen(context, builder, signature, args):
+        _prefetch(builder, args[0], write=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
 
 
 @intrinsic(prefer_literal=True)
