@@ -23,11 +23,16 @@ encode_and_decode = pytest.mark.parametrize(("n", "m"), [(20, 100), (100, 20)])
 
 
 class Task:
-    """Equidistant knots and points, normal values, and lam a multiple of cubed gaps."""
+    """Equidistant knots and points, normal values, and lam a multiple of cubed gaps.
 
-    def __init__(self, n, m, columns, dtype, *, gaps_cubed=1.0):
-        self.knots, self.points = np.linspace(0.0, 1.0, n), np.linspace(0.0, 1.0, m)
-        self.lam = gaps_cubed / (n - 1) ** 3
+    With `of` only n of so many knots are there, drawn at random.
+    """
+
+    def __init__(self, n, m, columns, dtype, *, gaps_cubed=1.0, of=None):
+        there = np.sort(np.random.default_rng(0).choice(of or n, n, replace=False))
+        self.knots = np.linspace(0.0, 1.0, of or n)[there]
+        self.points = np.linspace(0.0, 1.0, m)
+        self.lam = gaps_cubed / ((of or n) - 1) ** 3
         self.values = np.random.default_rng(0).standard_normal((n, columns), dtype)
         self.moved = (n + m) * columns * self.values.itemsize
         self.shape, self.dtype = f"({n:,} -> {m:,}) x {columns:,}", np.dtype(dtype).name
@@ -73,6 +78,24 @@ def test_small_call(race, n, m):
         "call an operator",
         lambda: operator(task.values),
         {"scipy": task.scipy(), "dense x BLAS": task.dense(), "copy": copy(task.moved)},
+        error=task.error(),
+        tolerance=TOLERANCE[task.dtype],
+        shape=task.shape,
+        dtype=task.dtype,
+    )
+
+
+@pytest.mark.benchmark(group="small")
+@pytest.mark.parametrize("columns", [1, 4, 16, 100])
+@pytest.mark.parametrize(("n", "m"), [(20, 100), (100, 20), (100, 100), (5, 10)])
+def test_crossover(race, n, m, columns):
+    """Where the dense operator, known beforehand, is ahead of a call."""
+    task = Task(n, m, columns, "float64")
+    operator = task.operator()
+    race(
+        "call an operator, few columns",
+        lambda: operator(task.values),
+        {"dense x BLAS": task.dense(fresh=True)},
         error=task.error(),
         tolerance=TOLERANCE[task.dtype],
         shape=task.shape,
@@ -170,6 +193,15 @@ def test_image(race, n, m, dtype, threads):
 
 @pytest.mark.benchmark(group="images")
 @by_dtype
+@pytest.mark.parametrize(("n", "m", "of"), [(40, 20, 100), (60, 100, 60)])
+def test_image_of_some_workers(race, n, m, of, dtype):
+    task = Task(n, m, IMAGE, dtype, of=of)
+    case = "image" if n == of else f"image, from {n} of {of}"
+    race_columns(race, case, task, 2, scipy_columns=SCIPY_COLUMNS)
+
+
+@pytest.mark.benchmark(group="images")
+@by_dtype
 @encode_and_decode
 def test_image_into_a_new_array(race, n, m, dtype):
     task = Task(n, m, IMAGE, dtype)
@@ -188,7 +220,7 @@ def test_image_of_an_odd_size(race, n, m, dtype):
 @by_threads
 @by_dtype
 def test_many_knots(race, dtype, threads):
-    task = Task(1000, 1000, 10_000, dtype)
+    task = Task(1000, 1000, 10_240, dtype)
     race_columns(race, "many knots", task, threads, scipy_columns=1000)
 
 
@@ -237,6 +269,37 @@ def test_append(race, n):
         error=lambda fitted: error(fitted[-newest:]),
         tolerance=TOLERANCE[task.dtype],
         shape=f"({n:,} knots) x 1",
+        dtype=task.dtype,
+    )
+
+
+@pytest.mark.benchmark(group="long")
+@pytest.mark.parametrize(
+    ("n", "m", "columns", "what"),
+    [(1_000_000, 1_000_000, 10, "knots"), (20, 20, 1_000_000, "columns")],
+)
+def test_growth(race, n, m, columns, what):
+    """Ten times the work takes ten times the time."""
+    task = Task(n, m, columns, "float64")
+    tenth = (
+        Task(n // 10, m // 10, columns, "float64")
+        if what == "knots"
+        else Task(n, m, columns // 10, "float64")
+    )
+    operator, of_tenth = task.operator(), tenth.operator()
+    out, out_of_tenth = operator(task.values), of_tenth(tenth.values)
+    race(
+        f"growth: a million {what}",
+        lambda: operator(task.values, out=out),
+        {
+            f"ten times a tenth of the {what}": Competitor(
+                lambda: of_tenth(tenth.values, out=out_of_tenth), scale=10.0, checked=False
+            ),
+            "copy": copy(task.moved),
+        },
+        error=task.error(),
+        tolerance=2e-13,
+        shape=task.shape,
         dtype=task.dtype,
     )
 
