@@ -74,7 +74,7 @@ def make_smoothing_spline(
     knots = read_vector(x, "x")
     if lam is None and knots.size < LEAST_FOR_GCV:
         raise ValueError(
-            f"x and y length must be at least 5 to choose lam, got {knots.size}; give lam"
+            f"``x`` and ``y`` length must be at least 5 to choose lam, got {knots.size}; give lam"
         )
     bad = first_bad_knot(knots)
     if bad >= 0:
