@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from fastspline._grid import smooth_grid
 from fastspline._migration import lam_from_csaps, lam_from_r
 from fastspline._oneshot import resample, smooth_spline
 from fastspline._operator import SplineOperator
@@ -23,6 +24,7 @@ __all__ = [
     "make_smoothing_spline",
     "resample",
     "select_lam",
+    "smooth_grid",
     "smooth_spline",
 ]
 __version__ = version("fastspline")

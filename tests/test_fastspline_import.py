@@ -56,6 +56,7 @@ def test_public_names():
         "make_smoothing_spline",
         "resample",
         "select_lam",
+        "smooth_grid",
         "smooth_spline",
     }
     assert names <= set(fastspline.__all__)
