@@ -11,7 +11,7 @@ from numba import config
 
 from fastspline import _simd
 from fastspline._tableau import Rows, Tableau, Vector
-from fastspline._threads import cut, run_blocks, usable_cpus
+from fastspline._threads import cut, default_threads, run_blocks, usable_cpus
 from fastspline.arrays import STREAM_BYTES, FloatArray
 
 Quick: TypeAlias = Callable[[FloatArray, FloatArray, int, int], int]
@@ -116,8 +116,7 @@ def threads_for(values: FloatArray, out: FloatArray, threads: int | None) -> int
     """Give how many threads to use: at most what the caller allows; one for small work."""
     if threads is None and values.size + out.size < THREADS_FROM:
         return 1
-    usable = usable_cpus()
-    return usable if threads is None else min(threads, usable)
+    return default_threads() if threads is None else min(threads, usable_cpus())
 
 
 def first_overflow(panel: Vector, dtype: DType) -> int:

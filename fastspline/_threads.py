@@ -2,22 +2,74 @@
 
 from __future__ import annotations
 
+import math
 import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from functools import cache
+from pathlib import Path
 
 Block = tuple[int, int]
 
-_pools: dict[int, ThreadPoolExecutor] = {}
+_SETTINGS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")  # Dask and joblib set them in their workers
+
+
+def default_threads() -> int:
+    """Give the number of threads for large work: what is usable, or less where a variable asks."""
+    return min(usable_cpus(), *(_read_setting(os.environ.get(name, "")) for name in _SETTINGS))
 
 
 def usable_cpus() -> int:
-    """Give the number of processors that this process may run on."""
+    """Give the number of processors that this process may use, by affinity and cgroup quota."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
+        return min(len(os.sched_getaffinity(0)), cgroup_cpus())
     return os.cpu_count() or 1
+
+
+@cache
+def cgroup_cpus(
+    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
+) -> int:
+    """Give the processors' time that the control groups allow, rounded up: the least of any level.
+
+    Version 2 says "quota period" in cpu.max, version 1 has a file for each. A container often
+    sees its own group as the root, but is listed by the name that the host gives it.
+    """
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return sys.maxsize
+    least = sys.maxsize
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        for mount in (controllers, "cpu") if controllers else ("", "unified"):
+            group = root / mount / name.strip("/")
+            for level in (group, *group.parents):
+                if level.is_relative_to(root):
+                    least = min(least, _read_quota(level))
+    return least
+
+
+def _read_quota(group: Path) -> int:
+    """Give the number of processors that one control group allows."""
+    for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        with suppress(OSError, ValueError):  # not there, or "max"
+            quota, period = map(int, " ".join((group / f).read_text() for f in files).split())
+            if quota > 0 and period > 0:
+                return math.ceil(quota / period)
+    return sys.maxsize
+
+
+def _read_setting(text: str) -> int:
+    """Give the number in "4", or in "4,2" (OpenMP's nested loops); no limit without one."""
+    first = text.split(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) > 0 else sys.maxsize
 
 
 def check_threads(threads: int | None) -> None:
@@ -42,23 +94,65 @@ def cut(columns: int, width: int) -> list[Block]:
 def run_blocks(work: Callable[[int, int], int], blocks: list[Block], threads: int) -> int:
     """Run ``work(first, stop)`` for each block; give the least column reported as bad, or -1.
 
-    The calling thread takes part, so that a single block never leaves it. However this ends, no
+    The calling thread takes part, so that a single block never leaves it. Helpers join it while
+    processors are free: callers that come together leave each other's alone. However this ends, no
     thread is still at work on the caller's arrays when it does.
     """
     pending = deque(blocks)
-    if threads == 1 or len(blocks) == 1:
+    if len(blocks) == 1:
         return _drain(work, pending)
+    team = _team
+    helpers = team.enter(min(threads, len(blocks)) - 1)
     others: list[Future[int]] = []
     try:
         with suppress(RuntimeError):  # at interpreter exit a pool takes nothing: then alone
-            while len(others) < min(threads, len(blocks)) - 1:
-                others.append(_pool().submit(_drain, work, pending))
+            while len(others) < helpers:
+                others.append(team.pool.submit(_drain, work, pending))
         reported = [_drain(work, pending)]
     finally:
         pending.clear()
         _wait_for(others)
+        team.leave()
     reported += [other.result() for other in others if not other.cancelled()]
     return min((column for column in reported if column >= 0), default=-1)
+
+
+class _Team:
+    """The threads of this process that are at work on blocks, and the pool of helpers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._at_work: dict[int, int] = {}  # by caller: a call that Ctrl-C ended leaves no trace
+        self.pool = ThreadPoolExecutor(
+            max((os.cpu_count() or 1) - 1, 1), thread_name_prefix="fastspline"
+        )
+
+    def enter(self, wanted: int) -> int:
+        """Count the caller in, and at most `wanted` helpers: no more than there are processors."""
+        caller, usable = threading.get_ident(), usable_cpus()
+        with self._lock:
+            self._at_work.pop(caller, None)
+            free = usable - 1 - sum(self._at_work.values())
+            helpers = min(wanted, max(free, 0))
+            self._at_work[caller] = 1 + helpers
+        return helpers
+
+    def leave(self) -> None:
+        """Count the caller and its helpers out."""
+        with self._lock:
+            self._at_work.pop(threading.get_ident(), None)
+
+
+def _make_team() -> None:
+    """Start anew: a forked child has none of its parent's threads, and may find a lock taken."""
+    global _team
+    _team = _Team()
+
+
+_team: _Team
+_make_team()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_make_team)
 
 
 def _drain(work: Callable[[int, int], int], pending: deque[Block]) -> int:
@@ -87,12 +181,3 @@ def _wait_for(futures: Sequence[Future[int]]) -> None:
             break
     if interrupt is not None:
         raise interrupt
-
-
-def _pool() -> ThreadPoolExecutor:
-    """Give the pool of this process: a forked child must not use its parent's threads."""
-    pid = os.getpid()
-    if pid not in _pools:
-        helpers = max(usable_cpus() - 1, 1)
-        _pools.setdefault(pid, ThreadPoolExecutor(helpers, thread_name_prefix="fastspline"))
-    return _pools[pid]
