@@ -131,7 +131,7 @@ def tabulate_points(knots, h, unit, roughness, by_slope, points, nus, spans, nee
     cells = np.empty(m, np.int64)
     spans[:] = 0
     needed[:] = 0
-    place = 0
+    place = np.int64(0)  # a literal would make another specialisation
     for p in range(m):
         nu, t = nus[p // points.size], points[p % points.size]
         place = k = locate(knots, t, place)

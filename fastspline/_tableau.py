@@ -48,12 +48,12 @@ class Tableau:
         self.rows, self.weights = np.empty(m, np.int64), np.empty((m, 3))
         self.only_values = nus.size == 1 and nus[0] == 0
         tabulate_points(
-            gaps.knots,
+            _writeable(gaps.knots),
             gaps.h,
             gaps.unit,
             gaps.roughness,
             by_slope,
-            points,
+            _writeable(points),
             nus,
             self.spans,
             self.needed,
@@ -62,3 +62,8 @@ class Tableau:
         )
         if by_slope and gaps.unit != 1.0:  # slopes and moments come in scaled units
             self.weights[:, 1:] /= gaps.unit ** min(nus[0] + 1, 2)
+
+
+def _writeable(vector: Vector) -> Vector:
+    """Give the vector, copied where it is read-only: for that numba would compile once more."""
+    return vector if vector.flags.writeable else vector.copy()

@@ -1,0 +1,152 @@
+"""fastspline as users get it: a built wheel in a folder of its own, with and without a cache."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastspline import Smoother
+
+PROJECT = Path(__file__).parents[1]
+TIMEOUT = 300
+
+PROGRAM = """
+import json, sys, threading
+from pathlib import Path
+import numpy as np
+import fastspline
+
+folder = Path(sys.argv[1])
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
+sys.stdin.readline()
+problem = np.load(folder / "problem.npz")
+operator = fastspline.Smoother(problem["knots"], lam=1e-4).operator(problem["points"])
+for name in sys.argv[2:]:
+    np.testing.assert_array_equal(operator(problem[name]), problem[f"{name}_result"])
+dispatchers = [
+    thing
+    for name, module in list(sys.modules.items())
+    if name.split(".")[0] == "fastspline"
+    for thing in vars(module).values()
+    if hasattr(thing, "signatures") and hasattr(thing, "py_func")
+]
+print(json.dumps({
+    "file": fastspline.__file__,
+    "version": fastspline.__version__,
+    "hits": sum(sum(d.stats.cache_hits.values()) for d in dispatchers),
+    "missed": sorted({d.__name__ for d in dispatchers if d.stats.cache_misses}),
+    "several": sorted({d.__name__ for d in dispatchers if len(d.signatures) > 1}),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, built as pip would."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = ["wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, PROJECT]
+    subprocess.run([sys.executable, "-m", "pip", *build], check=True, timeout=TIMEOUT)
+    (built,) = folder.glob("fastspline-*.whl")
+    return built
+
+
+@pytest.fixture
+def site(wheel, tmp_path):
+    """A folder with the wheel's contents and a problem with its solution."""
+    place = tmp_path / "site"
+    install = ["install", "-q", "--no-deps", "--no-index", "--no-compile", "--target", place, wheel]
+    subprocess.run([sys.executable, "-m", "pip", *install], check=True, timeout=TIMEOUT)
+    rng = np.random.default_rng(0)
+    knots, points = np.sort(rng.random(30)), rng.random(40)
+    operator, double = Smoother(knots, lam=1e-4).operator(points), rng.standard_normal((30, 21))
+    single = double.astype(np.float32)
+    np.savez(
+        tmp_path / "problem.npz",
+        knots=knots, points=points,
+        double=double, double_result=operator(double),
+        single=single, single_result=operator(single),
+    )  # fmt: skip
+    return place
+
+
+def start(site, *precisions, **environment):
+    """Start PROGRAM on the installed package; it waits for a line once all is imported."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
+    return subprocess.Popen(
+        [sys.executable, "-W", "always", "-c", PROGRAM, site.parent, *precisions],
+        cwd=site.parent,
+        env={**inherited, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(program):
+    """Let it compute; give its report and what it wrote to the standard error."""
+    try:
+        answer, errors = program.communicate("go\n", timeout=TIMEOUT)
+    finally:
+        program.kill()
+    assert program.returncode == 0, errors
+    return json.loads(answer.splitlines()[-1]), errors
+
+
+def test_wheel_holds_what_it_should(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"fastspline/py.typed", "fastspline/LICENSE", "coded/__init__.py"} <= names
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"fastspline", "coded"}
+
+
+# Of this one both signatures do the same: they take addresses of arrays of either type.
+INTERCHANGEABLE = {"list_addresses"}
+
+
+def test_many_processes_compile_into_one_cache_at_once(site):
+    """All find it empty, and all are right; later ones compile nothing."""
+    cache = site.parent / "cache"
+    cache.mkdir()
+    programs = [start(site, "double", NUMBA_CACHE_DIR=str(cache)) for _ in range(4)]
+    for program in programs:
+        assert program.stdout.readline() == "ready\n"
+    assert not list(cache.rglob("*.nbi")), "compiled at import"
+    for program in programs:
+        program.stdin.write("go\n")
+        program.stdin.flush()
+    for program in programs:
+        report, errors = finish(program)
+        assert Path(report["file"]).parent.parent == site
+        assert errors == ""
+    finish(start(site, "single", NUMBA_CACHE_DIR=str(cache)))
+    report, _ = finish(start(site, "single", "double", NUMBA_CACHE_DIR=str(cache)))
+    assert report["hits"] > 0
+    assert set(report["missed"]) <= INTERCHANGEABLE
+    # numba's cache may mix up the signatures of one function when processes race.
+    assert set(report["several"]) <= INTERCHANGEABLE
+
+
+def test_without_a_place_for_a_cache_it_warns_once_and_works(site):
+    """No permissions are used, as root has them all: files lie where folders would have to be."""
+    (site / "fastspline" / "__pycache__").write_text("")
+    unwritable = site.parent / "file"
+    unwritable.write_text("")
+    for folder in (site / "fastspline", site):
+        folder.chmod(0o555)
+    try:
+        places = {"HOME": str(unwritable), "XDG_CACHE_HOME": str(unwritable), "LOCALAPPDATA": ""}
+        report, errors = finish(start(site, "double", **places))
+    finally:
+        for folder in (site, site / "fastspline"):
+            folder.chmod(0o755)
+    assert Path(report["file"]).parent.parent == site
+    assert report["hits"] == 0
+    assert not list(site.parent.rglob("*.nb[ic]"))
+    assert errors.count("Warning") == 1
+    assert "set NUMBA_CACHE_DIR to a writable folder" in errors
