@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -339,8 +339,11 @@ def _check_roughness(roughness: ArrayLike, gaps: int) -> NDArray[np.float64]:
 
 def check_lam(lam: float, name: str = "lam") -> float:
     """Give lam as a float in [0, inf]."""
-    number = lam.item() if isinstance(lam, np.ndarray) and lam.ndim == 0 else lam
-    if isinstance(number, bool) or not isinstance(number, Real):
+    number: Any = lam
+    if np.ndim(lam) == 0 and hasattr(lam, "item") and not isinstance(lam, np.ma.MaskedArray):
+        number = lam.item()  # of numpy's and torch's arrays
+    is_real = isinstance(number, Real) and not isinstance(number, bool)
+    if not is_real:
         raise TypeError(
             f"{name} must be one number in [0, inf], got {_describe(lam)}; smooth_spline takes "
             'one a column, or chooses by lam="gcv"'

@@ -1,12 +1,21 @@
+import inspect
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastspline import Smoother, smooth_spline
+from fastspline import (
+    Smoother,
+    make_smoothing_spline,
+    resample,
+    select_lam,
+    smooth_grid,
+    smooth_spline,
+)
 from tests.strategies import make_knots, make_points, make_weights
 
 N, COLUMNS = 30, 37
@@ -321,6 +330,165 @@ def test_tensor_as_out(operator):
     out = torch.empty(operator.shape[0], 3, dtype=torch.float64)
     assert operator(values, out=out) is out
     assert torch.equal(out, operator(values))
+
+
+# --- kinds of arrays, at every door --------------------------------------------------------------
+
+
+def freeze(array):
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    return frozen
+
+
+def in_pandas(array):
+    """A Series or a DataFrame whose index is none of our business."""
+    index = pd.date_range("2024-02-29", periods=len(array))
+    return pd.Series(array, index) if array.ndim == 1 else pd.DataFrame(array, index)
+
+
+KINDS = {
+    "list": np.ndarray.tolist,
+    "tuple of rows": tuple,
+    "pandas": in_pandas,
+    "pandas index": lambda array: pd.Index(array) if array.ndim == 1 else in_pandas(array),
+    "torch": torch.from_numpy,
+    "read-only": freeze,
+    "big-endian": lambda array: array.astype(">f8"),
+    "little-endian": lambda array: array.astype("<f8"),
+}
+DOORS = {
+    "Smoother.fit": lambda knots, values, weights, points: Smoother(
+        knots, lam=0.1, weights=weights
+    ).fit(values)(points),
+    "operator": lambda knots, values, weights, points: Smoother(
+        knots, lam=0.1, weights=weights
+    ).operator(points)(values),
+    "adjoint": lambda points, values, knots: (
+        Smoother(points, lam=0.1).operator(knots).adjoint(values)
+    ),
+    "smooth_spline": lambda knots, values, weights, points: smooth_spline(
+        knots, values, weights=weights, lam=0.1
+    )(points),
+    "by gcv": lambda knots, values, weights, points: smooth_spline(knots, values, weights=weights)(
+        points
+    ),
+    "make_smoothing_spline": lambda knots, values, weights: (
+        make_smoothing_spline(knots, values, weights, 0.1).c
+    ),
+    "resample": lambda knots, values, weights, points: resample(
+        knots, values, points, weights=weights, lam=0.1
+    ),
+    "select_lam": lambda knots, values, weights: select_lam(knots, values, weights=weights),
+    "smooth_grid": lambda knots, values, weights: smooth_grid(
+        [knots], values, lam=0.1, weights_by_axis=[weights]
+    ),
+}
+
+
+def make_arrays(rng, columns=()):
+    return {
+        "knots": np.cumsum(rng.uniform(0.5, 1.5, 12)),
+        "values": rng.standard_normal((12, *columns)),
+        "weights": rng.uniform(1.0, 2.0, 12),
+        "points": np.sort(rng.random(5)),
+    }
+
+
+def enter(door, arrays):
+    """Call it with those of the arrays that it takes."""
+    return door(**{name: arrays[name] for name in inspect.signature(door).parameters})
+
+
+@pytest.mark.parametrize("columns", [(), (3,)], ids=["column", "columns"])
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_kind_goes_in_at_every_door(kind, door, columns, rng):
+    arrays = make_arrays(rng, columns)
+    before = {name: array.copy() for name, array in arrays.items()}
+    result = enter(door, {name: kind(array) for name, array in arrays.items()})
+    np.testing.assert_array_equal(np.asarray(result), enter(door, before))
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize(
+    ("door", "name"),
+    [
+        pytest.param(door, name, id=f"{place}-{name}")
+        for place, door in DOORS.items()
+        for name in inspect.signature(door).parameters
+    ],
+)
+def test_masked_arrays_are_refused_at_every_door(door, name, rng):
+    """Whether masked or not, an entry would be taken for a number."""
+    arrays = make_arrays(rng, (3,))
+    arrays[name] = np.ma.masked_less(arrays[name], -9.0)
+    with pytest.raises(TypeError, match="masked array"):
+        enter(door, arrays)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (np.array(["1.0"] * 12), "dtype <U3"),
+        (np.ones(12, complex), "dtype complex128"),
+        (np.array([None] * 12), "dtype object"),
+        (pd.Series([1.0, pd.NA] * 6), "dtype object"),
+        (pd.Series(pd.date_range("2024", periods=12)), "dtype datetime64"),
+        ([[1.0], [1.0, 2.0]] * 6, "ragged"),
+    ],
+    ids=["strings", "complex", "objects", "pandas.NA", "dates", "ragged"],
+)
+@pytest.mark.parametrize("name", ["knots", "values", "weights", "points"])
+def test_what_holds_no_real_numbers_is_refused(given, text, name, rng):
+    with pytest.raises(TypeError, match=rf"{name} .*{text}"):
+        enter(DOORS["operator"], {**make_arrays(rng), name: given})
+
+
+def test_one_column_of_a_frame_and_all_of_them(rng):
+    x, y, _, at = make_arrays(rng, (3,)).values()
+    frame = pd.DataFrame(y, columns=["red", "green", "blue"], index=x)
+    together = smooth_spline(frame.index, frame, lam=0.1)(at)
+    assert together.shape == (5, 3)
+    for j, name in enumerate(frame):
+        np.testing.assert_array_equal(
+            smooth_spline(frame.index, frame[name], lam=0.1)(at), together[:, j]
+        )
+
+
+NUMBERS = [
+    np.array(0.25),
+    np.float32(0.25),
+    torch.tensor(0.25),
+    np.array(0.25, ">f8"),
+    freeze(np.array(0.25)),
+]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=repr)
+def test_zero_dimensional_arrays_are_numbers(number, rng):
+    x, y, _, _ = make_arrays(rng).values()
+    plan, spline = Smoother(x, lam=number), smooth_spline(x, y, lam=number)
+    assert type(plan.lam) is float
+    assert plan.lam == spline.lam == 0.25
+    np.testing.assert_array_equal(
+        make_smoothing_spline(x, y, lam=number).c, make_smoothing_spline(x, y, lam=0.25).c
+    )
+    assert spline(number).shape == ()
+    assert spline(number) == spline([0.25])[0]
+
+
+@pytest.mark.parametrize("number", [np.ma.masked, torch.tensor([0.25]), torch.tensor(1j)])
+def test_other_arrays_are_no_lam(number):
+    with pytest.raises(TypeError, match="lam must be one number"):
+        Smoother([0.0, 1.0, 2.0], lam=number)
+
+
+@pytest.mark.parametrize("name", ["knots", "values", "weights", "points"])
+def test_a_single_number_is_no_array(name, rng):
+    with pytest.raises(ValueError, match=name):
+        enter(DOORS["operator"], {**make_arrays(rng), name: np.array(1.0)})
 
 
 # --- random layouts ------------------------------------------------------------------------------
