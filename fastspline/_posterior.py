@@ -74,7 +74,7 @@ def leverages(h, roughness, clamped, q, r, lever, complement):
 @njit(**JIT)
 def place_points(knots, unit, points, cells, before, after):
     """Write each point's interval and its distances from both knots there, in scaled units."""
-    k = 0
+    k = np.int64(0)  # a literal would make another specialisation
     for p in range(points.size):
         k = locate(knots, points[p], k)
         cells[p] = k
@@ -93,6 +93,7 @@ def variances(h, roughness, clamped, q, r, cells, before, after, out):
     n = r.size
     left, right = np.empty((3, n)), np.empty((3, n))
     filter_both_ways(h, roughness, clamped, q, r, left, right)
+    end = np.int64(-1)  # a literal would make another specialisation
     for p in range(cells.size):
         k, u, v = cells[p], before[p], after[p]
         q_gap = q / roughness[k] if roughness.size > 0 else q
@@ -101,11 +102,11 @@ def variances(h, roughness, clamped, q, r, cells, before, after, out):
         elif clamped and v < 0.0:
             u, v = h[k], 0.0
         if u < 0.0:
-            from_left = predict_side(left, -1, 0.0, 0.0, False)  # noqa: FBT003
+            from_left = predict_side(left, end, 0.0, 0.0, clamped)
             from_right = predict_side(right, n - 1, -u, q_gap, clamped)
         elif v < 0.0:
             from_left = predict_side(left, n - 1, -v, q_gap, clamped)
-            from_right = predict_side(right, -1, 0.0, 0.0, False)  # noqa: FBT003
+            from_right = predict_side(right, end, 0.0, 0.0, clamped)
         else:
             from_left = predict_side(left, k, u, q_gap, clamped)
             from_right = predict_side(right, n - 2 - k, v, q_gap, clamped)

@@ -63,3 +63,66 @@ def test_public_names():
     for name in fastspline.__all__:
         assert hasattr(fastspline, name)
     assert fastspline.__version__[0].isdigit()
+
+
+EVERYTHING = """
+import json, sys
+import numpy as np
+from numba import typeof, types
+import fastspline as fs
+
+def lay_out(array):
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    return array, frozen, np.asfortranarray(array), np.repeat(array, 2, axis=0)[::2], array[::-1]
+
+rng = np.random.default_rng(0)
+for n in (2, 30):
+    x, weights, points = np.sort(rng.random(n)), 1.0 + rng.random(n), rng.random(40)
+    for columns in ((), (5,), (40,), (2, 3)):
+        for dtype in (np.float32, np.float64, np.int64):
+            y = (4 * rng.standard_normal((n, *columns))).astype(dtype)
+            for laid_out in lay_out(y):
+                for lam, w in ((0.0, None), (1e-5, weights), (1e6, weights[::-1]), (np.inf, None)):
+                    plan = fs.Smoother(lay_out(x)[1], lam=lam, weights=w)
+                    plan.df, plan.leverages
+                    for nu in (0, 2):
+                        operator = plan.operator(points[::-1], nu=nu)
+                        operator.adjoint(operator(laid_out))
+                    operator.gather(np.arange(n)[::-1], n)(laid_out)
+                spline = fs.smooth_spline(x, laid_out, lam=1e-4)
+                spline(points, 1), spline(0.5, 3), spline.values, spline.residual_variance
+                spline.to_bspline(), spline.to_ppoly(), spline.derivative(), spline.integrate(0, 1)
+                spline.gcv, spline.loo, spline.leverages, spline.df
+            if n > 2:
+                spline.std(points), spline.interval(0.5)
+                fs.smooth_spline(x, y, weights=weights)
+                fs.make_smoothing_spline(x, y)
+    fs.smooth_grid([x, x], rng.random((n, n, 2)), lam=1.0)
+for options in ({"bc": "periodic"}, {"bc": ("slope", 0.0, 1.0)}, {"roughness": weights[1:]}):
+    for dtype in (np.float32, np.float64):
+        plan = fs.Smoother(x, lam=1.0, **options)
+        y = rng.standard_normal((n, 20)).astype(dtype)
+        plan.operator(points)(y), plan.fit(y)(points), plan.fit(y).interval(points), plan.leverages
+
+def plain(kind):  # a constant that one kernel passes to another has a type of its own
+    return typeof(kind.value) if isinstance(kind, types.Omitted) else types.unliteral(kind)
+
+compiled = {}
+for name, module in list(sys.modules.items()):
+    if name.split(".")[0] == "fastspline":
+        for kernel in vars(module).values():
+            if hasattr(kernel, "signatures"):
+                compiled[kernel.__name__] = len({tuple(map(plain, s)) for s in kernel.signatures})
+print(json.dumps(compiled))
+"""
+
+
+def test_each_kernel_is_compiled_for_one_list_of_types():
+    """Whatever dtype, layout, shape or flag comes in. One exception takes addresses of arrays."""
+    command = [sys.executable, "-c", EVERYTHING]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    compiled = json.loads(answer.stdout)
+    assert compiled["smooth_panel"] == 1, "nothing was counted"
+    assert compiled.pop("list_addresses") <= 3
+    assert {name: count for name, count in compiled.items() if count > 1} == {}
