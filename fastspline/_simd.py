@@ -85,8 +85,7 @@ def _make_sweep(solver, data, state, lanes):
         row must start at a multiple of 64 bytes, and with `panel` > 0 (a multiple of `lanes`, at
         most `columns`) so many columns at a time are staged in the cache and copied out, which
         needs no alignment. `ahead`: bytes to prefetch ahead in the row that is read, or 0.
-        `strips`: 1 to prefetch along the rows: while `strip` blocks are computed, the inputs of
-        the next.
+        `strips`: 1 to prefetch along the rows: while a strip is computed, the inputs of the next.
 
         Gives -1, or the first column of a block in which a value is not finite or overflows: then
         it stops there.

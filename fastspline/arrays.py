@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastspline._spare import lend
+
 FloatArray: TypeAlias = NDArray[np.floating]
 
 STREAM_BYTES = 4 << 20  # results larger than this are stored past the caches
@@ -196,9 +198,7 @@ def empty_aligned(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Floa
     size = rows * columns * dtype.itemsize
     if size < STREAM_BYTES:
         return np.empty((rows, columns), dtype)
-    memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(rows, columns)
+    return lend(size).view(dtype).reshape(rows, columns)
 
 
 def _as_computed(array: NDArray[Any], name: str) -> FloatArray:

@@ -1,5 +1,8 @@
 """The SIMD sweeps against the plain loops that they are the twin of, and against exact oracles."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -289,3 +292,35 @@ def test_float32_evaluation_of_the_state_space_loses_nothing(lam_of_gaps, kind):
     values = np.random.default_rng(0).choice([-1.0, 1.0], (100, 1000)).astype(np.float32)
     difference = operator(values) - operator(values.astype(np.float64))
     assert np.abs(difference).max() <= 4 * np.finfo(np.float32).eps
+
+
+PEAK = """
+import resource, sys
+import numpy as np
+from fastspline import Smoother, _simd
+
+def peak():
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+n, m, columns, dtype = {case}
+x, s = np.linspace(0.0, 1.0, n), np.linspace(0.0, 1.0, m)
+few = Smoother(x[:9], lam=0.0, weights=np.ones(9)).operator(s[:9])
+few(np.ones((9, 3), dtype))  # compiled, or read from the cache
+values = np.ones((n, columns), dtype)
+before = peak()
+result = Smoother(x, lam=0.0, weights=np.ones(n)).operator(s)(values, threads=2)
+print(peak() - before - result.nbytes)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ru_maxrss is POSIX's")
+@pytest.mark.parametrize(
+    ("case", "numbers_a_knot"),
+    [((200_000, 200_000, 50, "float64"), 30), ((20, 100, 1_000_000, "float32"), 0)],
+)
+def test_memory_is_input_and_output_and_a_plan(case, numbers_a_knot):
+    """Beyond values and result only what a plan holds, and scratch of a few caches' size."""
+    code = PEAK.format(case=case)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(run.stdout) <= numbers_a_knot * 8 * case[0] + (24 << 20)

@@ -1,0 +1,77 @@
+"""Memory of dropped results is lent again, never while an array refers to it, and in bounds."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from fastspline import Smoother, _spare
+from fastspline.arrays import STREAM_BYTES, empty_aligned
+
+LARGE = STREAM_BYTES // 8 + 5
+
+
+@pytest.fixture(autouse=True)
+def none_spare():
+    _spare._spares.clear()
+    yield
+    _spare._spares.clear()
+
+
+def kept_bytes():
+    return sum(memory.size for memory in _spare._spares)
+
+
+def test_memory_of_a_dropped_result_is_used_again():
+    first = empty_aligned(1, LARGE, np.dtype(float))
+    address = first.ctypes.data
+    assert address % 64 == 0
+    del first
+    assert empty_aligned(1, LARGE, np.dtype(float)).ctypes.data == address
+
+
+@pytest.mark.parametrize("refer", [lambda a: a[:, 3:5], lambda a: a.T, memoryview, np.ravel])
+def test_memory_that_something_refers_to_is_not_lent(refer):
+    first = empty_aligned(1, LARGE, np.dtype(float))
+    first.fill(1.0)
+    reference = refer(first)
+    del first
+    assert not _spare._spares
+    empty_aligned(1, LARGE, np.dtype(float)).fill(2.0)
+    assert (np.asarray(reference) == 1.0).all()
+
+
+def test_other_sizes_get_their_own_memory():
+    del_me = empty_aligned(1, LARGE, np.dtype(float))
+    del del_me
+    before = kept_bytes()
+    assert empty_aligned(1, 2 * LARGE, np.dtype(float)).size == 2 * LARGE
+    assert before <= kept_bytes()
+
+
+def test_what_is_kept_is_bounded():
+    results = [empty_aligned(1, LARGE, np.dtype(float)) for _ in range(40)]
+    assert sum(result.nbytes for result in results) > _spare.SPARE_BYTES
+    del results
+    assert 0 < kept_bytes() <= _spare.SPARE_BYTES
+    huge = empty_aligned(1, _spare.SPARE_BYTES // 8 + 1, np.dtype(float))
+    del huge
+    assert kept_bytes() <= _spare.SPARE_BYTES
+
+
+def test_many_threads_never_share_memory():
+    operator = Smoother([0.0, 1.0, 2.0], lam=0.0).operator([0.0, 2.0])
+    wrong = []
+
+    def work(number):
+        for _ in range(10):
+            result = operator(np.full((3, LARGE), float(number)), threads=1)
+            if not (result == number).all():
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
