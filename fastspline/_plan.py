@@ -1,5 +1,7 @@
 """What a plan computes once, compiled: scaled knots, factors, and the weights of its points."""
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -24,7 +26,7 @@ def first_bad_knot(knots):
 @njit(**JIT)
 def power_of_two(value):
     """Give the power of two nearest to a positive number: dividing by it rounds nothing."""
-    return 2.0 ** np.round(np.log2(value))
+    return 2.0 ** math.floor(math.log2(value) + 0.5)
 
 
 @njit(**JIT)
@@ -129,8 +131,9 @@ def tabulate_points(knots, h, unit, roughness, by_slope, points, nus, spans, nee
     """
     n, m = knots.size, points.size * nus.size
     cells = np.empty(m, np.int64)
-    spans[:] = 0
-    needed[:] = 0
+    for k in range(n):
+        spans[2 * k] = spans[2 * k + 1] = needed[k] = 0
+    spans[2 * n] = 0
     place = np.int64(0)  # a literal would make another specialisation
     for p in range(m):
         nu, t = nus[p // points.size], points[p % points.size]
@@ -186,7 +189,10 @@ def plan_reinsch(knots, weights, lam, h, pull, forward, backward):
     """
     n = knots.size
     unit = scale_gaps(knots, h)
-    top = power_of_two(weights.max()) if weights.size > 0 else 1.0
+    heaviest = 0.0
+    for i in range(weights.size):
+        heaviest = max(heaviest, weights[i])
+    top = power_of_two(heaviest) if weights.size > 0 else 1.0
     scaled = lam / unit / top / unit / unit  # in turn: neither quotient overflows by itself
     kappa, shortest, lightest = 0.0, h[0], 1.0
     for i in range(n):
