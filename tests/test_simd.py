@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from fastspline import Smoother, _simd
+from fastspline import Smoother, _columns, _simd
 from fastspline._state_space import (
     N_COEFFICIENTS,
     factor_state_space,
@@ -292,6 +292,23 @@ def test_float32_evaluation_of_the_state_space_loses_nothing(lam_of_gaps, kind):
     values = np.random.default_rng(0).choice([-1.0, 1.0], (100, 1000)).astype(np.float32)
     difference = operator(values) - operator(values.astype(np.float64))
     assert np.abs(difference).max() <= 4 * np.finfo(np.float32).eps
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("knots", [40, _columns.STRIPS_UP_TO + 80])
+@pytest.mark.parametrize("odd", [0, 5])
+def test_large_inputs_equal_small_ones(dtype, knots, odd):
+    """Inputs above AHEAD_ABOVE are asked for ahead: along the rows, or within them where many."""
+    smoother, points = plan_and_points(knots, 3, lam=0.0)
+    order = np.random.default_rng(2).permutation(knots)
+    operator = smoother.operator(points).gather(order, knots)
+    columns = _columns.AHEAD_ABOVE // (knots * np.dtype(dtype).itemsize) // 64 * 64 + 64 + odd
+    values = np.random.default_rng(1).standard_normal((knots, columns)).astype(dtype)
+    assert values.nbytes > _columns.AHEAD_ABOVE
+    whole = operator(values, threads=2)
+    for first in (0, columns // 2, columns - 40):
+        some = values[:, first : first + 40].copy()
+        assert np.array_equal(operator(some), whole[:, first : first + 40])
 
 
 PEAK = """
