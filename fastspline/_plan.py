@@ -1,7 +1,5 @@
 """What a plan computes once, compiled: scaled knots, factors, and the weights of its points."""
 
-import math
-
 import numpy as np
 from numba import njit
 
@@ -26,7 +24,7 @@ def first_bad_knot(knots):
 @njit(**JIT)
 def power_of_two(value):
     """Give the power of two nearest to a positive number: dividing by it rounds nothing."""
-    return 2.0 ** math.floor(math.log2(value) + 0.5)
+    return 2.0 ** np.floor(np.log2(value) + 0.5)
 
 
 @njit(**JIT)
