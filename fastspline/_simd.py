@@ -16,6 +16,12 @@ Two recurrences plug in, each the twin of a plain loop:
   Backward: residual and slope of the smoothed curve, and gamma from both. A piece is given by g and
   slope, its derivative by slope and gamma, its curvature by gamma.
 
+Within the cache, arithmetic bounds a sweep: for 16 doubles 14 instructions a knot, 8 more at one
+next to a point, 8 a point; AVX-512 often does one a cycle. These gained nothing: 32 lanes (spills),
+two knots a turn, recurrences scaled to begin with a coefficient 1 (5 %, but they round otherwise
+than the plain loops). Beyond the cache it matters how the inputs are asked for: along the rows is
+twice as fast as row by row; copying strips of them to scratch cost more than it saved.
+
 Recurrences are done in double, but for float32 columns of Reinsch plans that lose nothing in
 float32. Evaluation is done in the type of the data: twice the lanes for float32.
 """
