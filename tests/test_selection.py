@@ -9,15 +9,12 @@ from hypothesis import strategies as st
 from fastspline import (
     DegreesOfFreedom,
     Smoother,
-    _score_lanes,
-    _scores,
     lam_for_df,
     make_smoothing_spline,
     select_lam,
     smooth_spline,
 )
 from fastspline._selection import minimise_score, scores_at
-from fastspline._vector import LANES
 from tests.reference import ExactSmoother, ScoreCurve, exact_scores
 from tests.strategies import KNOT_KINDS, LAMS, WEIGHT_KINDS, make_knots, make_weights
 from tests.strategies import knots as knot_lists
@@ -59,27 +56,6 @@ def test_scores_are_exact(kind, weight_kind, lam, rng):
         ours = float(np.ravel(getattr(found, name))[0])
         allowed = 1e-12 * (abs(expected[name]) + (len(values) if name == "reml" else 1e-70))
         assert abs(ours - expected[name]) <= allowed, (name, ours, expected[name])
-
-
-@by_criterion
-@pytest.mark.parametrize("n", [4, 5, 40, 513, 1100])
-@pytest.mark.parametrize("kind", KNOT_KINDS)
-def test_lanes_score_as_the_plain_kernel(kind, n, criterion, rng):
-    places, weights = make_knots(kind, n), make_weights("random", n)
-    gaps = Smoother(places, lam=0.0, weights=weights)._solver.gaps
-    y = np.sin(9.0 * places) + rng.standard_normal(n)
-    lams, scores = np.geomspace(1e-9, 1e12, LANES), np.empty(LANES)
-    scaled = gaps.weights / gaps.top
-    _score_lanes.score_lams(
-        CRITERIA.index(criterion), gaps.h, scaled, 1.0 / scaled, np.diff(y), lams, scores
-    )
-    for lam, score in zip(lams, scores, strict=True):
-        expected = getattr(scores_at(gaps, lam, y[:, np.newaxis]), criterion)[0]
-        if criterion == "reml":  # the lanes leave the unit of the knots to others
-            expected -= 2.0 * np.log(gaps.unit)
-            assert abs(score - expected) <= 1e-12 * (abs(expected) + n)
-        else:
-            assert score * gaps.top == pytest.approx(expected, rel=2e-12)
 
 
 @bounds_expected
@@ -335,19 +311,6 @@ def test_float32_selects_as_float64_does(rng):
     np.testing.assert_array_equal(
         select_lam(places, values), select_lam(places, values.astype(np.float64))
     )
-
-
-@bounds_expected
-def test_one_specialisation_whatever_the_layout(rng):
-    places = make_knots("random", 30)
-    values = make_columns(places, rng, 8)
-    frozen = np.asfortranarray(values)
-    frozen.flags.writeable = False
-    for layout in (values, frozen, values[:, ::2], values[:, 0]):
-        select_lam(places, layout, weights=np.ones(30))
-        select_lam(places, layout)
-    for kernel in (_score_lanes.search_columns, _scores.score_columns, _scores.subtract_line):
-        assert len(kernel.signatures) <= 1
 
 
 @pytest.mark.parametrize("df", [2.0 + 1e-9, 2.5, 4, 7.3, 10.9, 11 - 1e-9])

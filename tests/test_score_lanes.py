@@ -1,0 +1,45 @@
+"""The SIMD search for lam against the plain kernel; it needs the compiler."""
+
+import numpy as np
+import pytest
+
+from fastspline import Smoother, _score_lanes, _scores, select_lam
+from fastspline._selection import scores_at
+from fastspline._vector import LANES
+from tests.strategies import KNOT_KINDS, make_knots, make_weights
+
+CRITERIA = ["gcv", "loo", "reml"]
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("n", [4, 5, 40, 513, 1100])
+@pytest.mark.parametrize("kind", KNOT_KINDS)
+def test_lanes_score_as_the_plain_kernel(kind, n, criterion, rng):
+    places, weights = make_knots(kind, n), make_weights("random", n)
+    gaps = Smoother(places, lam=0.0, weights=weights)._solver.gaps
+    y = np.sin(9.0 * places) + rng.standard_normal(n)
+    lams, scores = np.geomspace(1e-9, 1e12, LANES), np.empty(LANES)
+    scaled = gaps.weights / gaps.top
+    _score_lanes.score_lams(
+        CRITERIA.index(criterion), gaps.h, scaled, 1.0 / scaled, np.diff(y), lams, scores
+    )
+    for lam, score in zip(lams, scores, strict=True):
+        expected = getattr(scores_at(gaps, lam, y[:, np.newaxis]), criterion)[0]
+        if criterion == "reml":  # the lanes leave the unit of the knots to others
+            expected -= 2.0 * np.log(gaps.unit)
+            assert abs(score - expected) <= 1e-12 * (abs(expected) + n)
+        else:
+            assert score * gaps.top == pytest.approx(expected, rel=2e-12)
+
+
+@pytest.mark.filterwarnings("ignore:.*the score is best:UserWarning")
+def test_one_specialisation_whatever_the_layout(rng):
+    places = make_knots("random", 30)
+    values = np.sin(9.0 * places)[:, np.newaxis] + rng.standard_normal((30, 8))
+    frozen = np.asfortranarray(values)
+    frozen.flags.writeable = False
+    for layout in (values, frozen, values[:, ::2], values[:, 0]):
+        select_lam(places, layout, weights=np.ones(30))
+        select_lam(places, layout)
+    for kernel in (_score_lanes.search_columns, _scores.score_columns, _scores.subtract_line):
+        assert len(kernel.signatures) <= 1
