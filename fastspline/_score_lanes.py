@@ -86,24 +86,29 @@ def step(place, r, h, rise, state):
 
 
 @njit(**JIT)
-def score_lams(criterion, h, weights, noise, rises, lams, scores):
-    """Write one column's scores at `LANES` lam, positive and finite.
+def score_places(problem, places, scores):
+    """Write one column's scores at places 1 to `LANES`; infinity where they overflow.
 
-    `rises` (n - 1,) are the differences of the values, `noise` is 1 / weights.
+    The problem: criterion, gaps, weights, 1 / weights, the differences of the values (n - 1,), and
+    lam / 10**place, a unit that frees the places of the data's units.
     """
+    criterion, h, weights, noise, rises, unit = problem
     n = weights.size
     blocks = (n + BLOCK - 1) // BLOCK
     rows = min(n, BLOCK)
     memory = np.empty((STATE * rows + (STATE + 2) * blocks) * LANES + 8)
     states = (memory.ctypes.data + 63) // 64 * 64
     starts = states + STATE * rows * ROW_BYTES
-    lam = vload(lams.ctypes.data, "f8", LANES)
+    for k in range(1, LANES + 1):
+        scores[k] = unit * 10.0 ** places[k]
+    first = scores.ctypes.data + 8
+    lam = vload(first, "f8", LANES)
     none = vzero("f8", LANES)
     one = vadd(none, 1.0)
     left = (one, none, none, none, none, none, none, none)
     right = left
     squares, rest, exponents, product = none, none, none, one
-    for turn in range(2 * blocks - 1):
+    for turn in range(blocks if criterion == REML else 2 * blocks - 1):
         s = min(turn, 2 * blocks - 2 - turn)
         start, stop = s * BLOCK, min((s + 1) * BLOCK, n)
         at = starts + s * (STATE + 2) * ROW_BYTES
@@ -175,28 +180,20 @@ def score_lams(criterion, h, weights, noise, rises, lams, scores):
         squares = vdiv(scale(float(n), squares), scale(rest, rest))
     elif criterion == LOO:
         squares = scale(1.0 / n, squares)
-    vstore(scores.ctypes.data, squares)
+    vstore(first, squares)
     if criterion == REML:
         mantissas, powers = np.empty(LANES), np.empty(LANES)
         vstore(mantissas.ctypes.data, product)
         vstore(powers.ctypes.data, exponents)
         for k in range(LANES):
             log_det = np.log(mantissas[k]) + np.log(2.0) * powers[k]
-            scores[k] = (n - 2) * np.log(scores[k] / (n - 2)) + log_det
+            scores[1 + k] = (n - 2) * np.log(scores[1 + k] / (n - 2)) + log_det
+    for k in range(1, LANES + 1):
+        if not np.isfinite(scores[k]):
+            scores[k] = np.inf
 
 
-@njit(**JIT)
-def score_places(problem, places, scores):
-    """Write the scores at places 1 to `LANES`: log10 of lam in units that free it of the data's."""
-    criterion, h, weights, noise, rises, whole, lams, made = problem
-    for k in range(LANES):
-        lams[k] = whole * 10.0 ** places[1 + k]
-    score_lams(criterion, h, weights, noise, rises, lams, made)
-    for k in range(LANES):
-        scores[1 + k] = made[k] if np.isfinite(made[k]) else np.inf
-
-
-refine = njit(**JIT)(make_refine(score_places))
+refine = make_refine(score_places, njit(inline="always", **JIT))
 
 
 @njit(**JIT)
@@ -219,9 +216,9 @@ def search_columns(criterion, knots, h, unit, weights, top, y, first, stop, lam,
     for k in range(last):
         grid[k] = lower + (UPPER - lower) * (k / (last - 1))
     grid[last] = LINE
-    rises, column, lams, made = np.empty(n - 1), np.empty(n), np.empty(LANES), np.empty(LANES)
+    rises, column = np.empty(n - 1), np.empty(n)
     places, scores = np.empty(LANES + 2), np.empty(LANES + 2)
-    problem = (criterion, h, scaled, noise, rises, whole, lams, made)
+    problem = (criterion, h, scaled, noise, rises, whole)
     for j in range(first, stop):
         largest = 0.0
         for i in range(n):

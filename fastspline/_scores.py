@@ -17,15 +17,15 @@ from fastspline._jit import JIT
 
 GCV, LOO, REML = 0, 1, 2
 # Places of lam are log10 of lam / (range**3 sum w).
-STEP = 0.52  # of the grid: scores are sums of logistic functions of log lam, of unit width
+STEP = 0.54  # of the grid: scores are sums of logistic functions of log lam, of unit width
 UPPER = 2.0  # df - 2 < 1e-4
 LINE = 10.0  # here the scores are those of the line but for 1e-12
 LOWEST = -30.0
 NEAR = 1e-2  # of cubed gaps times weights: next to interpolation
 AT_BOUND = 1e-9
 ROUNDING = 8.0 * 2.0**-52  # of values that lie on a line
-FINE = 0.05  # decades between points whose polynomial has the minimum of the score
-WINDOW = 3  # points on either side of the best that its polynomial goes through
+FINE = 0.07  # decades between points whose polynomial has the minimum of the score
+WINDOW = 4  # points on either side of the best that its polynomial goes through
 # Entries of a knot's row of `gains`.
 ALPHA, K1, K2, A22, GAIN = 0, 1, 2, 3, 4
 N_GAINS = 5
@@ -238,40 +238,56 @@ def lowest(places, scores):
     return places[best] + t, scores[best] + min(value, 0.0)
 
 
-def make_refine(evaluate):
-    """Make the search for the least score, given those of a grid, for compilation or as it is.
+def make_refine(evaluate, compiled):
+    """Make the search for the least score, given those of a grid.
 
-    ``evaluate(problem, places, scores)`` writes the scores of all places but the first and last.
+    ``evaluate(problem, places, scores)`` writes the scores of all places but the first and last;
+    `compiled` is the decorator for what is made, which may do nothing.
     """
 
-    def refine(problem, grid, table, count, places, scores):
-        """Refine every local minimum of table[:count], for there can be several; give the least.
+    @compiled
+    def narrow(problem, left, right, places, scores):
+        """Give place and score of the minimum between two (place, score).
 
         In rounds of equidistant places between the neighbours of the best, then by a polynomial.
         """
         end = places.size - 1
-        place, least = grid[0], np.inf
-        k = next_minimum(table, 0, count)
+        gap = np.inf
+        while gap > FINE:
+            gap = (right[0] - left[0]) / end
+            for i in range(end):
+                places[i] = left[0] + i * gap
+            places[end] = right[0]
+            evaluate(problem, places, scores)
+            scores[0], scores[end] = left[1], right[1]
+            best = 0
+            for i in range(end + 1):
+                best = i if scores[i] < scores[best] else best
+            low, high = max(best - 1, 0), min(best + 1, end)
+            left, right = (places[low], scores[low]), (places[high], scores[high])
+        return lowest(places, scores)
+
+    @compiled
+    def refine(problem, grid, table, count, places, scores):
+        """Refine the local minima of table[:count], for there can be several; give the least.
+
+        The best first. Another is passed over where the score would have to fall between points of
+        the grid by more than it rises to the next ones, eight times as far as a parabola falls.
+        """
+        first = 0
+        for k in range(count):
+            first = k if table[k] < table[first] else first
+        place, least, k = grid[first], np.inf, first
         while k >= 0:
             low, high = max(k - 1, 0), min(k + 1, count - 1)
-            left, right = (grid[low], table[low]), (grid[high], table[high])
-            gap = np.inf
-            while gap > FINE:
-                gap = (right[0] - left[0]) / end
-                for i in range(end):
-                    places[i] = left[0] + i * gap
-                places[end] = right[0]
-                evaluate(problem, places, scores)
-                scores[0], scores[end] = left[1], right[1]
-                best = 0
-                for i in range(end + 1):
-                    best = i if scores[i] < scores[best] else best
-                low, high = max(best - 1, 0), min(best + 1, end)
-                left, right = (places[low], scores[low]), (places[high], scores[high])
-            candidate, score = lowest(places, scores)
-            if score < least:
-                place, least = candidate, score
-            k = next_minimum(table, k + 1, count)
+            if not 2.0 * table[k] - max(table[low], table[high]) > least:
+                left, right = (grid[low], table[low]), (grid[high], table[high])
+                candidate, score = narrow(problem, left, right, places, scores)
+                if score < least:
+                    place, least = candidate, score
+            k = next_minimum(table, 0 if k == first else k + 1, count)
+            if k == first:
+                k = next_minimum(table, k + 1, count)
         return place, least
 
     return refine

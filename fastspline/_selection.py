@@ -335,7 +335,7 @@ def _score_places(
     scores[~np.isfinite(scores)] = np.inf
 
 
-_refine = _scores.make_refine(_score_places)  # type: ignore[no-untyped-call]
+_refine = _scores.make_refine(_score_places, lambda function: function)  # type: ignore[no-untyped-call]
 
 
 def scores_at(gaps: Gaps, scaled_lam: float, y: NDArray[np.float64]) -> Scores:

@@ -15,15 +15,15 @@ CRITERIA = ["gcv", "loo", "reml"]
 @pytest.mark.parametrize("n", [4, 5, 40, 513, 1100])
 @pytest.mark.parametrize("kind", KNOT_KINDS)
 def test_lanes_score_as_the_plain_kernel(kind, n, criterion, rng):
-    places, weights = make_knots(kind, n), make_weights("random", n)
-    gaps = Smoother(places, lam=0.0, weights=weights)._solver.gaps
-    y = np.sin(9.0 * places) + rng.standard_normal(n)
-    lams, scores = np.geomspace(1e-9, 1e12, LANES), np.empty(LANES)
+    knots, weights = make_knots(kind, n), make_weights("random", n)
+    gaps = Smoother(knots, lam=0.0, weights=weights)._solver.gaps
+    y = np.sin(9.0 * knots) + rng.standard_normal(n)
+    places, scores = np.linspace(-10.0, 13.0, LANES + 2), np.empty(LANES + 2)
     scaled = gaps.weights / gaps.top
-    _score_lanes.score_lams(
-        CRITERIA.index(criterion), gaps.h, scaled, 1.0 / scaled, np.diff(y), lams, scores
-    )
-    for lam, score in zip(lams, scores, strict=True):
+    problem = (CRITERIA.index(criterion), gaps.h, scaled, 1.0 / scaled, np.diff(y), 0.3)
+    _score_lanes.score_places(problem, places, scores)
+    for place, score in zip(places[1:-1], scores[1:-1], strict=True):
+        lam = 0.3 * 10.0**place
         expected = getattr(scores_at(gaps, lam, y[:, np.newaxis]), criterion)[0]
         if criterion == "reml":  # the lanes leave the unit of the knots to others
             expected -= 2.0 * np.log(gaps.unit)
