@@ -194,6 +194,19 @@ def subtract_line(x, weights, column, rises):
 
 
 @njit(**JIT)
+def subtract_lines(x, weights, y, rises, exact):
+    """`subtract_line` for the columns of `y` (n, m): write `rises` (n - 1, m) and `exact` (m,)."""
+    n, m = y.shape
+    column, differences = np.empty(n), np.empty(n - 1)
+    for j in range(m):
+        for i in range(n):
+            column[i] = y[i, j]
+        exact[j] = subtract_line(x, weights, column, differences)
+        for i in range(n - 1):
+            rises[i, j] = differences[i]
+
+
+@njit(**JIT)
 def next_minimum(table, first, count):
     """Give the first local minimum of table[:count] at or after `first`, or -1."""
     for k in range(first, count):

@@ -287,18 +287,18 @@ def choose_lam(
 
 def _search_plainly(gaps: Gaps, y: NDArray[np.float64], criterion: str, *, shared: bool) -> Choice:
     """`choose_lam` by the plain kernel: for all columns together, or without the compiler."""
-    largest = np.abs(y).max(initial=0.0, axis=None if shared else 0)
-    y = np.ldexp(y, -np.frexp(largest)[1])  # squares then neither over- nor underflow
-    weights, unit = _scaled_weights(gaps), gaps.unit**3 * gaps.top
-    whole, lower = _scores.search_range(gaps.h, weights)
+    if shared:  # in one unit, for their scores are added up
+        y = np.ldexp(y, -np.frexp(np.abs(y).max(initial=0.0))[1])
+    unit = gaps.unit**3 * gaps.top
+    whole, lower = _scores.search_range(gaps.h, _scaled_weights(gaps))
+    rises, power, exact = _differences(gaps, y)
+    if shared:
+        rises, power, exact = rises[:, ~exact].copy(), power[~exact], np.array([exact.all()])
 
     def score(lam: float) -> NDArray[np.float64]:
-        made: NDArray[np.float64] = getattr(scores_at(gaps, lam / unit, y), criterion)
+        made: NDArray[np.float64] = getattr(_scores_of(gaps, lam / unit, rises, power), criterion)
         return made.sum(keepdims=True) if shared else made
 
-    exact = np.array([_subtract_line(gaps, column)[1] for column in y.T], np.bool_)
-    if shared:
-        y, exact = y[:, ~exact], np.array([exact.all()])
     scale = whole * unit
     choice = minimise_score(score, scale * 10.0**lower, scale * 10.0**_scores.UPPER)
     bound = np.where(exact, np.int8(0), choice.bound)
@@ -341,28 +341,44 @@ _refine = _scores.make_refine(_score_places, lambda function: function)  # type:
 def scores_at(gaps: Gaps, scaled_lam: float, y: NDArray[np.float64]) -> Scores:
     """Score each column of `y` (active knots, columns) at one lam, in the units of `gaps`.
 
-    Sums are relative to one another exact to rounding, also where residuals or 1 - leverages are
-    tiny. With n = 2, and for gcv at lam = 0, scores are NaN: 0 / 0.
+    Exact to rounding also where residuals or 1 - leverages are tiny. With n = 2, and for gcv at
+    lam = 0, scores are NaN: 0 / 0.
     """
     n, columns = gaps.knots.size, y.shape[1]
-    nothing = np.full(columns, np.nan)
     if n == 2:
+        nothing = np.full(columns, np.nan)
         return Scores(n, np.zeros(columns), 0.0, nothing, nothing, nothing)
-    weights, sums = _scaled_weights(gaps), np.empty((3, columns))
+    rises, power, _ = _differences(gaps, np.ascontiguousarray(y))
+    return _scores_of(gaps, scaled_lam, rises, power)
+
+
+def _differences(
+    gaps: Gaps, y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.bool_]]:
+    """Give what `_scores_of` needs: the values' differences less those of their line, and a scale.
+
+    Times 2**-power, so that squares neither over- nor underflow; and which columns are lines.
+    """
     power = np.frexp(np.abs(y).max(initial=0.0, axis=0))[1]
-    y = np.ldexp(y, -power)
-    rises = np.empty((n - 1, columns))
-    for j in range(columns):
-        rises[:, j] = _subtract_line(gaps, y[:, j])[0]
-    rest, log_det = _scores.score_columns(gaps.h, weights, scaled_lam, rises, sums)
+    rises, exact = np.empty((y.shape[0] - 1, y.shape[1])), np.empty(y.shape[1], np.bool_)
+    x = (gaps.knots - gaps.knots[0]) / gaps.unit
+    _scores.subtract_lines(x, _scaled_weights(gaps), np.ldexp(y, -power), rises, exact)
+    return rises, power, exact
+
+
+def _scores_of(
+    gaps: Gaps, scaled_lam: float, rises: NDArray[np.float64], power: NDArray[np.int32]
+) -> Scores:
+    """`scores_at` for prepared columns."""
+    n, sums = gaps.knots.size, np.empty((3, rises.shape[1]))
+    rest, log_det = _scores.score_columns(gaps.h, _scaled_weights(gaps), scaled_lam, rises, sums)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
-        squared_unit = np.ldexp(1.0, 2 * power)
-        gcv = n * sums[_scores.GCV] / rest**2 * (gaps.top * squared_unit)
+        unit = np.ldexp(gaps.top, 2 * power)
+        gcv = n * sums[_scores.GCV] / rest**2 * unit
+        loo = sums[_scores.LOO] / n * unit
         log_variance = np.log(sums[_scores.REML] / (n - 2)) + 2.0 * np.log(2.0) * power
         reml = (n - 2) * log_variance + log_det + 2.0 * np.log(gaps.unit)
-        rss, loo = sums[_scores.GCV], sums[_scores.LOO] / n
-        rss, loo = rss * (gaps.top * squared_unit), loo * (gaps.top * squared_unit)
-    return Scores(n, rss, rest, gcv, loo, reml)
+        return Scores(n, sums[_scores.GCV] * unit, rest, gcv, loo, reml)
 
 
 def lam_for_df(
@@ -466,11 +482,3 @@ def _check_df(df: float) -> float:
 def _scaled_weights(gaps: Gaps) -> NDArray[np.float64]:
     """Give one weight a knot, at most about 1."""
     return gaps.weights / gaps.top if gaps.weights.size else np.ones(gaps.knots.size)
-
-
-def _subtract_line(gaps: Gaps, column: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
-    """Give the differences of the values less those of their line, and if they are all rounding."""
-    x = (gaps.knots - gaps.knots[0]) / gaps.unit
-    rises = np.empty(x.size - 1)
-    exact = _scores.subtract_line(x, _scaled_weights(gaps), np.array(column), rises)
-    return rises, bool(exact)

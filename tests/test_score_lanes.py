@@ -41,5 +41,5 @@ def test_one_specialisation_whatever_the_layout(rng):
     for layout in (values, frozen, values[:, ::2], values[:, 0]):
         select_lam(places, layout, weights=np.ones(30))
         select_lam(places, layout)
-    for kernel in (_score_lanes.search_columns, _scores.score_columns, _scores.subtract_line):
+    for kernel in (_score_lanes.search_columns, _scores.score_columns, _scores.subtract_lines):
         assert len(kernel.signatures) <= 1
