@@ -17,7 +17,7 @@ from fastspline._fit import Group, rest_of
 from fastspline._operator import refuse_values
 from fastspline._smoother import Boundary, Smoother
 from fastspline._tableau import Gaps
-from fastspline._threads import cut, run_blocks, usable_cpus
+from fastspline._threads import cut, default_threads, run_blocks
 from fastspline.arrays import as_columns, read_array
 
 Criterion: TypeAlias = Literal["gcv", "loo", "reml"]
@@ -280,7 +280,7 @@ def choose_lam(
         )  # fmt: skip
         return bad
 
-    threads = usable_cpus() if y.size * COLUMN_WORK >= THREADS_FROM and columns > 1 else 1
+    threads = default_threads() if y.size * COLUMN_WORK >= THREADS_FROM and columns > 1 else 1
     run_blocks(work, cut(columns, max(1, min(64, columns // (4 * threads)))), threads)
     return Choice(lam * gaps.unit**3 * gaps.top, bound)
 
