@@ -61,7 +61,7 @@ def test_scores_are_exact(kind, weight_kind, lam, rng):
 @bounds_expected
 @by_criterion
 @pytest.mark.parametrize("weight_kind", ["one", "random"])
-@pytest.mark.parametrize("kind", ["uniform", "chebyshev", "random"])
+@pytest.mark.parametrize("kind", KNOT_KINDS)
 def test_optimum_is_that_of_brute_force(kind, weight_kind, criterion, rng):
     places, weights = make_knots(kind, 20, seed=3), make_weights(weight_kind, 20)
     values = make_columns(places, rng, 40)
