@@ -387,10 +387,13 @@ DOORS = {
 
 
 def make_arrays(rng, columns=()):
+    n = 60
+    knots = np.cumsum(rng.uniform(0.5, 1.5, n))
+    signal = np.sin(knots / 6).reshape(n, *[1] * len(columns))  # GCV has its optimum inside
     return {
-        "knots": np.cumsum(rng.uniform(0.5, 1.5, 12)),
-        "values": rng.standard_normal((12, *columns)),
-        "weights": rng.uniform(1.0, 2.0, 12),
+        "knots": knots,
+        "values": signal + 0.2 * rng.standard_normal((n, *columns)),
+        "weights": rng.uniform(1.0, 2.0, n),
         "points": np.sort(rng.random(5)),
     }
 

@@ -96,7 +96,10 @@ for n in (2, 30):
                 spline.gcv, spline.loo, spline.leverages, spline.df
             if n > 2:
                 spline.std(points), spline.interval(0.5)
-                fs.smooth_spline(x, y, weights=weights)
+                for criterion in ("gcv", "loo", "reml"):
+                    fs.select_lam(x, laid_out, weights=weights, criterion=criterion)
+                    fs.select_lam(x, y, criterion=criterion, per_column=False)
+                fs.smooth_spline(x, y, weights=weights), fs.lam_for_df(x, 5.0, weights=weights)
                 fs.make_smoothing_spline(x, y)
     fs.smooth_grid([x, x], rng.random((n, n, 2)), lam=1.0)
 for options in ({"bc": "periodic"}, {"bc": ("slope", 0.0, 1.0)}, {"roughness": weights[1:]}):
@@ -104,6 +107,11 @@ for options in ({"bc": "periodic"}, {"bc": ("slope", 0.0, 1.0)}, {"roughness": w
         plan = fs.Smoother(x, lam=1.0, **options)
         y = rng.standard_normal((n, 20)).astype(dtype)
         plan.operator(points)(y), plan.fit(y)(points), plan.fit(y).interval(points), plan.leverages
+for y in lay_out(rng.standard_normal((n, 3))):
+    stream = fs.SplineStream(lam=1.0)
+    stream.append(x[:20], y[:20])
+    stream.append(x[20:], y[20:])
+    stream.spline()(points)
 
 def plain(kind):  # a constant that one kernel passes to another has a type of its own
     return typeof(kind.value) if isinstance(kind, types.Omitted) else types.unliteral(kind)
