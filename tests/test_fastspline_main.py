@@ -57,9 +57,9 @@ sys.exit(page.main([]))
 
 def test_fails_where_results_are_wrong():
     ran = run("-c", WRONG)
-    assert ran.returncode == 1, ran.stderr
-    assert "FAILED: an error exceeds" in ran.stdout
-    assert "OK" not in ran.stdout
+    assert (ran.returncode, ran.stderr) == (1, ""), ran.stdout
+    assert "\nFAILED: an error exceeds" in ran.stdout
+    assert "\nOK" not in ran.stdout
 
 
 def test_refuses_options_and_an_interpreter_without_numba():
