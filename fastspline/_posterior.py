@@ -15,9 +15,7 @@ from fastspline._plan import locate
 from fastspline._state_space import (
     N_COEFFICIENTS,
     filter_information,
-    plan_state_space,
     predict_information,
-    smooth_panel,
 )
 
 
@@ -112,24 +110,3 @@ def variances(h, roughness, clamped, q, r, cells, before, after, out):
             from_right = predict_side(right, n - 2 - k, v, q_gap, clamped)
         c, d = both_sides(from_left, from_right)
         out[p] = c / d
-
-
-@njit(**JIT)
-def sum_squares(h, weights, top, lam, y, squares):
-    """Write each column's weighted residual sum of squares at `lam` (scaled); give n - df.
-
-    `squares` (b,) is in units of `top`. A column that is not finite gives NaN.
-    """
-    n, columns = y.shape
-    r, lever, complement = np.empty(n), np.empty(n), np.empty(n)
-    co = np.empty((n - 1, N_COEFFICIENTS))
-    q = plan_state_space(h, weights, top, lam, r, co)
-    leverages(h, np.empty(0), False, q, r, lever, complement)  # noqa: FBT003
-    residual, slope, gamma = np.empty_like(y), np.empty_like(y), np.empty_like(y)
-    bad = smooth_panel(h, co, y, residual, slope, gamma)
-    squares[:] = np.nan if bad >= 0 else 0.0
-    for i in range(n):
-        w = weights[i] / top if weights.size > 0 else 1.0
-        for j in range(columns):
-            squares[j] += w * residual[i, j] * residual[i, j]
-    return complement.sum()
