@@ -20,6 +20,7 @@ DType: TypeAlias = "np.dtype[np.floating]"
 
 F4, F8 = np.dtype(np.float32), np.dtype(np.float64)
 
+QUICK = 20_000  # values read and written below which a call is mostly overhead
 THREADS_FROM = 400_000  # doubles read and written, or twice the floats: a second thread pays
 STREAM_SAFE = platform.machine().lower() in ("x86_64", "amd64")
 STAGE_BYTES = 256 << 10  # what a staged panel may fill of the second-level cache
@@ -65,11 +66,12 @@ def prepare(
     if dtype == F4:
         with np.errstate(over="ignore"):  # an infinite weight is noticed in the sweep
             weights = weights.astype(dtype)
+    spans, needed, rows = t.spans, t.needed, t.rows
     address: int = _simd.list_addresses(
-        forward, backward, sources, t.spans, t.needed, weights, t.rows, tables
+        forward, backward, sources, spans, needed, weights, rows, tables
     )
-    kept = (forward, backward, sources, t.spans, t.needed, weights, t.rows, tables)
-    return Prepared(kernel, t.needed.size, address, kept)
+    kept = (forward, backward, sources, t.places, weights, tables)
+    return Prepared(kernel, t.n, address, kept)
 
 
 def sweep_columns(
@@ -77,6 +79,8 @@ def sweep_columns(
 ) -> int:
     """Fit and evaluate columns, (rows, columns) both; give a bad column or -1."""
     kernel, knots, tables, _ = prepared
+    if values.size + out.size < QUICK and values.flags.carray and out.flags.carray:
+        return kernel.quick(values, out, knots, tables)
     size, columns, points = values.itemsize, values.shape[1], out.shape[0]
     row_bytes = size * kernel.lanes
     stream, panel = STREAM_SAFE and out.nbytes > STREAM_BYTES, 0

@@ -19,7 +19,8 @@ from fastspline._selection import (
     choose_for,
     lam_for_df,
 )
-from fastspline._smoother import Boundary, Smoother, check_lam, check_weights, refuse_knots
+from fastspline._smoother import Boundary, Smoother, check_lam, check_weights
+from fastspline._solvers import refuse_knots
 from fastspline._spline import Spline
 from fastspline._tableau import ALL_ONE, Rows, Vector
 from fastspline.arrays import FloatArray, as_columns, read_array, read_vector
@@ -127,6 +128,10 @@ def fit_columns(
     """`smooth_spline` without its warning: the choice of lam, where there was one, comes too."""
     _check_option("duplicates", duplicates, "merge")
     _check_option("missing", missing, "omit")
+    if duplicates == missing == "raise" and isinstance(lam, int | float):
+        return Smoother(knots, lam=lam, weights=weights, bc=bc, roughness=roughness).fit(
+            values, axis=axis
+        ), None
     read = read_vector(knots, "knots")
     array, restore = read_array(values, "values")
     columns, trailing, axis = as_columns(array, read.size, axis, "values", "knots")
@@ -134,10 +139,6 @@ def fit_columns(
     data = columns.astype(np.float64)
     positive = None if weights is None else check_weights(weights, read.size)
     _require_finite(data, positive, (trailing, axis), omit=missing == "omit")
-    if shared and given.size and duplicates == missing == "raise":
-        alone = Smoother(read, lam=given[0], weights=positive, bc=bc, roughness=roughness)
-        group = Group(alone, slice(None), data)
-        return Spline((group,), (trailing, axis), restore, alone.lam), None
     merge = _Merge(read) if duplicates == "merge" else None
     groups: list[Group] = []
     choices: list[Choice] = []

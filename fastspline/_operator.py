@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline._columns import Prepared
+from fastspline._columns import QUICK
 from fastspline._solvers import Evaluator
 from fastspline._threads import check_threads
 from fastspline.arrays import (
@@ -22,8 +22,6 @@ from fastspline.arrays import (
 
 if TYPE_CHECKING:
     from fastspline._smoother import Smoother
-
-_QUICK_SIZE = 20_000  # values below which a call is mostly overhead
 
 
 class SplineOperator:
@@ -64,13 +62,13 @@ class SplineOperator:
         n_rows: int | None,
         evaluator: Evaluator,
     ) -> None:
-        setter = super().__setattr__
-        setter("_smoother", smoother)
-        setter("_points", points)
-        setter("nu", nu)
-        setter("_sources", sources)
-        setter("_evaluator", evaluator)
-        setter("shape", (points.size, smoother.knots.size if n_rows is None else n_rows))
+        setter = object.__setattr__
+        setter(self, "_smoother", smoother)
+        setter(self, "_points", points)
+        setter(self, "nu", nu)
+        setter(self, "_sources", sources)
+        setter(self, "_evaluator", evaluator)
+        setter(self, "shape", (points.size, smoother._knots.size if n_rows is None else n_rows))
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: an operator is immutable."""
@@ -173,11 +171,9 @@ class SplineOperator:
             If `values` does not hold real numbers.
         """
         if type(values) is np.ndarray and out is None and type(axis) is int and axis == 0:
-            prepared = self._evaluator.prepared.get(values.dtype)
-            if prepared is not None and values.size < _QUICK_SIZE and values.flags.carray:
-                quick = self._call_quickly(values, prepared) if threads is None else None
-                if quick is not None:
-                    return quick
+            quick = self._call_quickly(values) if threads is None else None
+            if quick is not None:
+                return quick
         check_threads(threads)
         array, restore = read_array(values, "values")
         columns, trailing, axis = as_columns(array, self.shape[1], axis, "values", "knots")
@@ -189,18 +185,22 @@ class SplineOperator:
                 refuse_values(columns, self._sources, trailing, axis, bad)
         return deliver(out, result, target, shape, axis, restore)
 
-    def _call_quickly(self, values: FloatArray, prepared: Prepared) -> FloatArray | None:
+    def _call_quickly(self, values: FloatArray) -> FloatArray | None:
         """Call with few contiguous values in one or two dimensions, or give None: look closer."""
-        ndim = values.ndim
-        if ndim == 0 or ndim > 2 or len(values) != self.shape[1]:
+        prepared = self._evaluator.prepared.get(values.dtype)
+        shape = values.shape
+        m, n = self.shape
+        if prepared is None or not 0 < len(shape) <= 2 or shape[0] != n:
             return None
-        columns = values if ndim == 2 else values.reshape(-1, 1)
-        result: FloatArray = np.empty((self.shape[0], columns.shape[1]), values.dtype)
-        if result.size == 0 or result.size >= _QUICK_SIZE:
+        columns = 1 if len(shape) == 1 else shape[1]
+        if not 0 < (m + n) * columns < QUICK or not values.flags.carray or m == 0:
             return None
-        if prepared.kernel.quick(columns, result, prepared.knots, prepared.tables) >= 0:
-            return None
-        return result if ndim == 2 else result.reshape(-1)
+        kernel, knots, tables, _ = prepared
+        result: FloatArray = np.empty((m, columns), values.dtype)
+        if len(shape) == 2:
+            return result if kernel.quick(values, result, knots, tables) < 0 else None
+        bad = kernel.quick(values.reshape(n, 1), result, knots, tables)
+        return result.reshape(m) if bad < 0 else None
 
     def adjoint(
         self,

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastspline import _posterior, _reinsch, _state_space
 from fastspline._columns import DType, Prepared, first_overflow, threads_for
-from fastspline._tableau import Gaps, Rows, Tableau, Vector
+from fastspline._tableau import Gaps, Rows, Vector, tabulate
 from fastspline._threads import cut, run_blocks
 from fastspline.arrays import FloatArray
 
@@ -164,7 +164,7 @@ class PanelEvaluator:
 
     def __init__(self, solver: PanelSolver, points: Vector, nu: int, sources: Rows) -> None:
         self.solver, self.nu, self.sources = solver, nu, sources
-        self.tableau = Tableau(solver.gaps, points, np.array([nu]), by_slope=True)
+        self.tableau = tabulate(solver.gaps, points, nu)
         self.prepared: dict[DType, Prepared] = {}  # no quick entry
 
     def reading(self, sources: Rows) -> PanelEvaluator:

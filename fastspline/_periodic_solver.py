@@ -17,7 +17,7 @@ import numpy as np
 
 from fastspline import _posterior, _state_space
 from fastspline._panel_solver import FAR, PanelEvaluator, PanelSolver
-from fastspline._tableau import Gaps, Rows, Tableau, Vector
+from fastspline._tableau import Gaps, Rows, Vector, tabulate
 
 NEAR = 1e-40  # lam against cubed gaps at which a periodic spline interpolates
 
@@ -152,7 +152,7 @@ class PeriodicSolver(PanelSolver):
             self._circle[0], self._circle[1], self.clamped, self.process_noise, self._circle[2],
             (cells - self._seam) % gaps.h.size, before, after, out,
         )  # fmt: skip
-        t = Tableau(gaps, points, np.array([0]), by_slope=True)
+        t = tabulate(gaps, points, 0)
         curves, slope = (self._from_circle(part) for part in self._curves)
         _state_space.evaluate_panel(t.spans, t.weights, t.rows, curves, slope, of_state)
         out += np.einsum("ij,jk,ik->i", of_state, self._covariance, of_state)

@@ -1,13 +1,17 @@
 """What a plan computes once, compiled: scaled knots, factors, and the weights of its points."""
 
+import math
+
 import numpy as np
 from numba import njit
 
 from fastspline._jit import JIT
 from fastspline._reinsch import factor_pentadiagonal, smooth_column
+from fastspline._simd import JET, N_TABLES, list_addresses, list_nu
 from fastspline._state_space import smooth_panel
 
 PROBES = 5  # columns that compare two solvers
+HALF_ROOT = math.sqrt(0.5)
 
 
 @njit(**JIT)
@@ -24,7 +28,10 @@ def first_bad_knot(knots):
 @njit(**JIT)
 def power_of_two(value):
     """Give the power of two nearest to a positive number: dividing by it rounds nothing."""
-    return 2.0 ** np.floor(np.log2(value) + 0.5)
+    if not value < np.inf:
+        return value
+    part, exponent = math.frexp(value)
+    return math.ldexp(1.0, exponent if part >= HALF_ROOT else exponent - 1)
 
 
 @njit(**JIT)
@@ -32,8 +39,9 @@ def scale_gaps(knots, h):
     """Write the gaps into `h`, in a unit next to their mean; give that unit, a power of two."""
     n = knots.size
     unit = power_of_two((knots[n - 1] - knots[0]) / (n - 1))
+    per_unit = 1.0 / unit
     for i in range(n - 1):
-        h[i] = (knots[i + 1] - knots[i]) / unit
+        h[i] = (knots[i + 1] - knots[i]) * per_unit
     return unit
 
 
@@ -116,10 +124,11 @@ def weigh_curvatures(u, v, h, nu, w):
 
 
 @njit(**JIT)
-def tabulate_points(knots, h, unit, roughness, by_slope, points, nus, spans, needed, rows, weights):
-    """Sort the points by interval and write what each multiplies with.
+def tabulate_points(knots, h, unit, roughness, by_slope, points, nu, places, weights):
+    """Sort the points by interval and write what each multiplies with; give a bad point or -1.
 
-    There are m: all `points` for the first of `nus`, then all for the second, and so on. Row p of
+    There are m: all `points` for derivative `nu`, or for `JET` those for 0, then 1, then 2.
+    `places` begins with spans (2n + 1), needed (n) and rows (m). Row p of
     `weights` (m, 3) belongs to row ``rows[p]`` of the result. Points whose sum begins with the
     value at knot k (nu = 0, by slopes also nu = 1) are ``spans[2k] : spans[2k + 1]``, other
     derivatives in that interval go up to ``spans[2k + 2]``. A last interval, n - 1, holds the
@@ -127,16 +136,22 @@ def tabulate_points(knots, h, unit, roughness, by_slope, points, nus, spans, nee
     point. Curvatures are taken in scaled units (gaps `h`), slopes in those of the knots. With
     `roughness` (only by slopes) gamma is roughness times f''.
     """
-    n, m = knots.size, points.size * nus.size
+    n, count = knots.size, points.size
+    m = weights.shape[0]
+    spans, needed, rows = split_places(places, n, m)
+    first = 0 if nu == JET else nu
+    per_unit = 1.0 / unit  # a power of two
     cells = np.empty(m, np.int64)
     for k in range(n):
         spans[2 * k] = spans[2 * k + 1] = needed[k] = 0
     spans[2 * n] = 0
     place = np.int64(0)  # a literal would make another specialisation
     for p in range(m):
-        nu, t = nus[p // points.size], points[p % points.size]
+        order, t = first + p // count, points[p % count]
+        if not abs(t) < np.inf:
+            return p
         place = k = locate(knots, t, place)
-        based = nu == 0 or (by_slope and nu == 1)
+        based = order == 0 or (by_slope and order == 1)
         if based and t == knots[n - 1]:
             k = n - 1
         needed[k] = 1
@@ -157,28 +172,67 @@ def tabulate_points(knots, h, unit, roughness, by_slope, points, nus, spans, nee
         if k == n - 1:
             w[0] = w[1] = w[2] = 0.0
             continue
-        nu, t = nus[p // points.size], points[p % points.size]
+        order, t = first + p // count, points[p % count]
         gap = knots[k + 1] - knots[k]
         u, v = (t - knots[k]) / gap, (knots[k + 1] - t) / gap
         if by_slope:
-            weigh_by_slope(u, v, gap, nu, w)
-            if nu > 0 and roughness.size > 0:
-                w[1] /= roughness[k]
-                w[2] /= roughness[k]
+            weigh_by_slope(u, v, gap, order, w)
+            scale = per_unit if order == 0 else per_unit * per_unit  # of slopes and moments
+            if order > 0 and roughness.size > 0:
+                scale /= roughness[k]
+            w[1] *= scale
+            w[2] *= scale
             continue
-        weigh_by_curvature(u, v, h[k], nu, w)
-        for i in range(3):
-            w[i] /= unit**nu
+        weigh_by_curvature(u, v, h[k], order, w)
+        for _ in range(order):
+            for i in range(3):
+                w[i] *= per_unit
     for c in range(2 * n, 0, -1):
         spans[c] = spans[c - 1]
     spans[0] = 0
+    return -1
 
 
 @njit(**JIT)
-def plan_reinsch(knots, weights, lam, h, pull, forward, backward):
+def split_places(places, n, m):
+    """Give spans, needed and rows, see `tabulate_points`."""
+    return places[: 2 * n + 1], places[2 * n + 1 : 3 * n + 1], places[3 * n + 1 : 3 * n + 1 + m]
+
+
+@njit(**JIT)
+def bind_points(knots, table, backward_at, unit, by_slope, points, nu, sources, places, weights):
+    """Tabulate points and list where a sweep finds what.
+
+    Gives the address of the list, or -1 less the index of a point that is not finite.
+
+    `table` holds gaps and coefficients, the backward ones from `backward_at` on. For Reinsch's
+    solver the forward ones come after n numbers, else the gaps are these. `places` ends with
+    N_TABLES numbers for the list.
+    """
+    n = knots.size
+    bad = tabulate_points(
+        knots, table[: n - 1], unit, np.empty(0), by_slope, points, nu, places, weights
+    )
+    if bad >= 0:
+        return -1 - bad
+    spans, needed, rows = split_places(places, n, weights.shape[0])
+    tables = places[places.size - N_TABLES :]
+    forward = table if by_slope else table[n:]
+    if by_slope:
+        list_nu(nu, unit, tables)
+    address = list_addresses(
+        forward, table[backward_at:], sources, spans, needed, weights, rows, tables
+    )
+    return np.int64(address)  # unsigned, it would make floats of the numbers returned
+
+
+@njit(**JIT)
+def plan_reinsch(knots, weights, lam, table):
     """Scale and factor; empty `weights` stand for ones.
 
-    Gives (unit, top, scaled lam, kappa, shortest scaled gap, least scaled weight).
+    Gives (bad knot or -1, unit, top, scaled lam, kappa, shortest scaled gap, least scaled weight).
+    `table` (10 n,), given as zeros, gets the n - 1 gaps, one number of no meaning, and both tables
+    of `factor_pentadiagonal`.
 
     Lengths are divided by `unit` and weights by `top`, the power of two next to their maximum, so
     that no unit of the caller's overflows and powers of two change no digit. kappa = max pull_i /
@@ -186,6 +240,10 @@ def plan_reinsch(knots, weights, lam, h, pull, forward, backward):
     |values|.
     """
     n = knots.size
+    bad = first_bad_knot(knots)
+    if bad >= 0:
+        return bad, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0
+    h, pull = table[: n - 1], np.empty(n)
     unit = scale_gaps(knots, h)
     heaviest = 0.0
     for i in range(weights.size):
@@ -193,19 +251,32 @@ def plan_reinsch(knots, weights, lam, h, pull, forward, backward):
     top = power_of_two(heaviest) if weights.size > 0 else 1.0
     scaled = lam / unit / top / unit / unit  # in turn: neither quotient overflows by itself
     kappa, shortest, lightest = 0.0, h[0], 1.0
-    for i in range(n):
-        w = weights[i] / top if weights.size > 0 else 1.0
-        pull[i] = scaled / w if n > 2 else 0.0  # two points lie on a line for every lam
+    for i in range(n - 1):
+        shortest = min(shortest, h[i])
+    per_weight = scaled if n > 2 else 0.0  # two points lie on a line for every lam
+    if weights.size == 0:
+        pull[:] = per_weight
+        kappa = per_weight / (shortest * shortest * shortest)
+    for i in range(weights.size):
+        w = weights[i] / top
+        lightest = min(lightest, w)
+        pull[i] = per_weight / w
         gap = min(h[max(i - 1, 0)], h[min(i, n - 2)])
         kappa = max(kappa, pull[i] / (gap * gap * gap))
-        shortest, lightest = min(shortest, gap), min(lightest, w)
     if kappa < np.inf:
+        forward, backward = split_table(table, n)
         factor_pentadiagonal(h, pull, forward, backward)
-    return unit, top, scaled, kappa, shortest, lightest
+    return bad, unit, top, scaled, kappa, shortest, lightest
 
 
 @njit(**JIT)
-def largest_difference(forward, backward, h, co):
+def split_table(table, n):
+    """Give the forward and backward tables of `factor_pentadiagonal`."""
+    return table[n : 5 * n].reshape(n, 4), table[5 * n :].reshape(n, 5)
+
+
+@njit(**JIT)
+def largest_difference(table, h, co):
     """Give the largest difference of the two solvers on probe columns of magnitude 1.
 
     One column is constant, the others pseudo-random (a linear congruential generator, for
@@ -216,6 +287,7 @@ def largest_difference(forward, backward, h, co):
     values one range beyond both ends (relative to their size).
     """
     n = h.size + 1
+    forward, backward = split_table(table, n)
     y = np.empty((n, PROBES))
     state = 12345
     for i in range(n):

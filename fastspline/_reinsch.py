@@ -33,9 +33,10 @@ def factor_pentadiagonal(h, pull, forward, backward):
     n = pull.size
     d1 = l1 = l2 = 0.0  # D, first and second subdiagonal of L, one column back
     d2 = l22 = 0.0  # and two columns back
+    q0, q2 = 0.0, 1.0 / h[0]
     for j in range(n - 2):
         k = j + 1
-        q0, q2 = 1.0 / h[j], 1.0 / h[j + 1]
+        q0, q2 = q2, 1.0 / h[j + 1]
         q1 = -q0 - q2
         diagonal = (h[j] + h[j + 1]) / 3.0
         diagonal += pull[j] * q0 * q0 + pull[j + 1] * q1 * q1 + pull[j + 2] * q2 * q2
@@ -46,11 +47,12 @@ def factor_pentadiagonal(h, pull, forward, backward):
             if j < n - 4:
                 second = pull[j + 2] * q2 * q3
         d = diagonal - l1 * l1 * d1 - l22 * l22 * d2
-        forward[k, 0], forward[k, 1] = q2 / d, -q0 / d
-        forward[k, 2], forward[k, 3] = -l1 * d1 / d, -l22 * d2 / d
+        per_d = 1.0 / d
+        forward[k, 0], forward[k, 1] = q2 * per_d, -q0 * per_d
+        forward[k, 2], forward[k, 3] = -l1 * d1 * per_d, -l22 * d2 * per_d
         first -= l2 * d1 * l1
         d2, l22 = d1, l2
-        d1, l1, l2 = d, first / d, second / d
+        d1, l1, l2 = d, first * per_d, second * per_d
         backward[k + 1, 0], backward[k + 1, 1] = -l1, -l2
         backward[k + 1, 2] = -pull[k + 1] * q2
         backward[k, 3] = -pull[k] * q1

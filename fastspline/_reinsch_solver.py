@@ -19,25 +19,24 @@ from fastspline._columns import (
     sweep_columns,
 )
 from fastspline._panel_solver import PanelSolver
+from fastspline._plan import bind_points, split_table
 from fastspline._tableau import Gaps, Rows, Tableau, Vector
 from fastspline._vector import LANES
-from fastspline.arrays import FloatArray, empty_aligned
+from fastspline.arrays import FloatArray, empty_aligned, require_finite
 
 _DOUBLE = Kernel(_simd.sweep_f8, _simd.apply_f8, LANES, F8)
 _MIXED = Kernel(_simd.sweep_f4, _simd.apply_f4, LANES, F8)
 _SINGLE = Kernel(_simd.sweep_f4_single, _simd.apply_f4_single, 2 * LANES, F4)
 
-_VALUE_SLOPE_CURVATURE = np.arange(3)
-
 
 class ReinschSolver:
-    """Reinsch's pentadiagonal recurrences, with the tables of `factor_pentadiagonal`."""
+    """Reinsch's pentadiagonal recurrences, with the table of `plan_reinsch`."""
 
-    __slots__ = ("backward", "forward", "gaps", "in_single")
+    __slots__ = ("gaps", "in_single", "table")
     name: Literal["reinsch", "state-space"] = "reinsch"
 
-    def __init__(self, gaps: Gaps, forward: Vector, backward: Vector, *, in_single: bool) -> None:
-        self.gaps, self.forward, self.backward = gaps, forward, backward
+    def __init__(self, gaps: Gaps, table: Vector, *, in_single: bool) -> None:
+        self.gaps, self.table = gaps, table
         self.in_single = in_single  # whether float32 columns may be swept in float32
 
     def exact(self) -> PanelSolver:
@@ -46,18 +45,25 @@ class ReinschSolver:
 
     def at(self, points: Vector, nu: int, sources: Rows) -> ReinschEvaluator:
         """See `Solver.at`."""
-        tableau = Tableau(self.gaps, points, np.array([nu]), by_slope=False)
-        return ReinschEvaluator(self, tableau, sources)
+        gaps, table = self.gaps, self.table
+        n = gaps.knots.size
+        t, by_slope = Tableau(n, points, nu), False
+        address = bind_points(
+            gaps.knots, table, 5 * n, gaps.unit, by_slope, points, nu, sources, t.places, t.weights
+        )
+        if address < 0:
+            require_finite(points, "points")
+        bound = Prepared(_DOUBLE, n, address, (table, sources, t.places, t.weights))
+        return ReinschEvaluator(self, t, sources, bound)
 
     def fit(
         self, knots: Vector, sources: Rows, values: FloatArray, threads: int | None
     ) -> tuple[Vector, Vector, Vector, int]:
         """See `Solver.fit`: one sweep gives all three as 3n points."""
         n = knots.size
-        tableau = Tableau(self.gaps, knots, _VALUE_SLOPE_CURVATURE, by_slope=False)
         out: Vector = empty_aligned(3 * n, values.shape[1], F8)  # type: ignore[assignment]
         doubles = values if values.dtype == np.float64 else values.astype(np.float64)
-        bad = ReinschEvaluator(self, tableau, sources).apply(doubles, out, threads)
+        bad = self.at(knots, _simd.JET, sources).apply(doubles, out, threads)
         return out[:n], out[n : 2 * n], out[2 * n :], bad
 
 
@@ -66,10 +72,12 @@ class ReinschEvaluator:
 
     __slots__ = ("prepared", "solver", "sources", "tableau")
 
-    def __init__(self, solver: ReinschSolver, tableau: Tableau, sources: Rows) -> None:
+    def __init__(
+        self, solver: ReinschSolver, tableau: Tableau, sources: Rows, bound: Prepared | None = None
+    ) -> None:
         self.solver, self.tableau, self.sources = solver, tableau, sources
-        self.prepared: dict[DType, Prepared] = {}
-        if not INTERPRETED:
+        self.prepared: dict[DType, Prepared] = {} if bound is None or INTERPRETED else {F8: bound}
+        if bound is None and not INTERPRETED:
             self._prepare(F8)
 
     def _prepare(self, dtype: DType) -> Prepared:
@@ -80,10 +88,11 @@ class ReinschEvaluator:
         """
         solver, tables = self.solver, np.empty(_simd.N_TABLES, np.int64)
         kernel = _DOUBLE if dtype == F8 else _MIXED
-        if dtype == F4 and solver.in_single and self.tableau.only_values:
+        if dtype == F4 and solver.in_single and self.tableau.nu == 0:
             kernel = _SINGLE
-        forward: FloatArray = solver.forward
-        backward: FloatArray = solver.backward
+        n = self.tableau.n
+        forward: FloatArray = solver.table[n:]
+        backward: FloatArray = solver.table[5 * n :]
         if dtype == F4:
             forward, backward = forward.astype(kernel.state), backward.astype(kernel.state)
         made = prepare(kernel, dtype, forward, backward, self.sources, self.tableau, tables)
@@ -102,7 +111,8 @@ class ReinschEvaluator:
 
     def _apply_plain(self, values: FloatArray, out: FloatArray) -> int:
         """`apply` by the plain loops."""
-        forward, backward, t = self.solver.forward, self.solver.backward, self.tableau
+        t = self.tableau
+        forward, backward = split_table(self.solver.table, t.n)
         g, gamma = np.empty(self.sources.size), np.empty(self.sources.size)
         result = np.empty(t.m)
         for j in range(values.shape[1]):
@@ -117,7 +127,8 @@ class ReinschEvaluator:
 
     def adjoint(self, cotangent: FloatArray, out: FloatArray) -> None:
         """See `Evaluator.adjoint`."""
-        forward, backward, t = self.solver.forward, self.solver.backward, self.tableau
+        t = self.tableau
+        forward, backward = split_table(self.solver.table, t.n)
         for j in range(cotangent.shape[1]):
             bar_g, bar_gamma = np.zeros((2, self.sources.size))
             c = cotangent[:, j].astype(np.float64)

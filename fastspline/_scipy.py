@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from fastspline._oneshot import Lam, fit_columns
 from fastspline._plan import first_bad_knot
-from fastspline._smoother import refuse_knots
+from fastspline._solvers import refuse_knots
 from fastspline.arrays import as_columns, read_array, read_vector, require_finite
 
 if TYPE_CHECKING:
@@ -71,6 +71,23 @@ def make_smoothing_spline(
     """
     if isinstance(lam, str):
         raise TypeError(f"lam must be a number in [0, inf] or None, got {lam!r}; None chooses it")
+    try:
+        weights = None if w is None else read_vector(w, "w")
+        chosen: Lam = "gcv" if lam is None else lam
+        spline, _ = fit_columns(x, y, weights, chosen, axis)  # silent at a bound, as scipy is
+    except (ValueError, TypeError):
+        _check(x, y, w, lam, axis)  # tells it by scipy's names
+        raise
+    least = LEAST_FOR_GCV if lam is None else 2
+    if spline._n < least or not (weights is None or weights.min() > 0.0):
+        _check(x, y, w, lam, axis)
+    return spline.to_bspline()
+
+
+def _check(
+    x: ArrayLike, y: ArrayLike, w: ArrayLike | None, lam: float | ArrayLike | None, axis: int
+) -> None:
+    """Raise for what `make_smoothing_spline` does not take."""
     knots = read_vector(x, "x")
     if lam is None and knots.size < LEAST_FOR_GCV:
         raise ValueError(
@@ -84,20 +101,14 @@ def make_smoothing_spline(
     require_finite(array, "y")
     if knots.size < 2:
         raise ValueError(f"x and y length must be at least 2, got {knots.size}; add points")
-    weights = None
-    if w is not None:
-        weights = read_vector(w, "w")
-        if weights.size != knots.size:
-            raise ValueError(
-                f"w has {weights.size} entries and x {knots.size}; give one an entry of x"
-            )
-        if not weights.min() > 0.0:
-            require_finite(weights, "w")
-            bad = int((weights <= 0.0).argmax())
-            raise ValueError(
-                f"w must be positive, but w[{bad}] = {weights[bad]}; "
-                "smooth_spline takes weights of 0"
-            )
-    chosen: Lam = "gcv" if lam is None else lam
-    spline, _ = fit_columns(knots, y, weights, chosen, axis)  # silent at a bound, as scipy is
-    return spline.to_bspline()
+    if w is None:
+        return
+    weights = read_vector(w, "w")
+    if weights.size != knots.size:
+        raise ValueError(f"w has {weights.size} entries and x {knots.size}; give one an entry of x")
+    if not weights.min() > 0.0:
+        require_finite(weights, "w")
+        bad = int((weights <= 0.0).argmax())
+        raise ValueError(
+            f"w must be positive, but w[{bad}] = {weights[bad]}; smooth_spline takes weights of 0"
+        )

@@ -55,7 +55,7 @@ from fastspline._vector import (
 SCRATCH_BYTES = 512 << 10  # states and inputs of a segment
 STRIP_BYTES = 512  # of a row: 256 and 1024 were slower
 JET = 4  # in the place of a derivative's order: value, slope and moment at every knot
-N_TABLES = 11
+N_TABLES = 9
 
 # Bytes from the start of a gap's coefficients, see `_state_space`.
 ALPHA, K1, K2, A22 = (8 * i for i in (0, 1, 2, 3))
@@ -101,8 +101,7 @@ def _make_sweep(solver, data, state, lanes):
         needed, weights = peek(tables + 32, "i8"), peek(tables + 40, "i8")
         rows = peek(tables + 48, "i8")
         if solver == "state-space":
-            nu, clamped = peek(tables + 56, "i8"), peek(tables + 64, "i8")
-            last_beta, per_unit = peek(tables + 72, "f8"), peek(tables + 80, "f8")
+            nu, per_unit = peek(tables + 56, "i8"), peek(tables + 64, "f8")
 
         # Scratch on whole cache lines: the states that step k of the backward sweep loads, the
         # inputs (and one before them), the states at the segments' starts, the staged outputs.
@@ -149,10 +148,7 @@ def _make_sweep(solver, data, state, lanes):
                 before, u1, u2 = y0, y0, y0
                 m2, m1 = y0, y0
             else:
-                eps, v, residual, slope, gamma0 = y0, y0, y0, y0, y0
-                if clamped:
-                    at = y + peek(sources + knots * 8, "i8") * y_step + first * width
-                    v = vcast(vload_first(at, columns, data, lanes), state)
+                eps, v, residual, slope = y0, y0, y0, y0
             # Base and tangent at knot k + 1, in the type of the data: narrowing to float32 costs
             # as much as two or three points, so it is done once a knot.
             base1, tangent1, check = vzero(data, lanes), vzero(data, lanes), vzero(data, lanes)
@@ -231,10 +227,6 @@ def _make_sweep(solver, data, state, lanes):
                         ends = fma(0.0, u1, scale(0.0, before))
                     else:
                         residual, slope = eps, v
-                        if clamped:
-                            at = y + peek(sources + knots * 8 + 8, "i8") * y_step + first * width
-                            slope = vcast(vload_first(at, columns, data, lanes), state)
-                            residual = fma(-last_beta, vsub(slope, v), residual)
                         ends = fma(0.0, residual, scale(0.0, slope))
                     if any_nan(ends):
                         bad = first
@@ -255,7 +247,7 @@ def _make_sweep(solver, data, state, lanes):
                         m0 = fma(peek(f, state), m1, m0)
                     else:
                         # residual, slope and gamma at k, then eps and v at k - 1
-                        value, gamma = y0, gamma0
+                        value, gamma = y0, vzero(state, lanes)
                         f = backward + (k - 1) * GAP_BYTES
                         if k > 0:
                             at = inputs + (k - 1 - start) * row_bytes
@@ -265,10 +257,8 @@ def _make_sweep(solver, data, state, lanes):
                             d = vsub(vsub(value, y0), residual)  # g_k - y_{k-1}
                             t = vadd(d, eps)  # g_k - f_{k-1}
                             cp, bp, ep = peek(f + CP, "f8"), peek(f + BP, "f8"), peek(f + EP, "f8")
-                            if nu > 0 and (clamped or k < knots - 1):
+                            if nu > 0 and k < knots - 1:
                                 gamma = fma(cp, slope, fma(-bp, t, scale(-ep, v)))
-                            if clamped and k == 1:  # the mirror image
-                                gamma0 = fma(ep, slope, fma(bp, t, scale(-cp, v)))
 
                     if peek(needed + k * 8, "i8"):
                         if solver == "reinsch":
@@ -367,15 +357,21 @@ def _make_sweep(solver, data, state, lanes):
 def list_addresses(forward, backward, sources, spans, needed, weights, rows, tables):
     """Write the addresses that a sweep starts from into `tables`; give where that lies.
 
-    `forward` and `backward` are Reinsch's tables; for the state space the gaps (n - 1, 1) and
-    `co`. There `tables` (N_TABLES,) goes on with what it was given: nu or `JET`, 1 for a clamped
-    plan (whose end slopes are rows ``sources[n:]``), and, as bits of doubles, its beta at the last
-    knot and what the first of (base, tangent) is multiplied with.
+    `forward` and `backward` are Reinsch's tables; for the state space the gaps and `co`. There
+    `tables` (N_TABLES,) ends with what `list_nu` writes.
     """
     tables[0], tables[1] = forward.ctypes.data, backward.ctypes.data
     tables[2], tables[3], tables[4] = sources.ctypes.data, spans.ctypes.data, needed.ctypes.data
     tables[5], tables[6] = weights.ctypes.data, rows.ctypes.data
     return tables.ctypes.data
+
+
+@njit(**JIT)
+def list_nu(nu, unit, tables):
+    """End `tables` with nu or `JET` and what the first of (base, tangent) is multiplied with."""
+    ends = tables[N_TABLES - 2 :]
+    ends[0] = nu
+    ends.view(np.float64)[1] = 0.0 if nu == 2 or nu == 3 else 1.0 / unit
 
 
 sweep_f4 = _make_sweep("reinsch", "f4", "f8", LANES)

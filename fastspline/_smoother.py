@@ -11,7 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from fastspline._fit import Group
 from fastspline._operator import SplineOperator
 from fastspline._plan import first_bad_knot
-from fastspline._solvers import Solver, make_bounded_solver, make_periodic_solver, make_solver
+from fastspline._solvers import (
+    Solver,
+    make_bounded_solver,
+    make_periodic_solver,
+    make_solver,
+    refuse_knots,
+)
 from fastspline._spline import Spline, check_nu
 from fastspline._tableau import ALL_ONE
 from fastspline.arrays import as_columns, read_array, read_vector, require_finite
@@ -84,14 +90,14 @@ class Smoother:
     J. R. Statist. Soc. B 40 (1978), for the recursion.
     """
 
-    __slots__ = ("_active", "_solver", "bc", "knots", "lam", "roughness", "weights")
+    __slots__ = ("_active", "_knots", "_solver", "bc", "lam", "roughness", "weights")
 
-    knots: NDArray[np.float64]
     lam: float
     weights: NDArray[np.float64] | None
     bc: Boundary
     roughness: NDArray[np.float64] | None
     _active: NDArray[np.int64]
+    _knots: NDArray[np.float64]
     _solver: Solver
 
     def __init__(
@@ -106,38 +112,39 @@ class Smoother:
         read = np.array(read_vector(knots, "knots"))  # our own: the caller may write to it
         if read.size == 0:
             raise ValueError("knots is empty; give at least one knot")
-        bad = first_bad_knot(read)
-        if bad >= 0:
-            refuse_knots(read, bad)
-        lam = check_lam(lam)
-        kept = None
-        active = np.arange(read.size)
-        positive = ALL_ONE
+        if not (type(lam) is float and lam >= 0.0):
+            lam = check_lam(lam)
+        kept = rough = None
+        active, positive, used = first_rows(read.size), ALL_ONE, read
         if weights is not None:
             kept = positive = np.array(check_weights(weights, read.size))
             active = np.flatnonzero(kept)
             if active.size < read.size:
-                positive = kept[active]
-        used = read if active.size == read.size else read[active]
+                positive, used = kept[active], read[active]
         solver: Solver
-        if bc != "natural" or roughness is not None:
+        if used is read and bc == "natural" and roughness is None and read.size > 1:
+            solver = make_solver(read, positive, lam)
+        else:
+            bad = first_bad_knot(read)
+            if bad >= 0:
+                refuse_knots(read, bad)
             bc = check_bc(bc)
             rough = None if roughness is None else _check_roughness(roughness, read.size - 1)
-            solver = _make_other_solver(read, active, positive, lam, bc, rough)
-        else:
-            rough = None
-            if used.size == 1:  # a constant is the line through the same value twice
-                used, active = _double(used), active[[0, 0]]
-                positive = positive[:1].repeat(2)
-            solver = make_solver(used, positive, lam)
-        setter = super().__setattr__
-        setter("knots", _read_only(read))
-        setter("weights", None if kept is None else _read_only(kept))
-        setter("lam", lam)
-        setter("bc", bc)
-        setter("roughness", None if rough is None else _read_only(rough))
-        setter("_active", active)
-        setter("_solver", solver)
+            if bc != "natural" or (rough is not None and used.size > 1):
+                solver = _make_other_solver(read, active, positive, lam, bc, rough)
+            elif used.size == 1:  # a constant is the line through the same value twice
+                active = active[[0, 0]]
+                solver = make_solver(_double(used), positive[:1].repeat(2), lam)
+            else:
+                solver = make_solver(used, positive, lam)
+        setter = object.__setattr__
+        setter(self, "_knots", read)
+        setter(self, "weights", None if kept is None else _read_only(kept))
+        setter(self, "lam", lam)
+        setter(self, "bc", bc)
+        setter(self, "roughness", None if rough is None else _read_only(rough))
+        setter(self, "_active", active)
+        setter(self, "_solver", solver)
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: a plan is immutable."""
@@ -151,9 +158,14 @@ class Smoother:
         """Tell size, lam, degrees of freedom, boundary condition and solver."""
         bc = "" if self.bc == "natural" else f"bc={self.bc!r}, "
         return (
-            f"Smoother(n={self.knots.size}, lam={self.lam:g}, df={self.df:.4g}, {bc}"
+            f"Smoother(n={self._knots.size}, lam={self.lam:g}, df={self.df:.4g}, {bc}"
             f"solver={self.solver!r})"
         )
+
+    @property
+    def knots(self) -> NDArray[np.float64]:
+        """The knots, shape (n,), read-only."""
+        return _read_only(self._knots)
 
     @property
     def solver(self) -> Literal["reinsch", "state-space"]:
@@ -164,7 +176,7 @@ class Smoother:
     def leverages(self) -> NDArray[np.float64]:
         """diag(S) of the map from values to fitted values, (n,); 0 where the weight is 0; O(n)."""
         lever, _ = self._solver.exact().leverages()
-        result = np.zeros(self.knots.size)
+        result = np.zeros(self._knots.size)
         result[self._active] = lever
         return result
 
@@ -201,7 +213,7 @@ class Smoother:
             If `values` does not hold real numbers.
         """
         array, restore = read_array(values, "values")
-        columns, trailing, axis = as_columns(array, self.knots.size, axis, "values", "knots")
+        columns, trailing, axis = as_columns(array, self._knots.size, axis, "values", "knots")
         group = Group(self, slice(None), columns.astype(np.float64))
         return Spline((group,), (trailing, axis), restore, self.lam)
 
@@ -226,9 +238,15 @@ class Smoother:
             If a point is not finite or nu not in [0, 3].
         """
         read = np.array(read_vector(points, "points"))
-        if not np.isfinite(read).all():
-            require_finite(read, "points")
         return SplineOperator(self, read, check_nu(nu))
+
+
+_ROWS = np.arange(4096)
+
+
+def first_rows(n: int) -> NDArray[np.int64]:
+    """Give 0, 1, ..., n - 1; never written to."""
+    return _ROWS[:n] if n <= _ROWS.size else np.arange(n)
 
 
 def _smoother_from(
@@ -273,8 +291,6 @@ def _make_other_solver(
             f"bc={bc!r} gives the slopes at the first and the last knot, where weights must be "
             "positive; drop the knots of weight 0 at the ends"
         )
-    if used.size == 1:
-        return make_solver(_double(used), weights[:1].repeat(2), lam)
     slopes = None if bc == "natural" else (bc[1], bc[2])
     return make_bounded_solver(used, weights, lam, _merge(roughness, active), slopes)
 
@@ -360,16 +376,6 @@ def _describe(value: object) -> str:
     """Write a value, or the shape of what is too long to be written."""
     shape = np.shape(value) if isinstance(value, np.ndarray | list | tuple) else ()
     return f"an array of shape {shape}" if shape else repr(value)
-
-
-def refuse_knots(knots: NDArray[np.float64], bad: int, name: str = "knots") -> None:
-    """Raise for the knot at index `bad`."""
-    require_finite(knots, name)
-    raise ValueError(
-        f"{name} must be strictly ascending, but {name}[{bad}] = {knots[bad]} follows "
-        f"{name}[{bad - 1}] = {knots[bad - 1]}; sort them with their values; for equal ones "
-        "average the values and add the weights"
-    )
 
 
 def check_weights(weights: ArrayLike, n: int) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, NoReturn, Protocol
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from fastspline._plan import largest_difference, plan_reinsch, power_of_two
 from fastspline._reinsch_solver import ReinschSolver
 from fastspline._state_space_solver import StateSpaceSolver
 from fastspline._tableau import Gaps, Rows, Vector
-from fastspline.arrays import FloatArray
+from fastspline.arrays import FloatArray, require_finite
 
 KAPPA_EXACT = 450.0  # eps * kappa <= 1e-13: Reinsch's system is exact without a look
 UNIT_RANGE = 1e-100, 1e100  # mean gaps whose cubes are normal numbers
@@ -68,22 +68,24 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     and Reinsch's is taken if they agree.
     """
     n = knots.size
-    h, pull, forward, backward = np.empty(n - 1), np.empty(n), np.zeros((n, 4)), np.zeros((n, 5))
-    unit, top, scaled_lam, kappa, shortest, lightest = plan_reinsch(
-        knots, weights, lam, h, pull, forward, backward
-    )
+    table = np.zeros(10 * n)
+    bad, unit, top, scaled_lam, kappa, shortest, lightest = plan_reinsch(knots, weights, lam, table)
+    if bad >= 0:
+        refuse_knots(knots, bad)
     in_range = UNIT_RANGE[0] <= unit <= UNIT_RANGE[1]
     if not (in_range and shortest >= LEAST_GAP and lightest >= LEAST_WEIGHT):
         _refuse_scales(knots, unit, shortest, lightest)
-    gaps = Gaps(knots, weights, h, (unit, top, scaled_lam))
+    gaps = Gaps(knots, weights, table[: n - 1], unit, top, scaled_lam)
     if kappa <= KAPPA_EXACT:
         in_single = kappa <= KAPPA_SINGLE and shortest >= LEAST_GAP_SINGLE
-        return ReinschSolver(gaps, forward, backward, in_single=in_single)
-    r, co = np.empty(n), np.empty((n - 1, _state_space.N_COEFFICIENTS))
-    _state_space.plan_state_space(h, weights, top, scaled_lam, r, co)
-    if kappa <= KAPPA_HOPELESS and largest_difference(forward, backward, h, co) <= EXACT:
-        return ReinschSolver(gaps, forward, backward, in_single=False)
-    return StateSpaceSolver(gaps, co)
+        return ReinschSolver(gaps, table, in_single=in_single)
+    accurate = np.empty((n - 1) * (1 + _state_space.N_COEFFICIENTS))
+    accurate[: n - 1] = gaps.h
+    solver = StateSpaceSolver(gaps, accurate)
+    _state_space.plan_state_space(gaps.h, weights, top, scaled_lam, np.empty(n), solver.co)
+    if kappa <= KAPPA_HOPELESS and largest_difference(table, gaps.h, solver.co) <= EXACT:
+        return ReinschSolver(gaps, table, in_single=False)
+    return solver
 
 
 def make_bounded_solver(
@@ -144,7 +146,17 @@ def _scale(knots: Vector, h: Vector, weights: Vector, lam: float, roughness: Vec
             f"{roughness.min() / rough_top:g} times the largest"
         )
     scaled = lam * rough_top / unit / top / unit / unit
-    return Gaps(knots, weights, h / unit, (unit, top, scaled), roughness / rough_top)
+    return Gaps(knots, weights, h / unit, unit, top, scaled, roughness / rough_top)
+
+
+def refuse_knots(knots: Vector, bad: int, name: str = "knots") -> NoReturn:
+    """Raise for the knot at index `bad`."""
+    require_finite(knots, name)
+    raise ValueError(
+        f"{name} must be strictly ascending, but {name}[{bad}] = {knots[bad]} follows "
+        f"{name}[{bad - 1}] = {knots[bad - 1]}; sort them with their values; for equal ones "
+        "average the values and add the weights"
+    )
 
 
 def _refuse_scales(knots: Vector, unit: float, shortest: float, lightest: float) -> None:

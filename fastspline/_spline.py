@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from fastspline._fit import Group, rest_of
 from fastspline._operator import refuse_values
 from fastspline._periodic_solver import wrap
-from fastspline._state_space import evaluate_panel
-from fastspline._tableau import ALL_ONE, Gaps, Tableau, Vector
+from fastspline._state_space import evaluate_panel, write_coefficients
+from fastspline._tableau import ALL_ONE, Gaps, Vector, tabulate
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
 if TYPE_CHECKING:
@@ -82,23 +82,29 @@ class Spline:
     ) -> None:
         """Fit each group of columns; users call `Smoother.fit` or `smooth_spline`."""
         plan = groups[0].plan
-        nodes = plan.knots if plan.knots.size > 1 else plan._solver.gaps.knots
-        jet = np.empty((3, nodes.size, math.prod(place[0])))
+        nodes = plan._knots if plan._knots.size > 1 else plan._solver.gaps.knots
+        jet: Sequence[Vector] | Vector = ()
+        if len(groups) > 1:
+            jet = np.empty((3, nodes.size, math.prod(place[0])))
         for group in groups:
-            if group.values.shape[1]:
-                active = group.plan._active
-                *parts, bad = group.plan._solver.fit(nodes, active, group.values, None)
-                if bad >= 0:
-                    refuse_values(group.values, active, *place, bad)
-                jet[:, :, group.columns] = parts
-        setter = super().__setattr__
-        setter("_groups", groups)
-        setter("_nodes", nodes)
-        setter("_place", place)
-        setter("_restore", restore)
-        for name, part in zip(("_fitted", "_slopes", "_curvatures"), jet, strict=True):
-            setter(name, part)
-        setter("lam", lam)
+            active = group.plan._active
+            *parts, bad = group.plan._solver.fit(nodes, active, group.values, None)
+            if bad >= 0:
+                refuse_values(group.values, active, *place, bad)
+            if len(groups) == 1:
+                jet = parts
+            else:
+                for whole, part in zip(jet, parts, strict=True):
+                    whole[:, group.columns] = part
+        setter = object.__setattr__
+        setter(self, "_groups", groups)
+        setter(self, "_nodes", nodes)
+        setter(self, "_place", place)
+        setter(self, "_restore", restore)
+        setter(self, "_fitted", jet[0])
+        setter(self, "_slopes", jet[1])
+        setter(self, "_curvatures", jet[2])
+        setter(self, "lam", lam)
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: a spline is immutable."""
@@ -112,9 +118,9 @@ class Spline:
         """Tell size, columns, lam and degrees of freedom."""
         columns = self._fitted.shape[1]
         if columns == 0:
-            return f"Spline(n={self.knots.size}, columns=0)"
+            return f"Spline(n={self._n}, columns=0)"
         lam, df = (_tell_range(np.ravel(numbers)) for numbers in (self.lam, self.df))
-        return f"Spline(n={self.knots.size}, columns={columns}, lam={lam}, df={df})"
+        return f"Spline(n={self._n}, columns={columns}, lam={lam}, df={df})"
 
     @property
     def knots(self) -> Vector:
@@ -124,19 +130,19 @@ class Spline:
     @property
     def values(self) -> FloatArray:
         """The curve at the knots, of the shape and kind of the values it was fitted to."""
-        return self._restore(self._shaped(self._fitted[: self.knots.size].copy()))
+        return self._restore(self._shaped(self._fitted[: self._n].copy()))
 
     @property
     def second_derivatives(self) -> FloatArray:
         """The curve's second derivatives at the knots, 0 at both ends."""
-        return self._restore(self._shaped(self._curvatures[: self.knots.size].copy()))
+        return self._restore(self._shaped(self._curvatures[: self._n].copy()))
 
     @property
     def leverages(self) -> Vector:
         """See the class."""
         if len(self._groups) == 1:
             return self._groups[0].plan.leverages
-        result = np.empty((self.knots.size, self._fitted.shape[1]))
+        result = np.empty((self._n, self._fitted.shape[1]))
         for group in self._groups:
             result[:, group.columns] = group.plan.leverages[:, np.newaxis]
         return self._shaped(result)
@@ -206,8 +212,8 @@ class Spline:
         order = check_nu(nu)
         flat, shape = self._read_points(points)
         nodes, rough = self._nodes, self._roughness
-        gaps = Gaps(nodes, ALL_ONE, np.diff(nodes), (1.0, 1.0, 0.0), rough)
-        t = Tableau(gaps, flat, np.array([order]), by_slope=True)
+        gaps = Gaps(nodes, ALL_ONE, np.diff(nodes), roughness=rough)
+        t = tabulate(gaps, flat, order)
         out = np.empty((t.m, self._fitted.shape[1]))
         moments = self._curvatures
         if rough.size:
@@ -340,12 +346,8 @@ class Spline:
             )
 
         x, g, slope, gamma = self._nodes, self._fitted, self._slopes, self._curvatures
-        before, after = np.zeros((2, x.size, 1))
-        after[:-1, 0] = before[1:, 0] = x[1:] - x[:-1]
-        c = np.empty((x.size + 2, g.shape[1]))
-        c[1:-1] = g + slope * (after - before) / 3.0 - gamma * after * before / 6.0
-        c[0], c[-1] = g[0], g[-1]
-        t = np.concatenate([x[[0, 0, 0]], x, x[[-1, -1, -1]]])
+        t, c = np.empty(x.size + 6), np.empty((x.size + 2, g.shape[1]))
+        write_coefficients(x, g, slope, gamma, t, c)
         trailing, axis = self._place
         extrapolate = "periodic" if self._bc == "periodic" else True
         return BSpline.construct_fast(
@@ -372,6 +374,10 @@ class Spline:
         """Give where the curve is 0, also outside the knots: as `scipy.interpolate.PPoly.roots`."""
         result: Vector = self.to_ppoly().roots()
         return result
+
+    @property
+    def _n(self) -> int:
+        return self._groups[0].plan._knots.size
 
     @property
     def _bc(self) -> object:
@@ -407,6 +413,8 @@ class Spline:
 
 def check_nu(nu: int) -> int:
     """Give the order of derivative as an int in [0, 3]."""
+    if type(nu) is int and 0 <= nu <= 3:
+        return nu
     if isinstance(nu, bool) or not hasattr(nu, "__index__"):
         raise TypeError(f"nu must be an integer in [0, 3], got {nu!r}")
     if not 0 <= nu <= 3:

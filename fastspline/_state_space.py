@@ -217,6 +217,27 @@ def evaluate_panel(spans, weights, rows, g, slope, out):
 
 
 @njit(**JIT)
+def write_coefficients(knots, g, slope, curvature, t, c):
+    """Write the B-spline of values, slopes and second derivatives (n, b): t (n + 6), c (n + 2, b).
+
+    A coefficient is the blossom of the cubic at three neighbouring knots, see `Spline.to_bspline`.
+    """
+    n, columns = g.shape
+    for i in range(3):
+        t[i], t[n + 3 + i] = knots[0], knots[n - 1]
+    before = 0.0
+    for i in range(n):
+        t[i + 3] = knots[i]
+        after = knots[i + 1] - knots[i] if i < n - 1 else 0.0
+        first, second = (after - before) / 3.0, after * before / 6.0
+        for j in range(columns):
+            c[i + 1, j] = g[i, j] + slope[i, j] * first - curvature[i, j] * second
+        before = after
+    for j in range(columns):
+        c[0, j], c[n + 1, j] = g[0, j], g[n - 1, j]
+
+
+@njit(**JIT)
 def adjoint_smooth_column(h, co, bar_y, bar_slope, bar_gamma, last_beta=0.0):
     """Transpose of y -> (g, slope, gamma): cotangents in, of y out (in `bar_y`).
 

@@ -19,9 +19,11 @@ from fastspline._columns import (
     sweep_columns,
 )
 from fastspline._panel_solver import PanelSolver
+from fastspline._plan import bind_points
+from fastspline._state_space import N_COEFFICIENTS
 from fastspline._tableau import Gaps, Rows, Tableau, Vector
 from fastspline._vector import LANES
-from fastspline.arrays import FloatArray, empty_aligned
+from fastspline.arrays import FloatArray, empty_aligned, require_finite
 
 _KERNELS = {
     F4: Kernel(_simd.sweep_state_space_f4, _simd.apply_state_space_f4, LANES, F8),
@@ -31,17 +33,18 @@ _NOWHERE = np.empty(0)
 
 
 class StateSpaceSolver:
-    """The subtraction-free recursion; `co` (n - 1, 15) is what `filter_information` wrote.
+    """The subtraction-free recursion; `table` holds gaps and what `filter_information` wrote."""
 
-    A clamped plan gives `last_beta`, and its `sources` name two rows more than there are knots: the
-    slopes at both ends, in scaled units.
-    """
-
-    __slots__ = ("co", "gaps", "last_beta")
+    __slots__ = ("gaps", "table")
     name: Literal["reinsch", "state-space"] = "state-space"
 
-    def __init__(self, gaps: Gaps, co: Vector, last_beta: float | None = None) -> None:
-        self.gaps, self.co, self.last_beta = gaps, co, last_beta
+    def __init__(self, gaps: Gaps, table: Vector) -> None:
+        self.gaps, self.table = gaps, table
+
+    @property
+    def co(self) -> Vector:
+        """The coefficients, (n - 1, 15)."""
+        return self.table[self.gaps.h.size :].reshape(-1, N_COEFFICIENTS)
 
     def exact(self) -> PanelSolver:
         """See `Solver.exact`."""
@@ -49,8 +52,16 @@ class StateSpaceSolver:
 
     def at(self, points: Vector, nu: int, sources: Rows) -> StateSpaceEvaluator:
         """See `Solver.at`."""
-        tableau = Tableau(self.gaps, points, np.array([nu]), by_slope=True)
-        return StateSpaceEvaluator(self, tableau, nu, sources)
+        gaps, table = self.gaps, self.table
+        n = gaps.knots.size
+        t, by_slope = Tableau(n, points, nu), True
+        address = bind_points(
+            gaps.knots, table, n - 1, gaps.unit, by_slope, points, nu, sources, t.places, t.weights
+        )
+        if address < 0:
+            require_finite(points, "points")
+        bound = Prepared(_KERNELS[F8], n, address, (table, sources, t.places, t.weights))
+        return StateSpaceEvaluator(self, t, sources, bound)
 
     def fit(
         self, knots: Vector, sources: Rows, values: FloatArray, threads: int | None
@@ -61,9 +72,8 @@ class StateSpaceSolver:
         jet = out[:n], out[n : 2 * n], out[2 * n :]
         doubles = values if values.dtype == np.float64 else values.astype(np.float64)
         if n == self.gaps.knots.size:
-            tableau = Tableau(self.gaps, _NOWHERE, np.array([0]), by_slope=True)
-            tableau.needed[:] = 1
-            everywhere = StateSpaceEvaluator(self, tableau, _simd.JET, sources)
+            everywhere = self.at(_NOWHERE, _simd.JET, sources)
+            everywhere.tableau.needed[:] = 1
             return *jet, everywhere.apply(doubles, out, threads)
         bad = -1
         for nu, part in enumerate(jet):
@@ -77,28 +87,30 @@ class StateSpaceEvaluator:
 
     __slots__ = ("nu", "prepared", "solver", "sources", "tableau")
 
-    def __init__(self, solver: StateSpaceSolver, tableau: Tableau, nu: int, sources: Rows) -> None:
-        self.solver, self.tableau, self.nu, self.sources = solver, tableau, nu, sources
-        self.prepared: dict[DType, Prepared] = {}
-        if not INTERPRETED:
+    def __init__(
+        self,
+        solver: StateSpaceSolver,
+        tableau: Tableau,
+        sources: Rows,
+        bound: Prepared | None = None,
+    ) -> None:
+        self.solver, self.tableau, self.nu, self.sources = solver, tableau, tableau.nu, sources
+        self.prepared: dict[DType, Prepared] = {} if bound is None or INTERPRETED else {F8: bound}
+        if bound is None and not INTERPRETED:
             self._prepare(F8)
 
     def _prepare(self, dtype: DType) -> Prepared:
         """List what the sweep for `dtype` starts from; as `ReinschEvaluator`."""
-        solver, unit = self.solver, self.solver.gaps.unit
-        clamped = solver.last_beta is not None
-        tables = np.zeros(_simd.N_TABLES, np.int64)
-        tables[-4:-2] = self.nu, clamped
-        of_base = 0.0 if self.nu in (2, 3) else 1.0 / unit
-        tables[-2:] = np.array([solver.last_beta or 0.0, of_base]).view(np.int64)
-        gaps = solver.gaps.h.reshape(-1, 1)
-        kernel, co = _KERNELS[dtype], solver.co
-        made = prepare(kernel, dtype, gaps, co, self.sources, self.tableau, tables)
+        gaps, table = self.solver.gaps, self.solver.table
+        tables = np.empty(_simd.N_TABLES, np.int64)
+        _simd.list_nu(self.nu, gaps.unit, tables)
+        co = table[gaps.h.size :]
+        made = prepare(_KERNELS[dtype], dtype, table, co, self.sources, self.tableau, tables)
         return self.prepared.setdefault(dtype, made)
 
     def reading(self, sources: Rows) -> StateSpaceEvaluator:
         """See `Evaluator.reading`."""
-        return StateSpaceEvaluator(self.solver, self.tableau, self.nu, sources)
+        return StateSpaceEvaluator(self.solver, self.tableau, sources)
 
     def apply(self, values: FloatArray, out: FloatArray, threads: int | None) -> int:
         """See `Evaluator.apply`."""
@@ -121,12 +133,10 @@ class StateSpaceEvaluator:
         residual, slope, gamma = np.empty((3, gaps.knots.size, y.shape[1]))
         result = np.empty(out.shape)
         with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
-            bad: int = _state_space.smooth_panel(
-                gaps.h, solver.co, y, residual, slope, gamma, solver.last_beta or 0.0
-            )
+            bad: int = _state_space.smooth_panel(gaps.h, solver.co, y, residual, slope, gamma)
             if bad >= 0:
                 return bad
-            g = y[: gaps.knots.size] - residual
+            g = y - residual
             if self.nu == _simd.JET:
                 np.concatenate([g, slope / gaps.unit, gamma / gaps.unit**2], out=result)
             else:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastspline import _append
-from fastspline._smoother import Smoother, check_lam, refuse_knots
+from fastspline._smoother import Smoother, check_lam
+from fastspline._solvers import refuse_knots
 from fastspline._spline import Spline
 from fastspline._state_space import N_COEFFICIENTS
 from fastspline.arrays import FloatArray, Restore, read_array, read_vector, require_finite

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastspline._plan import tabulate_points
+from fastspline._simd import JET, N_TABLES
+from fastspline.arrays import require_finite
 
 Vector: TypeAlias = NDArray[np.float64]
 Rows: TypeAlias = NDArray[np.int64]
@@ -29,41 +31,52 @@ class Gaps:
         knots: Vector,
         weights: Vector,
         h: Vector,
-        scale: tuple[float, float, float],
+        unit: float = 1.0,
+        top: float = 1.0,
+        scaled_lam: float = 0.0,
         roughness: Vector = ALL_ONE,
     ) -> None:
         self.knots, self.weights, self.h, self.roughness = knots, weights, h, roughness
-        self.unit, self.top, self.scaled_lam = scale
+        self.unit, self.top, self.scaled_lam = unit, top, scaled_lam
 
 
 class Tableau:
-    """Where evaluation points lie and what they multiply with; see `tabulate_points`."""
+    """Where evaluation points lie and what they multiply with; see `tabulate_points`.
 
-    __slots__ = ("m", "needed", "only_values", "rows", "spans", "weights")
+    `places` has room for the list of addresses that a sweep starts from.
+    """
 
-    def __init__(self, gaps: Gaps, points: Vector, nus: Rows, *, by_slope: bool) -> None:
-        n, m = gaps.knots.size, points.size * nus.size
-        self.m = m
-        self.spans, self.needed = np.empty(2 * n + 1, np.int64), np.empty(n, np.int64)
-        self.rows, self.weights = np.empty(m, np.int64), np.empty((m, 3))
-        self.only_values = nus.size == 1 and nus[0] == 0
-        tabulate_points(
-            _writeable(gaps.knots),
-            gaps.h,
-            gaps.unit,
-            gaps.roughness,
-            by_slope,
-            _writeable(points),
-            nus,
-            self.spans,
-            self.needed,
-            self.rows,
-            self.weights,
-        )
-        if by_slope and gaps.unit != 1.0:  # slopes and moments come in scaled units
-            self.weights[:, 1:] /= gaps.unit ** min(nus[0] + 1, 2)
+    __slots__ = ("m", "n", "nu", "places", "weights")
+
+    def __init__(self, n: int, points: Vector, nu: int) -> None:
+        """Take memory: `tabulate` and `bind_points` fill it."""
+        m = points.size * (3 if nu == JET else 1)
+        self.n, self.m, self.nu = n, m, nu
+        self.places = np.empty(3 * n + 1 + m + N_TABLES, np.int64)
+        self.weights = np.empty((m, 3))
+
+    @property
+    def spans(self) -> Rows:
+        """See `tabulate_points`."""
+        return self.places[: 2 * self.n + 1]
+
+    @property
+    def needed(self) -> Rows:
+        """See `tabulate_points`."""
+        return self.places[2 * self.n + 1 : 3 * self.n + 1]
+
+    @property
+    def rows(self) -> Rows:
+        """See `tabulate_points`."""
+        return self.places[3 * self.n + 1 : 3 * self.n + 1 + self.m]
 
 
-def _writeable(vector: Vector) -> Vector:
-    """Give the vector, copied where it is read-only: for that numba would compile once more."""
-    return vector if vector.flags.writeable else vector.copy()
+def tabulate(gaps: Gaps, points: Vector, nu: int, *, by_slope: bool = True) -> Tableau:
+    """Tabulate derivative `nu` at points, or value, slope and second derivative (`JET`)."""
+    t = Tableau(gaps.knots.size, points, nu)
+    bad = tabulate_points(
+        gaps.knots, gaps.h, gaps.unit, gaps.roughness, by_slope, points, nu, t.places, t.weights
+    )
+    if bad >= 0:
+        require_finite(points, "points")
+    return t

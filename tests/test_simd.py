@@ -9,14 +9,12 @@ import pytest
 from fastspline import Smoother, _columns, _simd
 from fastspline._state_space import (
     N_COEFFICIENTS,
-    factor_state_space,
     plan_state_space,
-    scale_noise,
 )
 from fastspline._state_space_solver import StateSpaceSolver
 from fastspline._vector import LANES
 from fastspline.arrays import STREAM_BYTES
-from tests.reference import ExactSmoother, exact, rounded, solve
+from tests.reference import ExactSmoother, rounded
 
 COLUMNS = [1, 2, LANES - 1, LANES, LANES + 1, 3 * LANES, 5 * LANES + 3]
 DTYPES = [np.float32, np.float64]
@@ -35,9 +33,12 @@ def by(solver, smoother):
     """The plan, made to use `solver` where it would take the other."""
     if solver == "state-space":
         gaps = smoother._solver.gaps
-        r, co = np.empty(gaps.knots.size), np.empty((gaps.knots.size - 1, N_COEFFICIENTS))
-        plan_state_space(gaps.h, gaps.weights, gaps.top, gaps.scaled_lam, r, co)
-        object.__setattr__(smoother, "_solver", StateSpaceSolver(gaps, co))
+        other = StateSpaceSolver(
+            gaps, np.concatenate([gaps.h, np.empty(gaps.h.size * N_COEFFICIENTS)])
+        )
+        r = np.empty(gaps.knots.size)
+        plan_state_space(gaps.h, gaps.weights, gaps.top, gaps.scaled_lam, r, other.co)
+        object.__setattr__(smoother, "_solver", other)
     assert smoother.solver == solver
     return smoother
 
@@ -98,75 +99,6 @@ def test_state_space_is_exact(knots, lam, unit):
             size = max(size, curvatures / shortest)
         difference = smoother.operator(points, nu=nu)(values) - oracle.evaluate(values, points, nu)
         assert np.abs(difference).max() <= 1e3 * np.finfo(float).eps * size * np.abs(values).max()
-
-
-def clamped_plan(knots, lam, weights):
-    """A solver that is given the slopes at both ends, and its plan's unit."""
-    gaps = Smoother(knots, lam=lam, weights=weights)._solver.gaps
-    r, co = np.empty(knots.size), np.empty((knots.size - 1, N_COEFFICIENTS))
-    q = scale_noise(gaps.weights, gaps.top, gaps.scaled_lam, r)
-    last_beta = factor_state_space(gaps.h, np.empty(0), True, q, r, co)  # noqa: FBT003
-    return StateSpaceSolver(gaps, co, last_beta), gaps.unit
-
-
-def fit_clamped_exactly(knots, lam, weights, values, slopes):
-    """Values and slopes of the minimiser, by the normal equations of cubic Hermite pieces."""
-    n, x = knots.size, exact(knots)
-    energy = np.full((2 * n, 2 * n), exact([0.0])[0], dtype=object)  # values, then slopes
-    for k in range(n - 1):
-        h = x[k + 1] - x[k]
-        rows = np.array([k, k + 1, n + k, n + k + 1])
-        energy[np.ix_(rows, rows)] += np.array(
-            [
-                [12 / h**3, -12 / h**3, 6 / h**2, 6 / h**2],
-                [-12 / h**3, 12 / h**3, -6 / h**2, -6 / h**2],
-                [6 / h**2, -6 / h**2, 4 / h, 2 / h],
-                [6 / h**2, -6 / h**2, 2 / h, 4 / h],
-            ]
-        )
-    system, w = exact([lam])[0] * energy, exact(weights)
-    system[range(n), range(n)] += w
-    given = [n, 2 * n - 1]
-    free = np.setdiff1d(np.arange(2 * n), given)
-    right = np.zeros((2 * n, values.shape[1]), dtype=object)
-    right[:n] = w[:, np.newaxis] * exact(values)
-    right -= system[:, given] @ exact(slopes)
-    unknown = solve(system[np.ix_(free, free)], right[free])
-    jet = np.concatenate([exact(values), exact(values)])
-    jet[given], jet[free] = exact(slopes), unknown
-    return jet[:n], jet[n:]
-
-
-@pytest.mark.parametrize("knots", [2, 3, 4, 9])
-@pytest.mark.parametrize("lam", [1e-4, 1.0])
-@pytest.mark.parametrize("columns", [3, LANES + 1])
-def test_clamped_sweeps_meet_the_slopes(knots, lam, columns):
-    rng = np.random.default_rng(knots)
-    at, weights = np.sort(rng.random(knots)), 0.5 + rng.random(knots)
-    values, slopes = rng.standard_normal((knots, columns)), rng.standard_normal((2, columns))
-    solver, unit = clamped_plan(at, lam, weights)
-    rows = np.concatenate([values, slopes * unit])
-    g, slope = fit_clamped_exactly(at, lam, weights, values, slopes)
-    h = np.diff(exact(at))[:, np.newaxis]
-    rise = np.diff(g, axis=0)
-    after = 6 * rise / h**2 - (4 * slope[:-1] + 2 * slope[1:]) / h
-    last = (2 * slope[-2] + 4 * slope[-1]) / h[-1] - 6 * rise[-1] / h[-1] ** 2
-    jets = rounded(g), rounded(slope), rounded(np.concatenate([after, last[np.newaxis]]))
-    sources = np.arange(knots + 2)
-    *fitted, bad = solver.fit(at, sources, rows, None)
-    assert bad == -1
-    tolerance = 1e3 * np.finfo(float).eps
-    for nu, (ours, expected) in enumerate(zip(fitted, jets, strict=True)):
-        out = np.empty((knots, columns))
-        assert solver.at(at, nu, sources).apply(rows, out, None) == -1
-        assert np.array_equal(out, ours)
-        size = np.abs(expected).max() + np.abs(slopes).max()
-        assert np.abs(ours - expected).max() <= tolerance * size
-    middle = (at[1:] + at[:-1]) / 2
-    half = rounded((g[1:] + g[:-1]) / 2 + h * (slope[:-1] - slope[1:]) / 8)
-    out = np.empty((knots - 1, columns))
-    assert solver.at(middle, 0, sources).apply(rows, out, None) == -1
-    assert np.abs(out - half).max() <= tolerance * (np.abs(half).max() + np.abs(slopes).max())
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
