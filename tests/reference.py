@@ -23,8 +23,10 @@ MP.dps = DIGITS
 Exact = NDArray[np.object_]
 
 
-def exact(array: ArrayLike) -> Exact:
-    """The float64 entries as 100-digit numbers, exactly."""
+def exact(array: ArrayLike | Exact) -> Exact:
+    """The float64 entries as 100-digit numbers, exactly; such numbers stay as they are."""
+    if np.asarray(array).dtype == object:
+        return np.asarray(array)
     floats = np.asarray(array, dtype=np.float64)
     numbers = np.empty(floats.shape, dtype=object)
     numbers.ravel()[:] = [MP.mpf(float(entry)) for entry in floats.ravel()]
@@ -67,17 +69,17 @@ class ExactSmoother:
         self._x, w = x[self._active], w[self._active]
         if len(w) == 1:
             self._coefficients = np.array([[0], [1], [0]]) * MP.mpf(1)
-        elif np.isinf(lam) or len(w) == 2:
+        elif lam == np.inf or len(w) == 2:
             self._coefficients = _fit_line(self._x, w)
         else:
-            self._coefficients = _fit_thin_plate(self._x, w, MP.mpf(float(lam)))
+            self._coefficients = _fit_thin_plate(self._x, w, MP.mpf(lam))
 
     def matrix(self, points: ArrayLike | Exact, nu: int = 0) -> Exact:
         """Map values at the knots (n,) to derivative `nu` at the points (m,): an (m, n) matrix.
 
         `nu` = 3 at a knot is the limit from the right.
         """
-        t = points if np.asarray(points).dtype == object else exact(points)
+        t = exact(points)
         offset = t[:, np.newaxis] - self._x
         right = np.where(offset >= 0, MP.mpf(1), MP.mpf(-1))
         kernel = [abs(offset) ** 3 / 12, right * offset**2 / 4, abs(offset) / 2, right / 2][nu]
@@ -238,7 +240,7 @@ class HermiteSmoother:
         rho = exact(np.ones(n - 1) if roughness is None else roughness)
         far = MP.mpf(10) ** 35
         lowest, highest = min(h) ** 3 / far * min(v for v in w if v > 0), max(h) ** 3 * far * max(w)
-        strength = min(max(MP.mpf(float(lam)), lowest), highest)
+        strength = min(max(MP.mpf(lam), lowest), highest)
         matrix = np.full((2 * n, 2 * n), MP.mpf(0), dtype=object)  # f_0, s_0, f_1, s_1, ...
         for i in range(n - 1):
             off = np.array([-1, -h[i] / 2, 1, -h[i] / 2], dtype=object)
