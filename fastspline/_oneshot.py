@@ -232,7 +232,7 @@ def _split(
                 f"values has no value that counts in column {tuple(column)}: all are NaN or have "
                 "weight 0; drop the column"
             )
-        yield mine, present, np.where(masks[:, [k]], 0.0, data[:, mine])
+        yield mine, present, data[:, mine]
 
 
 class _Merge:
