@@ -23,7 +23,7 @@ from fastspline._periodic_solver import NEAR, PeriodicSolver, wrap
 from fastspline._plan import power_of_two
 from fastspline._response import respond
 from fastspline._state_space import evaluate_panel
-from fastspline._tableau import ALL_ONE, Gaps, Rows, Tableau, Vector
+from fastspline._tableau import ALL_ONE, Gaps, Rows, Vector, tabulate
 from fastspline.arrays import FloatArray, as_columns, read_array, read_vector, require_finite
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class _Adjoint:
         energy = _bending(gaps.h, gaps.roughness, moment, bend)[0]  # q / c times the integral
         bend = bend / q if q > 0.0 else bend
         at_idle = np.empty((idle.size, b))
-        t = Tableau(gaps, self.idle_points, np.array([0]), by_slope=True)
+        t = tabulate(gaps, self.idle_points, 0)
         evaluate_panel(t.spans, t.weights, t.rows, x, turn, at_idle)
         third, bent = (np.diff(m[-2:], axis=0)[0] / gaps.h[-1] for m in (moment, bend))
         soft = 1.0 / gaps.roughness[-1] if gaps.roughness.size else 1.0
@@ -237,7 +237,7 @@ class _Adjoint:
         last = -stress.sum() / gaps.unit
         if self.turns.any():  # periods away from where the curve is read
             rates = np.empty(bars.shape)
-            t = Tableau(gaps, self.read, np.array([1]), by_slope=True)
+            t = tabulate(gaps, self.read, 1)
             evaluate_panel(t.spans, t.weights, t.rows, slope / gaps.unit, moment, rates)
             last -= (self.turns[:, np.newaxis] * bars * rates).sum()
         both = of_knots[0] if plan._active[0] == 0 else of_knots[-1]
@@ -322,7 +322,7 @@ def _never_interpolating(plan: Smoother) -> PanelSolver:
     floor = max(NEAR * gaps.h.min() ** 3 * lightest, LEAST_LAM)
     scale = gaps.unit, gaps.top, max(gaps.scaled_lam, floor)
     slopes = None if isinstance(plan.bc, str) else plan.bc[1:]
-    return PanelSolver(Gaps(gaps.knots, gaps.weights, gaps.h, scale, gaps.roughness), slopes)
+    return PanelSolver(Gaps(gaps.knots, gaps.weights, gaps.h, *scale, gaps.roughness), slopes)
 
 
 def _bending(h: Vector, roughness: Vector, one: Vector, other: Vector) -> tuple[Vector, Vector]:
@@ -352,7 +352,7 @@ def _respond_on_circle(
     weights = np.full(h.size, FAINT * gaps.weights.min())
     weights[data] = gaps.weights
     lam = solver._noise_of_weight_1() / gaps.top / q
-    fine = PeriodicSolver(Gaps(nodes, weights, h, (gaps.unit, gaps.top, lam), roughness), 0, None)
+    fine = PeriodicSolver(Gaps(nodes, weights, h, gaps.unit, gaps.top, lam, roughness), 0, None)
     around, rough, r = fine._circle
     known = np.zeros((h.size + 3, 2))
     known[0, 0] = known[-3, 0] = known[-2, 1] = known[-1, 1] = 1.0

@@ -181,6 +181,7 @@ def score_places(problem, places, scores):
     elif criterion == LOO:
         squares = scale(1.0 / n, squares)
     vstore(first, squares)
+    memory[0] = 0.0  # numba may free an array after its last use: this keeps the scratch until here
     if criterion == REML:
         mantissas, powers = np.empty(LANES), np.empty(LANES)
         vstore(mantissas.ctypes.data, product)

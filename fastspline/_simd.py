@@ -80,7 +80,6 @@ def _make_sweep(solver, data, state, lanes):
     strip = STRIP_BYTES // row_bytes  # blocks
     every = 2 * strip  # steps of a sweep, that strip's columns take two a knot and block
 
-    @njit(**JIT)
     def sweep(
         y, y_step, out, out_step, columns, knots, points, tables, stream, panel, ahead, strips
     ):
@@ -350,7 +349,10 @@ def _make_sweep(solver, data, state, lanes):
         )
         return bad
 
-    return sweep
+    # Names of their own: compiled code of two kernels is told apart by the name and a number that
+    # counts what a process compiles, and numba's cache brings code of several processes together.
+    sweep.__name__ = sweep.__qualname__ = f"sweep_{solver}_{data}_{state}".replace("-", "_")
+    return njit(**JIT)(sweep)
 
 
 @njit(**JIT)

@@ -1,5 +1,6 @@
 """The SIMD sweeps against the plain loops that they are the twin of, and against exact oracles."""
 
+import os
 import subprocess
 import sys
 
@@ -276,3 +277,38 @@ def test_memory_is_input_and_output_and_a_plan(case, numbers_a_knot):
     code = PEAK.format(case=case)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(run.stdout) <= numbers_a_knot * 8 * case[0] + (24 << 20)
+
+
+COMPILE_ONE = """
+import numpy as np
+from numba import int64, typeof
+from fastspline import _simd
+array = typeof(np.empty((9, 3)))
+_simd.{name}.compile((array, array, int64, int64))
+"""
+
+USE_BOTH = """
+import numpy as np
+from fastspline import Smoother
+x, y = np.linspace(0.0, 1.0, 9), np.cos(np.arange(27.0)).reshape(9, 3)
+for lam, solver in ((1e-4, "reinsch"), (1e15, "state-space")):
+    operator = Smoother(x, lam=lam).operator(x)
+    assert Smoother(x, lam=lam).solver == solver
+    plain = np.empty((9, 3))
+    operator._evaluator._apply_plain(y, plain)
+    for _ in range(2):
+        assert np.abs(operator(y) - plain).max() < 1e-13, solver
+"""
+
+
+def test_a_cache_filled_by_several_processes_keeps_the_kernels_apart(tmp_path):
+    """Each process counts from 1 what it compiles, so kernels need more than numbers."""
+    names = [name for name in vars(_simd) if name.startswith(("sweep_", "apply_"))]
+    assert len({getattr(_simd, name).py_func.__qualname__ for name in names}) == len(names) == 10
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    for code in (
+        COMPILE_ONE.format(name="apply_f8"),
+        COMPILE_ONE.format(name="apply_state_space_f8"),
+        USE_BOTH,
+    ):
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=300)
