@@ -276,40 +276,43 @@ def split_table(table, n):
 
 
 @njit(**JIT)
-def largest_difference(table, h, co):
+def largest_difference(table, h, co, enough):
     """Give the largest difference of the two solvers on probe columns of magnitude 1.
 
-    One column is constant, the others pseudo-random (a linear congruential generator, for
-    repeatable plans): together they show the rounding of both the second differences and the
-    recurrences. Errors of the factor make the difference a linear function of the column, of few
-    independent parts: a single random one can lie next to its null space.
-    Compared are the values at the knots and, since the spline is continued by its end slopes, the
+    Or the first beyond `enough`. The first column is constant, the others pseudo-random (a linear
+    congruential generator, for repeatable plans): together they show the rounding of both the
+    second differences and the recurrences. Errors of the factor make the difference a linear
+    function of the column, of few independent parts: a single random one can lie next to its null
+    space. Compared are the values at the knots and, since the spline is continued by its end slopes, the
     values one range beyond both ends (relative to their size).
     """
     n = h.size + 1
     forward, backward = split_table(table, n)
-    y = np.empty((n, PROBES))
-    state = 12345
-    for i in range(n):
-        y[i, 0] = 1.0
-        for j in range(1, PROBES):
-            state = (state * 1664525 + 1013904223) % 4294967296
-            y[i, j] = state / 2147483648.0 - 1.0
-    residual, slope, curvature = np.empty_like(y), np.empty_like(y), np.empty_like(y)
-    smooth_panel(h, co, y, residual, slope, curvature)
+    y, residual, slope, curvature = (
+        np.ones((n, 1)),
+        np.empty((n, 1)),
+        np.empty((n, 1)),
+        np.empty((n, 1)),
+    )
     g, gamma = np.empty(n), np.empty(n)
-    whole = h.sum()
-    largest = 0.0
+    whole, state, largest = h.sum(), 12345, 0.0
     for j in range(PROBES):
-        smooth_column(forward, backward, y[:, j].copy(), g, gamma)
         for i in range(n):
-            difference = abs(g[i] - (y[i, j] - residual[i, j]))
+            if j > 0:
+                state = (state * 1664525 + 1013904223) % 4294967296
+                y[i, 0] = state / 2147483648.0 - 1.0
+        smooth_panel(h, co, y, residual, slope, curvature)
+        smooth_column(forward, backward, y[:, 0].copy(), g, gamma)
+        for i in range(n):
+            difference = abs(g[i] - (y[i, 0] - residual[i, 0]))
             if not difference <= largest:  # NaN counts as the largest
                 largest = difference
         first = (g[1] - g[0]) / h[0] - h[0] / 6.0 * gamma[1]
         last = (g[n - 1] - g[n - 2]) / h[n - 2] + h[n - 2] / 6.0 * gamma[n - 2]
-        for ours, exact in ((first, slope[0, j]), (last, slope[n - 1, j])):
+        for ours, exact in ((first, slope[0, 0]), (last, slope[n - 1, 0])):
             difference = abs(ours - exact) * whole / max(1.0, abs(exact) * whole)
             if not difference <= largest:
                 largest = difference
+        if not largest <= enough:
+            break
     return largest

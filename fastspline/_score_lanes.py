@@ -19,9 +19,11 @@ from fastspline._jit import JIT
 from fastspline._scores import (
     AT_BOUND,
     GCV,
+    LEAST_REST,
     LINE,
     LOO,
     REML,
+    REST,
     STEP,
     UPPER,
     make_refine,
@@ -166,7 +168,7 @@ def score_places(problem, places, scores):
             deleted = fma(
                 from_left, ahead, fma(from_right, right[4], scale(crossed, vadd(slope, right[5])))
             )
-            if criterion == GCV:
+            if criterion in (GCV, REST):
                 kept = scale(r, d)
                 inverse = vdiv(1.0, vadd(kept, fma(c, right[0], scale(right[3], e))))
                 rest = fma(kept, inverse, rest)
@@ -180,6 +182,8 @@ def score_places(problem, places, scores):
         squares = vdiv(scale(float(n), squares), scale(rest, rest))
     elif criterion == LOO:
         squares = scale(1.0 / n, squares)
+    elif criterion == REST:
+        squares = rest
     vstore(first, squares)
     memory[0] = 0.0  # numba may free an array after its last use: this keeps the scratch until here
     if criterion == REML:
@@ -198,6 +202,24 @@ refine = make_refine(score_places, njit(inline="always", **JIT))
 
 
 @njit(**JIT)
+def raise_lower(lower, problem, places, scores):
+    """Give the least place of the search at which n - df is not too small to tell anything."""
+    left, right, least = lower, 0.0, LEAST_REST * problem[2].size
+    for _ in range(2):
+        for k in range(LANES):
+            places[1 + k] = left + (right - left) * (k / (LANES - 1))
+        score_places(problem, places, scores)
+        if scores[1] >= least:
+            return left
+        k = 2
+        while k < LANES and scores[k] < least:
+            k += 1
+        left, right = places[k - 1], places[k]
+    share = np.log(least / scores[k - 1]) / np.log(scores[k] / scores[k - 1])
+    return left + min(share, 1.0) * (right - left)
+
+
+@njit(**JIT)
 def search_columns(criterion, knots, h, unit, weights, top, y, first, stop, lam, bound):
     """Write lam of the least score, in scaled units, for columns first to stop - 1 of `y`; give -1.
 
@@ -211,14 +233,15 @@ def search_columns(criterion, knots, h, unit, weights, top, y, first, stop, lam,
         scaled[i] = weights[i] / top if weights.size > 0 else 1.0
         noise[i] = 1.0 / scaled[i]
     whole, lower = search_range(h, scaled)
+    rises, column = np.zeros(n - 1), np.empty(n)
+    places, scores = np.empty(LANES + 2), np.empty(LANES + 2)
+    lower = raise_lower(lower, (REST, h, scaled, noise, rises, whole), places, scores)
     rounds = int(np.ceil(((UPPER - lower) / STEP + 2.0) / LANES))
     last = rounds * LANES - 1
     grid, table = np.empty(last + 1), np.empty(last + 1)
     for k in range(last):
         grid[k] = lower + (UPPER - lower) * (k / (last - 1))
     grid[last] = LINE
-    rises, column = np.empty(n - 1), np.empty(n)
-    places, scores = np.empty(LANES + 2), np.empty(LANES + 2)
     problem = (criterion, h, scaled, noise, rises, whole)
     for j in range(first, stop):
         largest = 0.0

@@ -15,12 +15,13 @@ from numba import njit
 
 from fastspline._jit import JIT
 
-GCV, LOO, REML = 0, 1, 2
+GCV, LOO, REML, REST = 0, 1, 2, 3  # REST: n - df
 # Places of lam are log10 of lam / (range**3 sum w).
 STEP = 0.54  # of the grid: scores are sums of logistic functions of log lam, of unit width
 UPPER = 2.0  # df - 2 < 1e-4
 LINE = 10.0  # here the scores are those of the line but for 1e-12
 LOWEST = -30.0
+LEAST_REST = 1e-3  # n - df over n, below which scores compare rounding or neighbours' accidents
 NEAR = 1e-2  # of cubed gaps times weights: next to interpolation
 AT_BOUND = 1e-9
 ROUNDING = 8.0 * 2.0**-52  # of values that lie on a line

@@ -132,8 +132,10 @@ def select_lam(
     Each evaluation is O(n), from exact residuals and leverages. The search runs over ``lam /
     (range**3 * sum(weights))``, so that the curve chosen does not depend on the units of knots,
     values or weights: on a grid, two points a decade, then round each of its minima, for there can
-    be several. The straight line (lam = inf) is a candidate; it is the answer where the values lie
-    on a line, and for three knots, where every lam scores the same.
+    be several. It ends next to interpolation, where n - df is n / 1000: below, where knots lie
+    close together, scores can fall again by accidents of few values. The straight line (lam = inf)
+    is a candidate; it is the answer where the values lie on a line, and for three knots, where
+    every lam scores the same.
 
     Parameters
     ----------
@@ -236,8 +238,26 @@ def choose_for(group: Group, criterion: Criterion) -> Choice:
     weights = np.ones(1) if plan.weights is None else plan.weights[active]
     whole = (plan.knots[-1] - plan.knots[0]) ** 3 * weights.mean() * active.size
     shortest = np.diff(gaps.knots).min()
-    lower = _scores.NEAR * shortest**3 * weights.min() / rough.max()
-    return minimise_score(score, lower, 10.0**_scores.UPPER * whole / rough.min())
+    lower = np.log10(_scores.NEAR * shortest**3 * weights.min() / rough.max())
+
+    def share(place: float) -> float:
+        solver = plan.with_lam(10.0**place)._solver.exact()
+        return float(solver.leverages()[1].mean())
+
+    upper = 10.0**_scores.UPPER * whole / rough.min()
+    return minimise_score(score, 10.0 ** _raise_lower(share, lower), upper)
+
+
+def _raise_lower(share: Callable[[float], float], lower: float) -> float:
+    """Give the least place where `share`, n - df over n, is not too small to tell anything."""
+    before, here = np.nan, share(lower)
+    if here >= _scores.LEAST_REST:
+        return lower
+    while here < _scores.LEAST_REST:
+        lower += 0.25 * _scores.STEP
+        before, here = here, share(lower)
+    beyond = np.log(here / _scores.LEAST_REST) / np.log(here / before)
+    return float(lower - beyond * 0.25 * _scores.STEP)
 
 
 def score_group(group: Group, criterion: Criterion) -> NDArray[np.float64]:
@@ -300,6 +320,10 @@ def _search_plainly(gaps: Gaps, y: NDArray[np.float64], criterion: str, *, share
         return made.sum(keepdims=True) if shared else made
 
     scale = whole * unit
+    nothing = np.zeros((gaps.h.size, 0)), np.zeros(0, power.dtype)
+    lower = _raise_lower(
+        lambda place: _scores_of(gaps, whole * 10.0**place, *nothing).rest / gaps.knots.size, lower
+    )
     choice = minimise_score(score, scale * 10.0**lower, scale * 10.0**_scores.UPPER)
     bound = np.where(exact, np.int8(0), choice.bound)
     return Choice(np.where(exact, np.inf, choice.lam), bound)

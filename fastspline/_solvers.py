@@ -83,7 +83,7 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     accurate[: n - 1] = gaps.h
     solver = StateSpaceSolver(gaps, accurate)
     _state_space.plan_state_space(gaps.h, weights, top, scaled_lam, np.empty(n), solver.co)
-    if kappa <= KAPPA_HOPELESS and largest_difference(table, gaps.h, solver.co) <= EXACT:
+    if kappa <= KAPPA_HOPELESS and largest_difference(table, gaps.h, solver.co, EXACT) <= EXACT:
         return ReinschSolver(gaps, table, in_single=False)
     return solver
 

@@ -185,10 +185,7 @@ class ScoreCurve:
         """The score of each lam (k,) and each column of `values` (n, columns): (k, columns)."""
         z = self._to_basis @ np.asarray(values, dtype=np.float64)
         n = len(z)
-        strength = np.asarray(lam, dtype=np.float64)[:, np.newaxis]
-        with np.errstate(invalid="ignore"):  # inf / inf and inf * 0, replaced
-            factors = strength * self._s / (1 + strength * self._s)
-        factors = np.where(np.isinf(strength), np.where(self._s > 0, 1.0, 0.0), factors)
+        factors = self._factors(lam)
         if self._criterion == "gcv":
             return n * factors**2 @ z**2 / factors.sum(axis=1, keepdims=True) ** 2
         if self._criterion == "reml":
@@ -198,6 +195,16 @@ class ScoreCurve:
         residuals = np.einsum("ij,kj,jm->kim", self._basis, factors, z)
         left_out = np.einsum("ij,kj->ki", self._basis**2, factors)[:, :, np.newaxis]
         return ((residuals / left_out) ** 2).mean(axis=1)
+
+    def _factors(self, lam: ArrayLike) -> NDArray[np.float64]:
+        strength = np.asarray(lam, dtype=np.float64)[:, np.newaxis]
+        with np.errstate(invalid="ignore"):  # inf / inf and inf * 0, replaced
+            factors = strength * self._s / (1 + strength * self._s)
+        return np.where(np.isinf(strength), np.where(self._s > 0, 1.0, 0.0), factors)
+
+    def rest(self, lam: float) -> float:
+        """n - df."""
+        return float(self._factors([lam]).sum())
 
     def minimum(self, values: ArrayLike, low: float, high: float) -> tuple[float, float]:
         """The best lam of one column and its score: a fine grid, refined thrice, and the line."""
