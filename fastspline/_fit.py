@@ -34,16 +34,10 @@ class Rest(NamedTuple):
     """Of the values that count: how many, residuals, weights, and 1 - leverage."""
 
     n: int
-    values: Vector  # (n, columns)
+    power: Rows  # (columns,) of 2, by which residuals are divided: squares stay within range
     residuals: Vector  # (n, columns), to full relative accuracy
     weights: Vector  # (n,)
     complement: Vector  # (n,)
-
-    @property
-    def squares(self) -> Vector:
-        """Weighted residual sum of squares, one a column."""
-        squares: Vector = np.einsum("i,ij,ij->j", self.weights, self.residuals, self.residuals)
-        return squares
 
     @property
     def freedom(self) -> float:
@@ -53,48 +47,72 @@ class Rest(NamedTuple):
     @property
     def variance(self) -> Vector:
         """``RSS / (n - df)``, one a column."""
-        with np.errstate(invalid="ignore"):
-            variance: Vector = self.squares / np.float64(self.freedom)
-        return variance
+        return self._unscaled(_squares(self.weights, self.residuals) / (self.freedom or np.nan))
+
+    @property
+    def deviation(self) -> Vector:
+        """Square root of the variance, also where that over- or underflows."""
+        ratio = _squares(self.weights, self.residuals) / (self.freedom or np.nan)
+        deviation: Vector = np.ldexp(np.sqrt(ratio), self.power)
+        return deviation
 
     @property
     def gcv(self) -> Vector:
         """``n RSS / (n - df)**2`` (Craven and Wahba 1979, eq. 1.9), one a column."""
-        with np.errstate(invalid="ignore"):
-            score: Vector = self.n * self.squares / np.float64(self.freedom) ** 2
-        return score
+        squares = _squares(self.weights, self.residuals)
+        return self._unscaled(self.n * squares / (self.freedom or np.nan) ** 2)
 
     @property
     def loo(self) -> Vector:
         """Mean weighted square of y_i - f(x_i), f fitted without y_i; one a column."""
-        with np.errstate(invalid="ignore"):
-            left_out = self.residuals / self.complement[:, np.newaxis]
-        mean: Vector = np.einsum("i,ij,ij->j", self.weights, left_out, left_out) / self.n
-        return mean
+        kept = np.where(self.complement > 0.0, self.complement, np.nan)
+        return self._unscaled(_squares(self.weights, self.residuals / kept[:, np.newaxis]) / self.n)
 
-    @property
-    def penalised(self) -> Vector:
-        """``RSS + lam integral(f''**2)``, one a column: the identity ``sum(w y residual)``."""
-        total: Vector = np.einsum("i,ij,ij->j", self.weights, self.values, self.residuals)
-        return total
+    def _unscaled(self, squares: Vector) -> Vector:
+        with np.errstate(over="ignore", under="ignore"):
+            result: Vector = np.ldexp(squares, 2 * self.power)
+        return result
 
 
 def rest_of(group: Group) -> Rest:
     """Give what the fit of a group leaves of its values."""
     plan, solver = group.plan, group.plan._solver.exact()
     active: NDArray[np.int64] = plan._active
-    y = group.values[active]
-    residuals = solver.residuals(y)
+    y, power = group.values[active], magnitude(group)
+    residuals = np.ldexp(solver.residuals(y), -power)
     _, complement = solver.leverages()
     weights = np.ones(active.size) if plan.weights is None else plan.weights[active]
     if active[0] == active[-1]:  # one knot, held twice
         y, residuals, weights, complement = (a[:1] for a in (y, residuals, weights, complement))
+    if plan.lam == 0.0 and plan.bc == "periodic":  # which is only approached
+        both_ends = active[0] == 0 and active[-1] == plan.knots.size - 1
+        alone = slice(1, -1) if both_ends else slice(None)
+        residuals[alone] = complement[alone] = 0.0
     if group.repeats is None:
-        return Rest(weights.size, y, residuals, weights, complement)
+        return Rest(weights.size, power, residuals, weights, complement)
     knot, values, own = group.repeats
     counts = own > 0.0
     knot, values, own = knot[counts], values[counts], own[counts]
     row = np.searchsorted(active, knot)
     share = own / weights[row]
-    apart = (values - y[row]) + residuals[row]
-    return Rest(own.size, values, apart, own, (1.0 - share) + share * complement[row])
+    apart = np.ldexp(values - y[row], -power) + residuals[row]
+    return Rest(own.size, power, apart, own, (1.0 - share) + share * complement[row])
+
+
+def magnitude(group: Group) -> Rows:
+    """Give the power of 2 above each column's values, and above the rise of given end slopes."""
+    plan, values = group.plan, group.values[group.plan._active]
+    if group.repeats is not None:
+        values = group.repeats.values[group.repeats.weights > 0.0]
+    largest = np.abs(values).max(axis=0, initial=0.0)
+    if isinstance(plan.bc, tuple):
+        steepest = max(abs(plan.bc[1]), abs(plan.bc[2]))
+        largest = np.maximum(largest, steepest * (plan.knots[-1] - plan.knots[0]))
+    power: Rows = np.frexp(largest)[1].astype(np.int64)
+    return power
+
+
+def _squares(weights: Vector, residuals: Vector) -> Vector:
+    """Give the weighted sum of squares of each column."""
+    squares: Vector = np.einsum("i,ij,ij->j", weights, residuals, residuals)
+    return squares

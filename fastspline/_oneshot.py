@@ -20,10 +20,9 @@ from fastspline._selection import (
     lam_for_df,
 )
 from fastspline._smoother import Boundary, Smoother, check_lam, check_weights
-from fastspline._solvers import refuse_knots
 from fastspline._spline import Spline
 from fastspline._tableau import ALL_ONE, Rows, Vector
-from fastspline.arrays import FloatArray, as_columns, read_array, read_vector
+from fastspline.arrays import FloatArray, as_columns, read_array, read_vector, require_finite
 
 Lam: TypeAlias = float | ArrayLike | Criterion | DegreesOfFreedom
 
@@ -151,8 +150,9 @@ def fit_columns(
         def plan(one: float, places: Vector = places, own: Vector | None = own) -> Smoother:
             return Smoother(places, lam=one, weights=own, bc=bc, roughness=roughness)
 
+        told = float(given[0]) if shared and given.size else 0.0  # where there are no columns
         if isinstance(lam, DegreesOfFreedom):
-            lams[mine] = lam_for_df(places, lam.df, weights=own, bc=bc, roughness=roughness)
+            lams[mine] = told = lam_for_df(places, lam.df, weights=own, bc=bc, roughness=roughness)
         elif isinstance(lam, str):
             choice = choose_for(Group(plan(0.0), mine, y, repeats), cast(Criterion, lam))
             choices.append(choice)
@@ -160,13 +160,13 @@ def fit_columns(
         else:
             lams[mine] = given[mine]
         distinct, which = np.unique(lams[mine], return_inverse=True)
-        for k, one in enumerate(distinct.tolist() or [0.0]):
+        for k, one in enumerate(distinct.tolist() or [told]):
             same = which == k if distinct.size > 1 else slice(None)
             part = None if repeats is None else repeats._replace(values=repeats.values[:, same])
             groups.append(Group(plan(one), mine[same], y[:, same], part))
     one = (shared and len(groups) == 1) or not trailing
-    told = groups[0].plan.lam if one else lams.reshape(trailing)
-    return Spline(tuple(groups), (trailing, axis), restore, told), Choice.joined(choices)
+    all_lams = groups[0].plan.lam if one else lams.reshape(trailing)
+    return Spline(tuple(groups), (trailing, axis), restore, all_lams), Choice.joined(choices)
 
 
 def _read_lam(lam: Lam, trailing: tuple[int, ...]) -> tuple[Vector, bool]:
@@ -181,7 +181,7 @@ def _read_lam(lam: Lam, trailing: tuple[int, ...]) -> tuple[Vector, bool]:
             )
         return ALL_ONE, False
     if np.ndim(lam) == 0:
-        return np.full(math.prod(trailing), check_lam(lam)), True  # type: ignore[arg-type]
+        return np.full(max(math.prod(trailing), 1), check_lam(lam)), True  # type: ignore[arg-type]
     lams, _ = read_array(lam, "lam")
     if lams.shape != trailing:
         raise ValueError(
@@ -217,20 +217,21 @@ def _split(
 ) -> Iterator[tuple[Rows, Vector | None, Vector]]:
     """Give columns that lack the same values: where they stand, their weights and values."""
     everywhere = np.arange(data.shape[1])
-    missing = np.isnan(data) if omit else np.zeros(0, np.bool_)
+    own = np.ones(len(data)) if weights is None else weights
+    missing = np.isnan(data) & (own > 0.0)[:, np.newaxis] if omit else np.zeros(0, np.bool_)
     if not missing.any():
         yield everywhere, weights, data
         return
-    own = np.ones(len(data)) if weights is None else weights
     masks, which = np.unique(missing, axis=1, return_inverse=True)
     for k in range(masks.shape[1]):
         mine = np.flatnonzero(which == k)
         present = np.where(masks[:, k], 0.0, own)
         if not present.any():
-            column = [int(i) for i in np.unravel_index(int(mine[0]), place[0])] if place[0] else []
+            where = ", ".join(str(int(i)) for i in np.unravel_index(int(mine[0]), place[0] or (1,)))
+            column = f" in column {where}" if place[0] else ""
             raise ValueError(
-                f"values has no value that counts in column {tuple(column)}: all are NaN or have "
-                "weight 0; drop the column"
+                f"values has no value that counts{column}: all are NaN or have weight 0; drop the "
+                "column, or give it a value"
             )
         yield mine, present, data[:, mine]
 
@@ -240,8 +241,13 @@ class _Merge:
 
     def __init__(self, knots: Vector) -> None:
         bad = np.flatnonzero(~(np.diff(knots) >= 0.0))
-        if bad.size or not np.isfinite(knots).all():
-            refuse_knots(knots, int(bad[0]) + 1 if bad.size else 0)
+        require_finite(knots, "knots")
+        if bad.size:
+            i = int(bad[0])
+            raise ValueError(
+                f"knots must ascend, or be equal, but knots[{i + 1}] = {knots[i + 1]} follows "
+                f"knots[{i}] = {knots[i]}; sort them with their values"
+            )
         self.places, self.starts, self.knot = np.unique(
             knots, return_index=True, return_inverse=True
         )

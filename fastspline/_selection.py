@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastspline import _score_lanes, _scores
 from fastspline._columns import INTERPRETED, THREADS_FROM
-from fastspline._fit import Group, rest_of
+from fastspline._fit import Group, magnitude, rest_of
 from fastspline._operator import refuse_values
 from fastspline._smoother import Boundary, Smoother
 from fastspline._tableau import Gaps
@@ -38,6 +38,8 @@ class Scores(NamedTuple):
     gcv: NDArray[np.float64]
     loo: NDArray[np.float64]
     reml: NDArray[np.float64]
+    penalised: NDArray[np.float64]  # rss + lam J
+    log_det: float  # what reml adds to (n - 2) log((rss + lam J) / (n - 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,12 +229,18 @@ def choose_for(group: Group, criterion: Criterion) -> Choice:
             'criterion "reml" is defined here for natural ends without roughness weights; '
             'take "gcv" or "loo"'
         )
-    if np.unique(active).size < (3 if plan.bc == "natural" else 2):
-        columns = group.values.shape[1]
-        return Choice(np.zeros(columns), np.zeros(columns, np.int8))
+    columns, n = group.values.shape[1], np.unique(active).size
+    if n < (3 if plan.bc == "natural" else 2):  # every lam gives the same curve
+        same = 0.0 if group.repeats is None else np.inf
+        return Choice(np.full(columns, same), np.zeros(columns, np.int8))
 
     def score(lam: float) -> NDArray[np.float64]:
-        return score_group(group._replace(plan=plan.with_lam(lam)), criterion)
+        tried = group._replace(plan=plan.with_lam(lam))
+        if criterion == "reml":
+            return score_group(tried, criterion)
+        scaled = rest_of(tried)._replace(power=np.zeros(columns, np.int64))
+        made: NDArray[np.float64] = getattr(scaled, criterion)
+        return made
 
     rough = np.ones(1) if plan.roughness is None else plan.roughness
     weights = np.ones(1) if plan.weights is None else plan.weights[active]
@@ -245,7 +253,10 @@ def choose_for(group: Group, criterion: Criterion) -> Choice:
         return float(solver.leverages()[1].mean())
 
     upper = 10.0**_scores.UPPER * whole / rough.min()
-    return minimise_score(score, 10.0 ** _raise_lower(share, lower), upper)
+    choice = minimise_score(score, 10.0 ** _raise_lower(share, lower), upper)
+    rest = rest_of(group._replace(plan=plan.with_lam(np.inf)))
+    stiff = np.abs(rest.residuals).max(axis=0) <= _scores.ROUNDING  # scores are rounding
+    return Choice(np.where(stiff, np.inf, choice.lam), np.where(stiff, np.int8(0), choice.bound))
 
 
 def _raise_lower(share: Callable[[float], float], lower: float) -> float:
@@ -262,22 +273,30 @@ def _raise_lower(share: Callable[[float], float], lower: float) -> float:
 
 def score_group(group: Group, criterion: Criterion) -> NDArray[np.float64]:
     """Give a score of each column of a group ("reml": for natural ends, no roughness weights)."""
-    rest = rest_of(group)
-    if criterion == "gcv":
-        return rest.gcv
-    if criterion == "loo":
-        return rest.loo
-    plan = group.plan
-    gaps, own = plan._solver.gaps, rest_of(group._replace(repeats=None))
-    n = gaps.knots.size
-    made: NDArray[np.float64] = scores_at(gaps, gaps.scaled_lam, group.values[plan._active]).reml
-    if group.repeats is None:
+    if criterion != "reml":
+        made: NDArray[np.float64] = getattr(rest_of(group), criterion)
         return made
-    # Repeats add sums of squares and their number; the determinants are the same.
+    plan = group.plan
+    active, gaps = plan._active, plan._solver.gaps
+    y = np.ascontiguousarray(group.values[active])
+    if group.repeats is None:
+        return scores_at(gaps, gaps.scaled_lam, y).reml
+    if active[0] == active[-1]:  # one knot has no line
+        return np.full(y.shape[1], np.nan)
+    # Repeats add their squares about their means, and of V the determinants of their weights.
+    power = magnitude(group)
+    merged = scores_at(gaps, gaps.scaled_lam, np.ldexp(y, -power))
+    knot, values, own = group.repeats
+    counts = own > 0.0
+    knot, values, own = knot[counts], values[counts], own[counts]
+    apart = np.ldexp(values - group.values[knot], -power)
+    log_det = merged.log_det - float(np.log(own).sum())
+    log_det += float(np.log(gaps.weights).sum()) if gaps.weights.size else 0.0
+    within = np.einsum("i,ij,ij->j", own, apart, apart)
     with np.errstate(divide="ignore", invalid="ignore"):
-        made -= (n - 2) * np.log(own.penalised / (n - 2))
-        made += (rest.n - 2) * np.log(rest.penalised / (rest.n - 2))
-    return made
+        log_variance = np.log((within + merged.penalised) / np.float64(own.size - 2))
+        result: NDArray[np.float64] = (own.size - 2) * (log_variance + 2.0 * np.log(2.0) * power)
+    return result + log_det
 
 
 def choose_lam(
@@ -370,8 +389,9 @@ def scores_at(gaps: Gaps, scaled_lam: float, y: NDArray[np.float64]) -> Scores:
     """
     n, columns = gaps.knots.size, y.shape[1]
     if n == 2:
-        nothing = np.full(columns, np.nan)
-        return Scores(n, np.zeros(columns), 0.0, nothing, nothing, nothing)
+        nothing, zero = np.full(columns, np.nan), np.zeros(columns)
+        log_det = 2.0 * float(np.log(gaps.h[0] * gaps.unit))
+        return Scores(n, zero, 0.0, nothing, nothing, nothing, zero, log_det)
     rises, power, _ = _differences(gaps, np.ascontiguousarray(y))
     return _scores_of(gaps, scaled_lam, rises, power)
 
@@ -402,7 +422,11 @@ def _scores_of(
         loo = sums[_scores.LOO] / n * unit
         log_variance = np.log(sums[_scores.REML] / (n - 2)) + 2.0 * np.log(2.0) * power
         reml = (n - 2) * log_variance + log_det + 2.0 * np.log(gaps.unit)
-        return Scores(n, sums[_scores.GCV] * unit, rest, gcv, loo, reml)
+        noise = min(scaled_lam, 1.0)  # of V in these sums
+        penalised = sums[_scores.REML] * (unit * noise)
+        log_det += 2.0 * np.log(gaps.unit) - (n - 2) * (np.log(gaps.top) + np.log(noise))
+        rss = sums[_scores.GCV] * unit
+    return Scores(n, rss, rest, gcv, loo, reml, penalised, float(log_det))
 
 
 def lam_for_df(

@@ -324,7 +324,7 @@ def check_bc(bc: Boundary) -> Boundary:
     allowed = 'bc must be "natural", "periodic" or ("slope", a, b)'
     if isinstance(bc, str):
         if bc not in ("natural", "periodic"):
-            raise ValueError(f"{allowed}, got {bc!r}")
+            raise ValueError(f'{allowed}, got {bc!r}; ("slope", 0, 0) clamps both ends')
         return bc
     if not isinstance(bc, tuple | list) or len(bc) != 3 or bc[0] != "slope":
         raise ValueError(f"{allowed}, got {bc!r}")

@@ -155,7 +155,7 @@ def refuse_knots(knots: Vector, bad: int, name: str = "knots") -> NoReturn:
     raise ValueError(
         f"{name} must be strictly ascending, but {name}[{bad}] = {knots[bad]} follows "
         f"{name}[{bad - 1}] = {knots[bad - 1]}; sort them with their values; for equal ones "
-        "average the values and add the weights"
+        'average the values and add the weights, as smooth_spline(..., duplicates="merge") does'
     )
 
 

@@ -247,7 +247,7 @@ class Spline:
         ------
         ValueError
             If a point is not finite, or where lam is 0 or n - df is 0: then the values leave
-            nothing to tell noise from.
+            nothing to tell noise from. For natural ends also where all values lie at one knot.
 
         References
         ----------
@@ -257,14 +257,21 @@ class Spline:
         flat, shape = self._read_points(points)
         out = np.empty((flat.size, self._fitted.shape[1]))
         for group in self._groups:
-            rest = rest_of(group)
+            if not group.values.shape[1]:
+                continue
+            rest, active = rest_of(group), group.plan._active
+            if self._bc == "natural" and active[0] == active[-1]:
+                raise ValueError(
+                    "values at one knot tell nothing of the slope, so that the curve has no "
+                    "standard deviation; give values at two knots or more"
+                )
             if group.plan.lam == 0.0 or not rest.freedom > 0.0:
                 raise ValueError(
                     "a curve that interpolates (lam = 0, or as many degrees of freedom as values) "
                     "has no standard deviation; smooth with lam > 0, or give more values"
                 )
             unit = group.plan._solver.exact().variances(flat)
-            out[:, group.columns] = np.sqrt(unit[:, np.newaxis] * rest.variance)
+            out[:, group.columns] = np.sqrt(unit)[:, np.newaxis] * rest.deviation
         return self._restore(self._at_points(out, shape))
 
     def interval(self, points: ArrayLike, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
@@ -360,7 +367,10 @@ class Spline:
         return self.to_ppoly().derivative(nu)
 
     def antiderivative(self, nu: int = 1) -> PPoly:
-        """Give the antiderivative of order `nu` as a scipy PPoly, 0 one gap before the knots."""
+        """Give the antiderivative of order `nu` as a scipy PPoly, 0 one gap before the knots.
+
+        Of a periodic curve: 0 at the first knot, NaN outside the period.
+        """
         return self.to_ppoly().antiderivative(nu)
 
     def integrate(self, a: float, b: float) -> FloatArray:
@@ -372,8 +382,11 @@ class Spline:
         return result
 
     def roots(self) -> Vector:
-        """Give where the curve is 0, also outside the knots: as `scipy.interpolate.PPoly.roots`."""
-        result: Vector = self.to_ppoly().roots()
+        """Give where the curve is 0, as `scipy.interpolate.PPoly.roots`.
+
+        Also outside the knots; of a periodic curve within the period.
+        """
+        result: Vector = self.to_ppoly().roots(extrapolate=self._bc != "periodic")
         return result
 
     def gradient(self, cotangent: ArrayLike, points: ArrayLike | None = None) -> FitGradient:
