@@ -76,8 +76,8 @@ class PeriodicSolver(PanelSolver):
     def smooth(self, y: Vector) -> tuple[Vector, Vector, Vector, Vector, int]:
         """See `PanelSolver.smooth`; the first knot comes again at the end."""
         y = self._to_circle(y)
-        with np.errstate(all="ignore"):
-            value, slope = self._to_state @ y
+        with np.errstate(all="ignore"):  # one after another: bits do not depend on other columns
+            value, slope = (np.cumsum(k[:, np.newaxis] * y, axis=0)[-1] for k in self._to_state)
         known = np.concatenate([[value], y[1:], [value, slope, slope]])
         g, residual, slopes, moment, bad = self._sweep(self._circle[0], known)
         residual[0] = y[0] - value

@@ -262,13 +262,14 @@ class Spline:
             rest, active = rest_of(group), group.plan._active
             if self._bc == "natural" and active[0] == active[-1]:
                 raise ValueError(
-                    "values at one knot tell nothing of the slope, so that the curve has no "
-                    "standard deviation; give values at two knots or more"
+                    f"values at one knot{self._of_column(group)} tell nothing of the slope, and "
+                    "the curve has no standard deviation; give values at two knots or more"
                 )
             if group.plan.lam == 0.0 or not rest.freedom > 0.0:
                 raise ValueError(
-                    "a curve that interpolates (lam = 0, or as many degrees of freedom as values) "
-                    "has no standard deviation; smooth with lam > 0, or give more values"
+                    "a curve that interpolates (lam = 0, or as many degrees of freedom as values"
+                    f"{self._of_column(group)}) has no standard deviation; smooth with lam > 0, or "
+                    "give more values"
                 )
             unit = group.plan._solver.exact().variances(flat)
             out[:, group.columns] = np.sqrt(unit)[:, np.newaxis] * rest.deviation
@@ -472,6 +473,13 @@ class Spline:
     def _roughness(self) -> Vector:
         rough = self._groups[0].plan.roughness
         return ALL_ONE if rough is None else np.array(rough)
+
+    def _of_column(self, group: Group) -> str:
+        """Name the first column of a group, if there are others."""
+        if len(self._groups) == 1:
+            return ""
+        first = np.arange(self._fitted.shape[1])[group.columns][0]
+        return f" in column {', '.join(str(i) for i in np.unravel_index(first, self._place[0]))}"
 
     def _read_points(self, points: ArrayLike) -> tuple[Vector, tuple[int, ...]]:
         """Give points in one row, within the period if there is one, and their shape."""
