@@ -218,7 +218,7 @@ class Spline:
         out = np.empty((t.m, self._fitted.shape[1]))
         moments = self._curvatures
         if rough.size:
-            moments = moments * np.append(rough, rough[-1])[:, np.newaxis]
+            moments = moments * self._roughness_after[:, np.newaxis]
         jet = (self._fitted, self._slopes, moments, moments)
         evaluate_panel(t.spans, t.weights, t.rows, jet[order], jet[min(order + 1, 3)], out)
         if not np.isfinite(out).all():
@@ -319,7 +319,7 @@ class Spline:
         x, g, slope, after = self._nodes, self._fitted, self._slopes, self._curvatures[:-1]
         h, rough, before = np.diff(x), self._roughness, self._curvatures[1:]
         if rough.size:  # limits from the left
-            before = before * (np.append(rough[1:], rough[-1]) / rough)[:, np.newaxis]
+            before = before * (self._roughness_after[1:] / rough)[:, np.newaxis]
         c = np.stack([(before - after) / (6.0 * h)[:, np.newaxis], after / 2.0, slope[:-1], g[:-1]])
         trailing, axis = self._place
         extrapolate: bool | str = "periodic"
@@ -473,6 +473,12 @@ class Spline:
     def _roughness(self) -> Vector:
         rough = self._groups[0].plan.roughness
         return ALL_ONE if rough is None else np.array(rough)
+
+    @property
+    def _roughness_after(self) -> Vector:
+        """Weight of the gap after each knot: second derivatives at knots are limits from there."""
+        rough = self._roughness
+        return np.append(rough, rough[0 if self._bc == "periodic" else -1])
 
     def _of_column(self, group: Group) -> str:
         """Name the first column of a group, if there are others."""

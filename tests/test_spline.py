@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.interpolate import BSpline, CubicSpline, PPoly
+from scipy.interpolate import BSpline, CubicHermiteSpline, CubicSpline, PPoly
+from scipy.optimize import brentq
 
 from fastspline import Smoother, resample, smooth_spline
-from tests.reference import ExactSmoother, exact, exact_scores, rounded
+from tests.reference import ExactSmoother, HermiteSmoother, exact, exact_scores, rounded
 from tests.strategies import columns, knots, make_knots, make_points, make_weights
 
 EXACT = 1e-12  # of max |values|
@@ -237,6 +238,195 @@ def test_roots_of_lines_lie_outside_too():
     )
     line = smooth_spline([0.0, 1.0, 2.0], [-3.0, -2.0, -1.0], lam=np.inf)
     np.testing.assert_allclose(line.roots(), [3.0], rtol=1e-13)
+
+
+# --- calculus of other ends, against scipy on the same curve -------------------------------------
+
+PLACES = np.array([0.0, 0.3, 0.5, 0.9, 1.0, 1.6, 2.0, 2.2, 3.0])
+ROUGHNESS = np.array([1.0, 3.0, 3.0, 0.2, 5.0, 1.0, 0.5, 2.0])
+ENDS = {
+    "natural": {},
+    "periodic": {"bc": "periodic"},
+    "slopes": {"bc": ("slope", 2.0, -1.0)},
+    "roughness": {"roughness": ROUGHNESS},
+    "periodic and roughness": {"bc": "periodic", "roughness": ROUGHNESS},
+}
+by_ends = pytest.mark.parametrize("ends", ENDS.values(), ids=ENDS)
+
+
+def fit_waves(ends, lam=1e-3, axis=0):
+    values = np.stack([np.sin(2.1 * PLACES) + 0.1, np.cos(3.0 * PLACES)], axis=1)
+    return smooth_spline(PLACES, np.moveaxis(values, 0, axis), lam=lam, axis=axis, **ends)
+
+
+def make_oracle(ends, lam=1e-3):
+    """Scipy's Hermite pieces through the exact values and slopes at the knots."""
+    values = np.stack([np.sin(2.1 * PLACES) + 0.1, np.cos(3.0 * PLACES)], axis=1)
+    exact_fit = HermiteSmoother(PLACES, lam=lam, **ends)
+    return CubicHermiteSpline(
+        PLACES, exact_fit.evaluate(values, PLACES), exact_fit.evaluate(values, PLACES, 1)
+    )
+
+
+@by_ends
+def test_other_ends_inside_the_knots(ends):
+    spline, oracle = fit_waves(ends), make_oracle(ends)
+    points = np.setdiff1d(np.linspace(0.0, 2.99, 173), PLACES)
+    for nu in range(4):
+        expected = oracle(points, nu)
+        bound = 10 * CLOSE * np.abs(expected).max()
+        assert np.abs(spline(points, nu) - expected).max() <= bound
+        assert np.abs(spline.to_ppoly()(points, nu) - expected).max() <= bound
+        assert np.abs(spline.derivative(nu)(points) - expected).max() <= bound
+    gaps = np.sort(np.concatenate([points, PLACES]))
+    np.testing.assert_allclose(
+        spline.antiderivative()(gaps) - spline.antiderivative()(0.0),
+        oracle.antiderivative()(gaps),
+        atol=1e-11,
+    )
+    for a, b in [(0.1, 2.7), (2.7, 0.1), (0.0, 3.0), (1.0, 1.0)]:
+        np.testing.assert_allclose(spline.integrate(a, b), oracle.integrate(a, b), atol=1e-11)
+
+
+@by_ends
+def test_other_ends_outside_the_knots(ends):
+    spline, oracle = fit_waves(ends), make_oracle(ends)
+    piecewise = spline.to_ppoly()
+    left, right = -np.array([0.01, 0.7, 2.9]), 3.0 + np.array([0.01, 0.7, 2.9])
+    if ends.get("bc") == "periodic":
+        expected = [oracle(left + 3.0), oracle(right - 3.0)]
+        whole, half = oracle.integrate(0.0, 3.0), oracle.integrate(0.4, 3.0)
+        over = 2 * whole + half + oracle.integrate(0.0, 1.1)
+        np.testing.assert_allclose(spline.integrate(0.4, 10.1), over, atol=1e-11)
+        np.testing.assert_allclose(spline.integrate(10.1 - 15.0, 0.4 - 15.0), -over, atol=1e-11)
+        np.testing.assert_allclose(spline.derivative()(right), oracle(right - 3.0, 1), atol=1e-10)
+    else:
+        slopes = oracle(PLACES[[0, -1]], 1)
+        if "bc" in ends:
+            np.testing.assert_allclose(slopes, [[2.0] * 2, [-1.0] * 2], rtol=1e-13)
+        expected = [
+            oracle(end) + slope * (t - end)[:, np.newaxis]
+            for end, slope, t in zip(PLACES[[0, -1]], slopes, (left, right), strict=True)
+        ]
+        before = (oracle(0.0) + expected[0][1]) / 2 * 0.7
+        after = (oracle(3.0) + expected[1][2]) / 2 * 2.9
+        np.testing.assert_allclose(
+            spline.integrate(-0.7, 5.9), before + oracle.integrate(0.0, 3.0) + after, atol=1e-11
+        )
+        np.testing.assert_allclose(
+            spline.antiderivative()(5.9) - spline.antiderivative()(-0.7),
+            spline.integrate(-0.7, 5.9),
+            atol=1e-11,
+        )
+    for curve in (spline, piecewise):
+        np.testing.assert_allclose(curve(left), expected[0], atol=1e-11)
+        np.testing.assert_allclose(curve(right), expected[1], atol=1e-11)
+
+
+@by_ends
+@pytest.mark.parametrize("lam", [0.0, 1e-3, 0.1])
+def test_roots_of_other_ends(ends, lam):
+    spline = fit_waves(ends, lam)
+    periodic = ends.get("bc") == "periodic"
+    low, high = (0.0, 3.0) if periodic else (-20.0, 20.0)
+    points = np.unique(np.concatenate([np.linspace(low, high, 19_997), PLACES]))
+    dense = spline(points)
+    for j, roots in enumerate(spline.roots()):
+        signs = np.sign(dense[:, j])
+        changes = np.flatnonzero(signs[:-1] * signs[1:] < 0)
+        found = [
+            brentq(lambda t, j=j: spline(t)[j], points[i], points[i + 1], xtol=1e-14)
+            for i in changes
+        ]
+        assert len(found) >= 1
+        ours = np.asarray(roots)
+        np.testing.assert_allclose(ours[(ours >= low) & (ours <= high)], found, atol=1e-11)
+        if periodic:
+            assert ours.size == len(found)
+
+
+def test_constant_periodic_curve_has_no_roots():
+    spline = smooth_spline(PLACES, np.cos(PLACES) + 2.0, lam=np.inf, bc="periodic")
+    assert spline.roots().size == 0
+
+
+@pytest.mark.parametrize("name", ["natural", "periodic", "slopes"])
+def test_b_spline_of_other_ends(name):
+    spline = fit_waves(ENDS[name])
+    b_spline = spline.to_bspline()
+    assert isinstance(b_spline, BSpline)
+    points = np.linspace(0.0, 3.0, 101)
+    for nu in range(3):
+        expected = spline(points, nu)
+        bound = 10 * CLOSE * np.abs(expected).max()
+        assert np.abs(b_spline(points, nu) - expected).max() <= bound
+    outside = np.array([-1.3, 3.4, 7.0])
+    if name == "periodic":
+        np.testing.assert_allclose(b_spline(outside), spline(outside), atol=1e-11)
+    else:  # scipy goes on with the end cubics
+        assert np.abs(b_spline(outside) - spline(outside)).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["roughness", "periodic and roughness"])
+def test_b_spline_cannot_have_jumps(name):
+    spline = fit_waves(ENDS[name])
+    with pytest.raises(ValueError, match=r"jump at the knots.*use to_ppoly\(\)"):
+        spline.to_bspline()
+
+
+@by_ends
+def test_conversions_of_other_ends_keep_the_axis(ends):
+    spline, across = fit_waves(ends), fit_waves(ends, axis=1)
+    points = np.linspace(-1.0, 4.0, 7)
+    for curve, plain in [
+        (across.to_ppoly(), spline.to_ppoly()),
+        (across.derivative(2), spline.derivative(2)),
+    ]:
+        np.testing.assert_array_equal(curve(points), plain(points).T)
+    np.testing.assert_array_equal(across.second_derivatives, spline.second_derivatives.T)
+    np.testing.assert_array_equal(across.integrate(0.2, 1.0), spline.integrate(0.2, 1.0))
+
+
+@by_ends
+@pytest.mark.parametrize("n", [2, 3])
+def test_conversions_of_few_knots_with_other_ends(ends, n):
+    options = {**ends, "roughness": ROUGHNESS[: n - 1]} if "roughness" in ends else ends
+    spline = smooth_spline(PLACES[:n], [0.3, -1.0, 0.7][:n], lam=0.1, **options)
+    points = np.linspace(-1.0, 1.0, 21)
+    piecewise = spline.to_ppoly()
+    np.testing.assert_allclose(piecewise(points), spline(points), atol=1e-12)
+    np.testing.assert_allclose(spline.derivative()(points), spline(points, 1), atol=1e-11)
+    inside = np.linspace(0.0, PLACES[n - 1], 9)
+    if "roughness" not in ends:
+        np.testing.assert_allclose(spline.to_bspline()(inside), spline(inside), atol=1e-12)
+    nodes, weights = np.polynomial.legendre.leggauss(2)
+    half = np.diff(PLACES[:n]) / 2
+    middle = PLACES[: n - 1] + half
+    expected = sum(h * weights @ spline(m + h * nodes) for h, m in zip(half, middle, strict=True))
+    assert spline.integrate(0.0, PLACES[n - 1]) == pytest.approx(expected, abs=1e-13)
+
+
+@pytest.mark.parametrize("scale", [2.0**996, 2.0**-996])
+@by_ends
+def test_calculus_of_huge_and_tiny_values(ends, scale):
+    values = np.sin(2.1 * PLACES) + 0.1
+    if "bc" in ends and ends["bc"] != "periodic":
+        ends = {"bc": ("slope", 0.0, 0.0)}
+    plain = smooth_spline(PLACES, values, lam=1e-3, **ends)
+    scaled = smooth_spline(PLACES, scale * values, lam=1e-3, **ends)
+    points = np.linspace(-1.0, 4.0, 21)
+    np.testing.assert_allclose(scaled(points) / scale, plain(points), atol=1e-12)
+    np.testing.assert_allclose(scaled.derivative()(points) / scale, plain(points, 1), atol=1e-11)
+    np.testing.assert_allclose(scaled.roots(), plain.roots(), atol=1e-12)
+    assert scaled.integrate(0.1, 2.0) / scale == pytest.approx(plain.integrate(0.1, 2.0))
+
+
+def test_a_curve_that_overflows_is_refused():
+    with pytest.raises(ValueError, match="overflow"):
+        smooth_spline(PLACES, 1.5e308 * np.cos(9.0 * PLACES), lam=0.0)
+    spline = smooth_spline(PLACES, 1e307 * np.sin(PLACES), lam=0.0)
+    with pytest.raises(ValueError, match="nearer points"):
+        spline(1e9)
 
 
 # --- what a fit tells ----------------------------------------------------------------------------
