@@ -217,11 +217,11 @@ def _split(
 ) -> Iterator[tuple[Rows, Vector | None, Vector]]:
     """Give columns that lack the same values: where they stand, their weights and values."""
     everywhere = np.arange(data.shape[1])
-    own = np.ones(len(data)) if weights is None else weights
-    missing = np.isnan(data) & (own > 0.0)[:, np.newaxis] if omit else np.zeros(0, np.bool_)
-    if not missing.any():
+    if not (omit and np.isnan(data).any()):
         yield everywhere, weights, data
         return
+    own = np.ones(len(data)) if weights is None else weights
+    missing = np.isnan(data) & (own > 0.0)[:, np.newaxis]
     masks, which = np.unique(missing, axis=1, return_inverse=True)
     for k in range(masks.shape[1]):
         mine = np.flatnonzero(which == k)

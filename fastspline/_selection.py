@@ -229,9 +229,11 @@ def choose_for(group: Group, criterion: Criterion) -> Choice:
             'criterion "reml" is defined here for natural ends without roughness weights; '
             'take "gcv" or "loo"'
         )
-    columns, n = group.values.shape[1], np.unique(active).size
-    if n < (3 if plan.bc == "natural" else 2):  # every lam gives the same curve
-        same = 0.0 if group.repeats is None else np.inf
+    columns, distinct = group.values.shape[1], np.unique(active).size
+    rows = distinct if group.repeats is None else np.count_nonzero(group.repeats.weights)
+    least = 2 if plan.bc == "natural" else 1
+    if distinct <= least or rows == least + 1:  # every lam gives the same curve, or the same score
+        same = np.inf if rows > least else 0.0
         return Choice(np.full(columns, same), np.zeros(columns, np.int8))
 
     def score(lam: float) -> NDArray[np.float64]:

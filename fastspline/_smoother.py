@@ -314,8 +314,8 @@ def _refuse_roughness(before: float, after: float, knot: int) -> None:
     """Raise if roughness differs on both sides of a knot without weight."""
     if before != after:
         raise ValueError(
-            f"roughness must be the same on both sides of a knot of weight 0, but is {before} "
-            f"before and {after} after knots[{knot}]; give the knot a positive weight"
+            "roughness must be the same on both sides of a knot of weight 0 or without a value, "
+            f"but is {before} before and {after} after knots[{knot}]; give it a positive weight"
         )
 
 

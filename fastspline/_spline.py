@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -295,12 +296,16 @@ class Spline:
         ------
         ValueError
             As `std`, or if `level` is not in (0, 1).
+        TypeError
+            If `level` is not a real number.
 
         References
         ----------
         D. Nychka, "Bayesian confidence intervals for smoothing splines", J. Amer. Statist. Assoc.
         83 (1988), 1134-1143.
         """
+        if isinstance(level, bool) or not isinstance(level, Real):
+            raise TypeError(f"level must be a number between 0 and 1, got {level!r}")
         if not 0.0 < level < 1.0:
             raise ValueError(f"level must lie between 0 and 1, got {level}; 0.95 is usual")
         centre, spread = (

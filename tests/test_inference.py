@@ -189,6 +189,13 @@ def test_level_is_a_probability(level, rng):
         spline.interval(0.5, level)
 
 
+@pytest.mark.parametrize("level", ["0.95", None, True])
+def test_level_is_a_number(level, rng):
+    spline = smooth_spline(make_knots("random", 9), rng.standard_normal(9), lam=0.01)
+    with pytest.raises(TypeError, match="level must be a number between 0 and 1"):
+        spline.interval(0.5, level)
+
+
 def test_bands_refuse_points_that_are_not_finite(rng):
     spline = smooth_spline(make_knots("random", 9), rng.standard_normal(9), lam=0.01)
     for question in (spline.std, spline.interval):

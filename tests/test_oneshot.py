@@ -411,6 +411,19 @@ def test_infinity_is_never_missing(lam, missing, bad):
         smooth_spline(np.arange(8.0), values, lam=lam, axis=1, missing=missing)
 
 
+def test_roughness_cannot_change_where_a_value_is_missing():
+    values, roughness = np.arange(5.0), np.array([1.0, 1.0, 2.0, 2.0])
+    values[2] = np.nan
+    with pytest.raises(ValueError, match=r"without a value, but is 1.0 before and 2.0 after"):
+        smooth_spline(np.arange(5.0), values, lam=1.0, roughness=roughness, missing="omit")
+    values[1:3] = np.nan, 2.0
+    spline = smooth_spline(np.arange(5.0), values, lam=1.0, roughness=roughness, missing="omit")
+    less = smooth_spline([0.0, 2.0, 3.0, 4.0], values[[0, 2, 3, 4]], lam=1.0, roughness=[1, 2, 2])
+    points = np.linspace(-1.0, 5.0, 13)
+    np.testing.assert_allclose(spline(points), less(points), atol=1e-13)
+    np.testing.assert_allclose(spline.std(points), less.std(points), rtol=1e-11)
+
+
 def test_an_end_of_given_slope_cannot_be_missing():
     values = np.arange(5.0)
     values[0] = np.nan
@@ -562,6 +575,19 @@ def test_few_knots(n, bc, lam):
     again = pickle.loads(pickle.dumps(spline))
     np.testing.assert_array_equal(again(knots), spline(knots))
     assert f"n={n}" in repr(spline)
+
+
+@pytest.mark.parametrize("criterion", ["gcv", "loo"])
+@pytest.mark.parametrize(
+    ("n", "options"),
+    [(3, {"roughness": [1.0, 4.0]}), (2, {"bc": SLOPES}), (2, {"bc": "periodic"})],
+    ids=str,
+)
+def test_one_row_too_many_scores_the_same_for_every_lam(n, options, criterion):
+    knots, values = np.array([0.0, 0.4, 1.0])[:n], np.array([[0.3], [-1.0], [0.7]])[:n]
+    scores = [getattr(RawFit(knots, values, lam=lam, **options), criterion) for lam in (0.1, 10.0)]
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-14)
+    assert smooth_spline(knots, values, lam=criterion, **options).lam == np.inf
 
 
 def test_interpolation_leaves_nothing_to_score():
