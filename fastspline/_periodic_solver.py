@@ -42,7 +42,7 @@ class PeriodicSolver(PanelSolver):
     def __init__(self, gaps: Gaps, offset: int, share: float | None) -> None:
         self.gaps, self.clamped, self._offset, self._share = gaps, True, offset, share
         h = gaps.h
-        floor = NEAR * h.min() ** 3 * gaps.weights.min() / gaps.top
+        floor = NEAR * h.min() ** 3 * (gaps.weights.min() / gaps.top)
         self._add_noise(min(max(gaps.scaled_lam, floor), FAR))
         seam = self._seam = int(np.minimum(h, np.roll(h, 1)).argmax())  # far from its neighbours
         r = np.roll(self.noise, -seam)

@@ -15,6 +15,7 @@ from fastspline._fit import Group, rest_of
 from fastspline._gradient import FitGradient, differentiate
 from fastspline._operator import refuse_values
 from fastspline._periodic_solver import wrap
+from fastspline._plan import power_of_two
 from fastspline._state_space import evaluate_panel, write_coefficients
 from fastspline._tableau import ALL_ONE, Gaps, Vector, tabulate
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
@@ -247,8 +248,9 @@ class Spline:
         Raises
         ------
         ValueError
-            If a point is not finite, or where lam is 0 or n - df is 0: then the values leave
-            nothing to tell noise from. For natural ends also where all values lie at one knot.
+            If a point is not finite or too far outside the knots, or where lam is 0 or n - df is 0:
+            then the values leave nothing to tell noise from. For natural ends also where all values
+            lie at one knot.
 
         References
         ----------
@@ -274,6 +276,11 @@ class Spline:
                 )
             unit = group.plan._solver.exact().variances(flat)
             out[:, group.columns] = np.sqrt(unit)[:, np.newaxis] * rest.deviation
+        if not np.isfinite(out).all():
+            raise ValueError(
+                "the standard deviation overflows at some of the points, which lie too far outside "
+                "the knots; take nearer points"
+            )
         return self._restore(self._at_points(out, shape))
 
     def interval(self, points: ArrayLike, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
@@ -319,10 +326,15 @@ class Spline:
 
         With a linear piece at each end; a periodic curve with scipy's periodic extrapolation.
         """
+        return self._pieces(1.0)
+
+    def _pieces(self, unit: float) -> PPoly:
+        """`to_ppoly` with knots in a unit, in which their cubes neither over- nor underflow."""
         from scipy.interpolate import PPoly
 
-        x, g, slope, after = self._nodes, self._fitted, self._slopes, self._curvatures[:-1]
-        h, rough, before = np.diff(x), self._roughness, self._curvatures[1:]
+        x, g, slope = self._nodes / unit, self._fitted, self._slopes * unit
+        after = self._curvatures[:-1] * unit**2
+        h, rough, before = np.diff(x), self._roughness, self._curvatures[1:] * unit**2
         if rough.size:  # limits from the left
             before = before * (self._roughness_after[1:] / rough)[:, np.newaxis]
         c = np.stack([(before - after) / (6.0 * h)[:, np.newaxis], after / 2.0, slope[:-1], g[:-1]])
@@ -380,11 +392,22 @@ class Spline:
         return self.to_ppoly().antiderivative(nu)
 
     def integrate(self, a: float, b: float) -> FloatArray:
-        """Integrate the curve from a to b, finite, one number a column; also outside the knots."""
+        """Integrate the curve from a to b, finite, one number a column; also outside the knots.
+
+        Raises
+        ------
+        ValueError
+            If a bound is not finite, or the integral overflows.
+        """
         for name, bound in (("a", a), ("b", b)):
             if not np.isfinite(bound):
                 raise ValueError(f"{name} must be finite, got {bound}; the spline ends in lines")
-        result: FloatArray = self.to_ppoly().integrate(a, b)
+        unit = self._unit
+        result: FloatArray = self._pieces(unit).integrate(a / unit, b / unit) * unit
+        if not np.isfinite(result).all():
+            raise ValueError(
+                f"the integral from {a} to {b} overflows; take bounds nearer the knots"
+            )
         return result
 
     def roots(self) -> Vector:
@@ -392,7 +415,8 @@ class Spline:
 
         Also outside the knots; of a periodic curve within the period.
         """
-        result: Vector = self.to_ppoly().roots(extrapolate=self._bc != "periodic")
+        unit = self._unit
+        result: Vector = self._pieces(unit).roots(extrapolate=self._bc != "periodic") * unit
         return result
 
     def gradient(self, cotangent: ArrayLike, points: ArrayLike | None = None) -> FitGradient:
@@ -469,6 +493,10 @@ class Spline:
     @property
     def _n(self) -> int:
         return self._groups[0].plan._knots.size
+
+    @property
+    def _unit(self) -> float:
+        return float(power_of_two(self._nodes[-1] - self._nodes[0]))
 
     @property
     def _bc(self) -> object:

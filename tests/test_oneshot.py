@@ -548,6 +548,20 @@ def test_units_of_the_values_do_not_matter(options, criterion, scale):
         )
 
 
+@bounds_expected
+@pytest.mark.parametrize("scale", [2.0**996, 2.0**-996])
+@pytest.mark.parametrize("criterion", ["gcv", "loo"])
+@pytest.mark.parametrize("ends", ENDS.values(), ids=ENDS)
+def test_units_of_the_weights_do_not_matter(ends, criterion, scale):
+    values, weights = make_waves(REPEATED, 2), np.linspace(1.0, 2.0, REPEATED.size)
+    options = {"lam": criterion, "duplicates": "merge", **ends}
+    plain = smooth_spline(REPEATED, values, weights=weights, **options)
+    scaled = smooth_spline(REPEATED, values, weights=scale * weights, **options)
+    np.testing.assert_allclose(scaled.lam / scale, plain.lam, rtol=1e-9)
+    np.testing.assert_allclose(scaled.gcv / scale, plain.gcv, rtol=1e-9)
+    np.testing.assert_allclose(scaled.std(PLACES), plain.std(PLACES), rtol=1e-9)
+
+
 # --- few knots, no columns -----------------------------------------------------------------------
 
 

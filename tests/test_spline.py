@@ -421,6 +421,39 @@ def test_calculus_of_huge_and_tiny_values(ends, scale):
     assert scaled.integrate(0.1, 2.0) / scale == pytest.approx(plain.integrate(0.1, 2.0))
 
 
+@pytest.mark.parametrize("power", [-300, -100, 100, 300])
+@by_ends
+def test_units_of_the_knots_do_not_matter(ends, power):
+    unit = 2.0**power
+    values = np.sin(2.1 * PLACES) + 0.1
+    if ends.get("bc") == ("slope", 2.0, -1.0):
+        ends = {"bc": ("slope", 2.0 / unit, -1.0 / unit)}
+    scaled = smooth_spline(unit * PLACES, values, lam=1e-3 * unit**3, **ends)
+    if "bc" in ends and ends["bc"] != "periodic":
+        ends = {"bc": ("slope", 2.0, -1.0)}
+    plain = smooth_spline(PLACES, values, lam=1e-3, **ends)
+    points = np.linspace(-1.0, 4.0, 21)
+    np.testing.assert_allclose(scaled.std(unit * points), plain.std(points), rtol=1e-13)
+    np.testing.assert_allclose(scaled.roots() / unit, plain.roots(), rtol=1e-13)
+    for a, b in [(0.1, 2.0), (-1.0, 7.0)]:
+        ours = scaled.integrate(unit * a, unit * b) / unit
+        assert ours == pytest.approx(plain.integrate(a, b), rel=1e-13)
+    assert scaled.gcv == pytest.approx(plain.gcv, rel=1e-13)
+    assert scaled.loo == pytest.approx(plain.loo, rel=1e-13)
+    if not ends:  # X' V^-1 X scales by the square of the unit
+        expected = plain.reml + 2.0 * power * np.log(2.0)
+        assert scaled.reml == pytest.approx(expected, rel=1e-13)
+
+
+@pytest.mark.parametrize("question", ["std", "interval"])
+def test_a_band_that_overflows_is_refused(question):
+    spline = smooth_spline(PLACES, np.cos(9.0 * PLACES), lam=1e-3)
+    with pytest.raises(ValueError, match=r"deviation overflows .* take nearer points"):
+        getattr(spline, question)([0.5, 1e200])
+    with pytest.raises(ValueError, match=r"integral from 0 to 1e\+200 overflows"):
+        spline.integrate(0, 1e200)
+
+
 def test_a_curve_that_overflows_is_refused():
     with pytest.raises(ValueError, match="overflow"):
         smooth_spline(PLACES, 1.5e308 * np.cos(9.0 * PLACES), lam=0.0)
