@@ -21,7 +21,7 @@ from fastspline._threads import cut, default_threads, run_blocks
 from fastspline.arrays import as_columns, read_array
 
 Criterion: TypeAlias = Literal["gcv", "loo", "reml"]
-Score: TypeAlias = Callable[[float], NDArray[np.float64]]
+Score: TypeAlias = Callable[[float, slice], NDArray[np.float64]]  # of lam and some columns
 
 CRITERIA = {"gcv": _scores.GCV, "loo": _scores.LOO, "reml": _scores.REML}
 FURTHEST = -60.0, 20.0  # where df is sought
@@ -236,12 +236,15 @@ def choose_for(group: Group, criterion: Criterion) -> Choice:
         same = np.inf if rows > least else 0.0
         return Choice(np.full(columns, same), np.zeros(columns, np.int8))
 
-    def score(lam: float) -> NDArray[np.float64]:
-        tried = group._replace(plan=plan.with_lam(lam))
+    def score(lam: float, part: slice) -> NDArray[np.float64]:
+        tried = group._replace(plan=plan.with_lam(lam), values=group.values[:, part])
+        if group.repeats is not None:
+            repeats = group.repeats._replace(values=group.repeats.values[:, part])
+            tried = tried._replace(repeats=repeats)
         if criterion == "reml":
             return score_group(tried, criterion)
-        scaled = rest_of(tried)._replace(power=np.zeros(columns, np.int64))
-        made: NDArray[np.float64] = getattr(scaled, criterion)
+        rest = rest_of(tried)
+        made: NDArray[np.float64] = getattr(rest._replace(power=0 * rest.power), criterion)
         return made
 
     rough = np.ones(1) if plan.roughness is None else plan.roughness
@@ -336,8 +339,12 @@ def _search_plainly(gaps: Gaps, y: NDArray[np.float64], criterion: str, *, share
     if shared:
         rises, power, exact = rises[:, ~exact].copy(), power[~exact], np.array([exact.all()])
 
-    def score(lam: float) -> NDArray[np.float64]:
-        made: NDArray[np.float64] = getattr(_scores_of(gaps, lam / unit, rises, power), criterion)
+    def score(lam: float, part: slice) -> NDArray[np.float64]:
+        part = slice(None) if shared else part
+        some = np.ascontiguousarray(rises[:, part])
+        made: NDArray[np.float64] = getattr(
+            _scores_of(gaps, lam / unit, some, power[part]), criterion
+        )
         return made.sum(keepdims=True) if shared else made
 
     scale = whole * unit
@@ -351,15 +358,15 @@ def _search_plainly(gaps: Gaps, y: NDArray[np.float64], criterion: str, *, share
 
 
 def minimise_score(score: Score, lower: float, upper: float) -> Choice:
-    """Minimise ``score(lam)``, one number a column, over [lower, upper] and inf, for each column.
+    """Minimise ``score(lam, columns)``, one number a column, over [lower, upper] and inf, for each.
 
     Slow but general: a grid for all columns, then each of its minima, column by column.
     """
     low, high = np.log10(lower), np.log10(upper)
     grid = np.linspace(low, high, max(int((high - low) / _scores.STEP) + 2, 3))
-    table = np.array([score(10.0**place) for place in grid])
+    table = np.array([score(10.0**place, slice(None)) for place in grid])
     table[~np.isfinite(table)] = np.inf
-    line = score(np.inf)
+    line = score(np.inf, slice(None))
     lam, bound = np.empty(line.size), np.zeros(line.size, np.int8)
     places, scores = np.empty((2, ROUND + 2))
     for j in range(line.size):
@@ -376,7 +383,7 @@ def _score_places(
 ) -> None:
     """Evaluate one column's score: see `_scores.make_refine`."""
     score, j = problem
-    scores[1:-1] = [score(10.0**place)[j] for place in places[1:-1]]
+    scores[1:-1] = [score(10.0**place, slice(j, j + 1))[0] for place in places[1:-1]]
     scores[~np.isfinite(scores)] = np.inf
 
 

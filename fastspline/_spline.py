@@ -137,7 +137,7 @@ class Spline:
 
     @property
     def second_derivatives(self) -> FloatArray:
-        """The curve's second derivatives at the knots, 0 at both ends."""
+        """The curve's second derivatives at the knots; 0 at both ends of a natural spline."""
         return self._restore(self._shaped(self._curvatures[: self._n].copy()))
 
     @property
@@ -198,7 +198,8 @@ class Spline:
         Parameters
         ----------
         points : array_like
-            Outside the knots the curve is the straight line that continues it.
+            Outside the knots the curve is the straight line that continues it; a periodic one
+            repeats.
         nu : int, optional
             The third derivative is the right limit at a knot, and 0 at the last one.
 

@@ -501,6 +501,26 @@ def test_columns_do_not_see_each_other(ends):
         np.testing.assert_array_equal(alone, together[:, part])
 
 
+@bounds_expected
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lam": "gcv", "bc": "periodic"},
+        {"lam": "loo", "bc": SLOPES},
+        {"lam": "gcv", "duplicates": "merge"},
+        {"lam": "reml", "duplicates": "merge"},
+    ],
+    ids=str,
+)
+def test_choices_do_not_see_other_columns(options):
+    knots = REPEATED if "duplicates" in options else PLACES
+    values = make_waves(knots, 12) * 10.0 ** np.linspace(-3.0, 3.0, 12)
+    together = smooth_spline(knots, values, **options)
+    for j in range(12):
+        alone = smooth_spline(knots, values[:, j], **options)
+        assert alone.lam == pytest.approx(together.lam[j], rel=1e-7)
+
+
 def test_periodic_values_without_noise_or_curvature():
     for criterion in ("gcv", "loo"):
         spline = smooth_spline(PLACES, np.full(PLACES.size, 0.3), lam=criterion, bc="periodic")

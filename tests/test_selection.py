@@ -124,7 +124,9 @@ def test_general_search_finds_the_same(criterion, rng):
     places = make_knots("random", 25)
     values = make_columns(places, rng, 6)
     curve = ScoreCurve(places, None, criterion)
-    found = minimise_score(lambda lam: curve(values, [lam])[0], *searched(places, None))
+    found = minimise_score(
+        lambda lam, part: curve(values[:, part], [lam])[0], *searched(places, None)
+    )
     np.testing.assert_allclose(
         found.lam, select_lam(places, values, criterion=criterion), rtol=LAM_ERROR
     )
