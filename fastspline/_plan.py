@@ -283,8 +283,8 @@ def largest_difference(table, h, co, enough):
     congruential generator, for repeatable plans): together they show the rounding of both the
     second differences and the recurrences. Errors of the factor make the difference a linear
     function of the column, of few independent parts: a single random one can lie next to its null
-    space. Compared are the values at the knots and, since the spline is continued by its end slopes, the
-    values one range beyond both ends (relative to their size).
+    space. Compared are the values at the knots and, since the spline is continued by its end
+    slopes, the values one range beyond both ends (relative to their size).
     """
     n = h.size + 1
     forward, backward = split_table(table, n)
