@@ -91,6 +91,8 @@ def step(place, r, h, rise, state):
 def score_places(problem, places, scores):
     """Write one column's scores at places 1 to `LANES`; infinity where they overflow.
 
+    For GCV, which knows n - df, also where that is too small to tell anything.
+
     The problem: criterion, gaps, weights, 1 / weights, the differences of the values (n - 1,), and
     lam / 10**place, a unit that frees the places of the data's units.
     """
@@ -193,6 +195,12 @@ def score_places(problem, places, scores):
         for k in range(LANES):
             log_det = np.log(mantissas[k]) + np.log(2.0) * powers[k]
             scores[1 + k] = (n - 2) * np.log(scores[1 + k] / (n - 2)) + log_det
+    if criterion == GCV:
+        rests = np.empty(LANES)
+        vstore(rests.ctypes.data, rest)
+        for k in range(LANES):
+            if rests[k] < 0.99 * LEAST_REST * n:  # where `raise_lower` ends it is about the least
+                scores[1 + k] = np.inf
     for k in range(1, LANES + 1):
         if not np.isfinite(scores[k]):
             scores[k] = np.inf
@@ -220,6 +228,29 @@ def raise_lower(lower, problem, places, scores):
 
 
 @njit(**JIT)
+def lay_grid(lower):
+    """Give the places that are tried first, whole rounds of them; the last one is the line."""
+    rounds = int(np.ceil(((UPPER - lower) / STEP + 2.0) / LANES))
+    grid = np.empty(rounds * LANES)
+    last = grid.size - 1
+    for k in range(last):
+        grid[k] = lower + (UPPER - lower) * (k / (last - 1))
+    grid[last] = LINE
+    return grid
+
+
+@njit(**JIT)
+def score_grid(problem, grid, table, places, scores):
+    """Score one column at all places of a grid."""
+    for start in range(0, grid.size, LANES):
+        for k in range(LANES):
+            places[1 + k] = grid[start + k]
+        score_places(problem, places, scores)
+        for k in range(LANES):
+            table[start + k] = scores[1 + k]
+
+
+@njit(**JIT)
 def search_columns(criterion, knots, h, unit, weights, top, y, first, stop, lam, bound):
     """Write lam of the least score, in scaled units, for columns first to stop - 1 of `y`; give -1.
 
@@ -235,14 +266,12 @@ def search_columns(criterion, knots, h, unit, weights, top, y, first, stop, lam,
     whole, lower = search_range(h, scaled)
     rises, column = np.zeros(n - 1), np.empty(n)
     places, scores = np.empty(LANES + 2), np.empty(LANES + 2)
-    lower = raise_lower(lower, (REST, h, scaled, noise, rises, whole), places, scores)
-    rounds = int(np.ceil(((UPPER - lower) / STEP + 2.0) / LANES))
-    last = rounds * LANES - 1
-    grid, table = np.empty(last + 1), np.empty(last + 1)
-    for k in range(last):
-        grid[k] = lower + (UPPER - lower) * (k / (last - 1))
-    grid[last] = LINE
     problem = (criterion, h, scaled, noise, rises, whole)
+    ends_well = criterion != GCV  # GCV shows where its grid begins too low: mostly it does not
+    if ends_well:
+        lower = raise_lower(lower, (REST, h, scaled, noise, rises, whole), places, scores)
+    grid = lay_grid(lower)
+    table = np.empty(grid.size)
     for j in range(first, stop):
         largest = 0.0
         for i in range(n):
@@ -254,12 +283,13 @@ def search_columns(criterion, knots, h, unit, weights, top, y, first, stop, lam,
         if subtract_line(x, scaled, column, rises):
             lam[j] = np.inf
             continue
-        for start in range(0, last + 1, LANES):
-            for k in range(LANES):
-                places[1 + k] = grid[start + k]
-            score_places(problem, places, scores)
-            for k in range(LANES):
-                table[start + k] = scores[1 + k]
+        score_grid(problem, grid, table, places, scores)
+        if not ends_well and table[0] == np.inf:
+            lower = raise_lower(lower, (REST, h, scaled, noise, rises, whole), places, scores)
+            grid = lay_grid(lower)
+            table = np.empty(grid.size)
+            score_grid(problem, grid, table, places, scores)
+        ends_well, last = True, grid.size - 1
         place, score = refine(problem, grid, table, last, places, scores)
         lam[j] = whole * 10.0**place
         if table[last] <= score:
