@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.interpolate import BSpline
 
-from fastspline import Smoother, lam_from_csaps, lam_from_r, select_lam
+from fastspline import (
+    DegreesOfFreedom,
+    Smoother,
+    lam_for_df,
+    lam_from_csaps,
+    lam_from_r,
+    select_lam,
+    smooth_spline,
+)
 from tests.strategies import designs, make_knots
 
 SETS = {
@@ -170,13 +178,25 @@ def test_r_minimises_the_score_of_its_problem(name, k):
         assert score < r_score(fit["call"], x, w, y, lam * np.exp(step))
 
 
-@fits_by("gcv")
-def test_gcv_chooses_as_r_does(name, k):
+@fits_by("gcv", "loo")
+def test_lam_is_chosen_as_r_does(name, k):
     x, w, y, _, lam, fit = read(name, k)
-    assert np.log(select_lam(x, y, weights=w) / lam) == pytest.approx(0.0, abs=R_OPTIMUM)
-    spline = Smoother(x, lam=lam, weights=w).fit(y)
-    mean = 1.0 if w is None else w.sum() / np.count_nonzero(w)
-    assert spline.gcv / mean == pytest.approx(fit["crit"], rel=R_CONSTANT)
+    chosen = select_lam(x, y, weights=w, criterion=fit["call"])
+    assert np.log(chosen / lam) == pytest.approx(0.0, abs=R_OPTIMUM)
+    spline = smooth_spline(x, y, weights=w, lam=lam)
+    active = x.size if w is None else np.count_nonzero(w)
+    mean = 1.0 if w is None else w.sum() / active
+    if fit["call"] == "gcv":
+        assert spline.gcv / mean == pytest.approx(fit["crit"], rel=R_CONSTANT)
+
+
+@fits_by("df")
+def test_degrees_of_freedom_are_r_s(name, k):
+    x, w, y, _, lam, fit = read(name, k)
+    assert np.log(lam_for_df(x, fit["df"], weights=w) / lam) == pytest.approx(0.0, abs=R_OPTIMUM)
+    spline = smooth_spline(x, y, weights=w, lam=DegreesOfFreedom(fit["arguments"]["df"]))
+    assert spline.df == pytest.approx(fit["df"], rel=1e-6)  # R's search ends there
+    assert distance(spline(x), fit["fitted"]) <= R_CONSTANT
 
 
 @given(designs(min_size=4), st.floats(-1.5, 1.5), st.booleans())
