@@ -188,6 +188,8 @@ def test_lam_is_chosen_as_r_does(name, k):
     mean = 1.0 if w is None else w.sum() / active
     if fit["call"] == "gcv":
         assert spline.gcv / mean == pytest.approx(fit["crit"], rel=R_CONSTANT)
+    else:  # R divides by the number of all knots
+        assert spline.loo / mean * active / x.size == pytest.approx(fit["crit"], rel=R_CONSTANT)
 
 
 @fits_by("df")
