@@ -382,7 +382,11 @@ class Spline:
         )
 
     def derivative(self, nu: int = 1) -> PPoly:
-        """Give derivative `nu` as a scipy PPoly."""
+        """Give derivative `nu` as a scipy PPoly.
+
+        That of a periodic curve is periodic; of its zeros ``.roots(extrapolate=False)`` gives those
+        of one period.
+        """
         return self.to_ppoly().derivative(nu)
 
     def antiderivative(self, nu: int = 1) -> PPoly:
