@@ -81,9 +81,10 @@ class SplineOperator:
         return _operator_from, (self._smoother, self._points, self.nu, self._sources, self.shape[1])
 
     def __repr__(self) -> str:
-        """Tell shape, lam and solver."""
+        """Tell shape, lam, degrees of freedom and solver."""
         m, n = self.shape
-        plan = f"lam={self._smoother.lam:g}, solver={self._smoother.solver!r}"
+        of = self._smoother
+        plan = f"lam={of.lam:g}, df={of.df:.4g}, solver={of.solver!r}"
         return f"SplineOperator({n} -> {m}, nu={self.nu}, {plan})"
 
     def gather(self, index: ArrayLike, n_rows: int) -> SplineOperator:

@@ -10,6 +10,10 @@ from fastspline._reinsch import factor_pentadiagonal, smooth_column
 from fastspline._simd import JET, N_TABLES, list_addresses, list_nu
 from fastspline._state_space import smooth_panel
 
+KAPPA_HOPELESS = 1e12  # beyond, Reinsch's solver is not tried
+LAM_HOPELESS = (
+    1e5  # in scaled units, likewise: between mean gaps kappa is this, and few are smaller
+)
 PROBES = 5  # columns that compare two solvers
 HALF_ROOT = math.sqrt(0.5)
 
@@ -263,7 +267,7 @@ def plan_reinsch(knots, weights, lam, table):
         pull[i] = per_weight / w
         gap = min(h[max(i - 1, 0)], h[min(i, n - 2)])
         kappa = max(kappa, pull[i] / (gap * gap * gap))
-    if kappa < np.inf:
+    if kappa <= KAPPA_HOPELESS and scaled <= LAM_HOPELESS:
         forward, backward = split_table(table, n)
         factor_pentadiagonal(h, pull, forward, backward)
     return bad, unit, top, scaled, kappa, shortest, lightest

@@ -10,7 +10,13 @@ from fastspline import _state_space
 from fastspline._columns import DType, Prepared
 from fastspline._panel_solver import PanelSolver
 from fastspline._periodic_solver import PeriodicSolver
-from fastspline._plan import largest_difference, plan_reinsch, power_of_two
+from fastspline._plan import (
+    KAPPA_HOPELESS,
+    LAM_HOPELESS,
+    largest_difference,
+    plan_reinsch,
+    power_of_two,
+)
 from fastspline._reinsch_solver import ReinschSolver
 from fastspline._state_space_solver import StateSpaceSolver
 from fastspline._tableau import Gaps, Rows, Vector
@@ -23,7 +29,6 @@ LEAST_GAP_SINGLE = 1e-6  # also for float32 recurrences: their coefficients must
 LEAST_WEIGHT = 1e-100  # relative to the largest weight
 LEAST_ROUGHNESS = 1e-50  # relative to the largest roughness weight
 KAPPA_SINGLE = 2.0  # float32 recurrences for float32 values: at most 1.4 times the error of double
-KAPPA_HOPELESS = 1e12  # beyond, a probe is not worth its time
 EXACT = 1e-13  # largest probe error at which Reinsch's solver is taken
 
 
@@ -64,8 +69,8 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     """Factor a plan (empty `weights` stand for ones) with the solver that is exact for it.
 
     Reinsch's error is at most eps kappa, but far less where few gaps are as small as the bound
-    assumes (Chebyshev points). So between kappa = 450 and 1e12 both solvers fit two probe columns,
-    and Reinsch's is taken if they agree.
+    assumes (Chebyshev points). So between kappa = 450 and 1e12 both solvers fit probe columns, and
+    Reinsch's is taken if they agree.
     """
     n = knots.size
     table = np.zeros(10 * n)
@@ -83,7 +88,8 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     accurate[: n - 1] = gaps.h
     solver = StateSpaceSolver(gaps, accurate)
     _state_space.plan_state_space(gaps.h, weights, top, scaled_lam, np.empty(n), solver.co)
-    if kappa <= KAPPA_HOPELESS and largest_difference(table, gaps.h, solver.co, EXACT) <= EXACT:
+    tried = kappa <= KAPPA_HOPELESS and scaled_lam <= LAM_HOPELESS
+    if tried and largest_difference(table, gaps.h, solver.co, EXACT) <= EXACT:
         return ReinschSolver(gaps, table, in_single=False)
     return solver
 
