@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -303,6 +304,34 @@ def test_growth(race, n, m, columns, what):
         shape=task.shape,
         dtype=task.dtype,
     )
+
+
+@pytest.mark.benchmark(group="callers")
+@pytest.mark.parametrize("callers", [2, 8])
+def test_many_threads_call_at_once(race, callers):
+    task = Task(100, 20, 20_000, "float32")
+    operator = task.operator()
+    results = [task.empty_result() for _ in range(16)]
+
+    def call(result):
+        return operator(task.values, out=result, threads=1)
+
+    def in_turn():
+        for result in results:
+            call(result)
+
+    error = task.error()
+    with ThreadPoolExecutor(callers) as pool:
+        race(
+            f"16 calls from {callers} Python threads",
+            lambda: list(pool.map(call, results)),
+            {"the same calls in turn": Competitor(in_turn, checked=False)},
+            error=lambda several: max(map(error, several)),
+            tolerance=TOLERANCE[task.dtype],
+            shape=task.shape,
+            dtype=task.dtype,
+            threads=2,
+        )
 
 
 FIRST_CALL = """
