@@ -67,7 +67,8 @@ def smooth_spline(
         What NaN among the values means: an error, or that the column has no value there. Columns
         that lack the same values share a plan.
     bc, roughness
-        As in `Smoother`; one roughness weight for each gap between different knots.
+        As in `Smoother`; one roughness weight for each gap between different knots. With them, or
+        with merged values, choosing lam by a score takes milliseconds a column.
 
     Returns
     -------

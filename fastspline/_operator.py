@@ -289,7 +289,7 @@ def refuse_values(
         text = ", ".join(str(i) for i in place)
         raise ValueError(
             f"values must be finite, but values[{text}] = {columns[row, column]}; "
-            "drop the point, or give it weight 0"
+            'drop the point, give it weight 0, or take smooth_spline(..., missing="omit")'
         )
     raise ValueError(
         f"results overflow {columns.dtype}: max |values| = {np.abs(columns).max():g} is too large "

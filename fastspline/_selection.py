@@ -495,7 +495,7 @@ def lam_for_df(
     if not least < wanted <= most:
         raise ValueError(
             f"df must lie in ({least}, {most}], at most the number of knots of positive weight, "
-            f"got {df}; lam = 0 gives the largest"
+            f"got {df}; lam = 0 gives the largest, lam = inf gives {least}"
         )
     if wanted == most:
         return 0.0

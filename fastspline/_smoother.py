@@ -48,8 +48,10 @@ class Smoother:
     bc : "natural", "periodic" or ("slope", a, b), optional
         What holds at the ends. "periodic": first and last knot are one point, a period apart, where
         value, slope and second derivative agree; values given at both are averaged by their
-        weights; lam = inf gives the constant. ("slope", a, b): the slopes at the first and last
-        knot, which need a positive weight; straight lines of these slopes continue the curve, and
+        weights, as two measurements; lam = inf gives the constant. Where the data end before the
+        period does, as at hours 0, ..., 23, add the knot that ends it (24) without a value: with
+        weight 0, or as NaN with ``smooth_spline(..., missing="omit")``. ("slope", a, b): the slopes
+        at the first and last knot, which need a positive weight; straight lines of these slopes continue the curve, and
         lam = inf gives a parabola. Then the map from values to spline is affine, not linear.
     roughness : array_like, shape (n - 1,), optional
         Positive, one a gap: the penalty is ``lam * sum(roughness * integral(f''**2))`` with one
@@ -182,7 +184,10 @@ class Smoother:
 
     @property
     def df(self) -> float:
-        """Degrees of freedom, the sum of the leverages: n at lam = 0, 2 at lam = inf."""
+        """Degrees of freedom, the sum of the leverages.
+
+        They fall from n at lam = 0 to 2 at lam = inf, or 1 where ends are not natural.
+        """
         return float(self.leverages.sum())
 
     def with_lam(self, lam: float) -> Smoother:

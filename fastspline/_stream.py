@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import NoReturn
 
@@ -117,6 +118,10 @@ class SplineStream:
     def weights(self) -> NDArray[np.float64]:
         """A copy of their weights, shape (n,)."""
         return self._track[_append.WEIGHT, : len(self)].copy()
+
+    def __copy__(self) -> SplineStream:
+        """Copy all: two streams that share memory would write into each other."""
+        return copy.deepcopy(self)
 
     @property
     def values(self) -> FloatArray:

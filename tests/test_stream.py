@@ -386,3 +386,14 @@ def test_no_weight_no_spline():
 def test_bad_lam(lam):
     with pytest.raises((ValueError, TypeError), match="lam must"):
         SplineStream(lam=lam)
+
+
+def test_a_copy_is_a_stream_of_its_own():
+    stream = SplineStream(lam=1.0)
+    stream.append([0.0, 1.0, 2.0], [0.0, 1.0, 0.0])
+    other = copy.copy(stream)
+    other.append(3.0, 5.0)
+    assert (len(stream), len(other)) == (3, 4)
+    np.testing.assert_array_equal(
+        stream.values, Smoother([0.0, 1.0, 2.0], lam=1.0).fit([0, 1, 0]).values
+    )
