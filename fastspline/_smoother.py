@@ -52,7 +52,8 @@ class Smoother:
         period does, as at hours 0, ..., 23, add the knot that ends it (24) without a value: with
         weight 0, or as NaN with ``smooth_spline(..., missing="omit")``. ("slope", a, b): the slopes
         at the first and last knot, which need a positive weight; straight lines of these slopes
-        continue the curve, and lam = inf gives a parabola. Then the map from values to spline is affine, not linear.
+        continue the curve, and lam = inf gives a parabola. Then the map from values to spline is
+        affine, not linear.
     roughness : array_like, shape (n - 1,), optional
         Positive, one a gap: the penalty is ``lam * sum(roughness * integral(f''**2))`` with one
         integral a gap, and f'' jumps at the knots where roughness does. Default ones. Both gaps
