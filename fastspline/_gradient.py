@@ -158,11 +158,11 @@ class _Adjoint:
         q, unit, n = solver.process_noise, gaps.unit, noise.size
         scale = solver._noise_of_weight_1()  # c
         data = np.ascontiguousarray(y[active])
-        residual, slope, moment, _ = self._smooth(data - self.start[0])
+        _, residual, slope, moment, _ = self.linear.smooth(data - self.start[0])
         tension = residual[:n] / noise  # w (y - f) / c: the jump of the third derivative
         load = np.zeros((n, b))
         np.add.at(load, self.near, bars[self.hits])
-        rest, turn, bend, x = self._smooth((noise * load)[self.rows])
+        x, rest, turn, bend, _ = self.linear.smooth((noise * load)[self.rows])
         force = x[:n] / noise  # w eta
         push = rest[:n] / noise if self.moving else -force
         energy = _bending(gaps.h, gaps.roughness, moment, bend)[0]  # q / c times the integral
@@ -203,19 +203,6 @@ class _Adjoint:
         if self.circle and q < STIFF:  # a constant, whose slopes are rounding
             of_knots[:] = 0.0
         return of_values, of_lam, of_weights.sum(axis=1), of_knots
-
-    def _smooth(self, data: Vector) -> tuple[Vector, Vector, Vector, Vector]:
-        """Fit: residuals to full relative accuracy, slopes, moments, values at the knots."""
-        solver = self.solver
-        g, residual, slope, moment, _ = self.linear.smooth(data)
-        if isinstance(solver, PeriodicSolver):
-            # At its seam y - g is a subtraction; but forces on a circle add up to 0.
-            k, r = solver._seam, solver.noise[:, np.newaxis]
-            others = np.delete(residual[:-1] / r, k, axis=0)
-            doubtful = np.abs(g[k]) + np.abs(residual[k]) > r[k] * np.abs(others).sum(axis=0)
-            residual[k] = np.where(doubtful, -r[k] * others.sum(axis=0), residual[k])
-            residual[-1] = residual[0]
-        return residual, slope, moment, g
 
     def _softening(self) -> Vector:
         """Give how much 1 / roughness falls at each knot, 0 outside, (n, 1)."""

@@ -83,11 +83,10 @@ class PanelSolver:
         if self._start is None:
             return self._sweep(self.gaps.h, y)
         value, slope, moment = self._start
-        rest = np.concatenate([y - value, np.zeros((2, y.shape[1]))])
-        g, residual, slopes, moments, bad = self._sweep(self.gaps.h, rest)
-        if bad < 0:  # else there is nothing to add to
-            g, slopes, moments = g + value, slopes + slope, moments + moment
-        return g, residual, slopes, moments, bad
+        with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
+            rest = np.concatenate([y - value, np.zeros((2, y.shape[1]))])
+            g, residual, slopes, moments, bad = self._sweep(self.gaps.h, rest)
+            return g + value, residual, slopes + slope, moments + moment, bad
 
     def _sweep(self, h: Vector, y: Vector) -> tuple[Vector, Vector, Vector, Vector, int]:
         residual, slope, moment = np.zeros((3, h.size + 1, y.shape[1]))
@@ -184,10 +183,11 @@ class PanelEvaluator:
             if bad >= 0:
                 return first + bad
             result = np.empty((t.m, stop - first))
-            base = (g, slope / unit, moment, moment)[self.nu]
-            _state_space.evaluate_panel(
-                t.spans, t.weights, t.rows, base, slope if self.nu == 0 else moment, result
-            )
+            base, tangent = (g, slope) if self.nu == 0 else (moment, moment)
+            if self.nu == 1:
+                with np.errstate(over="ignore"):  # it is noticed in the result
+                    base = slope / unit
+            _state_space.evaluate_panel(t.spans, t.weights, t.rows, base, tangent, result)
             bad = first_overflow(result, out.dtype)
             if bad < 0:
                 out[:, first:stop] = result

@@ -80,9 +80,20 @@ class PeriodicSolver(PanelSolver):
             value, slope = (np.cumsum(k[:, np.newaxis] * y, axis=0)[-1] for k in self._to_state)
         known = np.concatenate([[value], y[1:], [value, slope, slope]])
         g, residual, slopes, moment, bad = self._sweep(self._circle[0], known)
-        residual[0] = y[0] - value
+        with np.errstate(all="ignore"):
+            residual[0] = self._residual_at_seam(y[0], value, residual[1:-1])
         at_knots = [self._from_circle(part) for part in (g, residual, slopes, moment)]
         return at_knots[0], at_knots[1], at_knots[2], at_knots[3], bad
+
+    def _residual_at_seam(self, y: Vector, value: Vector, others: Vector) -> Vector:
+        """Give y - value, or what is more exact: the forces residual / r on a circle add up to 0.
+
+        By the former the error is eps times the value, by the latter eps times all other forces.
+        """
+        direct, r = y - value, self._circle[2][1:-1]
+        forces = self.noise[self._seam] * (others / r[:, np.newaxis])
+        exact = np.abs(value) + np.abs(direct) <= np.abs(forces).sum(axis=0)
+        return np.where(exact, direct, -forces.sum(axis=0))
 
     def transpose(self, bar_g: Vector, bar_slope: Vector, bar_moment: Vector) -> Vector:
         """See `PanelSolver.transpose`."""

@@ -87,9 +87,33 @@ def test_leverages_and_residuals(bc, kind, lam):
         )
     assert plan.df == pytest.approx(expected.sum(), rel=CLOSE)
     residuals = rounded(exact(y) - hat[:, :-1] @ exact(y) - hat[:, -1:])
-    size = np.abs(residuals).max() if bc != "periodic" else np.abs(y).max()
     if lam > 0.0:
-        assert np.abs(plan._solver.exact().residuals(y) - residuals).max() <= CLOSE * size
+        error = np.abs(plan._solver.exact().residuals(y) - residuals).max()
+        assert error <= CLOSE * np.abs(residuals).max()
+
+
+@pytest.mark.parametrize("kind", ["uniform", "chebyshev", "random"])
+@pytest.mark.parametrize("lam", [1e-14, 1e-10, 1e-5, 1.0])
+def test_residuals_of_nearly_interpolating_circles(kind, lam):
+    n = 12
+    x, y = make_knots(kind, n), np.random.default_rng(4).standard_normal((n, 2))
+    y[-1] = y[0]
+    hat = HermiteSmoother(x, lam=lam, weights=np.ones(n), bc="periodic").matrix(x)[:, :-1]
+    expected = rounded(exact(y) - hat @ exact(y))
+    actual = Smoother(x, lam=lam, bc="periodic")._solver.exact().residuals(y)
+    assert np.abs(actual - expected).max() <= CLOSE * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("bc", BOUNDARIES[1:], ids=str)
+@pytest.mark.parametrize("nu", [0, 1])
+def test_what_overflows_is_refused_without_a_warning(bc, nu):
+    x, y = 1e-90 * np.arange(5.0), 1e250 * np.array([0.0, 1.0, 0.0, 1.0, 0.0])
+    operator = Smoother(x, lam=0.0, bc=bc).operator(x, nu=nu)
+    if nu == 0:
+        np.testing.assert_allclose(operator(y), y, rtol=EXACT, atol=1e-14 * y.max())
+    else:
+        with pytest.raises(ValueError, match="results overflow float64"):
+            operator(y)
 
 
 @pytest.mark.parametrize("bc", BOUNDARIES, ids=str)
