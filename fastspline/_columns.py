@@ -96,8 +96,8 @@ def sweep_columns(
 
     def work(first: int, stop: int) -> int:
         block = values[:, first:stop]
-        if block.shape[1] > 1 and block.strides[1] != size:
-            block = np.ascontiguousarray(block)
+        if not block.flags.aligned or (block.shape[1] > 1 and block.strides[1] != size):
+            block = np.array(block, order="C")
         # Addresses are taken here, so that this closure keeps the arrays alive.
         bad: int = kernel.sweep(
             block.ctypes.data, block.strides[0],

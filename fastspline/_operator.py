@@ -268,7 +268,9 @@ def _operator_from(
     sources: NDArray[np.int64],
     n_rows: int,
 ) -> SplineOperator:
-    return SplineOperator(smoother, points, nu, sources=sources, n_rows=n_rows)
+    # Our own: arrays unpickled from another's buffers may be read-only, which compiles anew.
+    own = np.array(points), np.array(sources)
+    return SplineOperator(smoother, own[0], nu, sources=own[1], n_rows=n_rows)
 
 
 def refuse_values(

@@ -95,6 +95,12 @@ class SplineStream:
             ranges[:] = self._ranges
         self._track, self._co, self._panels, self._ranges = track, co, panels, ranges
 
+    def __setstate__(self, state: tuple[None, dict[str, object]]) -> None:
+        """Take over what was pickled; arrays from another's buffers may be read-only: copy them."""
+        for name, part in state[1].items():
+            own = isinstance(part, np.ndarray) and not part.flags.writeable
+            setattr(self, name, np.array(part) if own else part)
+
     def __len__(self) -> int:
         """Give the number of knots so far."""
         return int(self._totals[_append.COUNT])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 from dataclasses import dataclass
@@ -28,16 +29,23 @@ class Restore:
 
     def __call__(self, result: FloatArray) -> FloatArray:
         """Give `result` as an array of the caller's kind; no copy where none is needed."""
-        if result.dtype != self.dtype:
-            with np.errstate(over="ignore"):
-                result = result.astype(self.dtype)
-            if not np.isfinite(result).all():
-                raise ValueError(f"a result overflows {self.dtype}; pass float32 or float64")
+        result = self.cast(result)
         if self.device is None:
             return result
-        tensor = sys.modules["torch"].from_numpy(result)
+        # The caller's process has torch; one that unpickles a curve may not have imported it yet.
+        tensor = importlib.import_module("torch").from_numpy(result)
         moved: FloatArray = tensor if self.device == "cpu" else tensor.to(self.device)
         return moved
+
+    def cast(self, result: FloatArray) -> FloatArray:
+        """Give a numpy array of the caller's dtype."""
+        if result.dtype == self.dtype:
+            return result
+        with np.errstate(over="ignore"):
+            result = result.astype(self.dtype)
+        if not np.isfinite(result).all():
+            raise ValueError(f"a result overflows {self.dtype}; pass float32 or float64")
+        return result
 
 
 def is_torch_tensor(values: object) -> bool:
@@ -189,7 +197,7 @@ def deliver(
     if out is None or result is None:
         return restore(shaped)
     if not np.may_share_memory(target, result):
-        result[...] = shaped
+        result[...] = restore.cast(shaped)
     return out
 
 

@@ -1,11 +1,20 @@
 """Knots, weights and lam: fixed families for parametrised tests, strategies for hypothesis."""
 
+import pickle
+
 import numpy as np
 from hypothesis import strategies as st
 
 KNOT_KINDS = ["uniform", "chebyshev", "random", "clustered"]
 WEIGHT_KINDS = ["one", "random", "zeros"]
 LAMS = [0.0, 1e-9, 1.0, 1e9, np.inf]
+
+
+def through_buffers(thing):
+    """Pickle with the arrays apart, as between processes, and read them from read-only memory."""
+    buffers = []
+    pickled = pickle.dumps(thing, protocol=5, buffer_callback=buffers.append)
+    return pickle.loads(pickled, buffers=[bytes(buffer.raw()) for buffer in buffers])
 
 
 def make_knots(kind, n, seed=0):

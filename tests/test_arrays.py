@@ -1,4 +1,7 @@
 import inspect
+import pickle
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -148,6 +151,14 @@ def test_float16_comes_back_as_float16(operator, rng):
     assert result.dtype == np.float16
     np.testing.assert_array_equal(result, operator(values.astype(np.float32)).astype(np.float16))
     assert operator.adjoint(np.ones((operator.shape[0], 2), np.float16)).dtype == np.float16
+
+
+@pytest.mark.parametrize("into", [None, np.empty((3, 1), np.float16)], ids=["new", "out"])
+def test_results_beyond_float16_are_refused(into):
+    values = np.array([[60000], [60000], [-60000], [60000], [60000]], np.float16)
+    operator = Smoother(np.arange(5.0), lam=0.0).operator([1.5, 3.0, 9.0])
+    with pytest.raises(ValueError, match="overflows float16; pass float32"):
+        operator(values, out=into)
 
 
 # --- axes and shapes -----------------------------------------------------------------------------
@@ -330,6 +341,15 @@ def test_tensor_as_out(operator):
     out = torch.empty(operator.shape[0], 3, dtype=torch.float64)
     assert operator(values, out=out) is out
     assert torch.equal(out, operator(values))
+
+
+def test_curve_of_a_tensor_goes_to_a_process_without_torch():
+    curve = smooth_spline(np.arange(5.0), torch.arange(5.0) ** 2, lam=0.1)
+    program = f"import pickle; print(pickle.loads({pickle.dumps(curve)!r})(1.5))"
+    told = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=120
+    )
+    assert told.stdout.strip() == str(curve(1.5))
 
 
 # --- kinds of arrays, at every door --------------------------------------------------------------

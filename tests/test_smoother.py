@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fastspline import Smoother, resample
+from fastspline._plan import bind_points
 from tests.golden import make_golden
 from tests.reference import ExactSmoother, rounded
 from tests.strategies import (
@@ -23,6 +24,7 @@ from tests.strategies import (
     make_points,
     make_weights,
     numbers,
+    through_buffers,
 )
 
 EPS = np.finfo(np.float64).eps
@@ -443,7 +445,7 @@ def test_what_the_caller_changes_later_changes_nothing(lam, shape, rng):
 
 
 @pytest.mark.parametrize(
-    "through", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy, copy.copy]
+    "through", [lambda x: pickle.loads(pickle.dumps(x)), through_buffers, copy.deepcopy, copy.copy]
 )
 @pytest.mark.parametrize("lam", [0.0, 1e-3, 1e9, np.inf])
 def test_pickles_and_copies(through, lam, rng):
@@ -459,6 +461,7 @@ def test_pickles_and_copies(through, lam, rng):
     np.testing.assert_array_equal(
         through(operator.gather(np.arange(40), 41))(np.ones((41, 2))), operator(np.ones((40, 2)))
     )
+    assert len(bind_points.signatures) == 1
 
 
 def test_reprs_show_sizes():

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from fastspline import Smoother, SplineStream
 from fastspline._append import append_knots
 from tests.reference import ExactSmoother
-from tests.strategies import KNOT_KINDS, LAMS, WEIGHT_KINDS, designs, make_knots, make_weights
+from tests.strategies import (
+    KNOT_KINDS,
+    LAMS,
+    WEIGHT_KINDS,
+    designs,
+    make_knots,
+    make_weights,
+    through_buffers,
+)
 
 EXACT = 1e-12  # of max |values|: the house's target for fitted values
 EPS = np.finfo(np.float64).eps
@@ -290,7 +298,9 @@ def test_what_is_given_and_what_comes_back_are_copies():
     assert relative_error(stream.spline().values, expected, expected) <= EXACT
 
 
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))])
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s)), through_buffers]
+)
 def test_copies_go_on_by_themselves(duplicate, rng):
     values = rng.standard_normal((50, 2))
     stream = SplineStream(lam=0.2)
