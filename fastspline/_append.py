@@ -140,8 +140,9 @@ def filter_knots(lam, totals, track, co, panels, before):
         panels[FILTERED_SLOPE, 0] = 0.0
     for i in range(start + 1, active):
         track[R, i] = numerator / (track[WEIGHT, int(track[PLACE, i])] / top)
+    clamped = np.bool_(False)  # noqa: FBT003  # a literal would make another specialisation
     extend_information(
-        start, track[H], np.empty(0), False, q, track[R, :active],  # noqa: FBT003
+        start, track[H], np.empty(0), clamped, q, track[R, :active],
         track[RHO], track[BETA], track[S], co,
     )  # fmt: skip
     for i in range(start, active - 1):
@@ -199,7 +200,7 @@ def evaluate_back(totals, track, panels, first, appended):
     start = 0 if first == 0 else int(track[PLACE, k]) + 1
     if first == active:
         start = appended
-    w = np.empty(3)
+    w, nu = np.empty(3), np.int64(0)  # a literal would make another specialisation
     for i in range(start, count):
         while k + 1 < active and track[PLACE, k + 1] <= i:
             k += 1
@@ -214,7 +215,7 @@ def evaluate_back(totals, track, panels, first, appended):
             continue
         right = int(track[PLACE, k + 1])
         gap = track[KNOT, right] - track[KNOT, left]
-        weigh_by_slope(t / gap, (track[KNOT, right] - track[KNOT, i]) / gap, gap / unit, 0, w)
+        weigh_by_slope(t / gap, (track[KNOT, right] - track[KNOT, i]) / gap, gap / unit, nu, w)
         for j in range(columns):
             rise = w[0] * (fitted[right, j] - fitted[left, j])
             fitted[i, j] = fitted[left, j] + rise + w[1] * slope[k, j] + w[2] * slope[k + 1, j]

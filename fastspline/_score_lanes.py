@@ -267,9 +267,10 @@ def search_columns(criterion, knots, h, unit, weights, top, y, first, stop, lam,
     rises, column = np.zeros(n - 1), np.empty(n)
     places, scores = np.empty(LANES + 2), np.empty(LANES + 2)
     problem = (criterion, h, scaled, noise, rises, whole)
+    rest = np.int64(REST)  # a literal would make another specialisation
     ends_well = criterion != GCV  # GCV shows where its grid begins too low: mostly it does not
     if ends_well:
-        lower = raise_lower(lower, (REST, h, scaled, noise, rises, whole), places, scores)
+        lower = raise_lower(lower, (rest, h, scaled, noise, rises, whole), places, scores)
     grid = lay_grid(lower)
     table = np.empty(grid.size)
     for j in range(first, stop):
@@ -285,7 +286,7 @@ def search_columns(criterion, knots, h, unit, weights, top, y, first, stop, lam,
             continue
         score_grid(problem, grid, table, places, scores)
         if not ends_well and table[0] == np.inf:
-            lower = raise_lower(lower, (REST, h, scaled, noise, rises, whole), places, scores)
+            lower = raise_lower(lower, (rest, h, scaled, noise, rises, whole), places, scores)
             grid = lay_grid(lower)
             table = np.empty(grid.size)
             score_grid(problem, grid, table, places, scores)

@@ -50,7 +50,8 @@ def scale_noise(weights, top, lam, r):
 def plan_state_space(h, weights, top, lam, r, co):
     """Write observation noise and sweep coefficients for a plan; give the process noise q."""
     q = scale_noise(weights, top, lam, r)
-    factor_state_space(h, np.empty(0), False, q, r, co)  # noqa: FBT003
+    clamped = np.bool_(False)  # noqa: FBT003  # a literal would make another specialisation
+    factor_state_space(h, np.empty(0), clamped, q, r, co)
     return q
 
 
@@ -82,7 +83,7 @@ def predict_information(h, q, rho, beta, s, one=1.0):
 def filter_information(h, roughness, clamped, q, r, rho, beta, s, co):
     """Run the information recursion; write the sweeps' coefficients where `co` has rows."""
     rho[0], beta[0], s[0] = r[0], 0.0, (1.0 if clamped else 0.0)
-    extend_information(0, h, roughness, clamped, q, r, rho, beta, s, co)
+    extend_information(np.int64(0), h, roughness, clamped, q, r, rho, beta, s, co)
 
 
 @njit(**JIT)
