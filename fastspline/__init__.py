@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from fastspline._gradient import FitGradient
 from fastspline._grid import smooth_grid
 from fastspline._migration import lam_from_csaps, lam_from_r
 from fastspline._oneshot import resample, smooth_spline
@@ -14,6 +15,7 @@ from fastspline._stream import SplineStream
 
 __all__ = [
     "DegreesOfFreedom",
+    "FitGradient",
     "Smoother",
     "Spline",
     "SplineOperator",

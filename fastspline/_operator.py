@@ -29,7 +29,25 @@ class SplineOperator:
 
     Made by `Smoother.operator`. Immutable, picklable; one operator may be called from many threads
     at once. The bits of a result depend on plan, dtype and solver, never on neighbouring columns,
-    blocks or threads.
+    blocks or threads. Results on other CPUs are equal within 4 float32 ulps, or 450 float64 ulps
+    (1e-13), of max |values| times the operator's largest row sum of magnitudes.
+
+    Attributes
+    ----------
+    shape : tuple of 2 ints
+        (m, n): points and rows of the values.
+    nu : int
+        Order of the derivative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastspline import Smoother
+    >>> operator = Smoother([0.0, 1.0, 2.0], lam=0.0).operator([0.0, 0.5])
+    >>> operator([0.0, 1.0, 0.0]).tolist()
+    [0.0, 0.6875]
+    >>> np.allclose(operator.adjoint([0.0, 1.0]), operator.dense()[1])
+    True
     """
 
     __slots__ = ("_evaluator", "_points", "_smoother", "_sources", "nu", "shape")
@@ -156,8 +174,8 @@ class SplineOperator:
         out : array, optional
             Written to and returned: of the result's shape and dtype.
         threads : int, optional
-            Upper bound; default all processors that the process may use. Small work stays on the
-            calling thread.
+            Upper bound; default: what affinity, cgroup quota, OMP_NUM_THREADS and NUMBA_NUM_THREADS
+            leave. Small work stays on the calling thread.
 
         Returns
         -------
@@ -167,9 +185,9 @@ class SplineOperator:
         ------
         ValueError
             If `values` has not n entries along `axis`, if one of them is not finite (`out` is then
-            undefined), or if `out` does not fit.
+            undefined), if a result overflows, if `out` does not fit, or if `threads` is below 1.
         TypeError
-            If `values` does not hold real numbers.
+            If `values` does not hold real numbers, `out` is no array, or `threads` no integer.
         """
         if type(values) is np.ndarray and out is None and type(axis) is int and axis == 0:
             quick = self._call_quickly(values) if threads is None else None
@@ -229,10 +247,10 @@ class SplineOperator:
         Raises
         ------
         ValueError
-            If `cotangent` has not m entries along `axis`, or one is not finite, or if `out` does
-            not fit.
+            If `cotangent` has not m entries along `axis`, if one is not finite, if a sum overflows,
+            if `out` does not fit, or if `threads` is below 1.
         TypeError
-            If `cotangent` does not hold real numbers.
+            If `cotangent` does not hold real numbers, `out` is no array, or `threads` no integer.
         """
         check_threads(threads)
         array, restore = read_array(cotangent, "cotangent")

@@ -448,15 +448,15 @@ def lam_for_df(
 ) -> float:
     """Give the lam at which the smoothing spline has `df` degrees of freedom.
 
-    df, the trace of the map from values to fitted values, falls from n at lam = 0 to 2 at
-    lam = inf; it does not depend on the values.
+    df, the trace of the map from values to fitted values, falls from n at lam = 0 to 2 at lam = inf
+    (1 where ends are not natural); it does not depend on the values.
 
     Parameters
     ----------
     knots : array_like, shape (n,)
-        Strictly ascending; at least three of positive weight.
+        Strictly ascending; at least three of positive weight (two where ends are not natural).
     df : float
-        In (2, n], n counting the knots of positive weight.
+        In (2, n], n counting the knots of positive weight; (1, n] where ends are not natural.
     weights, bc, roughness
         As in `Smoother`.
 
@@ -467,7 +467,7 @@ def lam_for_df(
     Raises
     ------
     ValueError
-        If `df` lies outside (2, n], and as `Smoother`.
+        If `df` lies outside its range or next to an end of it, and as `Smoother`.
     TypeError
         If `df` is not a real number, and as `Smoother`.
 
@@ -525,7 +525,7 @@ def lam_for_df(
 
 
 def _check_df(df: float) -> float:
-    """Give df as a finite float above 2."""
+    """Give df as a finite float above 1."""
     if isinstance(df, bool) or not isinstance(df, Real):
         raise TypeError(f"df must be a real number in (2, n], got {df!r}")
     if not 1.0 < df < np.inf:

@@ -61,6 +61,17 @@ class Smoother:
 
     Attributes
     ----------
+    knots : ndarray, shape (n,)
+        Read-only, as all that a plan holds.
+    lam : float
+    weights : ndarray, shape (n,), or None
+        As given; None stands for ones.
+    bc, roughness
+        As given.
+    leverages : ndarray, shape (n,)
+        diag(S) of the map S from values to fitted values; computed when asked for.
+    df : float
+        Degrees of freedom, the sum of the leverages.
     solver : {"reinsch", "state-space"}
         The recurrence in use. Reinsch's pentadiagonal system is the fast one, but forming second
         differences loses digits where ``lam / weights`` is large against cubed gaps; where a bound
@@ -192,7 +203,13 @@ class Smoother:
         return float(self.leverages.sum())
 
     def with_lam(self, lam: float) -> Smoother:
-        """Give the plan of another lam."""
+        """Give the plan of another lam, with all else alike.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `Smoother` for its lam.
+        """
         return Smoother(
             self.knots, lam=lam, weights=self.weights, bc=self.bc, roughness=self.roughness
         )
@@ -242,6 +259,8 @@ class Smoother:
         ------
         ValueError
             If a point is not finite or nu not in [0, 3].
+        TypeError
+            If `points` does not hold real numbers, or nu is no integer.
         """
         read = np.array(read_vector(points, "points"))
         return SplineOperator(self, read, check_nu(nu))

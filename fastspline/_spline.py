@@ -326,6 +326,10 @@ class Spline:
         """Give the curve as a scipy PPoly that extrapolates alike.
 
         With a linear piece at each end; a periodic curve with scipy's periodic extrapolation.
+
+        Returns
+        -------
+        scipy.interpolate.PPoly
         """
         return self._pieces(1.0)
 
@@ -358,6 +362,10 @@ class Spline:
         Equal between the knots; outside it continues the end cubics, not straight lines (but a
         periodic curve its periods). A coefficient is the blossom of the cubic at three neighbouring
         knots: ``c_i = g_i + slope_i (h_i - h_{i-1}) / 3 - gamma_i h_i h_{i-1} / 6``.
+
+        Returns
+        -------
+        scipy.interpolate.BSpline
 
         Raises
         ------
@@ -397,7 +405,12 @@ class Spline:
         return self.to_ppoly().antiderivative(nu)
 
     def integrate(self, a: float, b: float) -> FloatArray:
-        """Integrate the curve from a to b, finite, one number a column; also outside the knots.
+        """Integrate the curve from a to b, finite; also outside the knots.
+
+        Returns
+        -------
+        ndarray of float64, shape (...)
+            One number a column.
 
         Raises
         ------
@@ -419,6 +432,12 @@ class Spline:
         """Give where the curve is 0, as `scipy.interpolate.PPoly.roots`.
 
         Also outside the knots; of a periodic curve within the period.
+
+        Returns
+        -------
+        ndarray
+            The roots, ascending, with a NaN after the start of a piece that is 0 all along; of
+            several columns an object array of such arrays, shape (...).
         """
         unit = self._unit
         result: Vector = self._pieces(unit).roots(extrapolate=self._bc != "periodic") * unit

@@ -78,11 +78,12 @@ def check_threads(threads: int | None) -> None:
         return
     if isinstance(threads, bool) or not hasattr(threads, "__index__"):
         raise TypeError(
-            f"threads must be a positive integer or None (all usable processors), got {threads!r}"
+            f"threads must be a positive integer or None (all that is left), got {threads!r}"
         )
     if threads < 1:
         raise ValueError(
-            f"threads must be at least 1, got {threads}; pass None to use all usable processors"
+            f"threads must be at least 1, got {threads}; pass None to use all that affinity, "
+            "quota and environment leave"
         )
 
 
