@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numba import config
 
 from fastspline import _simd
-from fastspline._tableau import Rows, Tableau, Vector
+from fastspline._plan import bind_points
+from fastspline._tableau import Gaps, Rows, Tableau, Vector
 from fastspline._threads import cut, default_threads, run_blocks, usable_cpus
-from fastspline.arrays import STREAM_BYTES, FloatArray
+from fastspline.arrays import STREAM_BYTES, FloatArray, require_finite
 
 Quick: TypeAlias = Callable[[FloatArray, FloatArray, int, int], int]
 Sweep: TypeAlias = Callable[..., int]
@@ -72,6 +73,96 @@ def prepare(
     )
     kept = (forward, backward, sources, t.places, weights, tables)
     return Prepared(kernel, t.n, address, kept)
+
+
+class Sweepable(Protocol):
+    """A factored plan whose recurrences a compiled sweep runs."""
+
+    gaps: Gaps
+    table: Vector
+    double_only: tuple[int, ...]  # derivatives whose float32 columns are computed in double
+
+    def prepare(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
+        """List what the sweep for columns of `dtype` starts from."""
+
+    def apply_plainly(
+        self, tableau: Tableau, sources: Rows, values: FloatArray, out: FloatArray
+    ) -> int:
+        """Do what the sweep does by the plain loops."""
+
+    def pull_column(self, tableau: Tableau, cotangent: Vector) -> Vector:
+        """Give the cotangent of a column of values at the knots from that of its results."""
+
+
+class SweepEvaluator:
+    """Drives the SIMD sweep over blocks of columns; the plain loops where numba is switched off."""
+
+    __slots__ = ("prepared", "solver", "sources", "tableau")
+
+    def __init__(
+        self, solver: Sweepable, tableau: Tableau, sources: Rows, bound: Prepared | None = None
+    ) -> None:
+        self.solver, self.tableau, self.sources = solver, tableau, sources
+        self.prepared: dict[DType, Prepared] = {} if bound is None or INTERPRETED else {F8: bound}
+        if bound is None and not INTERPRETED:
+            self._prepare(F8)
+
+    def _prepare(self, dtype: DType) -> Prepared:
+        """List what the sweep for `dtype` starts from.
+
+        Two threads may both do so; what is published first is never replaced, since a kernel may
+        be at work on it.
+        """
+        made = self.solver.prepare(self.tableau, self.sources, dtype)
+        return self.prepared.setdefault(dtype, made)
+
+    def reading(self, sources: Rows) -> SweepEvaluator:
+        """See `Evaluator.reading`."""
+        return SweepEvaluator(self.solver, self.tableau, sources)
+
+    def apply(self, values: FloatArray, out: FloatArray, threads: int | None) -> int:
+        """See `Evaluator.apply`."""
+        if INTERPRETED:
+            return self.solver.apply_plainly(self.tableau, self.sources, values, out)
+        if values.dtype == F4 and self.tableau.nu in self.solver.double_only:
+            doubles = np.empty(out.shape)
+            bad = self.apply(values.astype(F8), doubles, threads)
+            bad = first_overflow(doubles, F4) if bad < 0 else bad
+            if bad < 0:
+                out[:] = doubles
+            return bad
+        prepared = self.prepared.get(values.dtype) or self._prepare(values.dtype)
+        return sweep_columns(prepared, values, out, threads)
+
+    def adjoint(self, cotangent: FloatArray, out: FloatArray) -> None:
+        """See `Evaluator.adjoint`."""
+        for j in range(cotangent.shape[1]):
+            c = cotangent[:, j].astype(np.float64)
+            np.add.at(out[:, j], self.sources, self.solver.pull_column(self.tableau, c))
+
+
+def bind(
+    solver: Sweepable,
+    points: Vector,
+    nu: int,
+    sources: Rows,
+    kernel: Kernel,
+    backward_at: int,
+    *,
+    by_slope: bool,
+) -> SweepEvaluator:
+    """Bind a plan to points, for columns in double; see `bind_points`."""
+    gaps, table = solver.gaps, solver.table
+    n = gaps.knots.size
+    t = Tableau(n, points, nu)
+    address = bind_points(
+        gaps.knots, table, backward_at, gaps.unit, by_slope, points, nu, sources, t.places,
+        t.weights,
+    )  # fmt: skip
+    if address < 0:
+        require_finite(points, "points")
+    bound = Prepared(kernel, n, address, (table, sources, t.places, t.weights))
+    return SweepEvaluator(solver, t, sources, bound)
 
 
 def sweep_columns(

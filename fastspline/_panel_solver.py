@@ -13,7 +13,7 @@ import numpy as np
 
 from fastspline import _posterior, _reinsch, _state_space
 from fastspline._columns import DType, Prepared, first_overflow, threads_for
-from fastspline._tableau import Gaps, Rows, Vector, tabulate
+from fastspline._tableau import Gaps, Rows, Tableau, Vector, tabulate
 from fastspline._threads import cut, run_blocks
 from fastspline.arrays import FloatArray
 
@@ -66,7 +66,7 @@ class PanelSolver:
 
     def at(self, points: Vector, nu: int, sources: Rows) -> PanelEvaluator:
         """See `Solver.at`."""
-        return PanelEvaluator(self, points, nu, sources)
+        return PanelEvaluator(self, tabulate(self.gaps, points, nu), sources)
 
     def fit(
         self, knots: Vector, sources: Rows, values: FloatArray, threads: int | None
@@ -159,19 +159,15 @@ class PanelSolver:
 class PanelEvaluator:
     """Drives the plain loops over panels of columns."""
 
-    __slots__ = ("nu", "prepared", "solver", "sources", "tableau")
+    __slots__ = ("prepared", "solver", "sources", "tableau")
 
-    def __init__(self, solver: PanelSolver, points: Vector, nu: int, sources: Rows) -> None:
-        self.solver, self.nu, self.sources = solver, nu, sources
-        self.tableau = tabulate(solver.gaps, points, nu)
+    def __init__(self, solver: PanelSolver, tableau: Tableau, sources: Rows) -> None:
+        self.solver, self.tableau, self.sources = solver, tableau, sources
         self.prepared: dict[DType, Prepared] = {}  # no quick entry
 
     def reading(self, sources: Rows) -> PanelEvaluator:
         """See `Evaluator.reading`."""
-        other = object.__new__(PanelEvaluator)
-        other.solver, other.nu, other.sources = self.solver, self.nu, sources
-        other.tableau, other.prepared = self.tableau, {}
-        return other
+        return PanelEvaluator(self.solver, self.tableau, sources)
 
     def apply(self, values: FloatArray, out: FloatArray, threads: int | None) -> int:
         """See `Evaluator.apply`."""
@@ -183,8 +179,8 @@ class PanelEvaluator:
             if bad >= 0:
                 return first + bad
             result = np.empty((t.m, stop - first))
-            base, tangent = (g, slope) if self.nu == 0 else (moment, moment)
-            if self.nu == 1:
+            base, tangent = choose_jet(t.nu, g, slope, moment)
+            if t.nu == 1:
                 with np.errstate(over="ignore"):  # it is noticed in the result
                     base = slope / unit
             _state_space.evaluate_panel(t.spans, t.weights, t.rows, base, tangent, result)
@@ -198,16 +194,25 @@ class PanelEvaluator:
 
     def adjoint(self, cotangent: FloatArray, out: FloatArray) -> None:
         """See `Evaluator.adjoint`; of the linear part, without given slopes."""
-        t, gaps = self.tableau, self.solver.gaps
         for j in range(cotangent.shape[1]):
-            bar_g, bar_slope, bar_moment = np.zeros((3, gaps.knots.size))
             c = cotangent[:, j].astype(np.float64)
-            base = (bar_g, bar_slope, bar_moment, bar_moment)[self.nu]
-            tangent = bar_slope if self.nu == 0 else bar_moment
-            _reinsch.adjoint_evaluate_column(t.spans, t.weights, t.rows, c, base, tangent)
-            if self.nu == 1:
-                bar_slope /= gaps.unit
-            np.add.at(out[:, j], self.sources, self.solver.transpose(bar_g, bar_slope, bar_moment))
+            bars = pull_to_knots(self.tableau, self.solver.gaps.unit, c)
+            np.add.at(out[:, j], self.sources, self.solver.transpose(*bars))
+
+
+def choose_jet(nu: int, g: Vector, slope: Vector, moment: Vector) -> tuple[Vector, Vector]:
+    """Give what the weights of derivative `nu` multiply: (base, tangent); see `weigh_by_slope`."""
+    return (g, slope, moment, moment)[nu], slope if nu == 0 else moment
+
+
+def pull_to_knots(tableau: Tableau, unit: float, cotangent: Vector) -> Vector:
+    """Give cotangents of values, slopes and moments, (3, n), from that of a column of results."""
+    t, bars = tableau, np.zeros((3, tableau.n))
+    base, tangent = choose_jet(t.nu, *bars)
+    _reinsch.adjoint_evaluate_column(t.spans, t.weights, t.rows, cotangent, base, tangent)
+    if t.nu == 1:
+        bars[1] /= unit
+    return bars
 
 
 def _stiffest(gaps: Gaps, slopes: tuple[float, float]) -> tuple[Vector, Vector, float]:

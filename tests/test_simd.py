@@ -46,8 +46,9 @@ def by(solver, smoother):
 
 def by_plain_loops(operator, values):
     """What the plain loops give for each column, in double."""
-    out = np.empty((operator.shape[0], values.shape[1]))
-    assert operator._evaluator._apply_plain(values.astype(np.float64), out) == -1
+    out, bound = np.empty((operator.shape[0], values.shape[1])), operator._evaluator
+    doubles = values.astype(np.float64)
+    assert bound.solver.apply_plainly(bound.tableau, bound.sources, doubles, out) == -1
     return out
 
 
@@ -294,8 +295,8 @@ x, y = np.linspace(0.0, 1.0, 9), np.cos(np.arange(27.0)).reshape(9, 3)
 for lam, solver in ((1e-4, "reinsch"), (1e15, "state-space")):
     operator = Smoother(x, lam=lam).operator(x)
     assert Smoother(x, lam=lam).solver == solver
-    plain = np.empty((9, 3))
-    operator._evaluator._apply_plain(y, plain)
+    plain, bound = np.empty((9, 3)), operator._evaluator
+    bound.solver.apply_plainly(bound.tableau, bound.sources, y, plain)
     for _ in range(2):
         assert np.abs(operator(y) - plain).max() < 1e-13, solver
 """
