@@ -160,11 +160,14 @@ def fit_columns(
             lams[mine] = choice.lam
         else:
             lams[mine] = given[mine]
-        distinct, which = np.unique(lams[mine], return_inverse=True)
+        distinct, which = lams[mine], None
+        if mine.size > 1:
+            distinct, which = np.unique(distinct, return_inverse=True)
         for k, one in enumerate(distinct.tolist() or [told]):
             same = which == k if distinct.size > 1 else slice(None)
             part = None if repeats is None else repeats._replace(values=repeats.values[:, same])
             groups.append(Group(plan(one), mine[same], y[:, same], part))
+    lams.flags.writeable = False
     one = (shared and len(groups) == 1) or not trailing
     all_lams = groups[0].plan.lam if one else lams.reshape(trailing)
     return Spline(tuple(groups), (trailing, axis), restore, all_lams), Choice.joined(choices)

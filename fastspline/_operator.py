@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fastspline._smoother import Smoother
 
 
+@final
 class SplineOperator:
     """The linear map from values at the knots to the spline, or a derivative, at fixed points.
 

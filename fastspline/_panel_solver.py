@@ -69,13 +69,13 @@ class PanelSolver:
         return PanelEvaluator(self, tabulate(self.gaps, points, nu), sources)
 
     def fit(
-        self, knots: Vector, sources: Rows, values: FloatArray, threads: int | None
+        self, knots: Vector, sources: Rows, values: FloatArray
     ) -> tuple[Vector, Vector, Vector, int]:
         """See `Solver.fit`."""
         jet, bad = np.empty((3, knots.size, values.shape[1])), -1
         for nu in range(3):
             if bad < 0:
-                bad = self.at(knots, nu, sources).apply(values, jet[nu], threads)
+                bad = self.at(knots, nu, sources).apply(values, jet[nu], None)
         return jet[0], jet[1], jet[2], bad
 
     def smooth(self, y: Vector) -> tuple[Vector, Vector, Vector, Vector, int]:

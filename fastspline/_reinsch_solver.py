@@ -50,13 +50,13 @@ class ReinschSolver:
         return bind(self, points, nu, sources, _DOUBLE, backward_at, by_slope=False)
 
     def fit(
-        self, knots: Vector, sources: Rows, values: FloatArray, threads: int | None
+        self, knots: Vector, sources: Rows, values: FloatArray
     ) -> tuple[Vector, Vector, Vector, int]:
         """See `Solver.fit`: one sweep gives all three as 3n points."""
         n = knots.size
         out: Vector = empty_aligned(3 * n, values.shape[1], F8)  # type: ignore[assignment]
         doubles = values if values.dtype == np.float64 else values.astype(np.float64)
-        bad = self.at(knots, _simd.JET, sources).apply(doubles, out, threads)
+        bad = self.at(knots, _simd.JET, sources).apply(doubles, out, None)
         return out[:n], out[n : 2 * n], out[2 * n :], bad
 
     def prepare(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:

@@ -1,10 +1,6 @@
 """The search for one column's lam: scores at many lam at once, one lam a SIMD lane.
 
-At a knot the information of the knots to its left, that of those to its right, and the observation
-there are independent; both sides are filtered towards the knot and meet there, which gives the
-leverage and the residual at once. The recursion is that of `_state_space` in another scale: the
-information (a, b, c) / e on (f, -f') and its determinant d / e are kept so that d = 1 (0 while the
-slope is unknown), and then a step costs one division and all sums still are of nonnegative terms.
+The recursion is that of `_scores`.
 
 Scratch does not grow with the number of knots: the left filter's states are noted at the start of
 each block, and computed again block by block, from the last one back, as the right filter comes.

@@ -33,7 +33,6 @@ class Scores(NamedTuple):
     """Scores and what they are made of: one a column, but for `n` and `rest`, n - df."""
 
     n: int
-    rss: NDArray[np.float64]
     rest: float
     gcv: NDArray[np.float64]
     loo: NDArray[np.float64]
@@ -400,7 +399,7 @@ def scores_at(gaps: Gaps, scaled_lam: float, y: NDArray[np.float64]) -> Scores:
     if n == 2:
         nothing, zero = np.full(columns, np.nan), np.zeros(columns)
         log_det = 2.0 * float(np.log(gaps.h[0] * gaps.unit))
-        return Scores(n, zero, 0.0, nothing, nothing, nothing, zero, log_det)
+        return Scores(n, 0.0, nothing, nothing, nothing, zero, log_det)
     rises, power, _ = _differences(gaps, np.ascontiguousarray(y))
     return _scores_of(gaps, scaled_lam, rises, power)
 
@@ -434,8 +433,7 @@ def _scores_of(
         noise = min(scaled_lam, 1.0)  # of V in these sums
         penalised = sums[_scores.REML] * (unit * noise)
         log_det += 2.0 * np.log(gaps.unit) - (n - 2) * (np.log(gaps.top) + np.log(noise))
-        rss = sums[_scores.GCV] * unit
-    return Scores(n, rss, rest, gcv, loo, reml, penalised, float(log_det))
+    return Scores(n, rest, gcv, loo, reml, penalised, float(log_det))
 
 
 def lam_for_df(

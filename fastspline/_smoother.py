@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +25,7 @@ from fastspline.arrays import as_columns, read_array, read_vector, require_finit
 Boundary: TypeAlias = Literal["natural", "periodic"] | tuple[Literal["slope"], float, float]
 
 
+@final
 class Smoother:
     """A smoothing spline without its values, factored once for any number of columns.
 

@@ -57,7 +57,7 @@ class Solver(Protocol):
         """Prepare the evaluation of derivative `nu` at `points`."""
 
     def fit(
-        self, knots: Vector, sources: Rows, values: FloatArray, threads: int | None
+        self, knots: Vector, sources: Rows, values: FloatArray
     ) -> tuple[Vector, Vector, Vector, int]:
         """Give values, slopes, second derivatives at `knots`, and a bad column or -1."""
 

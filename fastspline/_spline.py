@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scipy.interpolate import BSpline, PPoly
 
 
+@final
 class Spline:
     """A fitted smoothing spline: a natural cubic spline, a straight line outside its knots.
 
@@ -91,7 +92,7 @@ class Spline:
             jet = np.empty((3, nodes.size, math.prod(place[0])))
         for group in groups:
             active = group.plan._active
-            *parts, bad = group.plan._solver.fit(nodes, active, group.values, None)
+            *parts, bad = group.plan._solver.fit(nodes, active, group.values)
             if bad >= 0:
                 refuse_values(group.values, active, *place, bad)
             if len(groups) == 1:

@@ -55,7 +55,7 @@ class StateSpaceSolver:
         return bind(self, points, nu, sources, _KERNELS[F8], self.gaps.h.size, by_slope=True)
 
     def fit(
-        self, knots: Vector, sources: Rows, values: FloatArray, threads: int | None
+        self, knots: Vector, sources: Rows, values: FloatArray
     ) -> tuple[Vector, Vector, Vector, int]:
         """See `Solver.fit`: one sweep gives all three, unless some knots have no data."""
         n = knots.size
@@ -65,11 +65,11 @@ class StateSpaceSolver:
         if n == self.gaps.knots.size:
             everywhere = self.at(_NOWHERE, _simd.JET, sources)
             everywhere.tableau.needed[:] = 1
-            return *jet, everywhere.apply(doubles, out, threads)
+            return *jet, everywhere.apply(doubles, out, None)
         bad = -1
         for nu, part in enumerate(jet):
             if bad < 0:
-                bad = self.at(knots, nu, sources).apply(doubles, part, threads)
+                bad = self.at(knots, nu, sources).apply(doubles, part, None)
         return *jet, bad
 
     def prepare(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import NoReturn
+from typing import NoReturn, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,7 @@ _NO_WEIGHTS = np.empty(0)
 _LEAST_CAPACITY = 64
 
 
+@final
 class SplineStream:
     """A smoothing spline to which values at new knots are appended, without a full refit.
 

@@ -71,9 +71,9 @@ class Tableau:
         return self.places[3 * self.n + 1 : 3 * self.n + 1 + self.m]
 
 
-def tabulate(gaps: Gaps, points: Vector, nu: int, *, by_slope: bool = True) -> Tableau:
-    """Tabulate derivative `nu` at points, or value, slope and second derivative (`JET`)."""
-    t = Tableau(gaps.knots.size, points, nu)
+def tabulate(gaps: Gaps, points: Vector, nu: int) -> Tableau:
+    """Tabulate derivative `nu` at points, of curves given by values, slopes and moments."""
+    by_slope, t = True, Tableau(gaps.knots.size, points, nu)
     bad = tabulate_points(
         gaps.knots, gaps.h, gaps.unit, gaps.roughness, by_slope, points, nu, t.places, t.weights
     )
