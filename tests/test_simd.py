@@ -109,7 +109,7 @@ def test_state_space_is_exact(knots, lam, unit):
 def test_fit_gives_what_operators_give_at_the_knots(solver, columns, n):
     smoother, _ = plan_and_points(n, lam=0.0, solver=solver)
     values = np.random.default_rng(1).standard_normal((n, columns))
-    *jet, bad = smoother._solver.fit(smoother.knots, np.arange(n), values)
+    *jet, bad = smoother._solver.fit(smoother._knots, np.arange(n), values)
     assert bad == -1
     for nu, part in enumerate(jet):
         assert np.array_equal(part, smoother.operator(smoother.knots, nu=nu)(values))
