@@ -388,52 +388,40 @@ sweep_state_space_f8 = _make_sweep("state-space", "f8", "f8", LANES)
 # globals, since a dispatcher in a closure would give the disk cache another key in every process.
 
 
+@njit(inline="always", **JIT)
+def lay_out(y, out, knots, tables):
+    """Give the arguments of a sweep over all columns of small contiguous arrays."""
+    columns = y.shape[1]
+    step, off = columns * y.itemsize, 0 * columns  # a literal 0 would compile the sweep once more
+    source, target = np.int64(y.ctypes.data), np.int64(out.ctypes.data)
+    return source, step, target, step, columns, knots, out.shape[0], tables, off, off, off, off
+
+
 @njit(**JIT)
 def apply_f4(y, out, knots, tables):
     """Run `sweep_f4` on all columns of a small contiguous array."""
-    source, target, columns = np.int64(y.ctypes.data), np.int64(out.ctypes.data), y.shape[1]
-    step, off = columns * 4, 0 * columns  # a literal 0 would compile the sweep once more
-    points = out.shape[0]
-    return sweep_f4(source, step, target, step, columns, knots, points, tables, off, off, off, off)
+    return sweep_f4(*lay_out(y, out, knots, tables))
 
 
 @njit(**JIT)
 def apply_f4_single(y, out, knots, tables):
     """Run `sweep_f4_single` on all columns of a small contiguous array."""
-    source, target, columns = np.int64(y.ctypes.data), np.int64(out.ctypes.data), y.shape[1]
-    step, off = columns * 4, 0 * columns  # a literal 0 would compile the sweep once more
-    points = out.shape[0]
-    return sweep_f4_single(
-        source, step, target, step, columns, knots, points, tables, off, off, off, off
-    )
+    return sweep_f4_single(*lay_out(y, out, knots, tables))
 
 
 @njit(**JIT)
 def apply_f8(y, out, knots, tables):
     """Run `sweep_f8` on all columns of a small contiguous array."""
-    source, target, columns = np.int64(y.ctypes.data), np.int64(out.ctypes.data), y.shape[1]
-    step, off = columns * 8, 0 * columns  # a literal 0 would compile the sweep once more
-    points = out.shape[0]
-    return sweep_f8(source, step, target, step, columns, knots, points, tables, off, off, off, off)
+    return sweep_f8(*lay_out(y, out, knots, tables))
 
 
 @njit(**JIT)
 def apply_state_space_f4(y, out, knots, tables):
     """Run `sweep_state_space_f4` on all columns of a small contiguous array."""
-    source, target, columns = np.int64(y.ctypes.data), np.int64(out.ctypes.data), y.shape[1]
-    step, off = columns * 4, 0 * columns  # a literal 0 would compile the sweep once more
-    points = out.shape[0]
-    return sweep_state_space_f4(
-        source, step, target, step, columns, knots, points, tables, off, off, off, off
-    )
+    return sweep_state_space_f4(*lay_out(y, out, knots, tables))
 
 
 @njit(**JIT)
 def apply_state_space_f8(y, out, knots, tables):
     """Run `sweep_state_space_f8` on all columns of a small contiguous array."""
-    source, target, columns = np.int64(y.ctypes.data), np.int64(out.ctypes.data), y.shape[1]
-    step, off = columns * 8, 0 * columns  # a literal 0 would compile the sweep once more
-    points = out.shape[0]
-    return sweep_state_space_f8(
-        source, step, target, step, columns, knots, points, tables, off, off, off, off
-    )
+    return sweep_state_space_f8(*lay_out(y, out, knots, tables))
