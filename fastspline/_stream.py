@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import NoReturn, final
 
@@ -97,10 +96,9 @@ class SplineStream:
         self._track, self._co, self._panels, self._ranges = track, co, panels, ranges
 
     def __setstate__(self, state: tuple[None, dict[str, object]]) -> None:
-        """Take over what was pickled; arrays from another's buffers may be read-only: copy them."""
+        """Copy all arrays: a copied stream has its own, and unpickled ones may be read-only."""
         for name, part in state[1].items():
-            own = isinstance(part, np.ndarray) and not part.flags.writeable
-            setattr(self, name, np.array(part) if own else part)
+            setattr(self, name, np.array(part) if isinstance(part, np.ndarray) else part)
 
     def __len__(self) -> int:
         """Give the number of knots so far."""
@@ -125,10 +123,6 @@ class SplineStream:
     def weights(self) -> NDArray[np.float64]:
         """A copy of their weights, shape (n,)."""
         return self._track[_append.WEIGHT, : len(self)].copy()
-
-    def __copy__(self) -> SplineStream:
-        """Copy all: two streams that share memory would write into each other."""
-        return copy.deepcopy(self)
 
     @property
     def values(self) -> FloatArray:
