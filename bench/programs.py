@@ -23,14 +23,13 @@ from pathlib import Path
 from shutil import which
 from typing import Any, NamedTuple
 
-import mpmath
 import numpy as np
 import threadpoolctl
 from csaps import csaps
 from numpy.typing import NDArray
 from scipy.interpolate import make_smoothing_spline
 
-from bench.exact import MP, relative_error, relative_rms, smooth_exactly
+from bench.exact import PRECISION, relative_error, relative_rms, smooth_exactly
 from bench.race import describe_machine
 from bench.report import README, RESULTS, ROOT, to_markdown, write_table
 from fastspline import Smoother, smooth_spline
@@ -57,7 +56,7 @@ class Problem(NamedTuple):
 
 
 Program = Callable[[Problem], Array]
-Exact = Sequence[mpmath.mpf]
+Exact = Sequence[Any]
 Measure = Callable[[Array, Exact], float]
 
 
@@ -340,7 +339,7 @@ def tell_errors(record: Record) -> str:
     truth = record["truth"]
     caption = (
         "Largest error of the fitted values, relative to the largest exact value; exact: in "
-        f"{MP.prec}-bit arithmetic. Clustered: neighbouring gaps differ by 1e6. csaps at p = "
+        f"{PRECISION}-bit arithmetic. Clustered: neighbouring gaps differ by 1e6. csaps at p = "
         "1 / (1 + lam), R with all.knots=TRUE at the lambda of this lam; at small lam its error is "
         f"its constant .333 for 1/3. fails (or warns): {_tell_failures(record)}. P-spline: mgcv, "
         "40 segments, second differences (Eilers and Marx), penalty lam / spacing³; it solves "
