@@ -155,7 +155,6 @@ def smooth_back(track, co, panels, ranges, before, active):
     y, residual, slope = panels[Y], panels[RESIDUAL], panels[SLOPE]
     columns = y.shape[1]
     earlier = np.empty((2, columns))
-    none = np.empty((0, 0))
     residual[active - 1] = panels[FILTERED, active - 1]
     slope[active - 1] = panels[FILTERED_SLOPE, active - 1]
     settled = 0
@@ -163,7 +162,7 @@ def smooth_back(track, co, panels, ranges, before, active):
         for j in range(columns):
             earlier[0, j], earlier[1, j] = residual[i, j], slope[i, j]
             residual[i, j], slope[i, j] = panels[FILTERED, i, j], panels[FILTERED_SLOPE, i, j]
-        smooth_row(i, co[i], False, y, residual, slope, none)  # noqa: FBT003
+        smooth_row(i, co[i], y, residual, slope)
         if i >= before:
             continue
         # A change of slope counts as that of values as far to the left as older knots matter.

@@ -37,7 +37,7 @@ class PanelSolver:
         Observation noise r_i at the knots and process noise q, see `_state_space`.
     """
 
-    __slots__ = ("_start", "clamped", "co", "gaps", "last_beta", "noise", "process_noise")
+    __slots__ = ("_start", "clamped", "co", "ends", "gaps", "noise", "process_noise")
     name: Literal["reinsch", "state-space"] = "state-space"
 
     def __init__(self, gaps: Gaps, slopes: tuple[float, float] | None = None) -> None:
@@ -56,7 +56,7 @@ class PanelSolver:
 
     def _factor(self, h: Vector, roughness: Vector, noise: Vector) -> None:
         self.co = np.empty((h.size, _state_space.N_COEFFICIENTS))
-        self.last_beta: float = _state_space.factor_state_space(
+        self.ends: tuple[float, float] = _state_space.factor_state_space(
             h, roughness, self.clamped, self.process_noise, noise, self.co
         )
 
@@ -92,7 +92,7 @@ class PanelSolver:
         residual, slope, moment = np.zeros((3, h.size + 1, y.shape[1]))
         with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
             bad: int = _state_space.smooth_panel(
-                h, self.co, y, residual, slope, moment, self.last_beta
+                h, self.co, y, residual, slope, moment, *self.ends
             )
             return y[: h.size + 1] - residual, residual, slope, moment, bad
 
@@ -104,7 +104,7 @@ class PanelSolver:
         self, h: Vector, bar_g: Vector, bar_slope: Vector, bar_moment: Vector
     ) -> Vector:
         bar_y = np.concatenate([bar_g, np.zeros(2)]) if self.clamped else bar_g
-        _state_space.adjoint_smooth_column(h, self.co, bar_y, bar_slope, bar_moment, self.last_beta)
+        _state_space.adjoint_smooth_column(h, self.co, bar_y, bar_slope, bar_moment, *self.ends)
         return bar_y
 
     def residuals(self, values: Vector) -> Vector:

@@ -61,7 +61,7 @@ N_TABLES = 9
 ALPHA, K1, K2, A22 = (8 * i for i in (0, 1, 2, 3))
 M11, M12, M22 = (8 * i for i in (4, 5, 6))
 P11, P12, P21, P22, P22_MINUS_1 = (8 * i for i in (7, 8, 9, 10, 11))
-CP, BP, EP = (8 * i for i in (12, 13, 14))
+PER_F = 8 * 12
 GAP_BYTES = 8 * _state_space.N_COEFFICIENTS
 
 
@@ -148,6 +148,7 @@ def _make_sweep(solver, data, state, lanes):
                 m2, m1 = y0, y0
             else:
                 eps, v, residual, slope = y0, y0, y0, y0
+                gamma, shear = y0, y0  # the costate of the smoother
             # Base and tangent at knot k + 1, in the type of the data: narrowing to float32 costs
             # as much as two or three points, so it is done once a knot.
             base1, tangent1, check = vzero(data, lanes), vzero(data, lanes), vzero(data, lanes)
@@ -246,7 +247,7 @@ def _make_sweep(solver, data, state, lanes):
                         m0 = fma(peek(f, state), m1, m0)
                     else:
                         # residual, slope and gamma at k, then eps and v at k - 1
-                        value, gamma = y0, vzero(state, lanes)
+                        value = y0
                         f = backward + (k - 1) * GAP_BYTES
                         if k > 0:
                             at = inputs + (k - 1 - start) * row_bytes
@@ -255,9 +256,6 @@ def _make_sweep(solver, data, state, lanes):
                             v = vload(slot + state_bytes, state, lanes)
                             d = vsub(vsub(value, y0), residual)  # g_k - y_{k-1}
                             t = vadd(d, eps)  # g_k - f_{k-1}
-                            cp, bp, ep = peek(f + CP, "f8"), peek(f + BP, "f8"), peek(f + EP, "f8")
-                            if nu > 0 and k < knots - 1:
-                                gamma = fma(cp, slope, fma(-bp, t, scale(-ep, v)))
 
                     if peek(needed + k * 8, "i8"):
                         if solver == "reinsch":
@@ -302,6 +300,19 @@ def _make_sweep(solver, data, state, lanes):
                     if solver == "reinsch":
                         m2, m1 = m1, m0
                     elif k > 0:
+                        if nu > 0:
+                            h, alpha = peek(forward + (k - 1) * 8, "f8"), peek(f + ALPHA, "f8")
+                            k2, a22 = peek(f + K2, "f8"), peek(f + A22, "f8")
+                            e = fma(-h, v, vadd(vsub(value, y0), eps))  # the innovation at k
+                            pull = scale(peek(f + PER_F, "f8"), e)
+                            if alpha > 0.5 and a22 > 0.5:
+                                pull = fma(-k2, gamma, fma(-peek(f + K1, "f8"), shear, pull))
+                                shear = vadd(shear, pull)
+                                gamma = fma(h, shear, gamma)
+                            else:
+                                pull = fma(alpha, shear, pull)
+                                shear = fma(-k2, gamma, pull)
+                                gamma = fma(h, pull, scale(a22, gamma))
                         m12, m22 = peek(f + M12, "f8"), peek(f + M22, "f8")
                         p12, p21 = peek(f + P12, "f8"), peek(f + P21, "f8")
                         m11, p22m = peek(f + M11, "f8"), peek(f + P22_MINUS_1, "f8")

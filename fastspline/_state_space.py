@@ -30,8 +30,8 @@ from fastspline._jit import JIT
 ALPHA, K1, K2, A22 = 0, 1, 2, 3  # forward gains; K1 = 1 - ALPHA, without subtraction
 M11, M12, M22 = 4, 5, 6  # smoother weights of the filtered state at i
 P11, P12, P21, P22, P22_MINUS_1 = 7, 8, 9, 10, 11  # and of the smoothed state at i + 1
-CP, BP, EP = 12, 13, 14  # second derivative at i + 1
-N_COEFFICIENTS = 15
+PER_F = 12  # q over the variance of the innovation at i + 1
+N_COEFFICIENTS = 13
 
 
 @njit(**JIT)
@@ -57,12 +57,12 @@ def plan_state_space(h, weights, top, lam, r, co):
 
 @njit(**JIT)
 def factor_state_space(h, roughness, clamped, q, r, co):
-    """Write the sweeps' coefficients; give beta at the last knot, which clamped sweeps need."""
+    """Write the sweeps' coefficients; give beta and q s at the last knot for clamped sweeps."""
     information = np.empty((3, r.size))
     filter_information(
         h, roughness, clamped, q, r, information[0], information[1], information[2], co
     )
-    return information[1, r.size - 1]
+    return information[1, r.size - 1], q * information[2, r.size - 1]
 
 
 @njit(**JIT)
@@ -108,7 +108,6 @@ def extend_information(first, h, roughness, clamped, q, r, rho, beta, s, co):
         bb = one * bi * (bi + hi)
         sq = qi * si * h2 * h2 / 12.0
         qe = qi / e
-        qm = q / e
         c = co[i]
         c[ALPHA], c[K1], c[K2] = rn * si / t, pc / t, pb / t
         c[A22] = (si * (rn + ri) - qi * si * h3 / 6.0 + bb) / t
@@ -120,8 +119,7 @@ def extend_information(first, h, roughness, clamped, q, r, rho, beta, s, co):
         c[P21] = one * hi * (bi + 0.5 * hi) * qe
         c[P22] = one * (ri - qi * (0.5 * h2 * bi + h3 / 6.0)) / e
         c[P22_MINUS_1] = -(sq + 1.5 * b1 * h2 + c0 * hi + 0.5 * one * h3) * qe
-        c[CP], c[BP] = pc * qm, pb * qm
-        c[EP] = (si * ri - qi * si * h3 / 6.0 + bb) * qm
+        c[PER_F] = q * si / t
 
 
 @njit(inline="always", **JIT)
@@ -143,21 +141,37 @@ def filter_row(i, hi, c, y, residual, slope):
 
 
 @njit(inline="always", **JIT)
-def smooth_row(i, c, bends, y, residual, slope, gamma):
-    """Smooth what is filtered at knot i, given what is smoothed at knot i + 1.
+def bend_row(i, hi, c, y, residual, slope, gamma, shear):
+    """Write the moment at knot i from that at knot i + 1 and what is filtered at knot i.
 
-    Where the curve `bends` at knot i + 1, write its moment there.
+    The costate of the smoother (Bryson and Frazier 1963): its second entry is the moment, `shear`
+    (columns,) the first, less the moment's derivative. Nothing but innovations enters, whose size
+    is that of the moments; states and their slopes can be larger by any factor.
     """
+    alpha, k1, k2, a22, per_f = c[ALPHA], c[K1], c[K2], c[A22], c[PER_F]
+    near = alpha > 0.5 and a22 > 0.5
+    for j in range(shear.size):
+        e = (y[i + 1, j] - y[i, j]) + residual[i, j] - hi * slope[i, j]
+        before, moment = shear[j], gamma[i + 1, j]
+        if near:
+            shear[j] = before + (per_f * e - k1 * before - k2 * moment)
+            gamma[i, j] = moment + hi * shear[j]
+        else:
+            carried = alpha * before + per_f * e
+            shear[j] = carried - k2 * moment
+            gamma[i, j] = a22 * moment + hi * carried
+
+
+@njit(inline="always", **JIT)
+def smooth_row(i, c, y, residual, slope):
+    """Smooth what is filtered at knot i, given what is smoothed at knot i + 1."""
     m11, m12, m22 = c[M11], c[M12], c[M22]
     p11, p12, p21, p22, p22m = c[P11], c[P12], c[P21], c[P22], c[P22_MINUS_1]
-    cp, bp, ep = c[CP], c[BP], c[EP]
     near = m11 < 0.5 and p22m > -0.5
     for j in range(residual.shape[1]):
         d = (y[i + 1, j] - y[i, j]) - residual[i + 1, j]  # g_{i+1} - y_i
         e, v, u = residual[i, j], slope[i, j], slope[i + 1, j]
         t = d + e  # g_{i+1} - f_i
-        if bends:
-            gamma[i + 1, j] = cp * u - bp * t - ep * v
         if near:
             residual[i, j] = (m11 * t - m12 * v - p12 * u) - d
             slope[i, j] = u + (p21 * t + m22 * v + p22m * u)
@@ -167,11 +181,11 @@ def smooth_row(i, c, bends, y, residual, slope, gamma):
 
 
 @njit(**JIT)
-def smooth_panel(h, co, y, residual, slope, gamma, last_beta=0.0):
+def smooth_panel(h, co, y, residual, slope, gamma, last_beta=0.0, last_qs=0.0):
     """Fit the columns of `y` (n, b): residuals y - g, slopes and moments, scaled.
 
     Where `y` has two more rows they hold the slopes at both ends (a clamped plan, which then gives
-    `last_beta`); moments at the ends are 0 only without them.
+    `last_beta` and `last_qs`); moments at the ends are 0 only without them.
 
     It carries residuals, not values, so that they keep their relative accuracy. Where gains come
     near 0 or 1, the near identity is applied as an increment: n rounded factors near 1 would add
@@ -182,7 +196,6 @@ def smooth_panel(h, co, y, residual, slope, gamma, last_beta=0.0):
     for j in range(columns):
         residual[0, j] = 0.0
         slope[0, j] = y[n, j] if clamped else 0.0
-        gamma[0, j] = 0.0
         gamma[n - 1, j] = 0.0
     for i in range(n - 1):
         filter_row(i, h[i], co[i], y, residual, slope)
@@ -191,15 +204,14 @@ def smooth_panel(h, co, y, residual, slope, gamma, last_beta=0.0):
             return j
     if clamped:  # the value at the last knot, given its slope
         for j in range(columns):
-            residual[n - 1, j] -= last_beta * (y[n + 1, j] - slope[n - 1, j])
+            surprise = y[n + 1, j] - slope[n - 1, j]
+            residual[n - 1, j] -= last_beta * surprise
             slope[n - 1, j] = y[n + 1, j]
+            gamma[n - 1, j] = last_qs * surprise
+    shear = np.zeros(columns)
     for i in range(n - 2, -1, -1):
-        smooth_row(i, co[i], clamped or i < n - 2, y, residual, slope, gamma)
-    if clamped:
-        cp, bp, ep = co[0, CP], co[0, BP], co[0, EP]
-        for j in range(columns):  # the mirror image of the moment at the gap's other end
-            t = (y[1, j] - y[0, j]) - residual[1, j]
-            gamma[0, j] = ep * slope[1, j] + bp * t - cp * y[n, j]
+        bend_row(i, h[i], co[i], y, residual, slope, gamma, shear)
+        smooth_row(i, co[i], y, residual, slope)
     return -1
 
 
@@ -239,43 +251,39 @@ def write_coefficients(knots, g, slope, curvature, t, c):
 
 
 @njit(**JIT)
-def adjoint_smooth_column(h, co, bar_y, bar_slope, bar_gamma, last_beta=0.0):
+def adjoint_smooth_column(h, co, bar_y, bar_slope, bar_gamma, last_beta=0.0, last_qs=0.0):
     """Transpose of y -> (g, slope, gamma): cotangents in, of y out (in `bar_y`).
 
     For a clamped plan `bar_y` has two more rows, which receive the cotangents of the end slopes.
+    That of the innovation at knot i comes to stand in ``bar_gamma[i]``.
     """
     n = bar_slope.size
     bar_g = bar_y
     clamped = bar_y.size > n
-    first = 0.0
-    if clamped:
-        b = bar_gamma[0]
-        bar_slope[1] += co[0, EP] * b
-        bar_g[1] += co[0, BP] * b
-        first = -co[0, BP] * b  # of y_0, which is the filtered value there
-        bar_y[n] -= co[0, CP] * b
+    bar_shear, bar_moment = 0.0, bar_gamma[0]
     for i in range(n - 1):  # the backward sweep, in terms of values f and g instead of residuals
         c = co[i]
-        if clamped or i < n - 2:
-            b = bar_gamma[i + 1]
-            bar_slope[i + 1] += c[CP] * b
-            bar_g[i + 1] -= c[BP] * b
+        z = bar_shear + h[i] * bar_moment
+        if c[ALPHA] > 0.5 and c[A22] > 0.5:
+            bar_shear, bar_moment = z - c[K1] * z, bar_moment - c[K2] * z
         else:
-            b = 0.0
+            bar_shear, bar_moment = c[ALPHA] * z, c[A22] * bar_moment - c[K2] * bar_shear
+        bar_moment += bar_gamma[i + 1]
+        bar_gamma[i + 1] = c[PER_F] * z
         bar_f, bar_v = bar_g[i], bar_slope[i]
         bar_g[i + 1] += c[P11] * bar_f + c[P21] * bar_v
         bar_slope[i + 1] += c[P12] * bar_f + c[P22] * bar_v
-        bar_g[i] = c[M11] * bar_f - c[P21] * bar_v + c[BP] * b
-        bar_slope[i] = c[M12] * bar_f + c[M22] * bar_v - c[EP] * b
+        bar_g[i] = c[M11] * bar_f - c[P21] * bar_v
+        bar_slope[i] = c[M12] * bar_f + c[M22] * bar_v
     if clamped:
-        bar_y[n + 1] += bar_slope[n - 1] + last_beta * bar_g[n - 1]
-        bar_slope[n - 1] = -last_beta * bar_g[n - 1]
+        bar_surprise = last_beta * bar_g[n - 1] + last_qs * bar_moment
+        bar_y[n + 1] += bar_slope[n - 1] + bar_surprise
+        bar_slope[n - 1] = -bar_surprise
     for i in range(n - 1, 0, -1):  # the filter
         c = co[i - 1]
-        bar_f, bar_v = bar_g[i], bar_slope[i]
-        bar_g[i] = c[K1] * bar_f + c[K2] * bar_v
-        bar_g[i - 1] += c[ALPHA] * bar_f - c[K2] * bar_v
-        bar_slope[i - 1] += c[ALPHA] * h[i - 1] * bar_f + c[A22] * bar_v
+        bar_f, bar_v, bar_e = bar_g[i], bar_slope[i], bar_gamma[i]
+        bar_g[i] = c[K1] * bar_f + c[K2] * bar_v + bar_e
+        bar_g[i - 1] += c[ALPHA] * bar_f - c[K2] * bar_v - bar_e
+        bar_slope[i - 1] += h[i - 1] * (c[ALPHA] * bar_f - bar_e) + c[A22] * bar_v
     if clamped:
         bar_y[n] += bar_slope[0]
-        bar_y[0] += first

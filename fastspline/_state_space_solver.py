@@ -43,7 +43,7 @@ class StateSpaceSolver:
 
     @property
     def co(self) -> Vector:
-        """The coefficients, (n - 1, 15)."""
+        """The coefficients, (n - 1, 13)."""
         return self.table[self.gaps.h.size :].reshape(-1, N_COEFFICIENTS)
 
     def exact(self) -> PanelSolver:
