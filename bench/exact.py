@@ -135,10 +135,8 @@ class ExactPlan:
         for place, point in enumerate(_exact(points)):  # of the process between the knots
             i = self._cell(point)
             before, after = point - self._x[i], self._x[i + 1] - point
-            if before < 0 or after < 0:
-                free = -min(before, after)
-            else:
-                free = before * after / self._h[i]
+            is_inside = before >= 0 and after >= 0
+            free = before * after / self._h[i] if is_inside else -min(before, after)
             results[place] += free**3 / 3 / self._lam
         return results
 
