@@ -15,6 +15,7 @@ LAM_HOPELESS = (
     1e5  # in scaled units, likewise: between mean gaps kappa is this, and few are smaller
 )
 PROBES = 5  # columns that compare two solvers
+IN_DERIVATIVES = 0.1  # what their errors count in `largest_difference`
 HALF_ROOT = math.sqrt(0.5)
 
 
@@ -101,7 +102,8 @@ def weigh_by_slope(u, v, h, nu, w):
     """Write the weights of (f_1 - f_0, f'_0, f'_1), f = g for nu = 0 and its slope for nu = 1.
 
     Slopes come from slopes and second derivatives, not from differences of g, which lose all digits
-    in a tiny gap. For nu >= 2 the weights are of (., gamma_0, gamma_1).
+    in a tiny gap; of the latter, which err as much in a wide gap as in a tiny one beside it, the
+    curve between the slopes takes little. For nu >= 2 the weights are of (., gamma_0, gamma_1).
     """
     w[0] = w[1] = w[2] = 0.0
     if v < 0.0:
@@ -113,7 +115,8 @@ def weigh_by_slope(u, v, h, nu, w):
         w[0] = u * u * (1.0 + 2.0 * v)
         w[1], w[2] = u * v * v * h, -v * u * u * h
     elif nu == 1:
-        w[1], w[2] = u * (1.0 - 0.5 * u) * h, 0.5 * u * u * h
+        w[0] = u
+        w[1], w[2] = 0.5 * u * v * h, -0.5 * u * v * h
     else:
         weigh_curvatures(u, v, h, nu, w)
 
@@ -283,17 +286,19 @@ def split_table(table, n):
 def largest_difference(table, h, co, enough):
     """Give the largest difference of the two solvers on probe columns of magnitude 1.
 
-    Or the first beyond `enough`. The first column is constant, the others pseudo-random (a linear
+    Or the first beyond `enough`. The first column is a parabola, the others pseudo-random (a linear
     congruential generator, for repeatable plans): together they show the rounding of both the
     second differences and the recurrences. Errors of the factor make the difference a linear
     function of the column, of few independent parts: a single random one can lie next to its null
     space. Compared are the values at the knots and, since the spline is continued by its end
-    slopes, the values one range beyond both ends (relative to their size).
+    slopes, the values one range beyond both ends (relative to their size); and, at a tenth, slopes
+    and second derivatives at the knots (relative to the largest; slopes at least to that of a line
+    of magnitude 1).
     """
     n = h.size + 1
     forward, backward = split_table(table, n)
     y, residual, slope, curvature = (
-        np.ones((n, 1)),
+        np.empty((n, 1)),
         np.empty((n, 1)),
         np.empty((n, 1)),
         np.empty((n, 1)),
@@ -301,22 +306,37 @@ def largest_difference(table, h, co, enough):
     g, gamma = np.empty(n), np.empty(n)
     whole, state, largest = h.sum(), 12345, 0.0
     for j in range(PROBES):
+        place = 0.0
         for i in range(n):
-            if j > 0:
+            if j == 0:
+                y[i, 0] = place * (2.0 - place)
+                place += h[min(i, n - 2)] / whole
+            else:
                 state = (state * 1664525 + 1013904223) % 4294967296
                 y[i, 0] = state / 2147483648.0 - 1.0
         smooth_panel(h, co, y, residual, slope, curvature)
         smooth_column(forward, backward, y[:, 0].copy(), g, gamma)
+        steepest, most_bent, bent = 1.0, 1e-300, 0.0
         for i in range(n):
-            difference = abs(g[i] - (y[i, 0] - residual[i, 0]))
-            if not difference <= largest:  # NaN counts as the largest
-                largest = difference
-        first = (g[1] - g[0]) / h[0] - h[0] / 6.0 * gamma[1]
-        last = (g[n - 1] - g[n - 2]) / h[n - 2] + h[n - 2] / 6.0 * gamma[n - 2]
-        for ours, exact in ((first, slope[0, 0]), (last, slope[n - 1, 0])):
-            difference = abs(ours - exact) * whole / max(1.0, abs(exact) * whole)
-            if not difference <= largest:
-                largest = difference
+            largest = worse(largest, abs(g[i] - (y[i, 0] - residual[i, 0])))
+            bent = worse(bent, abs(gamma[i] - curvature[i, 0]))
+            most_bent = max(most_bent, abs(curvature[i, 0]))
+            steepest = max(steepest, abs(slope[i, 0]) * whole)
+        largest = worse(largest, bent * IN_DERIVATIVES / most_bent)
+        for i in range(n - 1):
+            before = (g[i + 1] - g[i]) / h[i] - h[i] / 6.0 * (2.0 * gamma[i] + gamma[i + 1])
+            after = before + h[i] / 2.0 * (gamma[i] + gamma[i + 1])
+            for k, ours in ((i, before), (i + 1, after)):
+                difference = abs(ours - slope[k, 0]) * whole
+                largest = worse(largest, difference * IN_DERIVATIVES / steepest)
+                if k == 0 or k == n - 1:
+                    largest = worse(largest, difference / max(1.0, abs(slope[k, 0]) * whole))
         if not largest <= enough:
             break
     return largest
+
+
+@njit(**JIT)
+def worse(largest, error):
+    """Give the larger of two errors; NaN counts as the largest."""
+    return largest if error <= largest else error
