@@ -17,6 +17,7 @@ from fastspline.arrays import STREAM_BYTES, FloatArray, require_finite
 
 Quick: TypeAlias = Callable[[FloatArray, FloatArray, int, int], int]
 Sweep: TypeAlias = Callable[..., int]
+Apply: TypeAlias = Callable[[FloatArray, FloatArray, int | None], int]
 DType: TypeAlias = "np.dtype[np.floating]"
 
 F4, F8 = np.dtype(np.float32), np.dtype(np.float64)
@@ -30,6 +31,8 @@ AHEAD_ABOVE = 4 << 20  # prefetch inputs larger than this
 STRIPS_UP_TO = 320  # knots; more rows cost more page walks than their order saves
 AHEAD_BYTES = 384
 BLOCKS_A_THREAD = 4  # to even out a busy machine
+IN_DOUBLE = 1 << 20  # doubles that stand for floats at a time, but not fewer columns than
+LEAST_IN_DOUBLE = 64
 TRANSPOSED = 256  # columns copied at a time where rows are not contiguous
 INTERPRETED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]  # numba sets it at import
 
@@ -80,10 +83,12 @@ class Sweepable(Protocol):
 
     gaps: Gaps
     table: Vector
-    double_only: tuple[int, ...]  # derivatives whose float32 columns are computed in double
 
     def prepare(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
         """List what the sweep for columns of `dtype` starts from."""
+
+    def in_double(self, tableau: Tableau) -> bool:
+        """Tell whether float32 columns need double: differences of theirs, over gaps, lose digits."""
 
     def apply_plainly(
         self, tableau: Tableau, sources: Rows, values: FloatArray, out: FloatArray
@@ -124,14 +129,11 @@ class SweepEvaluator:
         """See `Evaluator.apply`."""
         if INTERPRETED:
             return self.solver.apply_plainly(self.tableau, self.sources, values, out)
-        if values.dtype == F4 and self.tableau.nu in self.solver.double_only:
-            doubles = np.empty(out.shape)
-            bad = self.apply(values.astype(F8), doubles, threads)
-            bad = first_overflow(doubles, F4) if bad < 0 else bad
-            if bad < 0:
-                out[:] = doubles
-            return bad
-        prepared = self.prepared.get(values.dtype) or self._prepare(values.dtype)
+        prepared = self.prepared.get(values.dtype)
+        if prepared is None:
+            if values.dtype == F4 and self.solver.in_double(self.tableau):
+                return apply_in_double(self.apply, values, out, threads)
+            prepared = self._prepare(values.dtype)
         return sweep_columns(prepared, values, out, threads)
 
     def adjoint(self, cotangent: FloatArray, out: FloatArray) -> None:
@@ -212,6 +214,19 @@ def threads_for(values: FloatArray, out: FloatArray, threads: int | None) -> int
     if threads is None and values.nbytes + out.nbytes < 8 * THREADS_FROM:
         return 1
     return default_threads() if threads is None else min(threads, usable_cpus())
+
+
+def apply_in_double(apply: Apply, values: FloatArray, out: FloatArray, threads: int | None) -> int:
+    """Apply to single columns in double, where differences of numbers would lose the digits."""
+    rows, columns = max(len(values), len(out), 1), values.shape[1]
+    for first, stop in cut(columns, max(IN_DOUBLE // rows, LEAST_IN_DOUBLE)):
+        doubles = np.empty((len(out), stop - first))
+        bad = apply(values[:, first:stop].astype(F8), doubles, threads)
+        bad = first_overflow(doubles, F4) if bad < 0 else bad
+        if bad >= 0:
+            return first + bad
+        out[:, first:stop] = doubles
+    return -1
 
 
 def first_overflow(panel: Vector, dtype: DType) -> int:

@@ -91,9 +91,7 @@ class PanelSolver:
     def _sweep(self, h: Vector, y: Vector) -> tuple[Vector, Vector, Vector, Vector, int]:
         residual, slope, moment = np.zeros((3, h.size + 1, y.shape[1]))
         with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
-            bad: int = _state_space.smooth_panel(
-                h, self.co, y, residual, slope, moment, *self.ends
-            )
+            bad: int = _state_space.smooth_panel(h, self.co, y, residual, slope, moment, *self.ends)
             return y[: h.size + 1] - residual, residual, slope, moment, bad
 
     def transpose(self, bar_g: Vector, bar_slope: Vector, bar_moment: Vector) -> Vector:

@@ -29,16 +29,29 @@ _MIXED = Kernel(_simd.sweep_f4, _simd.apply_f4, LANES, F8)
 _SINGLE = Kernel(_simd.sweep_f4_single, _simd.apply_f4_single, 2 * LANES, F4)
 
 
+KAPPA_SINGLE = 2.0  # float32 recurrences: at most 1.4 times the error of double
+LEAST_GAP_SINGLE = 1e-6  # relative to the mean gap: their coefficients must not overflow
+UNEVEN_SINGLE = 10.0  # ratio of neighbouring gaps: the error of one must not spoil the other
+
+
 class ReinschSolver:
     """Reinsch's pentadiagonal recurrences, with the table of `plan_reinsch`."""
 
-    __slots__ = ("gaps", "in_single", "table")
+    __slots__ = ("_is_local", "gaps", "table")
     name: Literal["reinsch", "state-space"] = "reinsch"
-    double_only: tuple[int, ...] = ()
 
-    def __init__(self, gaps: Gaps, table: Vector, *, in_single: bool) -> None:
+    def __init__(self, gaps: Gaps, table: Vector, kappa: float) -> None:
         self.gaps, self.table = gaps, table
-        self.in_single = in_single  # whether float32 columns may be swept in float32
+        self._is_local = kappa <= KAPPA_SINGLE
+
+    @property
+    def in_single(self) -> bool:
+        """Whether float32 columns may be swept in float32."""
+        h = self.gaps.h
+        if not self._is_local or h.min() < LEAST_GAP_SINGLE:
+            return False
+        ratios = h[1:] / h[:-1]
+        return bool(np.maximum(ratios, 1.0 / ratios).max(initial=1.0) <= UNEVEN_SINGLE)
 
     def exact(self) -> PanelSolver:
         """See `Solver.exact`."""
@@ -70,6 +83,12 @@ class ReinschSolver:
         if dtype == F4:
             forward, backward = forward.astype(kernel.state), backward.astype(kernel.state)
         return prepare(kernel, dtype, forward, backward, sources, tableau, tables)
+
+    def in_double(self, tableau: Tableau) -> bool:
+        """See `Sweepable.in_double`: derivatives, and values further outside than an end gap."""
+        t = tableau
+        far = t.nu == 0 and (np.abs(t.weights[:, 0] - 0.5) > 1.5).any()
+        return t.nu in (1, 3) or bool(far)
 
     def apply_plainly(
         self, tableau: Tableau, sources: Rows, values: FloatArray, out: FloatArray

@@ -25,10 +25,8 @@ from fastspline.arrays import FloatArray, require_finite
 KAPPA_EXACT = 450.0  # eps * kappa <= 1e-13: Reinsch's system is exact without a look
 UNIT_RANGE = 1e-100, 1e100  # mean gaps whose cubes are normal numbers
 LEAST_GAP = 1e-70  # relative to the mean gap: its fourth power is a normal number
-LEAST_GAP_SINGLE = 1e-6  # also for float32 recurrences: their coefficients must not overflow
 LEAST_WEIGHT = 1e-100  # relative to the largest weight
 LEAST_ROUGHNESS = 1e-50  # relative to the largest roughness weight
-KAPPA_SINGLE = 2.0  # float32 recurrences for float32 values: at most 1.4 times the error of double
 EXACT = 1e-13  # largest probe error at which Reinsch's solver is taken
 
 
@@ -82,15 +80,14 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
         _refuse_scales(knots, unit, shortest, lightest)
     gaps = Gaps(knots, weights, table[: n - 1], unit, top, scaled_lam)
     if kappa <= KAPPA_EXACT:
-        in_single = kappa <= KAPPA_SINGLE and shortest >= LEAST_GAP_SINGLE
-        return ReinschSolver(gaps, table, in_single=in_single)
+        return ReinschSolver(gaps, table, kappa)
     accurate = np.empty((n - 1) * (1 + _state_space.N_COEFFICIENTS))
     accurate[: n - 1] = gaps.h
     solver = StateSpaceSolver(gaps, accurate)
     _state_space.plan_state_space(gaps.h, weights, top, scaled_lam, np.empty(n), solver.co)
     tried = kappa <= KAPPA_HOPELESS and scaled_lam <= LAM_HOPELESS
     if tried and largest_difference(table, gaps.h, solver.co, EXACT) <= EXACT:
-        return ReinschSolver(gaps, table, in_single=False)
+        return ReinschSolver(gaps, table, kappa)
     return solver
 
 

@@ -36,7 +36,6 @@ class StateSpaceSolver:
 
     __slots__ = ("gaps", "table")
     name: Literal["reinsch", "state-space"] = "state-space"
-    double_only: tuple[int, ...] = (3,)  # differences of moments lose float32's digits
 
     def __init__(self, gaps: Gaps, table: Vector) -> None:
         self.gaps, self.table = gaps, table
@@ -78,6 +77,10 @@ class StateSpaceSolver:
         _simd.list_nu(tableau.nu, self.gaps.unit, tables)
         co = self.table[self.gaps.h.size :]
         return prepare(_KERNELS[dtype], dtype, self.table, co, sources, tableau, tables)
+
+    def in_double(self, tableau: Tableau) -> bool:
+        """See `Sweepable.in_double`: differences of moments."""
+        return tableau.nu == 3
 
     def apply_plainly(
         self, tableau: Tableau, sources: Rows, values: FloatArray, out: FloatArray

@@ -26,7 +26,8 @@ SEGMENTED = 2 * _simd.SCRATCH_BYTES // (8 * LANES)  # knots of several segments
 
 def plan_and_points(knots=11, points=17, lam=1e-4, seed=0, solver="reinsch"):
     rng = np.random.default_rng(seed)
-    smoother = Smoother(np.sort(rng.random(knots)), lam=lam, weights=0.5 + rng.random(knots))
+    places = np.cumsum(rng.uniform(0.2, 1.8, knots)) / knots
+    smoother = Smoother(places, lam=lam, weights=0.5 + rng.random(knots))
     return by(solver, smoother), rng.uniform(-0.2, 1.2, points)
 
 
