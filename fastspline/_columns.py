@@ -88,7 +88,7 @@ class Sweepable(Protocol):
         """List what the sweep for columns of `dtype` starts from."""
 
     def in_double(self, tableau: Tableau) -> bool:
-        """Tell whether float32 columns need double: differences of theirs, over gaps, lose digits."""
+        """Tell whether float32 columns are computed in double: what is divided by gaps."""
 
     def apply_plainly(
         self, tableau: Tableau, sources: Rows, values: FloatArray, out: FloatArray

@@ -61,7 +61,7 @@ def test_fits_that_fail_or_warn_are_told_as_such():
     assert programs._judge(fail, relative_error, exact) == "fails: ill-posed"
     assert programs._judge(warn, relative_error, exact).startswith("fails: overflow")
     assert programs._judge(lambda: np.full(3, np.nan), relative_error, exact) == "NaN"
-    assert programs._judge(lambda: np.arange(3.0) + 1.0, relative_error, exact) == 0.0
+    assert programs._judge(lambda: np.arange(3.0) + 1.0, relative_error, exact) <= 1e-100
 
 
 MACHINE = {"cpu": "Some CPU", "python": "3.11.0", "scipy": "1.13", "csaps": "1.3"}

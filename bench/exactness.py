@@ -1,0 +1,201 @@
+"""Errors of every result against 500 bits: fits, derivatives, leverages, variances, adjoints.
+
+python -m bench.exactness       measure the cases that are too large for a test, store a record
+"""
+
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from bench.exact import ExactPlan
+from bench.report import RESULTS
+from fastspline import Smoother
+
+KNOTS = ("uniform", "Chebyshev 1", "Chebyshev 2", "random", "clustered")
+WEIGHTS = ("one", "6 decades", "some zero")
+LAMS = (0.0, *(10.0**power for power in range(-12, 13, 3)), np.inf)
+RECORD = RESULTS / "exact" / "large.json"
+BOUNDS = {"values": 1e-12}  # the others':
+BOUND = 1e-11
+SINGLE_BOUND = 4 * float(np.finfo(np.float32).eps)
+SHORT = 1e-6  # the gaps in clusters, where the others are 1
+DERIVATIVES = ("value", "slope", "curvature", "third derivative")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One of KNOTS, or "groups" (ten clusters) or "pairs" (every second gap is short)."""
+
+    knots: str
+    n: int
+    lam: float
+    weights: str = "one"
+
+
+LARGE = tuple(
+    Case(knots, n, lam, weights)
+    for n in (20_000, 100_000)
+    for knots, lam, weights in (
+        ("uniform", 1e12, "one"),
+        ("uniform", 1e-12, "6 decades"),
+        ("Chebyshev 1", 1e-12, "some zero"),
+        ("Chebyshev 2", 1e6, "one"),
+        ("random", 1e6, "one"),
+        ("random", 0.0, "some zero"),
+        ("clustered", 1e6, "one"),
+        ("clustered", np.inf, "6 decades"),
+        ("groups", 1e-12, "one"),
+        ("groups", 1e12, "some zero"),
+        ("pairs", 1e-6, "6 decades"),
+    )
+)
+
+
+def make_knots(kind, n, rng):
+    """Knots (n,) in [0, 1], Chebyshev points in [-1, 1]."""
+    step = np.arange(n)
+    match kind:
+        case "uniform":
+            return np.linspace(0.0, 1.0, n)
+        case "Chebyshev 1":
+            return np.sort(np.cos((2 * step + 1) * np.pi / (2 * n)))
+        case "Chebyshev 2":
+            return np.sort(np.cos(step * np.pi / (n - 1)))
+        case "random":
+            return np.sort(rng.random(n))
+        case "clustered":  # runs of five gaps, short and long in turn
+            is_short = step[1:] // 5 % 2 == 0
+        case "groups":
+            is_short = step[1:] % max(n // 10, 2) != 0
+        case "pairs":
+            is_short = step[1:] % 2 == 1
+        case _:
+            raise ValueError(f"no knots are called {kind!r}")
+    gaps = np.where(is_short, SHORT, 1.0) * rng.uniform(0.5, 1.5, n - 1)
+    return np.concatenate([[0.0], gaps.cumsum()]) / gaps.sum()
+
+
+def make_weights(kind, n, rng):
+    """Weights (n,), or None for ones; of "some zero" a fifth, but never all but one."""
+    if kind == "one":
+        return None
+    weights = 10.0 ** rng.uniform(-3.0, 3.0, n)
+    if kind == "some zero":
+        weights[rng.permutation(n)[: max(n // 5, 1)]] = 0.0
+    return weights
+
+
+def make_points(knots, rng):
+    """Points (m,) between knots that are near, far or unequally far, and outside."""
+    h = np.diff(knots)
+    order, change = np.argsort(h), np.argsort(-np.abs(np.diff(np.log(h))))[:20]
+    cells = [order[:15], order[-15:], change, change + 1, rng.integers(0, h.size, 30)]
+    i = np.unique(np.concatenate(cells))
+    between = np.concatenate([knots[i] + rng.random(i.size) * h[i], knots[i] + 1e-7 * h[i]])
+    span = knots[-1] - knots[0]
+    outside = [knots[0] - span, knots[0] - 0.1 * span, knots[-1] + 0.1 * span, knots[-1] + span]
+    return np.concatenate([np.clip(between, knots[0], knots[-1]), outside])
+
+
+def measure_errors(case):
+    """Give the largest error of each result.
+
+    Those of leverages, 1 - leverage, df and variances are relative to each entry. All others are
+    relative to the largest entry that columns of like size have: a sine with noise, noise, a sine.
+    Float32's are against float64's.
+    """
+    n, lam = case.n, case.lam
+    rng = np.random.default_rng(n)
+    x, w = make_knots(case.knots, n, rng), make_weights(case.weights, n, rng)
+    points, sine = make_points(x, rng), np.sin(6.0 * x)
+    y = np.stack([sine + 0.3 * rng.standard_normal(n), rng.standard_normal(n), sine], axis=1)
+    smoother, exact = Smoother(x, lam=lam, weights=w), ExactPlan(x, lam=lam, weights=w)
+    positive = np.ones(n, bool) if w is None else w > 0
+    is_line = lam == np.inf or positive.sum() < 3  # which the reference only approaches
+    curve, states = smoother.fit(y), [exact.fit(column) for column in y.T]
+    single = y.astype(np.float32)
+    errors = {}
+    for nu, name in enumerate(DERIVATIVES):
+        here, there = smoother.operator(x, nu=nu), smoother.operator(points, nu=nu)
+        errors[f"float32 {name}"] = max(
+            _worst(operator(single), operator(single.astype(float))) for operator in (here, there)
+        )
+        if nu == 3:
+            continue
+        places = np.concatenate([x, points])
+        expected = _round(exact.evaluate(s, places, nu) for s in states)
+        cotangent = np.stack([rng.standard_normal(points.size), np.ones(points.size)])
+        adjoint = _round(exact.adjoint(c, points, nu) for c in cotangent)
+        if nu == 2 and is_line:
+            expected[:] = adjoint[:] = 0.0
+        at_knots, at_points = expected[:n], expected[n:]
+        within = slice(0, -4 if nu == 0 else None)  # values outside have a size of their own
+        scale = max(np.abs(at_knots).max(), np.abs(at_points[within]).max())
+        results = [(curve(x, nu), curve(points, nu)), (here(y), there(y))]
+        errors[f"{name}s"] = max(_worst(fitted, at_knots, scale) for fitted, _ in results)
+        errors[f"{name}s between"] = max(
+            _worst(fitted[within], at_points[within], scale) for _, fitted in results
+        )
+        if nu == 0:
+            errors["values outside"] = max(
+                _worst(fitted[-4:], at_points[-4:]) for _, fitted in results
+            )
+        errors[f"adjoint of {name}s"] = _worst(there.adjoint(cotangent.T), adjoint)
+    plan = smoother._solver.exact()
+    levers, rest = (_round([numbers])[:, 0] for numbers in exact.leverages())
+    if lam == 0.0 or positive.sum() == 2:
+        rest = (~positive).astype(float)
+    errors["leverages"] = _worst_entry(smoother.leverages, levers)
+    errors["1 - leverages"] = _worst_entry(plan.leverages()[1], rest[positive])
+    errors["df"] = _worst_entry(np.array([smoother.df]), levers.sum(keepdims=True))
+    if lam > 0.0:
+        places = np.concatenate([x, points[: 0 if is_line else None]])
+        errors["variances"] = _worst_entry(
+            plan.variances(places), _round([exact.variances(places)])[:, 0]
+        )
+    return errors
+
+
+def exceeds(errors):
+    """Give the errors that are larger than they may be."""
+    bounds = {name: BOUNDS.get(name, BOUND) for name in errors}
+    bounds |= {name: SINGLE_BOUND for name in errors if name.startswith("float32")}
+    return {name: error for name, error in errors.items() if not error <= bounds[name]}
+
+
+def _round(columns):
+    """Stack columns of 500-bit numbers as float64."""
+    return np.stack([[float(number) for number in column] for column in columns], axis=1)
+
+
+def _worst(actual, expected, scale=None):
+    scale = np.abs(expected).max() if scale is None else scale
+    largest = np.abs(actual - expected).max()
+    return float(largest / scale) if largest else 0.0
+
+
+def _worst_entry(actual, expected):
+    """Give the largest relative error; 0 must be 0."""
+    misses = np.abs(actual - expected)
+    wrong = misses > 0.0
+    with np.errstate(divide="ignore"):
+        return float((misses[wrong] / np.abs(expected[wrong])).max(initial=0.0))
+
+
+def main():
+    """Measure the large cases and store the worst error of each result at each n."""
+    worst = {}
+    for case in LARGE:
+        errors = measure_errors(case)
+        print(case, exceeds(errors) or "", flush=True)
+        for name, error in errors.items():
+            found = worst.setdefault(str(case.n), {}).get(name, {"error": -1.0})
+            if not error <= found["error"]:
+                worst[str(case.n)][name] = {"error": float(f"{error:.2g}"), **asdict(case)}
+    RECORD.parent.mkdir(exist_ok=True)
+    RECORD.write_text(json.dumps(worst, indent=1).replace("Infinity", '"inf"') + "\n")
+
+
+if __name__ == "__main__":
+    main()
