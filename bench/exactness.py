@@ -37,6 +37,7 @@ LARGE = tuple(
     Case(knots, n, lam, weights)
     for n in (20_000, 100_000)
     for knots, lam, weights in (
+        ("uniform", np.inf, "one"),
         ("uniform", 1e12, "one"),
         ("uniform", 1e-12, "6 decades"),
         ("Chebyshev 1", 1e-12, "some zero"),
@@ -102,7 +103,8 @@ def measure_errors(case):
     """Give the largest error of each result.
 
     Those of leverages, 1 - leverage, df and variances are relative to each entry. All others are
-    relative to the largest entry that columns of like size have: a sine with noise, noise, a sine.
+    relative to the largest entry that columns of like size have: a sine with noise, noise, a sine;
+    those of values also to the largest value given.
     Float32's are against float64's.
     """
     n, lam = case.n, case.lam
@@ -132,6 +134,8 @@ def measure_errors(case):
         at_knots, at_points = expected[:n], expected[n:]
         within = slice(0, -4 if nu == 0 else None)  # values outside have a size of their own
         scale = max(np.abs(at_knots).max(), np.abs(at_points[within]).max())
+        if nu == 0:
+            scale = max(scale, np.abs(y).max())
         results = [(curve(x, nu), curve(points, nu)), (here(y), there(y))]
         errors[f"{name}s"] = max(_worst(fitted, at_knots, scale) for fitted, _ in results)
         errors[f"{name}s between"] = max(

@@ -290,10 +290,9 @@ def largest_difference(table, h, co, enough):
     congruential generator, for repeatable plans): together they show the rounding of both the
     second differences and the recurrences. Errors of the factor make the difference a linear
     function of the column, of few independent parts: a single random one can lie next to its null
-    space. Compared are the values at the knots and, since the spline is continued by its end
-    slopes, the values one range beyond both ends (relative to their size); and, at a tenth, slopes
-    and second derivatives at the knots (relative to the largest; slopes at least to that of a line
-    of magnitude 1).
+    space. Compared are the values at the knots and, at a tenth, second derivatives and slopes there
+    (relative to the largest, slopes at least to that of a line of magnitude 1). Since the spline is
+    continued by its end slopes, these are compared with their own size.
     """
     n = h.size + 1
     forward, backward = split_table(table, n)
@@ -327,10 +326,11 @@ def largest_difference(table, h, co, enough):
             before = (g[i + 1] - g[i]) / h[i] - h[i] / 6.0 * (2.0 * gamma[i] + gamma[i + 1])
             after = before + h[i] / 2.0 * (gamma[i] + gamma[i + 1])
             for k, ours in ((i, before), (i + 1, after)):
-                difference = abs(ours - slope[k, 0]) * whole
-                largest = worse(largest, difference * IN_DERIVATIVES / steepest)
+                size = steepest
                 if k == 0 or k == n - 1:
-                    largest = worse(largest, difference / max(1.0, abs(slope[k, 0]) * whole))
+                    size = max(1.0, abs(slope[k, 0]) * whole)
+                difference = abs(ours - slope[k, 0]) * whole
+                largest = worse(largest, difference * IN_DERIVATIVES / size)
         if not largest <= enough:
             break
     return largest
