@@ -30,8 +30,8 @@ class SplineOperator:
 
     Made by `Smoother.operator`. Immutable, picklable; one operator may be called from many threads
     at once. The bits of a result depend on plan, dtype and solver, never on neighbouring columns,
-    blocks or threads. Results on other CPUs are equal within 4 float32 ulps, or 450 float64 ulps
-    (1e-13), of max |values| times the operator's largest row sum of magnitudes.
+    blocks or threads. Results on other CPUs are equal within 4 float32 ulps, or 2000 float64 ulps
+    (4e-13), of max |values| times the operator's largest row sum of magnitudes.
 
     Attributes
     ----------
