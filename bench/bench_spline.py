@@ -347,6 +347,7 @@ SCIPYS_FIRST = (
 
 def in_a_fresh_process(code, cache_dir):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache_dir)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled to bytecode
     return subprocess.run([sys.executable, "-c", code], env=environment, check=True).returncode
 
 

@@ -1,7 +1,5 @@
 """Cubic smoothing splines, fast and exact, for any number of columns."""
 
-from importlib.metadata import version
-
 from fastspline._gradient import FitGradient
 from fastspline._grid import smooth_grid
 from fastspline._migration import lam_from_csaps, lam_from_r
@@ -29,4 +27,12 @@ __all__ = [
     "smooth_grid",
     "smooth_spline",
 ]
-__version__ = version("fastspline")
+
+
+def __getattr__(name: str) -> str:
+    """Look up the version when it is asked for: that costs a tenth of the import."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("fastspline")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, final
@@ -317,10 +316,10 @@ class Spline:
             raise TypeError(f"level must be a number between 0 and 1, got {level!r}")
         if not 0.0 < level < 1.0:
             raise ValueError(f"level must lie between 0 and 1, got {level}; 0.95 is usual")
-        centre, spread = (
-            self(points),
-            statistics.NormalDist().inv_cdf(0.5 + level / 2.0) * self.std(points),
-        )
+        from statistics import NormalDist
+
+        spread = NormalDist().inv_cdf(0.5 + level / 2.0) * self.std(points)
+        centre = self(points)
         return centre - spread, centre + spread
 
     def to_ppoly(self) -> PPoly:
