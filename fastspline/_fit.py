@@ -41,7 +41,7 @@ class Rest(NamedTuple):
 
     @property
     def freedom(self) -> float:
-        """N - df, without that subtraction."""
+        """Give n - df, without that subtraction."""
         return float(self.complement.sum())
 
     @property

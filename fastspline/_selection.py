@@ -236,7 +236,7 @@ def choose_for(group: Group, criterion: Criterion) -> Choice:
         return Choice(np.full(columns, same), np.zeros(columns, np.int8))
 
     def score(lam: float, part: slice) -> NDArray[np.float64]:
-        tried = group._replace(plan=plan.with_lam(lam), values=group.values[:, part])
+        tried = group._replace(plan=plan._with_lam(lam), values=group.values[:, part])
         if group.repeats is not None:
             repeats = group.repeats._replace(values=group.repeats.values[:, part])
             tried = tried._replace(repeats=repeats)
@@ -253,12 +253,12 @@ def choose_for(group: Group, criterion: Criterion) -> Choice:
     lower = np.log10(_scores.NEAR * shortest**3 * weights.min() / rough.max())
 
     def share(place: float) -> float:
-        solver = plan.with_lam(10.0**place)._solver.exact()
+        solver = plan._with_lam(10.0**place)._solver.exact()
         return float(solver.leverages()[1].mean())
 
     upper = 10.0**_scores.UPPER * whole / rough.min()
     choice = minimise_score(score, 10.0 ** _raise_lower(share, lower), upper)
-    rest = rest_of(group._replace(plan=plan.with_lam(np.inf)))
+    rest = rest_of(group._replace(plan=plan._with_lam(np.inf)))
     stiff = np.abs(rest.residuals).max(axis=0) <= _scores.ROUNDING  # scores are rounding
     return Choice(np.where(stiff, np.inf, choice.lam), np.where(stiff, np.int8(0), choice.bound))
 
@@ -504,7 +504,7 @@ def lam_for_df(
 
     def excess(place: float) -> float:
         """Give df - wanted, from df or n - df, whichever is the smaller sum."""
-        plan = through.with_lam(scale * 10.0**place)
+        plan = through._with_lam(scale * 10.0**place)
         lever, complement = plan._solver.exact().leverages()
         if wanted <= 0.5 * most:
             return float(lever.sum() - wanted)

@@ -203,7 +203,7 @@ class Smoother:
         """
         return float(self.leverages.sum())
 
-    def with_lam(self, lam: float) -> Smoother:
+    def _with_lam(self, lam: float) -> Smoother:
         """Give the plan of another lam, with all else alike.
 
         Raises
