@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from coded.local_workers import LocalWorkers
-    from coded.metrics import mean_interval, mean_l2, relative_accuracy
+    from coded.metrics import mean_interval, mean_l2, mean_square, relative_accuracy
     from coded.order import path_order
     from coded.placement import balanced_copies
     from coded.points import chebyshev_first, chebyshev_second, equidistant, systematic
@@ -52,6 +52,7 @@ _HOME = {
     "equidistant": "coded.points",
     "mean_interval": "coded.metrics",
     "mean_l2": "coded.metrics",
+    "mean_square": "coded.metrics",
     "path_order": "coded.order",
     "relative_accuracy": "coded.metrics",
     "simulate": "coded.simulation",
@@ -81,6 +82,7 @@ __all__ = [
     "equidistant",
     "mean_interval",
     "mean_l2",
+    "mean_square",
     "path_order",
     "relative_accuracy",
     "simulate",

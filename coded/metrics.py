@@ -40,10 +40,38 @@ def mean_l2(outputs: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
     >>> float(mean_l2([[3.0, 4.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]]))
     3.0
     """
-    estimates, truth = _read_pair(outputs, reference)
-    errors = np.subtract(estimates, truth, dtype=np.float64)
-    flat = errors.reshape(*errors.shape[: errors.ndim - truth.ndim + 1], -1)
-    return np.asarray(np.linalg.norm(flat, axis=-1).mean(axis=-1))
+    return np.asarray(_norms(outputs, reference).mean(axis=-1))
+
+
+def mean_square(outputs: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
+    """Give the mean squared L2 error, ``(1 / K) sum_k ||outputs_k - reference_k||_2^2``.
+
+    Parameters
+    ----------
+    outputs : array_like, shape (K, ...) or (repeats, K, ...)
+        Estimates.
+    reference : array_like, shape (K, ...)
+        ``f(inputs)``.
+
+    Returns
+    -------
+    ndarray, shape () or (repeats,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mean_l2`.
+
+    References
+    ----------
+    arXiv:2406.00300, the loss of the theorems.
+
+    Examples
+    --------
+    >>> float(mean_square([[3.0, 4.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]]))
+    13.0
+    """
+    return np.asarray((_norms(outputs, reference) ** 2).mean(axis=-1))
 
 
 def relative_accuracy(
@@ -127,6 +155,14 @@ def mean_interval(values: ArrayLike) -> tuple[float, float]:
         return float(draws[0]), float("inf")
     standard_error = draws.std(ddof=1) / np.sqrt(draws.size)
     return float(draws.mean()), float(t.ppf(0.975, draws.size - 1) * standard_error)
+
+
+def _norms(outputs: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
+    """Give the L2 norm of each output's error, shape (K,) or (repeats, K)."""
+    estimates, truth = _read_pair(outputs, reference)
+    errors = np.subtract(estimates, truth, dtype=np.float64)
+    flat = errors.reshape(*errors.shape[: errors.ndim - truth.ndim + 1], -1)
+    return np.asarray(np.linalg.norm(flat, axis=-1))
 
 
 def _read_pair(outputs: ArrayLike, reference: ArrayLike) -> tuple[FloatArray, FloatArray]:

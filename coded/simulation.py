@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.counts import read_count
-from coded.metrics import mean_l2, relative_accuracy
-from coded.schemes.protocol import Scheme, require_scheme
+from coded.metrics import mean_l2, mean_square, relative_accuracy
+from coded.schemes.linear import LinearScheme
+from coded.schemes.protocol import ErrorEstimating, Scheme, require_scheme
 from coded.stragglers import StragglerModel, UniformStragglers
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
@@ -28,11 +29,43 @@ class Simulation:
         The workers that answered in each repeat.
     reference : array, shape (K, ...)
         ``f(inputs)``.
+    fit_reference : array, shape (K, ...)
+        f of what the encoder makes of the inputs at their own points (`encoder_fit`);
+        ``f(inputs)`` where the encoder does not smooth.
+    exact : ndarray of bool, shape (repeats, K)
+        Which outputs are exact answers.
+    std : ndarray of float, shape (repeats, K), or None
+        Estimates of the errors ``||output_k - f(x_k)||_2``, where the scheme gives any.
     """
 
     outputs: FloatArray
     responders: list[NDArray[np.intp]]
     reference: FloatArray
+    fit_reference: FloatArray
+    exact: NDArray[np.bool_]
+    std: NDArray[np.float64] | None
+
+    @property
+    def mse(self) -> NDArray[np.float64]:
+        """The loss of the theory, ``(1 / K) sum_k ||output_k - f(x_k)||^2``, shape (repeats,)."""
+        return mean_square(self.outputs, self.reference)
+
+    @property
+    def generalization_error(self) -> NDArray[np.float64]:
+        """The decoder's share of the loss, shape (repeats,).
+
+        ``(2 / K) sum_k ||output_k - f(u(alpha_k))||^2``, u the encoder's curve: the loss is at
+        most the sum of this and of `training_error` (arXiv:2406.00300, equation of the split).
+        """
+        return 2.0 * mean_square(self.outputs, self.fit_reference)
+
+    @property
+    def training_error(self) -> float:
+        """The encoder's share of the loss, ``(2 / K) sum_k ||f(u(alpha_k)) - f(x_k)||^2``.
+
+        0 where the encoder does not smooth.
+        """
+        return float(2.0 * mean_square(self.fit_reference, self.reference))
 
     @property
     def mean_l2(self) -> NDArray[np.float64]:
@@ -117,14 +150,29 @@ def simulate(
     bound = scheme.bind(inputs)
     array, as_given = read_array(inputs, "inputs")
     coded_outputs, restore = _evaluate(fn, bound.encode(inputs), scheme.n_workers, batched=batched)
-    reference, _ = _evaluate(fn, as_given(array), scheme.n_inputs, batched=batched)
+    given = as_given(array)
+    reference, _ = _evaluate(fn, given, scheme.n_inputs, batched=batched)
+    fit_reference = reference
+    if isinstance(bound, LinearScheme):
+        fit = bound.encoder_fit(given)
+        if not np.array_equal(read_array(fit, "inputs")[0], array):
+            fit_reference, _ = _evaluate(fn, fit, scheme.n_inputs, batched=batched)
 
     workers = np.arange(scheme.n_workers)
     responders = [
         np.setdiff1d(workers, model.draw(scheme.n_workers, generator)) for _ in range(repeats)
     ]
-    outputs = np.stack([bound.decode(coded_outputs[who], who) for who in responders])
-    return Simulation(restore(outputs), responders, restore(reference))
+    if isinstance(bound, ErrorEstimating):
+        pairs = [bound.decode_with_std(coded_outputs[who], who) for who in responders]
+        outputs = np.stack([decoded for decoded, _ in pairs])
+        std = np.stack([estimate for _, estimate in pairs])
+    else:
+        outputs = np.stack([bound.decode(coded_outputs[who], who) for who in responders])
+        std = None
+    exact = np.stack([bound.exact_mask(who) for who in responders])
+    return Simulation(
+        restore(outputs), responders, restore(reference), restore(fit_reference), exact, std
+    )
 
 
 def _read_stragglers(stragglers: int | StragglerModel, n_workers: int) -> StragglerModel:

@@ -16,6 +16,7 @@ from coded import (
     ReplicationScheme,
     Scheme,
     SplineScheme,
+    path_order,
 )
 from fastspline import Smoother
 from tests import reference_codes as reference
@@ -88,6 +89,23 @@ def test_constants_pass_unchanged(family, n_inputs, n_workers):
             matrix = scheme.decoding_matrix(responders)
             tolerance = 100 * EPS * np.abs(matrix).sum(axis=1).max()
             np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=0, atol=tolerance)
+
+
+@every_family
+def test_the_encoder_fit_is_the_inputs_unless_the_encoder_smooths(family):
+    inputs = some_inputs(5, 3)
+    scheme = FAMILIES[family](5, 12).bind(inputs)
+    fit = scheme.encoder_fit(inputs)
+    if getattr(scheme, "lam_enc", 0.0) == 0.0:
+        assert np.array_equal(fit, inputs)
+        return
+    scale = 5 if family == "spline-paper" else 1
+    order = np.arange(5) if family == "spline-paper" else path_order(inputs)
+    expected = np.empty_like(inputs)
+    expected[order] = reference.smoothing_spline(
+        scheme.alpha, inputs[order], scale * scheme.lam_enc, scheme.alpha
+    )
+    np.testing.assert_allclose(fit, expected, rtol=0, atol=1e-12)
 
 
 @every_family

@@ -125,3 +125,29 @@ def test_bad_arguments_are_refused(changes, error, message):
     arguments = {"fn": softmax, "inputs": INPUTS, "scheme": scheme, "stragglers": 5} | changes
     with pytest.raises(error, match=message):
         simulate(**arguments)
+
+
+# The loss and its two shares.
+
+
+@pytest.mark.parametrize("lam_enc", [0.0, 1e-3, 10.0])
+@pytest.mark.parametrize("make", [SplineScheme, SplineScheme.paper], ids=["ours", "paper"])
+def test_the_loss_is_at_most_the_sum_of_its_shares(make, lam_enc):
+    scheme = make(6, 20, lam_enc=lam_enc, lam_dec=1e-6)
+    run = simulate(np.sin, INPUTS, scheme, stragglers=5, repeats=7)
+    assert run.mse.shape == run.generalization_error.shape == (7,)
+    assert (run.mse <= run.generalization_error + run.training_error + 1e-15).all()
+    assert (run.training_error == 0.0) == (lam_enc == 0.0)
+    np.testing.assert_allclose(run.mse, ((run.outputs - np.sin(INPUTS)) ** 2).sum(-1).mean(-1))
+    smooth = scheme.bind(INPUTS).encoder_fit(INPUTS)
+    expected = 2.0 * ((np.sin(smooth) - np.sin(INPUTS)) ** 2).sum(-1).mean()
+    np.testing.assert_allclose(run.training_error, expected, rtol=1e-12, atol=0)
+
+
+def test_the_exact_outputs_are_told():
+    run = simulate(np.sign, INPUTS, ReplicationScheme(6, 20), stragglers=14, repeats=5)
+    assert run.exact.shape == (5, 6)
+    assert run.exact.any()
+    assert not run.exact.all()
+    for outputs, exact in zip(run.outputs, run.exact, strict=True):
+        assert np.array_equal(outputs[exact], np.sign(INPUTS)[exact])

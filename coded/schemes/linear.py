@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.counts import read_count
-from coded.linear_maps import LinearMap, Matrix
+from coded.linear_maps import LinearMap, Matrix, RowMap
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
@@ -174,14 +175,31 @@ class LinearScheme(ABC):
         NotEnoughRespondersError
             If ``can_decode(responders)`` is false (a ValueError too).
         """
-        workers = self._read_responders(responders)
-        array, restore = read_array(coded_outputs, "coded_outputs")
-        if array.ndim == 0 or len(array) != len(workers):
-            raise ValueError(
-                f"coded_outputs has shape {array.shape}, but there are {len(workers)} responders; "
-                "pass one row for each responder, in the same order"
-            )
-        return restore(_apply(self._decoder(workers), array, "coded_outputs"))
+        array, restore, workers = self._read_answers(coded_outputs, responders)
+        decoder = self._choose_decoder(array, workers)
+        return restore(_apply(decoder, array, "coded_outputs"))
+
+    def encoder_fit(self, inputs: ArrayLike) -> FloatArray:
+        """Give what the encoder makes of each input at the input's own point.
+
+        Parameters
+        ----------
+        inputs : array_like, shape (K, ...)
+            As for `encode`.
+
+        Returns
+        -------
+        array of the kind and floating dtype of `inputs`, shape (K, ...)
+            The inputs themselves, unless the encoder smooths: its training error is the
+            difference.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `encode`.
+        """
+        array, restore = self._read_inputs(inputs)
+        return restore(_apply(self._fit_map(), array, "inputs"))
 
     def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
         """Tell which outputs are exact answers, not estimates.
@@ -239,6 +257,34 @@ class LinearScheme(ABC):
     def _held(self) -> NDArray[np.intp]:
         """Give the input that each worker evaluates itself, unmixed, or -1; shape (N,)."""
 
+    def _fit_map(self) -> LinearMap:
+        """Make the map from K inputs to the encoder's values at their own points."""
+        return RowMap(np.arange(self._n_inputs), self._n_inputs)
+
+    def _choose_decoder(
+        self,
+        coded_outputs: FloatArray,  # noqa: ARG002 (for families that look at the answers)
+        responders: Responders,
+    ) -> LinearMap:
+        """Give the decoder for these answers; a linear code's depends on the responders alone."""
+        return self._decoder(responders)
+
+    def _decode_with_std(
+        self,
+        coded_outputs: ArrayLike,
+        responders: ArrayLike,
+        estimate: Callable[[Matrix, Responders], NDArray[np.float64]],
+    ) -> tuple[FloatArray, NDArray[np.float64]]:
+        """Decode, and ask `estimate` for the errors of the K outputs; those of answers are 0.
+
+        `estimate` gets the answers in float64, flattened to (R, columns), and the responders.
+        """
+        array, restore, workers = self._read_answers(coded_outputs, responders)
+        outputs = _apply(self._choose_decoder(array, workers), array, "coded_outputs")
+        answers = array.reshape(len(array), -1).astype(np.float64, copy=False)
+        std = estimate(answers, workers)
+        return restore(outputs), np.where(self.exact_mask(np.array(workers)), 0.0, std)
+
     def _settings(self) -> str:
         """Give the keyword arguments of `__repr__`, each after a comma."""
         return f", n_stragglers={self._n_stragglers}"
@@ -285,6 +331,19 @@ class LinearScheme(ABC):
                 "stack the inputs, or make a scheme with that n_inputs"
             )
         return array, restore
+
+    def _read_answers(
+        self, coded_outputs: ArrayLike, responders: ArrayLike
+    ) -> tuple[FloatArray, Restore, Responders]:
+        """Give the answers as an array with a row a responder, and the way back to their kind."""
+        workers = self._read_responders(responders)
+        array, restore = read_array(coded_outputs, "coded_outputs")
+        if array.ndim == 0 or len(array) != len(workers):
+            raise ValueError(
+                f"coded_outputs has shape {array.shape}, but there are {len(workers)} responders; "
+                "pass one row for each responder, in the same order"
+            )
+        return array, restore, workers
 
     def _read_responders(self, responders: ArrayLike) -> Responders:
         """Check the indices and give them as a tuple."""

@@ -89,6 +89,20 @@ class Scheme(Protocol):
         """Tell which of the K outputs are exact answers, not estimates."""
 
 
+@runtime_checkable
+class ErrorEstimating(Protocol):
+    """A scheme that can tell how large the errors of its outputs are."""
+
+    def decode_with_std(
+        self, coded_outputs: ArrayLike, responders: ArrayLike
+    ) -> tuple[FloatArray, NDArray[np.float64]]:
+        """Give the outputs and, shape (K,), the standard deviation of each one's error.
+
+        That is the root mean square of ``||output_k - f(x_k)||_2`` that is to be expected, 0
+        where the output is an exact answer.
+        """
+
+
 def require_scheme(scheme: object) -> None:
     """Raise TypeError unless `scheme` is a Scheme; a class of schemes is none."""
     if isinstance(scheme, type) or not isinstance(scheme, Scheme):

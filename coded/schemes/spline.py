@@ -217,6 +217,15 @@ class SplineScheme(LinearScheme):
         spline = Smoother(self._alpha, lam=scale * self._lam_enc).operator(self._beta)
         return spline if self._order is None else spline.gather(self._order, self._n_inputs)
 
+    def _fit_map(self) -> LinearMap:
+        if self._lam_enc == 0.0:
+            return super()._fit_map()
+        scale = self._n_inputs if self._is_paper else 1
+        order = np.arange(self._n_inputs) if self._order is None else self._order
+        smoother = Smoother(self._alpha, lam=scale * self._lam_enc)
+        fit = smoother.operator(self._alpha[np.argsort(order)])
+        return fit.gather(order, self._n_inputs)
+
     def _build_decoder(self, responders: Responders) -> LinearMap:
         scale = len(responders) if self._is_paper else 1
         knots, first = np.unique(self._beta[list(responders)], return_index=True)
