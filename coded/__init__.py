@@ -6,7 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from coded.features import pooled_gradients
     from coded.local_workers import LocalWorkers
+    from coded.memory import AnswerMemory
     from coded.metrics import mean_interval, mean_l2, mean_square, relative_accuracy
     from coded.order import path_order
     from coded.placement import balanced_copies
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from coded.result import CodedResult
     from coded.runtime import coded_map
     from coded.schemes.berrut import BerrutScheme
+    from coded.schemes.kernel import KernelScheme
     from coded.schemes.lagrange import LagrangeScheme
     from coded.schemes.protocol import NotEnoughRespondersError, Scheme
     from coded.schemes.replication import ReplicationScheme
@@ -30,10 +33,12 @@ if TYPE_CHECKING:
 
 # Resolved on first use (PEP 562), so that a worker process pays only for what it uses.
 _HOME = {
+    "AnswerMemory": "coded.memory",
     "BerrutScheme": "coded.schemes.berrut",
     "CodedResult": "coded.result",
     "ConsecutiveStragglers": "coded.stragglers",
     "IndependentStragglers": "coded.stragglers",
+    "KernelScheme": "coded.schemes.kernel",
     "LagrangeScheme": "coded.schemes.lagrange",
     "LocalWorkers": "coded.local_workers",
     "NotEnoughRespondersError": "coded.schemes.protocol",
@@ -54,16 +59,19 @@ _HOME = {
     "mean_l2": "coded.metrics",
     "mean_square": "coded.metrics",
     "path_order": "coded.order",
+    "pooled_gradients": "coded.features",
     "relative_accuracy": "coded.metrics",
     "simulate": "coded.simulation",
     "systematic": "coded.points",
 }
 
 __all__ = [
+    "AnswerMemory",
     "BerrutScheme",
     "CodedResult",
     "ConsecutiveStragglers",
     "IndependentStragglers",
+    "KernelScheme",
     "LagrangeScheme",
     "LocalWorkers",
     "NotEnoughRespondersError",
@@ -84,6 +92,7 @@ __all__ = [
     "mean_l2",
     "mean_square",
     "path_order",
+    "pooled_gradients",
     "relative_accuracy",
     "simulate",
     "systematic",

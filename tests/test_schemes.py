@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from coded import (
     BerrutScheme,
+    KernelScheme,
     LagrangeScheme,
     NotEnoughRespondersError,
     ReplicationScheme,
@@ -28,6 +29,7 @@ FAMILIES = {
     "spline-smooth": lambda k, n: SplineScheme(k, n, lam_enc=1e-4, lam_dec=1e-3),
     "spline-paper": lambda k, n: SplineScheme.paper(k, n, lam_enc=1e-6, lam_dec=1e-5),
     "berrut": lambda k, n: BerrutScheme(k, n),
+    "kernel": lambda k, n: KernelScheme(k, n),
     "lagrange": lambda k, n: LagrangeScheme(k, n, degree=1),
     "replication-nearest": lambda k, n: ReplicationScheme(k, n),
     "replication-mean": lambda k, n: ReplicationScheme(k, n, fallback="mean"),
@@ -358,7 +360,9 @@ def test_bad_answers_are_refused(family):
             scheme.decode(answers, range(9))
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if not f.startswith("replication")])
+@pytest.mark.parametrize(
+    "family", [f for f in FAMILIES if not f.startswith(("replication", "kernel"))]
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_numbers_whose_mixtures_overflow_are_refused(family, dtype):
     scheme = FAMILIES[family](4, 9)

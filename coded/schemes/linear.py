@@ -309,18 +309,22 @@ class LinearScheme(ABC):
             if plan is not None:
                 self._decoder_plans.move_to_end(responders)
                 return plan
-        if not self._suffices(responders):
-            raise NotEnoughRespondersError(
-                f"{len(responders)} of {self._n_workers} workers answered, {self!r} needs "
-                f"{self._need(responders)}; wait for more answers or raise n_workers",
-                responders=responders,
-            )
+        self._require_enough(responders)
         plan = self._build_decoder(responders)
         with self._lock:
             self._decoder_plans[responders] = plan
             if len(self._decoder_plans) > _KEPT_DECODERS:
                 self._decoder_plans.popitem(last=False)
         return plan
+
+    def _require_enough(self, responders: Responders) -> None:
+        """Raise NotEnoughRespondersError unless these answers can be decoded."""
+        if not self._suffices(responders):
+            raise NotEnoughRespondersError(
+                f"{len(responders)} of {self._n_workers} workers answered, {self!r} needs "
+                f"{self._need(responders)}; wait for more answers or raise n_workers",
+                responders=responders,
+            )
 
     def _read_inputs(self, inputs: ArrayLike) -> tuple[FloatArray, Restore]:
         """Give the inputs as an array with K rows, and the way back to the caller's kind."""

@@ -1,0 +1,502 @@
+"""Copies of the inputs; lost answers by kriging over the inputs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coded.distances import flattened
+from coded.features import SMALLEST_SIDE, pooled_gradients
+from coded.kriging import Array, Kriging, distances, krige, krige_nearest
+from coded.linear_maps import LinearMap, Matrix, MatrixMap
+from coded.memory import AnswerMemory
+from coded.order import path_order
+from coded.placement import balanced_copies
+from coded.points import systematic
+from coded.schemes.linear import LinearScheme
+from coded.schemes.protocol import Responders
+from fastspline.arrays import FloatArray, Restore, read_array, require_finite
+
+Features: TypeAlias = Callable[[FloatArray], ArrayLike] | Literal["loo"] | None
+Objective: TypeAlias = Literal["outputs", "labels"]
+
+_RAW, _SMOOTH, _CUBIC = 1.5, 1.8, 3.0  # powers p of the covariance r^p: measured, not tuned
+_FEW = 3  # numbers in an input up to which a smooth function is expected between the inputs
+_NEAREST = 100  # answers, of this batch and remembered, that estimate a lost one
+
+
+class KernelScheme(LinearScheme):
+    """Send inputs as they are; estimate lost answers by kriging over the inputs.
+
+    Every input goes to floor(N / K) or ceil(N / K) workers (`balanced_copies`), and an answer
+    that arrives is that input's output, bit for bit. The others are the best linear prediction
+    from all answers, for a random function whose increments vary with the distance of the
+    inputs' features as ``|phi(u) - phi(v)|^p``: no order, no smoothing parameter. `bind` fixes
+    the features and their distances.
+
+    Inputs of at most 3 numbers, and all inputs with ``objective="labels"``, are coded by copies
+    and chord points: max(1, round(0.6 N / K)) copies of each, and the other workers evenly on
+    the straight lines between neighbours of `path_order` over the features. That tells more of
+    a function that is smooth between the inputs, and the labels of a network are a little more
+    often right, while its outputs are a little less exact.
+
+    Parameters
+    ----------
+    n_inputs : int
+        K >= 1.
+    n_workers : int
+        N >= 1; with N < K some inputs are evaluated by nobody and always estimated.
+    n_stragglers : int, optional
+        How many answers may be missing, in [0, N). None means ``max(N - K, 0)``.
+    features : callable, "loo" or None, optional
+        phi. None: `pooled_gradients` (p = 1.8) of inputs whose last two axes are both at least
+        8 long, else the flattened input itself: p = 1.5, and for at most 3 numbers p = 3 with a
+        linear trend. A callable maps a stack (n, ...) of inputs to (n, d) features, p = 1.8.
+        "loo" chooses among flattened input and gradients, with p of 1.5, 1.8 and for at most 3
+        numbers 3, by the leave-one-out errors of the answers at hand; it is no linear code.
+    objective : {"outputs", "labels"}, optional
+        What counts: small errors of the outputs, or that the largest output is the right one.
+    memory : AnswerMemory, optional
+        Earlier answers of the same function. What it holds at `bind` counts for the bound
+        scheme: each lost answer is then kriged from the 100 nearest of answers and memory.
+
+    Raises
+    ------
+    TypeError
+        If a count is no integer, or `features` or `memory` of the wrong kind.
+    ValueError
+        If a count is out of range or `objective` none of the two.
+
+    References
+    ----------
+    J.-P. Chiles, P. Delfiner, "Geostatistics", 2nd ed., Wiley 2012, chapters 3 and 4.
+
+    Examples
+    --------
+    >>> inputs = np.linspace(0.0, 3.0, 7)
+    >>> scheme = KernelScheme(7, 21).bind(inputs)
+    >>> outputs = scheme.decode(np.sin(scheme.encode(inputs))[::2], np.arange(0, 21, 2))
+    >>> bool(np.abs(outputs - np.sin(inputs)).max() < 0.01)
+    True
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_workers: int,
+        *,
+        n_stragglers: int | None = None,
+        features: Features = None,
+        objective: Objective = "outputs",
+        memory: AnswerMemory | None = None,
+    ) -> None:
+        super().__init__(n_inputs, n_workers, n_stragglers)
+        is_named = isinstance(features, str) and features == "loo"
+        if not (features is None or is_named or callable(features)):
+            raise TypeError(
+                f'features must be a callable, "loo" or None, got {features!r}; pass a function '
+                "from a stack of inputs to a stack of vectors"
+            )
+        if not (isinstance(objective, str) and objective in ("outputs", "labels")):
+            raise ValueError(
+                f'objective must be "outputs" or "labels", got {objective!r}; "outputs" errs least'
+            )
+        if not (memory is None or isinstance(memory, AnswerMemory)):
+            raise TypeError(
+                f"memory must be an AnswerMemory or None, got {memory!r}; make one, add answers "
+                "to it and pass it"
+            )
+        self._features = features
+        self._objective = objective
+        self._memory = memory
+        self._spaces: tuple[_Space, ...] = ()
+        self._remembered: FloatArray | None = None
+        if objective == "labels":
+            self._design = _with_chords(np.arange(self._n_inputs), self._n_workers)
+        else:
+            self._design = _copies(self._n_inputs, self._n_workers)
+
+    @property
+    def features(self) -> Features:
+        """The features phi, as given."""
+        return self._features
+
+    @property
+    def objective(self) -> Objective:
+        """What counts, "outputs" or "labels"."""
+        return self._objective
+
+    @property
+    def memory(self) -> AnswerMemory | None:
+        """The caller's memory of earlier answers."""
+        return self._memory
+
+    def bind(self, inputs: ArrayLike) -> Self:
+        """Fix the features of the inputs, the chord points and what the memory holds.
+
+        Parameters
+        ----------
+        inputs : array_like, shape (K, ...)
+            The inputs that will be encoded.
+
+        Returns
+        -------
+        KernelScheme
+            Bound to the distances between the features. Answers that are added to the memory
+            later do not change it.
+
+        Raises
+        ------
+        TypeError
+            If `inputs` holds no real numbers, or `features` gives none.
+        ValueError
+            If axis 0 has not K rows, a number is not finite, or `features` gives not one vector
+            for each input; if the memory holds inputs of another shape.
+        """
+        array, restore = self._read_inputs(inputs)
+        is_small = flattened(array).shape[1] <= _FEW
+        past, answers = self._recall(array)
+        bound = copy.copy(self)
+        bound._forget_plans()
+        maps = self._feature_maps(array, restore, is_small=is_small)
+        if self._objective == "labels" or is_small:
+            bound._design = _with_chords(path_order(maps[0][0](array)), self._n_workers)
+        sites = np.concatenate([array, MatrixMap(bound._design.chords)(array)])
+        bound._spaces = tuple(
+            space for phi, powers in maps for space in _spaces(phi, sites, past, powers)
+        )
+        bound._remembered = answers if len(answers) else None
+        return bound
+
+    def decoding_matrix(self, responders: ArrayLike) -> Matrix:
+        """Give the decoder of one responder set as a dense matrix.
+
+        Parameters
+        ----------
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        ndarray, shape (K, R)
+            ``decode(y, responders) == decoding_matrix(responders) @ y``.
+
+        Raises
+        ------
+        TypeError
+            If the decoder is not linear: with ``features="loo"`` it depends on the answers, with
+            a memory it adds what is remembered. Else as `decode`.
+        ValueError, NotEnoughRespondersError
+            As `decode`.
+        """
+        if self._features == "loo":
+            raise TypeError(
+                'features="loo" chooses the decoder by the answers, so that it has no matrix; '
+                "call decode, or choose the features"
+            )
+        if self._memory is not None:
+            raise TypeError(
+                "a decoder with a memory adds what is remembered, so that it has no matrix; "
+                "call decode, or make the scheme without memory"
+            )
+        return super().decoding_matrix(responders)
+
+    def decode_with_std(
+        self, coded_outputs: ArrayLike, responders: ArrayLike
+    ) -> tuple[FloatArray, NDArray[np.float64]]:
+        """Give the outputs of all inputs, and how large their errors are expected to be.
+
+        The kriging variance times a factor that makes the answers' own leave-one-out errors as
+        large as it predicts.
+
+        Parameters
+        ----------
+        coded_outputs : array_like, shape (R, ...)
+            Answers in the order of `responders`; numpy or torch.
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        outputs : array of the kind and floating dtype of `coded_outputs`, shape (K, ...)
+            As `decode`.
+        std : ndarray of float, shape (K,)
+            The expected root mean square of ``||output_k - f(x_k)||_2``. 0 where the output is
+            an exact answer; inf where all that is known is the answer to one other input, which
+            does not tell how much f varies.
+
+        Raises
+        ------
+        TypeError, ValueError, NotEnoughRespondersError
+            As `decode`.
+        """
+        return self._decode_with_std(coded_outputs, responders, self._errors)
+
+    def _feature_maps(
+        self, array: FloatArray, restore: Restore, *, is_small: bool
+    ) -> list[tuple[_FeatureMap, tuple[float, ...]]]:
+        """Give the maps phi, the preferred one first, each with the powers to be tried."""
+        phi = self._features
+        if callable(phi):
+            return [(lambda stack: _read_features(phi(restore(stack)), len(stack)), (_SMOOTH,))]
+        is_image = array.ndim >= 3 and min(array.shape[-2:]) >= SMALLEST_SIDE
+        if phi is None and is_image:
+            return [(pooled_gradients, (_SMOOTH,))]
+        if phi is None:
+            return [(flattened, (_CUBIC if is_small else _RAW,))]
+        raw = (flattened, (_CUBIC, _RAW, _SMOOTH) if is_small else (_RAW, _SMOOTH))
+        return [(pooled_gradients, (_SMOOTH, _RAW)), raw] if is_image else [raw]
+
+    def _recall(self, array: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Give the memory's pairs, checked against the inputs."""
+        if self._memory is None or len(self._memory) == 0:
+            return array[:0], np.empty(0)
+        past, answers = self._memory.snapshot()
+        if past.shape[1:] != array.shape[1:]:
+            raise ValueError(
+                f"inputs have shape {array.shape[1:]} each, but the memory holds inputs of shape "
+                f"{past.shape[1:]}; use a memory for each function"
+            )
+        return past, answers
+
+    def _build_encoder(self) -> LinearMap:
+        return _Filled(
+            np.where(self._design.site < self._n_inputs, self._design.site, -1),
+            self._design.chords[
+                self._design.site[self._design.site >= self._n_inputs] - self._n_inputs
+            ],
+        )
+
+    def _build_decoder(self, responders: Responders) -> LinearMap:
+        """Copy the first answer to each input; krige the lost ones."""
+        survivors = self._survivors(responders)
+        if survivors.lost.size == 0:
+            return _Filled(survivors.source, np.empty((0, len(responders))))
+        return self._fill(survivors, self._krige(self._spaces[0], survivors))
+
+    def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:
+        """Give the decoder; with several kernels that which leaves out best."""
+        past = self._remembered
+        if past is not None and coded_outputs.shape[1:] != past.shape[1:]:
+            raise ValueError(
+                f"coded_outputs have shape {coded_outputs.shape[1:]} each, but the memory holds "
+                f"answers of shape {past.shape[1:]}; use a memory for each function"
+            )
+        if len(self._spaces) < 2:
+            return self._decoder(responders)
+        self._require_enough(responders)
+        survivors = self._survivors(responders)
+        answers = coded_outputs.reshape(len(coded_outputs), -1).astype(np.float64, copy=False)
+        return self._fill(survivors, self._krige(self._best_space(answers, survivors), survivors))
+
+    def _errors(self, answers: Array, responders: Responders) -> Array:
+        """Estimate the errors of all outputs."""
+        survivors = self._survivors(responders)
+        std = np.zeros(self._n_inputs)
+        if survivors.lost.size == 0:
+            return std
+        values = answers[survivors.first]
+        if self._remembered is not None:
+            values = np.concatenate([values, self._remembered.reshape(-1, values.shape[1])])
+        space = self._best_space(answers, survivors)
+        std[survivors.lost] = np.concatenate(
+            [kriging.std(values[sources]) for sources, kriging in self._krige(space, survivors)]
+        )
+        return std
+
+    def _survivors(self, responders: Responders) -> _Survivors:
+        """Tell which sites answered first where, and which inputs are lost."""
+        sites, first = np.unique(self._design.site[list(responders)], return_index=True)
+        source = np.full(self._n_inputs, -1)
+        is_copy = sites < self._n_inputs
+        source[sites[is_copy]] = first[is_copy]
+        return _Survivors(sites, first, source, np.flatnonzero(source < 0), len(responders))
+
+    def _best_space(self, answers: Array, survivors: _Survivors) -> _Space:
+        """Give the space and power with the smallest leave-one-out errors, or the first one."""
+        if len(self._spaces) < 2:
+            return self._spaces[0]
+        values = answers[survivors.first]
+        none = survivors.lost[:0]
+        errors = []
+        for space in self._spaces:
+            left_out = space.krige(survivors.sites, none).leave_one_out(values)
+            errors.append(np.linalg.norm(left_out, axis=1).mean() if len(left_out) else np.inf)
+        return self._spaces[int(np.argmin(errors))]
+
+    def _krige(self, space: _Space, survivors: _Survivors) -> list[_Part]:
+        """Krige the lost inputs: all from all answers or, with a memory, each from those near."""
+        if self._remembered is None:
+            found = space.krige(survivors.sites, survivors.lost)
+            return [(np.arange(len(survivors.sites)), found)]
+        known = np.concatenate([space.rows[survivors.sites], space.past])
+        return [krige_nearest(space.rows[k], known, space.power, _NEAREST) for k in survivors.lost]
+
+    def _fill(self, survivors: _Survivors, parts: list[_Part]) -> LinearMap:
+        """Give the map that copies answers and fills the lost inputs by kriging."""
+        n_sites = len(survivors.sites)
+        past = self._remembered
+        n_known = n_sites + (0 if past is None else len(past))
+        weights = np.zeros((len(survivors.lost), n_known))
+        at = 0
+        for sources, kriging in parts:
+            rows = slice(at, at := at + len(kriging.weights))
+            weights[rows, sources] = kriging.weights
+        on_answers = np.zeros((len(weights), survivors.count))
+        on_answers[:, survivors.first] = weights[:, :n_sites]
+        constant = None
+        if past is not None:
+            constant = weights[:, n_sites:] @ past.reshape(len(past), -1).astype(np.float64)
+        return _Filled(survivors.source, on_answers, constant)
+
+    def _suffices(self, responders: Responders) -> bool:
+        if self._spaces:
+            return len(responders) > 0
+        return bool(self.exact_mask(np.array(responders, dtype=int)).all())
+
+    def _need(self, responders: Responders) -> str:
+        if not self._spaces and responders:
+            return "the inputs to estimate the lost answers (call bind(inputs) first)"
+        return "1 answer"
+
+    def _held(self) -> NDArray[np.intp]:
+        return np.where(self._design.site < self._n_inputs, self._design.site, -1)
+
+    def _settings(self) -> str:
+        return (
+            f"{super()._settings()}, features={self._features!r}, objective={self._objective!r}, "
+            f"memory={self._memory!r}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Design:
+    """What the workers evaluate: worker n site[n], the K inputs first, the chord points after."""
+
+    site: NDArray[np.intp]
+    chords: Matrix  # (chord points, K): weights of the inputs
+
+
+@dataclass(frozen=True, eq=False)
+class _Space:
+    """Where the sites lie, how far they are from each other, and how f is taken to vary."""
+
+    rows: Array
+    past: Array
+    distances: Array
+    power: float
+
+    def krige(self, known: NDArray[np.intp], wanted: NDArray[np.intp]) -> Kriging:
+        """Krige some sites from others."""
+        return krige(
+            self.distances[np.ix_(known, known)],
+            self.distances[np.ix_(wanted, known)],
+            self.power,
+            self.rows[known],
+            self.rows[wanted],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Survivors:
+    """Who answered: the sites, ascending, the first answer to each, and the inputs without one."""
+
+    sites: NDArray[np.intp]
+    first: NDArray[np.intp]
+    source: NDArray[np.intp]  # (K,): which answer is the input's own, or -1
+    lost: NDArray[np.intp]
+    count: int  # all answers, the repeats included
+
+
+@dataclass(frozen=True, eq=False)
+class _Filled:
+    """A map that copies rows or, where source is -1, gives weighted sums plus a constant."""
+
+    source: NDArray[np.intp]
+    weights: Matrix
+    constant: Array | None = None
+
+    def __call__(self, values: FloatArray) -> FloatArray:
+        """Copy bit for bit, mix the others in the dtype of `values`."""
+        require_finite(values, "values")
+        result = values[self.source]
+        if len(self.weights):
+            filled = MatrixMap(self.weights)(values)
+            if self.constant is not None:
+                filled = filled + self.constant.reshape(filled.shape).astype(values.dtype)
+            result[self.source < 0] = filled
+        return result
+
+    def dense(self) -> Matrix:
+        """Give the matrix of the linear part."""
+        matrix = np.eye(self.weights.shape[1])[self.source]
+        matrix[self.source < 0] = self.weights
+        return matrix
+
+
+_FeatureMap: TypeAlias = Callable[[FloatArray], FloatArray]
+_Part: TypeAlias = tuple[NDArray[np.intp], Kriging]  # which of the known values, and their weights
+
+
+def _copies(n_inputs: int, n_workers: int) -> _Design:
+    """Give balanced copies."""
+    return _Design(balanced_copies(n_inputs, n_workers), np.empty((0, n_inputs)))
+
+
+def _with_chords(order: NDArray[np.intp], n_workers: int) -> _Design:
+    """Give copies of the inputs and points on the chords between neighbours in `order`.
+
+    The copies of an input lie far apart among the workers, the chord points between them.
+    """
+    n_inputs = len(order)
+    copies = max(1, round(0.6 * n_workers / n_inputs))
+    places = systematic(np.arange(n_inputs, dtype=np.float64), n_workers, copies=copies)
+    edge = np.floor(places).astype(np.intp)
+    fraction = places - edge
+    on_chord = np.flatnonzero(fraction > 0.0)
+    chords = np.zeros((len(on_chord), n_inputs))
+    rows = np.arange(len(on_chord))
+    chords[rows, order[edge[on_chord]]] = 1.0 - fraction[on_chord]
+    chords[rows, order[edge[on_chord] + 1]] = fraction[on_chord]
+    site = order[edge]
+    site[on_chord] = n_inputs + rows
+    return _Design(_far_apart(site), chords)
+
+
+def _far_apart(site: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Deal equal sites as far apart as their number allows."""
+    ordered = np.sort(site)
+    _, start, count = np.unique(ordered, return_index=True, return_counts=True)
+    turn = np.arange(len(site)) - np.repeat(start, count)
+    phase = np.repeat((np.arange(len(count)) + 0.5) / len(count), count)
+    return ordered[np.argsort((turn + phase) / np.repeat(count, count), kind="stable")]
+
+
+def _spaces(
+    phi: _FeatureMap, sites: FloatArray, past: FloatArray, powers: tuple[float, ...]
+) -> list[_Space]:
+    """Describe sites and remembered inputs by their features, once for all powers."""
+    rows = phi(sites).astype(np.float64)
+    remembered = phi(past).astype(np.float64) if len(past) else rows[:0]
+    # The unit does not matter, but the squares of very large and very small numbers do.
+    unit = max(np.abs(rows).max(initial=0.0), np.abs(remembered).max(initial=0.0)) or 1.0
+    rows, remembered = rows / unit, remembered / unit
+    between = distances(rows, rows)
+    return [_Space(rows, remembered, between, power) for power in powers]
+
+
+def _read_features(values: ArrayLike, count: int) -> FloatArray:
+    """Check what the caller's features give."""
+    array, _ = read_array(values, "features(inputs)")
+    if array.ndim == 0 or len(array) != count:
+        raise ValueError(
+            f"features must give a vector for each of {count} inputs, gave shape {array.shape}; "
+            "return a stack along axis 0"
+        )
+    require_finite(array, "features(inputs)")
+    return array.reshape(count, -1)
