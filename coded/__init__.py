@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from coded.local_workers import LocalWorkers
     from coded.memory import AnswerMemory
     from coded.metrics import mean_interval, mean_l2, mean_square, relative_accuracy
-    from coded.order import path_order
+    from coded.order import path_order, similar_groups
     from coded.placement import balanced_copies
     from coded.points import chebyshev_first, chebyshev_second, equidistant, systematic
     from coded.result import CodedResult
@@ -61,6 +61,7 @@ _HOME = {
     "path_order": "coded.order",
     "pooled_gradients": "coded.features",
     "relative_accuracy": "coded.metrics",
+    "similar_groups": "coded.order",
     "simulate": "coded.simulation",
     "systematic": "coded.points",
 }
@@ -94,6 +95,7 @@ __all__ = [
     "path_order",
     "pooled_gradients",
     "relative_accuracy",
+    "similar_groups",
     "simulate",
     "systematic",
 ]
