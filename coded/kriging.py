@@ -42,7 +42,7 @@ def distances(rows: Array, others: Array) -> Array:
     total = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)
     squared = total - 2.0 * (a @ b.T)
     i, j = np.nonzero(squared <= _CLOSE * total)
-    squared[i, j] = ((a[i] - b[j]) ** 2).sum(axis=1)
+    squared[i, j] = ((rows[i] - others[j]) ** 2).sum(axis=1)
     return np.asarray(np.sqrt(squared))
 
 
@@ -129,7 +129,7 @@ def error_variances(weights: Array, among: Array, to: Array, power: float) -> Ar
     array([0.375])
     """
     twice = weights @ covariance(among, power) - 2.0 * covariance(to, power)
-    return np.maximum((weights * twice).sum(axis=1), 0.0)
+    return np.asarray(np.maximum((weights * twice).sum(axis=1), 0.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,7 @@ class Kriging:
     weights : ndarray, shape (t, n)
         Each row sums to 1.
     variances : ndarray, shape (t,)
-        Error variances, up to the factor that `scale` estimates.
+        Their `error_variances`, up to the factor that `scale` estimates.
     power : float
         p of the covariance that was used.
     """
@@ -152,7 +152,8 @@ class Kriging:
     variances: Array
     power: float
     _groups: Array  # (distinct, n): each distinct point's value as a mean of values
-    _inverse: Array  # (distinct, distinct): that block of the inverse of the bordered system
+    _system: Array  # the bordered matrix of the distinct points, median distance 1
+    _unit: float  # the variance that is 1 there
 
     def leave_one_out(self, values: Array) -> Array:
         """Give for each distinct point its value less what the others predict there.
@@ -174,7 +175,9 @@ class Kriging:
         return self._left_out(values)[0]
 
     def scale(self, values: Array) -> float:
-        """Estimate the factor of the variances: mean of ``||e_i||^2 / var_i`` left out one by one.
+        """Estimate the factor of the variances: mean of ``||e_i||^2 / var_i``, left out one by one.
+
+        It holds for any predictor's `error_variances` with the same power.
 
         Parameters
         ----------
@@ -212,10 +215,12 @@ class Kriging:
 
     def _left_out(self, values: Array) -> tuple[Array, Array]:
         """Give the errors (Dubrule's [V y]_i / V_ii) and 1 / their variances V_ii."""
-        precisions = self._inverse.diagonal()
-        can = precisions > _SAME * np.abs(self._inverse).max(initial=0.0)
-        errors = (self._inverse @ (self._groups @ values))[can] / precisions[can, None]
-        return errors, precisions[can]
+        distinct = len(self._groups)
+        inverse = np.linalg.inv(self._system)[:distinct, :distinct]
+        precisions = inverse.diagonal()
+        can = precisions > _SAME * np.abs(inverse).max(initial=0.0)
+        errors = (inverse @ (self._groups @ values))[can] / precisions[can, None]
+        return errors, precisions[can] / self._unit
 
 
 def krige(
@@ -266,13 +271,13 @@ def krige(
             return krige(among, to, 1.5)
     else:
         found = _solve(inner, outer, power, np.ones((len(first), 1)), np.ones((len(to), 1)))
-    weights, inverse = found
+    weights, system = found
     at = np.argmin(outer, axis=1)
     same = np.flatnonzero(outer[np.arange(len(to)), at] <= _SAME ** (1.0 / power))
     weights[same] = np.eye(len(first))[at[same]]
-    variances = error_variances(weights, inner, outer, power)
+    variances = unit**power * error_variances(weights, inner, outer, power)
     variances[same] = 0.0
-    return Kriging(weights @ groups, variances, power, groups, inverse)
+    return Kriging(weights @ groups, variances, power, groups, system, unit**power)
 
 
 def krige_nearest(
@@ -313,16 +318,15 @@ def krige_nearest(
 def _solve(
     among: Array, to: Array, power: float, trend: Array, trend_to: Array
 ) -> tuple[Array, Array]:
-    """Solve the bordered system: the weights, and the points' block of its inverse."""
+    """Solve the bordered system: give the weights, and the system."""
     n, m = trend.shape
     system = np.zeros((n + m, n + m))
     system[:n, :n] = covariance(among, power)
     system[:n, n:] = trend
     system[n:, :n] = trend.T
     wanted = np.vstack([covariance(to, power).T, trend_to.T])
-    solved = np.linalg.solve(system, np.hstack([wanted, np.eye(n + m, n)]))
-    weights = solved[:n, : len(to)].T
-    return weights / weights.sum(axis=1, keepdims=True), solved[:n, len(to) :]
+    weights = np.linalg.solve(system, wanted)[:n].T
+    return weights / weights.sum(axis=1, keepdims=True), system
 
 
 def _solve_with_line(
@@ -344,7 +348,8 @@ def _solve_with_line(
         np.hstack([np.ones((len(targets), 1)), along_to]),
     )
     largest = np.abs(found[0]).sum(axis=1).max(initial=0.0)
-    return found if largest <= _LARGEST_WEIGHT_SUM else None
+    missed = np.abs(found[0] @ along - along_to) > 1e-7 * (1.0 + np.abs(along_to))
+    return None if largest > _LARGEST_WEIGHT_SUM or missed.any() else found
 
 
 def _median_distance(among: Array) -> float:
