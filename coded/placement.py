@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,14 +11,22 @@ from coded.counts import read_count
 
 
 def balanced_copies(n_inputs: int, n_workers: int) -> NDArray[np.intp]:
-    """Tell which input each worker holds when copies are dealt evenly.
+    """Tell which input each worker holds when copies are dealt evenly and far apart.
 
-    Worker n holds input ``c(n) = floor((n + 1/2) K / N)``: every input is held by
-    ``floor(N / K)`` or ``ceil(N / K)`` workers, the larger shares spread evenly. The
-    workers of one input are neighbours, so that dealing the workers round-robin to L
-    executors never puts two copies of an input on one of them unless L is smaller
-    than the number of copies. With N < K, N inputs spread evenly are held once and
-    the others not at all.
+    In rounds of K workers, each of which holds every input once (the last one as many as
+    are left), each round turned by K - p against the one before: worker n holds input
+    ``c(n) = (n + (K - p) floor(n / K)) mod K``, where p is the largest prime up to K (1 for
+    K = 1). So
+
+    - every input is held by ``floor(N / K)`` or ``ceil(N / K)`` workers, and the first K
+      workers hold the inputs in their order;
+    - copies lie at least p workers apart: losing p or fewer workers in a row, as with a
+      machine that has several, takes no two copies of an input;
+    - with the workers dealt round-robin to L executors, L at least the number of copies and
+      no multiple of p, all but ``(K - p) (ceil(N / K) - 1)`` inputs at most have each copy on
+      another executor.
+
+    With N < K, N inputs spread evenly are held once and the others not at all.
 
     Parameters
     ----------
@@ -28,7 +38,7 @@ def balanced_copies(n_inputs: int, n_workers: int) -> NDArray[np.intp]:
     Returns
     -------
     ndarray of int, shape (N,)
-        The input that each worker holds, non-decreasing.
+        The input that each worker holds.
 
     Raises
     ------
@@ -39,11 +49,21 @@ def balanced_copies(n_inputs: int, n_workers: int) -> NDArray[np.intp]:
 
     Examples
     --------
-    >>> balanced_copies(3, 7)
-    array([0, 0, 1, 1, 1, 2, 2])
+    >>> balanced_copies(4, 10)
+    array([0, 1, 2, 3, 1, 2, 3, 0, 2, 3])
     >>> balanced_copies(5, 2)
     array([1, 3])
     """
     n_inputs = read_count(n_inputs, "n_inputs", at_least=1)
     n_workers = read_count(n_workers, "n_workers", at_least=1)
-    return (2 * np.arange(n_workers) + 1) * n_inputs // (2 * n_workers)
+    worker = np.arange(n_workers)
+    if n_workers < n_inputs:
+        return (2 * worker + 1) * n_inputs // (2 * n_workers)
+    turn = n_inputs - _largest_prime(n_inputs)
+    return (worker + turn * (worker // n_inputs)) % n_inputs
+
+
+def _largest_prime(most: int) -> int:
+    """Give the largest prime up to `most`, or 1."""
+    candidates = range(most, 1, -1)
+    return next((p for p in candidates if all(p % q for q in range(2, math.isqrt(p) + 1))), 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from functools import partial
@@ -133,7 +134,7 @@ def coded_map(
     call = _Call(scheme.n_workers, seconds)
     try:
         tasks = [restore(coded_inputs[n, ...]) for n in range(scheme.n_workers)]
-        call.submit(fn, tasks, executors, _spread(scheme.n_inputs, scheme.n_workers))
+        call.submit(fn, tasks, executors, _spread(coded_inputs))
         complete = call.wait(is_enough, can_decode, on_answer)
     finally:
         call.cancel()
@@ -323,19 +324,23 @@ class _Call:
         )
 
 
-def _spread(n_inputs: int, n_workers: int) -> list[int]:
+def _spread(coded_inputs: FloatArray) -> list[int]:
     """Order the tasks so that the first ones, which a shared pool works off first, cover the line.
 
-    Codes lay copies of an input on neighbouring workers: one worker an input comes first, those
-    in the order of their reversed bits, so that any beginning is spread too.
+    Of coded inputs that are equal, which some of their numbers tell, one comes first; all those
+    in the order of their workers' reversed bits, so that any beginning is spread too.
     """
-    step = max(1, n_workers // n_inputs)
+    n_workers = len(coded_inputs)
+    columns = coded_inputs.reshape(n_workers, -1)
+    sample = columns[:, :: max(1, columns.shape[1] // 64)]
     bits = n_workers.bit_length()
-
-    def reversed_bits(i: int) -> str:
-        return f"{i:0{bits}b}"[::-1]
-
-    return sorted(range(n_workers), key=lambda n: (n % step, reversed_bits(n // step)))
+    copies: Counter[bytes] = Counter()
+    places = []
+    for n in sorted(range(n_workers), key=lambda n: f"{n:0{bits}b}"[::-1]):
+        key = sample[n].tobytes()
+        places.append((copies[key], n))
+        copies[key] += 1
+    return [n for _, n in sorted(places, key=lambda place: place[0])]
 
 
 def _submit(

@@ -5,25 +5,62 @@ from hypothesis import strategies as st
 
 from coded import balanced_copies
 
+counts = {"n_inputs": st.integers(1, 50), "n_workers": st.integers(1, 160)}
 
-@given(n_inputs=st.integers(1, 50), n_workers=st.integers(1, 120))
+
+def sieved_prime(most):
+    """The largest prime up to `most`, by the sieve; 1 where there is none."""
+    left = set(range(2, most + 1))
+    for q in range(2, most + 1):
+        left -= set(range(2 * q, most + 1, q))
+    return max(left, default=1)
+
+
+@given(**counts)
 def test_copies_are_balanced(n_inputs, n_workers):
     copies = balanced_copies(n_inputs, n_workers)
-    counts = np.bincount(copies, minlength=n_inputs)
+    held = np.bincount(copies, minlength=n_inputs)
     assert copies.shape == (n_workers,)
-    assert counts.shape == (n_inputs,)
-    assert (np.diff(copies) >= 0).all()
-    assert counts.min() == n_workers // n_inputs
-    assert counts.max() == -(-n_workers // n_inputs)
+    assert held.shape == (n_inputs,)
+    assert held.min() == n_workers // n_inputs
+    assert held.max() == -(-n_workers // n_inputs)
 
 
-@given(n_inputs=st.integers(1, 12), n_workers=st.integers(1, 40), n_executors=st.integers(1, 12))
-def test_no_executor_gets_two_copies_where_that_can_be_avoided(n_inputs, n_workers, n_executors):
+@given(**counts)
+def test_neighbouring_workers_hold_different_inputs(n_inputs, n_workers):
     copies = balanced_copies(n_inputs, n_workers)
-    most = np.bincount(copies).max()
-    held = {(int(k), n % n_executors) for n, k in enumerate(copies)}
-    if n_executors >= most:
-        assert len(held) == n_workers
+    block = min(sieved_prime(n_inputs), n_workers)
+    for start in range(n_workers - block + 1):
+        assert len(set(copies[start : start + block])) == block
+
+
+@given(n_inputs=st.integers(1, 30), n_workers=st.integers(1, 90), n_executors=st.integers(1, 90))
+def test_few_inputs_have_two_copies_on_one_executor(n_inputs, n_workers, n_executors):
+    copies = balanced_copies(n_inputs, n_workers)
+    prime, most = sieved_prime(n_inputs), -(-n_workers // n_inputs)
+    shared = 0
+    for k in range(n_inputs):
+        executors = np.flatnonzero(copies == k) % n_executors
+        shared += len(set(executors)) < len(executors)
+    if n_executors >= most and n_executors % prime:
+        assert shared <= (n_inputs - prime) * (most - 1)
+
+
+@pytest.mark.parametrize(
+    ("n_inputs", "n_workers", "share"), [(20, 60, 0.02), (20, 100, 0.0), (60, 100, 0.0)]
+)
+def test_executors_that_get_equal_shares_hold_an_input_once(n_inputs, n_workers, share):
+    copies = balanced_copies(n_inputs, n_workers)
+    shared, seen = 0, 0
+    for n_executors in range(-(-n_workers // n_inputs), n_workers):
+        if n_workers % n_executors == 0:
+            held = set(zip(copies, np.arange(n_workers) % n_executors, strict=True))
+            shared, seen = shared + n_workers - len(held), seen + n_workers
+    assert shared <= share * seen
+
+
+def test_fewer_workers_hold_inputs_spread_evenly():
+    assert balanced_copies(60, 4).tolist() == [7, 22, 37, 52]
 
 
 @pytest.mark.parametrize("counts", [(0, 3), (3, 0), (-1, 3)])

@@ -54,7 +54,8 @@ class Running:
             assert executor.submitted.acquire(timeout=WAIT)
         scheme = (defaults | arguments)["scheme"]
         if n_tasks == scheme.n_workers:
-            executor.sort_last(_spread(scheme.n_inputs, scheme.n_workers))
+            inputs = np.asarray((defaults | arguments)["inputs"])
+            executor.sort_last(_spread(scheme.bind(inputs).encode(inputs)))
 
     def _run(self, arguments):
         try:
@@ -288,22 +289,22 @@ def test_a_refused_submission_is_a_failure():
 def test_too_many_failures_raise_before_the_rest_has_answered():
     pool = ManualExecutor()
     call = Running(pool, 4, wait_for=3)
-    pool.futures[1].set_exception(ArithmeticError("first of all"))
+    pool.futures[2].set_exception(ArithmeticError("first of all"))
     pool.futures[0].set_exception(ValueError("second"))
     with pytest.raises(NotEnoughRespondersError) as caught:
         call.result()
     error = caught.value
     assert error.responders == ()
-    assert sorted(error.failures) == [0, 1]
+    assert sorted(error.failures) == [0, 2]
     assert str(error.__cause__) == "first of all"
     for words in (
         "0 of 4 workers answered within",
-        "2 failed: 1, 0; the first by ArithmeticError: first of all",
-        "2 still out: 2, 3",
+        "2 failed: 2, 0; the first by ArithmeticError: first of all",
+        "2 still out: 1, 3",
         "ReplicationScheme(2, 4",
     ):
         assert words in str(error)
-    assert pool.futures[2].cancelled()
+    assert pool.futures[1].cancelled()
     assert pool.futures[3].cancelled()
 
 
@@ -311,21 +312,24 @@ def test_out_of_reach_it_waits_for_what_can_be_decoded():
     """Two of four fail, so three cannot come; one copy of each input still can."""
     pool = ManualExecutor()
     call = Running(pool, 4, wait_for=3)
-    pool.futures[2].set_exception(ArithmeticError())
+    pool.futures[1].set_exception(ArithmeticError())
     pool.futures[0].set_exception(ArithmeticError())
-    pool.answer(1)
+    pool.answer(2)
     pool.answer(3)
     result = call.result()
     assert not result.complete
-    assert result.responders.tolist() == [1, 3]
+    assert result.responders.tolist() == [2, 3]
     assert np.array_equal(result.outputs, 2.0 * INPUTS)
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_the_first_answers_of_a_shared_pool_cover_all_inputs(threads):
+@pytest.mark.parametrize("family", [SplineScheme, ReplicationScheme])
+@pytest.mark.parametrize(
+    "threads", [1, 4]
+)  # whole rounds: the ninth task ends well after the eighth
+def test_the_first_answers_of_a_shared_pool_cover_all_inputs(threads, family):
     inputs = np.linspace(0.0, 3.0, 8).reshape(8, 1)
     with ThreadPoolExecutor(threads) as pool:
-        result = coded_map(slow_sine, inputs, SplineScheme(8, 24), pool, timeout=60.0)
+        result = coded_map(slow_sine, inputs, family(8, 24), pool, timeout=60.0)
     assert len(result.responders) < 24
     assert result.exact.all()
     assert np.array_equal(result.outputs, np.sin(inputs))

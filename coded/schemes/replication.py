@@ -50,10 +50,10 @@ class ReplicationScheme(LinearScheme):
     --------
     >>> scheme = ReplicationScheme(2, 4, fallback="mean")
     >>> scheme.encode([10.0, 20.0])
-    array([10., 10., 20., 20.])
-    >>> scheme.decode([100.0, 100.0], [0, 1])
+    array([10., 20., 10., 20.])
+    >>> scheme.decode([100.0, 100.0], [0, 2])
     array([100., 100.])
-    >>> scheme.exact_mask([0, 1])
+    >>> scheme.exact_mask([0, 2])
     array([ True, False])
     """
 
