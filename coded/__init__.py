@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from coded.stragglers import (
         ConsecutiveStragglers,
         IndependentStragglers,
+        MachineStragglers,
         ParetoDelays,
         StragglerModel,
         UniformStragglers,
@@ -41,6 +42,7 @@ _HOME = {
     "KernelScheme": "coded.schemes.kernel",
     "LagrangeScheme": "coded.schemes.lagrange",
     "LocalWorkers": "coded.local_workers",
+    "MachineStragglers": "coded.stragglers",
     "NotEnoughRespondersError": "coded.schemes.protocol",
     "ParetoDelays": "coded.stragglers",
     "ReplicationScheme": "coded.schemes.replication",
@@ -75,6 +77,7 @@ __all__ = [
     "KernelScheme",
     "LagrangeScheme",
     "LocalWorkers",
+    "MachineStragglers",
     "NotEnoughRespondersError",
     "ParetoDelays",
     "ReplicationScheme",

@@ -128,6 +128,54 @@ class ConsecutiveStragglers:
 
 
 @dataclass(frozen=True)
+class MachineStragglers:
+    """A fixed number of whole machines with all their workers, each set equally likely.
+
+    Workers are listed machine by machine, as a cluster's host list has them: machine m has
+    workers ``m w, ..., m w + w - 1`` with w = workers_per_machine, the last machine what is
+    left. Equal `rng`, N and w give nested sets: a larger count only adds machines.
+
+    Parameters
+    ----------
+    count : int
+        Machines lost, >= 0.
+    workers_per_machine : int
+        w >= 1.
+
+    Raises
+    ------
+    TypeError
+        If a count is no integer.
+    ValueError
+        If `count` is negative or `workers_per_machine` below 1.
+
+    Examples
+    --------
+    >>> MachineStragglers(1, workers_per_machine=4).draw(4, np.random.default_rng(0))
+    array([0, 1, 2, 3])
+    """
+
+    count: int
+    workers_per_machine: int
+
+    def __post_init__(self) -> None:
+        """Check the counts."""
+        read_count(self.count, "count", at_least=0)
+        read_count(self.workers_per_machine, "workers_per_machine", at_least=1)
+
+    def draw(self, n_workers: int, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Draw all workers of `count` machines; ValueError if there are not so many machines."""
+        n_machines = -(-n_workers // self.workers_per_machine)
+        if self.count > n_machines:
+            raise ValueError(
+                f"count must be <= {n_machines}, the machines that {n_workers} workers fill, got "
+                f"{self.count}; let fewer machines fail"
+            )
+        lost = rng.permutation(n_machines)[: self.count]
+        return np.flatnonzero(np.isin(np.arange(n_workers) // self.workers_per_machine, lost))
+
+
+@dataclass(frozen=True)
 class ParetoDelays:
     """Delays with a heavy tail, in seconds: ``P(delay > t) = (scale / t)^shape`` up to the cap.
 

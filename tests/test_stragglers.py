@@ -7,6 +7,7 @@ import pytest
 from coded import (
     ConsecutiveStragglers,
     IndependentStragglers,
+    MachineStragglers,
     ParetoDelays,
     StragglerModel,
     UniformStragglers,
@@ -41,6 +42,30 @@ def test_consecutive_draws_are_blocks():
     assert {draw[0] for draw in draws} == set(range(6))
 
 
+@pytest.mark.parametrize(("n_workers", "machines"), [(12, 3), (14, 4)])
+def test_machines_are_lost_whole(n_workers, machines):
+    model = MachineStragglers(2, workers_per_machine=4)
+    seen = set()
+    for seed in range(100):
+        draw = model.draw(n_workers, np.random.default_rng(seed))
+        lost = sorted(set(draw // 4))
+        assert len(lost) == 2
+        assert set(draw) == {n for n in range(n_workers) if n // 4 in lost}
+        assert (np.diff(draw) > 0).all()
+        seen.add(tuple(lost))
+    assert len(seen) == math.comb(machines, 2)
+
+
+def test_a_machine_a_worker_is_uniform():
+    drawn = MachineStragglers(3, workers_per_machine=1).draw(10, np.random.default_rng(4))
+    assert np.array_equal(drawn, UniformStragglers(3).draw(10, np.random.default_rng(4)))
+
+
+def test_more_machines_than_there_are_are_refused():
+    with pytest.raises(ValueError, match="count must be <= 3, the machines that 9 workers fill"):
+        MachineStragglers(4, workers_per_machine=4).draw(9, np.random.default_rng(0))
+
+
 def test_pareto_delays_have_the_stated_tail():
     delays = ParetoDelays(scale=0.1, shape=2.0, cap=1.0)
     drawn = delays.draw(100_000, np.random.default_rng(0))
@@ -55,7 +80,9 @@ def test_pareto_delays_have_the_stated_tail():
     assert "cut" not in str(ParetoDelays(scale=0.1, shape=2.0))
 
 
-@pytest.mark.parametrize("model", [*MODELS, ParetoDelays(scale=1.0, shape=1.5)], ids=repr)
+@pytest.mark.parametrize(
+    "model", [*MODELS, MachineStragglers(1, 4), ParetoDelays(scale=1.0, shape=1.5)], ids=repr
+)
 def test_models_pickle_and_are_frozen(model):
     assert pickle.loads(pickle.dumps(model)) == model
     with pytest.raises(AttributeError):
@@ -67,6 +94,8 @@ def test_models_pickle_and_are_frozen(model):
     [
         (lambda: UniformStragglers(-1), ValueError, "count must be >= 0, got -1"),
         (lambda: UniformStragglers(1.5), TypeError, "count must be an integer"),
+        (lambda: MachineStragglers(-1, 4), ValueError, "count must be >= 0, got -1"),
+        (lambda: MachineStragglers(1, 0), ValueError, "workers_per_machine must be >= 1, got 0"),
         (lambda: ConsecutiveStragglers(count=True), TypeError, "count must be an integer"),
         (
             lambda: IndependentStragglers(1.1),
