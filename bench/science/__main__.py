@@ -23,7 +23,7 @@ from typing import Any
 
 from bench.report import RESULTS, write_table
 
-EXPERIMENTS: tuple[str, ...] = ()
+EXPERIMENTS: tuple[str, ...] = ("rates", "split", "polynomials", "sensitivity")
 FOLDER = RESULTS / "science"
 
 Numbers = dict[str, Any]
