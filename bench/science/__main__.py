@@ -23,7 +23,13 @@ from typing import Any
 
 from bench.report import RESULTS, write_table
 
-EXPERIMENTS: tuple[str, ...] = ("rates", "split", "polynomials", "sensitivity")
+EXPERIMENTS = (
+    "rates",
+    "split",
+    "polynomials",
+    "sensitivity",
+    "published",
+)
 FOLDER = RESULTS / "science"
 
 Numbers = dict[str, Any]
