@@ -1,0 +1,233 @@
+"""Whether a scheme knows how wrong it is: its `std` and P(label right) against the truth.
+
+Over the outputs that are estimates: root mean square of the errors over that of std (1 is right,
+above 1 is too sure of itself), the area under the ROC curve for "the label is wrong", and how often
+labels are right in each quarter of what was predicted. A label is right where it is f's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from bench.report import to_markdown
+from bench.science import datasets, networks, trials
+from bench.science.rivals import (
+    KERNEL,
+    MEAN,
+    MEMORY,
+    NEAREST,
+    PRIOR_KERNEL,
+    PRIOR_SPLINE,
+    SPLINE,
+    Case,
+    Setting,
+)
+from bench.science.trials import Array, Trial
+from coded import label_confidence
+
+SETTINGS = (Setting(20, 100, 60), Setting(60, 100, 20), Setting(60, 100, 60))
+SCHEMES = (MEAN, NEAREST, SPLINE, KERNEL, MEMORY, PRIOR_SPLINE, PRIOR_KERNEL)
+SEED = 4
+BAND, AREA = (0.8, 1.25), 0.8  # what rms(error) / rms(std) and the ROC area have to reach
+BINS = 4
+COLOURS = {NEAREST: "#E69F00", SPLINE: "#56B4E9", KERNEL: "#0072B2", MEMORY: "#009E73"}
+
+Flags = NDArray[np.bool_]
+Numbers = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """The outputs of one batch that are estimates, M of them.
+
+    Attributes
+    ----------
+    error, std : ndarray, shape (M,)
+        What the L2 error was and what it was thought to be.
+    confidence : ndarray, shape (M,)
+        P(label right), as predicted.
+    right : ndarray of bool, shape (M,)
+        Whether it was.
+    """
+
+    error: Array
+    std: Array
+    confidence: Array
+    right: Flags
+
+    @classmethod
+    def of(cls, trial: Trial) -> list[Estimates]:
+        """Give those of each batch."""
+        if trial.std is None:
+            raise ValueError("the scheme gives no std; choose one that estimates its errors")
+        confidence = label_confidence(trial.outputs, trial.std)
+        right = trial.outputs.argmax(axis=-1) == trial.reference.argmax(axis=-1)[:, None]
+        parts = (trial.errors, trial.std, confidence, right)
+        return [cls(*(part[i][lost] for part in parts)) for i, lost in enumerate(~trial.exact)]
+
+    @classmethod
+    def joined(cls, batches: Sequence[Estimates]) -> Estimates:
+        """Give those of all batches together."""
+        fields = ("error", "std", "confidence", "right")
+        return cls(*(np.concatenate([getattr(one, field) for one in batches]) for field in fields))
+
+    @property
+    def ratio(self) -> float:
+        """Root mean square of the errors over that of std."""
+        return float(np.sqrt(np.mean(self.error**2) / np.mean(self.std**2)))
+
+    @property
+    def area(self) -> float:
+        """Area under the ROC curve of low confidence as a sign of a wrong label."""
+        return roc_area(self.confidence, self.right)
+
+
+def roc_area(score: Array, positive: Flags) -> float:
+    """Give the chance that a positive has a higher score than a negative, ties counting half."""
+    from scipy.stats import rankdata
+
+    n_positive = int(positive.sum())
+    n_negative = len(positive) - n_positive
+    if n_positive == 0 or n_negative == 0:
+        return float("nan")
+    ranks = rankdata(score)[positive].sum()
+    return float((ranks - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+
+
+def jackknife(batches: Sequence[Estimates], measure: str) -> list[float]:
+    """Give a measure of all batches together and the half width of its 95 % interval.
+
+    By leaving out a batch at a time: the measures are no means over batches.
+    """
+    whole = float(getattr(Estimates.joined(batches), measure))
+    others = [
+        getattr(Estimates.joined([*batches[:i], *batches[i + 1 :]]), measure)
+        for i in range(len(batches))
+    ]
+    pseudo = len(batches) * whole - (len(batches) - 1) * np.array(others)
+    return [whole, trials.interval(pseudo)[1]]
+
+
+def by_quantile(predicted: Array, true: Array, bins: int = BINS) -> list[list[float]]:
+    """Give mean prediction and mean truth in equal shares of the predictions, ascending."""
+    order = np.argsort(predicted, kind="stable")
+    return [
+        [float(predicted[part].mean()), float(true[part].mean())]
+        for part in np.array_split(order, bins)
+    ]
+
+
+def measured(batches: Sequence[Estimates]) -> Numbers:
+    """Give all that is stored of one scheme in one setting."""
+    whole = Estimates.joined(batches)
+    squares = by_quantile(whole.std**2, whole.error**2, bins=8)
+    return {
+        "estimates": len(whole.error),
+        "right": float(whole.right.mean()),
+        "ratio": jackknife(batches, "ratio"),
+        "area": jackknife(batches, "area"),
+        "labels": by_quantile(whole.confidence, whole.right.astype(float)),
+        "errors": [[float(np.sqrt(value)) for value in pair] for pair in squares],
+    }
+
+
+def run_case(case: Case, settings: Sequence[Setting], *, count: int, draws: int) -> Numbers:
+    """Give the numbers of each scheme in each setting on one network."""
+    numbers: Numbers = {}
+    for setting in settings:
+        batches = case.batches(setting.n_inputs, count)
+        numbers[str(setting)] = {
+            one.name: measured(
+                Estimates.of(
+                    trials.run(
+                        case.fn,
+                        batches,
+                        one,
+                        stragglers=setting.n_stragglers,
+                        draws=draws,
+                        seed=SEED,
+                    )
+                )
+            )
+            for one in case.contenders(setting, SCHEMES)
+        }
+    return numbers
+
+
+def run(*, quick: bool) -> Numbers:
+    """Run all schemes that estimate their errors on all networks."""
+    digits = Case(networks.lenet5(), datasets.digits())
+    if quick:
+        return {"digits": run_case(digits, SETTINGS[2:], count=3, draws=2)}
+    others = {"Fashion": Case(networks.lenet5("fashion"), datasets.fashion())}
+    return {
+        name: run_case(case, SETTINGS, count=30, draws=10)
+        for name, case in {"digits": digits, **others}.items()
+    }
+
+
+def tables(numbers: Numbers) -> dict[str, str]:
+    """Give README's table."""
+    rows = []
+    for network, settings in numbers.items():
+        for setting, schemes in settings.items():
+            for scheme, row in schemes.items():
+                ratio, area = row["ratio"], row["area"]
+                labels = ", ".join(f"{said:.2f} → {was:.2f}" for said, was in row["labels"])
+                rows.append(
+                    [
+                        network,
+                        setting,
+                        scheme,
+                        _judged(ratio, is_met=BAND[0] <= ratio[0] <= BAND[1]),
+                        _judged(area, is_met=area[0] >= AREA),
+                        labels,
+                    ]
+                )
+    header = [
+        "network",
+        "(K, N, S)",
+        "scheme",
+        "rms(error) / rms(std)",
+        "ROC area",
+        "P(label right), said → was, by quarter",
+    ]
+    return {"science-calibration": to_markdown(header, rows, words=3)}
+
+
+def _judged(pair: Sequence[float], *, is_met: bool) -> str:
+    """Write a number, bold where it misses what it has to reach."""
+    text = trials.tell(pair, 2)
+    return text if is_met else f"**{text}**"
+
+
+def draw(numbers: Numbers) -> dict[str, Figure]:
+    """Draw what was said against what was, at heavy straggling: errors, and labels."""
+    figure = Figure(figsize=(9.6, 4.2), dpi=100, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    markers = dict(zip(numbers, "os^", strict=False))
+    for network, settings in numbers.items():
+        for scheme, row in settings[str(SETTINGS[2])].items():
+            if scheme not in COLOURS:
+                continue
+            label = f"{scheme}, {network}"
+            style = {"marker": markers[network], "color": COLOURS[scheme], "ms": 4, "lw": 1}
+            left.plot(*zip(*row["errors"], strict=True), label=label, **style)
+            right.plot(*zip(*row["labels"], strict=True), label=label, **style)
+    for axes, text in ((left, "L2 error of an output"), (right, "P(label right)")):
+        axes.axline((0.5, 0.5), slope=1, color="#8C8C8C", lw=1, ls=":")
+        axes.set_xlabel(f"{text}, as predicted")
+        axes.set_ylabel("root mean square of the true ones" if axes is left else "share that was")
+        axes.grid(alpha=0.3)
+    left.set_xscale("log")
+    left.set_yscale("log")
+    right.set_xlim(0.3, 1.01)
+    right.set_ylim(0.3, 1.01)
+    left.legend(fontsize=7, frameon=False)
+    return {"calibration.png": figure}
