@@ -32,7 +32,12 @@ from coded import (
 LAMS = [0.0, *(10.0**power for power in range(-12, -1))]  # ten decades, and none
 POINTS = {"Chebyshev": (chebyshev_first, chebyshev_second), "equidistant": (equidistant,) * 2}
 ORDERS = ["random", "path", "oracle"]
-OURS, THEIRS, GREEN = "#0072B2", "#D55E00", "#009E73"
+LOST = ["random", "block"]
+CELLS = (
+    "Of x sin x the MSE, of the networks the mean L2 error of the class probabilities, and how "
+    "often estimate and f name the same class (LeNet5: relative accuracy)."
+)
+OURS, THEIRS = "#0072B2", "#D55E00"
 
 Numbers = dict[str, Any]
 Order = Callable[[Array], NDArray[np.intp]]
@@ -118,8 +123,8 @@ def tables(numbers: Numbers) -> dict[str, str]:
     """Give the three tables."""
     names = list(numbers["lam"])
     how = (
-        f"(K, N, S) = (60, 100, 20), {numbers['batches']} batches x {numbers['draws']} paired draws, "
-        "95 % intervals"
+        f"(K, N, S) = (60, 100, 20), {numbers['batches']} batches x {numbers['draws']} paired "
+        "draws, 95 % intervals"
     )
     rows = []
     for i, lam in enumerate(numbers["lams"]):
@@ -133,7 +138,7 @@ def tables(numbers: Numbers) -> dict[str, str]:
         f"LeTCC as published, inputs along their path, one lam varied, the other 0; {how}. {CELLS}"
     )
     header = ["points of inputs, workers"]
-    header += [f"{name}, {lost}" for name in names for lost in ("random", "block")]
+    header += [f"{name}, {lost}" for name in names for lost in LOST]
     rows = [
         [kind, *(cell(numbers["points"][name][kind][lost]) for name in names for lost in LOST)]
         for kind in numbers["points"][names[0]]
@@ -159,13 +164,6 @@ def tables(numbers: Numbers) -> dict[str, str]:
         "sensitivity-points": by_points,
         "sensitivity-order": by_order,
     }
-
-
-LOST = ["random", "block"]
-CELLS = (
-    "Of x sin x the MSE, of the networks the mean L2 error of the class probabilities, and how "
-    "often estimate and f name the same class (LeNet5: relative accuracy)."
-)
 
 
 def cell(found: Numbers) -> str:
