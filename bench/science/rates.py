@@ -236,10 +236,11 @@ def tables(numbers: Numbers) -> dict[str, str]:
         f"{to_markdown(header, rows, words=2)}\n\n"
         f"Slope of log MSE against log N, N near {sizes[0]} ... {sizes[-1]}, K = {K}, no noise; "
         f"{draws} (of the worst block, half the sets), 95 % intervals over input sets. "
-        f"\\*: the upper end is above {LIMITS['LeTCC']} (LeTCC) or {LIMITS['BACC']} (BACC). The theorems' bounds fall with slopes -3 and -2; "
-        "at x sin x errors fall faster, at the edge function, |x - x_k|^1.55 at each input, the "
-        "local error falls with slope -3.1. Where many are lost slopes are steeper: too few workers "
-        "are left at small N. BACC errs several times less at odd N: all N are even."
+        f"\\*: the upper end is above {LIMITS['LeTCC']} (LeTCC) or {LIMITS['BACC']} (BACC). The "
+        "theorems' bounds fall with slopes -3 and -2; at x sin x errors fall faster, at the edge "
+        "function, |x - x_k|^1.55 at each input, the local error falls with slope -3.1. Where many "
+        "are lost slopes are steeper: too few workers are left at small N. BACC errs several times "
+        "less at odd N: all N are even."
     )
     rows = []
     for decoder, found in numbers["noisy"].items():
