@@ -9,9 +9,9 @@ Two functions, as columns of one answer. x sin x is smooth. The other one, sum_k
 its kinks at the inputs themselves, is at the edge of the theorem's class W^{2,2}: its second
 derivative goes like |x - x_k|^-.45, whose square can just be integrated (powers up to 1.5 cannot),
 and errors are looked at right at the kinks. A cubic spline errs there by c gap^1.55, so that MSE
-falls like ((S + 1) / N)^3.1 if the S lost workers are those around a kink: the theorem's S^3 N^-3
-is sharp. (f'' is not bounded there, which the theorem assumes besides; its proof only uses that
-f of the encoder's curve is in W^{2,2}.)
+falls like ((S + 1) / N)^3.1 if the S lost workers are those around a kink: as good as S^3 N^-3.
+(The theorem asks for a bounded f'' besides, which this function has not. It is no case of the
+theorem, but of what its exponent comes from: that f of the encoder's curve is in W^{2,2}.)
 """
 
 from __future__ import annotations
