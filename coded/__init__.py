@@ -9,7 +9,13 @@ if TYPE_CHECKING:
     from coded.features import pooled_gradients
     from coded.local_workers import LocalWorkers
     from coded.memory import AnswerMemory
-    from coded.metrics import mean_interval, mean_l2, mean_square, relative_accuracy
+    from coded.metrics import (
+        label_confidence,
+        mean_interval,
+        mean_l2,
+        mean_square,
+        relative_accuracy,
+    )
     from coded.order import path_order, similar_groups
     from coded.placement import balanced_copies
     from coded.points import chebyshev_first, chebyshev_second, equidistant, systematic
@@ -57,6 +63,7 @@ _HOME = {
     "chebyshev_second": "coded.points",
     "coded_map": "coded.runtime",
     "equidistant": "coded.points",
+    "label_confidence": "coded.metrics",
     "mean_interval": "coded.metrics",
     "mean_l2": "coded.metrics",
     "mean_square": "coded.metrics",
@@ -92,6 +99,7 @@ __all__ = [
     "chebyshev_second",
     "coded_map",
     "equidistant",
+    "label_confidence",
     "mean_interval",
     "mean_l2",
     "mean_square",

@@ -105,9 +105,14 @@ def _blurred(stack: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
 
 def _cell_means(stack: NDArray[np.float64]) -> NDArray[np.float64]:
     """Average (n, height, width) over a 4 x 4 grid of cells."""
-    for axis in (1, 2):
-        edges = np.arange(_CELLS + 1) * stack.shape[axis] // _CELLS
-        sizes = np.array([right - left for left, right in pairwise(edges)])
-        sums = np.add.reduceat(stack, edges[:-1], axis=axis)
-        stack = sums / (sizes[:, None] if axis == 1 else sizes)
-    return stack
+    down, across = (_averaging(side) for side in stack.shape[1:])
+    return np.asarray(down @ stack @ across.T)
+
+
+def _averaging(side: int) -> NDArray[np.float64]:
+    """Give the matrix (4, side) that averages each of 4 pieces of a side."""
+    edges = np.arange(_CELLS + 1) * side // _CELLS
+    matrix = np.zeros((_CELLS, side))
+    for row, (left, right) in zip(matrix, pairwise(edges), strict=True):
+        row[left:right] = 1.0 / (right - left)
+    return matrix

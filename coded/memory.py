@@ -35,8 +35,8 @@ class AnswerMemory:
     >>> memory = AnswerMemory(capacity=3)
     >>> memory.add([[1.0], [2.0]], [10.0, 20.0])
     >>> memory.add([[3.0], [4.0]], [30.0, 40.0])
-    >>> memory
-    AnswerMemory(capacity=3) with 3 answers
+    >>> len(memory)
+    3
     >>> coded_inputs, answers = memory.snapshot()
     >>> answers
     array([20., 30., 40.])
@@ -127,8 +127,8 @@ class AnswerMemory:
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        """Say the capacity and how many answers are held."""
-        return f"AnswerMemory(capacity={self._capacity}) with {len(self)} answers"
+        """One line that could be typed; the content is not shown."""
+        return f"AnswerMemory({self._capacity})"
 
 
 def _read(values: ArrayLike, name: str) -> FloatArray:

@@ -119,6 +119,62 @@ def relative_accuracy(
     return np.asarray((estimates.argmax(axis=-1) == classes).mean(axis=-1) / reference_accuracy)
 
 
+def label_confidence(outputs: ArrayLike, std: ArrayLike) -> NDArray[np.float64]:
+    """Give the probability that an estimate's largest output is the largest one of f.
+
+    ``Phi(margin / (sqrt(2) sigma))``: the margin is the largest output less the second largest,
+    and both err independently, normally with ``sigma = std / sqrt(C)``, as does any of the C
+    outputs where the error has the norm `std`.
+
+    Parameters
+    ----------
+    outputs : array_like, shape (..., C)
+        Estimates: scores or logits of C >= 2 classes.
+    std : array_like, shape (...)
+        The expected norms of their errors, as ``decode_with_std`` gives them; inf is allowed.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        1 where std is 0, 1/2 where it is inf or two outputs are largest.
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers.
+    ValueError
+        If the shapes do not belong together, C < 2, an output is not finite, or a std is nan or
+        negative.
+
+    Examples
+    --------
+    >>> label_confidence([[3.0, 1.0], [3.0, 1.0], [3.0, 1.0]], [0.0, 2.0, 20.0]).round(3)
+    array([1.   , 0.841, 0.54 ])
+    """
+    from scipy.special import ndtr
+
+    estimates, _ = read_array(outputs, "outputs")
+    spread, _ = read_array(std, "std")
+    if estimates.ndim == 0 or estimates.shape[-1] < 2 or spread.shape != estimates.shape[:-1]:
+        raise ValueError(
+            f"outputs has shape {estimates.shape} and std {spread.shape}; outputs must be (..., C) "
+            "with at least two classes, and std must hold a number for each of its rows"
+        )
+    require_finite(estimates, "outputs")
+    if not (spread >= 0).all():
+        i = int(np.argmin(spread.ravel() >= 0))
+        raise ValueError(
+            f"std must be >= 0 (inf is allowed), but number {i} of it is {spread.ravel()[i]}; "
+            "pass what decode_with_std gives"
+        )
+    second, first = np.moveaxis(np.partition(estimates.astype(np.float64), -2)[..., -2:], -1, 0)
+    margin = first - second
+    sigma = spread / np.sqrt(estimates.shape[-1])
+    certain = np.where(margin > 0, np.inf, 0.0)
+    ratio = np.divide(margin, np.sqrt(2.0) * sigma, out=certain, where=sigma > 0)
+    return np.asarray(ndtr(ratio))
+
+
 def mean_interval(values: ArrayLike) -> tuple[float, float]:
     """Give the mean and the half width of its 95 % confidence interval (Student's t).
 

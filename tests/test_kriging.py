@@ -35,7 +35,10 @@ def solved_exactly(known, wanted, power):
         m = d + 1 if power > 2 else 1
 
         def generalised(a, b):
-            squares = [(mpmath.mpf(float(x)) - mpmath.mpf(float(y))) ** 2 for x, y in zip(a, b, strict=True)]
+            squares = [
+                (mpmath.mpf(float(x)) - mpmath.mpf(float(y))) ** 2
+                for x, y in zip(a, b, strict=True)
+            ]
             return sign * mpmath.sqrt(sum(squares)) ** mpmath.mpf(power)
 
         def trend(a):

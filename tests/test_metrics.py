@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from coded import mean_interval, mean_l2, relative_accuracy
+from coded import label_confidence, mean_interval, mean_l2, relative_accuracy
 
 TRUTH = [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]]
 ESTIMATES = [[0.6, 0.3, 0.1], [0.5, 0.4, 0.1]]
@@ -84,3 +84,38 @@ def test_bad_draws_are_refused():
         mean_interval([])
     with pytest.raises(ValueError, match=r"values\[1\] = nan"):
         mean_interval([1.0, np.nan])
+
+
+def test_label_confidence_is_how_often_the_largest_stays_the_largest():
+    # Two classes, errors of norm 2 in the root mean square: independent normal, sigma = sqrt(2).
+    rng = np.random.default_rng(0)
+    outputs = np.array([1.0, -0.5])
+    draws = outputs + math.sqrt(2.0) * rng.normal(size=(200_000, 2))
+    expected = (draws[:, 0] > draws[:, 1]).mean()
+    assert label_confidence(outputs, 2.0) == pytest.approx(expected, abs=0.005)
+    sigma = 3.0 / math.sqrt(4)
+    formula = 0.5 * (1 + math.erf(1.5 / (math.sqrt(2) * sigma) / math.sqrt(2)))
+    assert label_confidence([0.0, 4.0, 2.5, -1.0], 3.0) == pytest.approx(formula, rel=1e-14)
+
+
+def test_label_confidence_at_the_ends():
+    outputs = np.array([[[1.0, 0.0], [1.0, 0.0], [2.0, 2.0]], [[1.0, 0.0], [2.0, 2.0], [0.0, 1.0]]])
+    std = [[0.0, np.inf, 1.0], [1e-300, 0.0, 1e9]]
+    confidence = label_confidence(outputs, std)
+    np.testing.assert_allclose(confidence, [[1.0, 0.5, 0.5], [1.0, 0.5, 0.5]], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "std", "message"),
+    [
+        ([[1.0, 2.0]], [1.0, 2.0], r"outputs has shape \(1, 2\) and std \(2,\)"),
+        ([[1.0]], [1.0], "at least two classes"),
+        (1.0, 1.0, r"outputs has shape \(\)"),
+        ([[1.0, np.nan]], [1.0], r"outputs\[0, 1\] = nan"),
+        ([[1.0, 2.0], [1.0, 2.0]], [1.0, np.nan], "number 1 of it is nan"),
+        ([1.0, 2.0], -1.0, r"std must be >= 0 .* number 0 of it is -1.0"),
+    ],
+)
+def test_bad_confidence_is_refused(outputs, std, message):
+    with pytest.raises(ValueError, match=message):
+        label_confidence(outputs, std)

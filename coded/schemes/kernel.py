@@ -39,11 +39,11 @@ class KernelScheme(LinearScheme):
     inputs' features as ``|phi(u) - phi(v)|^p``: no order, no smoothing parameter. `bind` fixes
     the features and their distances.
 
-    Inputs of at most 3 numbers, and all inputs with ``objective="labels"``, are coded by copies
-    and chord points: max(1, round(0.6 N / K)) copies of each, and the other workers evenly on
-    the straight lines between neighbours of `path_order` over the features. That tells more of
-    a function that is smooth between the inputs, and the labels of a network are a little more
-    often right, while its outputs are a little less exact.
+    With ``objective="labels"`` every input has max(1, round(0.6 N / K)) copies, and the other
+    workers lie evenly on the straight lines between neighbours of `path_order` over the
+    features: a network's labels are a little more often right, while its outputs err more.
+    Inputs of at most 3 numbers are always coded like that, with max(1, round(0.4 N / K))
+    copies, thrice as many of the two at the ends of the path: f is expected to be smooth there.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ class KernelScheme(LinearScheme):
         self._spaces: tuple[_Space, ...] = ()
         self._remembered: FloatArray | None = None
         if objective == "labels":
-            self._design = _with_chords(np.arange(self._n_inputs), self._n_workers)
+            self._design = _for_labels(np.arange(self._n_inputs), self._n_workers)
         else:
             self._design = _copies(self._n_inputs, self._n_workers)
 
@@ -164,8 +164,9 @@ class KernelScheme(LinearScheme):
         bound = copy.copy(self)
         bound._forget_plans()
         maps = self._feature_maps(array, restore, is_small=is_small)
-        if self._objective == "labels" or is_small:
-            bound._design = _with_chords(path_order(maps[0][0](array)), self._n_workers)
+        if is_small or self._objective == "labels":
+            design = _for_smooth if is_small else _for_labels
+            bound._design = design(path_order(maps[0][0](array)), self._n_workers)
         sites = np.concatenate([array, MatrixMap(bound._design.chords)(array)])
         bound._spaces = tuple(
             space for phi, powers in maps for space in _spaces(phi, sites, past, powers)
@@ -302,7 +303,8 @@ class KernelScheme(LinearScheme):
             return std
         values = answers[survivors.first]
         if self._remembered is not None:
-            values = np.concatenate([values, self._remembered.reshape(-1, values.shape[1])])
+            past = self._remembered.reshape(len(self._remembered), -1)
+            values = np.concatenate([values, past])
         space = self._best_space(answers, survivors)
         std[survivors.lost] = np.concatenate(
             [kriging.std(values[sources]) for sources, kriging in self._krige(space, survivors)]
@@ -367,6 +369,10 @@ class KernelScheme(LinearScheme):
     def _held(self) -> NDArray[np.intp]:
         return np.where(self._design.site < self._n_inputs, self._design.site, -1)
 
+    def __repr__(self) -> str:
+        """One line that could be typed, and whether data is bound."""
+        return f"{super().__repr__()}.bind(...)" if self._spaces else super().__repr__()
+
     def _settings(self) -> str:
         return (
             f"{super()._settings()}, features={self._features!r}, objective={self._objective!r}, "
@@ -428,8 +434,11 @@ class _Filled:
         if len(self.weights):
             filled = MatrixMap(self.weights)(values)
             if self.constant is not None:
-                filled = filled + self.constant.reshape(filled.shape).astype(values.dtype)
-            result[self.source < 0] = filled
+                filled = filled + self.constant.reshape(filled.shape)
+            with np.errstate(over="ignore"):  # told below
+                result[self.source < 0] = filled
+            if not np.isfinite(result).all():
+                raise ValueError(f"values overflow in {values.dtype}; scale them down")
         return result
 
     def dense(self) -> Matrix:
@@ -448,14 +457,34 @@ def _copies(n_inputs: int, n_workers: int) -> _Design:
     return _Design(balanced_copies(n_inputs, n_workers), np.empty((0, n_inputs)))
 
 
-def _with_chords(order: NDArray[np.intp], n_workers: int) -> _Design:
-    """Give copies of the inputs and points on the chords between neighbours in `order`.
+def _for_labels(order: NDArray[np.intp], n_workers: int) -> _Design:
+    """Give what keeps most labels right: many copies, so that few outputs are estimates."""
+    copies = max(1, round(0.6 * n_workers / len(order)))
+    return _with_chords(order, n_workers, copies, at_ends=0)
 
-    The copies of an input lie far apart among the workers, the chord points between them.
+
+def _for_smooth(order: NDArray[np.intp], n_workers: int) -> _Design:
+    """Give what errs least for smooth functions of few numbers.
+
+    Fewer copies and more chord points, but three times the copies at the ends of the path: where
+    an end is lost all answers lie on one side of it, and extrapolation errs most.
+    """
+    copies = max(1, round(0.4 * n_workers / len(order)))
+    return _with_chords(order, n_workers, copies, at_ends=2 * copies)
+
+
+def _with_chords(order: NDArray[np.intp], n_workers: int, copies: int, *, at_ends: int) -> _Design:
+    """Give `copies` of the inputs, `at_ends` more of the first and the last in `order`.
+
+    The other workers lie evenly on the chords between neighbours, and among the workers far
+    from those that evaluate the same.
     """
     n_inputs = len(order)
-    copies = max(1, round(0.6 * n_workers / n_inputs))
-    places = systematic(np.arange(n_inputs, dtype=np.float64), n_workers, copies=copies)
+    spare = n_workers - copies * n_inputs
+    at_ends = max(0, min(at_ends, spare // 2)) if n_inputs > 1 else 0
+    line = np.arange(n_inputs, dtype=np.float64)
+    places = systematic(line, n_workers - 2 * at_ends, copies=copies)
+    places = np.concatenate([places, np.repeat(line[[0, -1]], at_ends)])
     edge = np.floor(places).astype(np.intp)
     fraction = places - edge
     on_chord = np.flatnonzero(fraction > 0.0)
@@ -472,9 +501,12 @@ def _far_apart(site: NDArray[np.intp]) -> NDArray[np.intp]:
     """Deal equal sites as far apart as their number allows."""
     ordered = np.sort(site)
     _, start, count = np.unique(ordered, return_index=True, return_counts=True)
+    phase = np.empty(len(count))
+    for number in np.unique(count):
+        alike = np.flatnonzero(count == number)
+        phase[alike] = (np.arange(len(alike)) + 0.5) / len(alike)
     turn = np.arange(len(site)) - np.repeat(start, count)
-    phase = np.repeat((np.arange(len(count)) + 0.5) / len(count), count)
-    return ordered[np.argsort((turn + phase) / np.repeat(count, count), kind="stable")]
+    return ordered[np.argsort((turn + np.repeat(phase, count)) / np.repeat(count, count))]
 
 
 def _spaces(

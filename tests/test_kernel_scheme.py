@@ -1,0 +1,462 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coded import (
+    AnswerMemory,
+    KernelScheme,
+    NotEnoughRespondersError,
+    balanced_copies,
+    path_order,
+    pooled_gradients,
+)
+from coded.kriging import distances, krige, krige_nearest
+from coded.schemes.protocol import ErrorEstimating
+
+EPS = np.finfo(np.float64).eps
+
+
+def some_inputs(n, *trailing, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, *trailing))
+
+
+def kriged(known, wanted, power):
+    """What the definition gives, from the features of all distinct points at hand."""
+    among, to = distances(known, known), distances(wanted, known)
+    return krige(among, to, power, known, wanted)
+
+
+def answers_of(rows):
+    """Some f."""
+    flat = rows.reshape(len(rows), -1)
+    return np.stack([np.sin(flat.sum(axis=1)), np.cos(flat[:, 0]), flat.max(axis=1)], axis=1)
+
+
+def scaled(stack):
+    """Features of the caller's."""
+    return np.asarray(stack).reshape(len(stack), -1)[:, :4] ** 2
+
+
+# The code.
+
+
+@pytest.mark.parametrize(("n_inputs", "n_workers"), [(4, 9), (20, 60), (60, 100), (5, 3), (1, 4)])
+def test_outputs_are_coded_by_balanced_copies(n_inputs, n_workers):
+    inputs = some_inputs(n_inputs, 10)
+    scheme = KernelScheme(n_inputs, n_workers)
+    expected = inputs[balanced_copies(n_inputs, n_workers)]
+    np.testing.assert_array_equal(scheme.encode(inputs), expected)
+    np.testing.assert_array_equal(scheme.bind(inputs).encode(inputs), expected)
+
+
+@pytest.mark.parametrize(
+    ("n_inputs", "n_workers", "copies"), [(20, 100, 3), (20, 60, 2), (60, 100, 1), (60, 60, 1)]
+)
+def test_labels_are_coded_by_copies_and_chord_points(n_inputs, n_workers, copies):
+    inputs = some_inputs(n_inputs, 10)
+    scheme = KernelScheme(n_inputs, n_workers, objective="labels").bind(inputs)
+    matrix = scheme.encoding_matrix
+    is_copy = (matrix == 1.0).sum(axis=1) == 1
+    assert (matrix[is_copy].sum(axis=0) == copies).all()
+    order = path_order(inputs)
+    place = np.argsort(order)
+    shares = np.zeros(n_inputs - 1, int)
+    for row in matrix[~is_copy]:
+        ends = np.flatnonzero(row)
+        assert np.ptp(place[ends]) == 1
+        assert row.sum() == pytest.approx(1.0, abs=EPS)
+        shares[place[ends].min()] += 1
+    assert np.ptp(shares) <= 1
+    edge = matrix[~is_copy][:, order[:2]]
+    fractions = np.sort(edge[(edge > 0).all(axis=1), 1])
+    count = shares[0]
+    np.testing.assert_allclose(fractions, np.arange(1, count + 1) / (count + 1), atol=1e-12)
+
+
+def test_few_numbers_get_chord_points_and_more_copies_at_the_ends():
+    inputs = some_inputs(20)
+    matrix = KernelScheme(20, 100).bind(inputs).encoding_matrix
+    held = (matrix == 1.0).sum(axis=0)[np.argsort(inputs)]
+    assert held.tolist() == [6] + 18 * [2] + [6]
+    assert (KernelScheme(3, 3).bind(inputs[:3]).encoding_matrix.sum(axis=0) == 1).all()
+    assert KernelScheme(20, 7).bind(inputs).encoding_matrix.shape == (7, 20)
+    assert KernelScheme(1, 7).bind(inputs[:1]).encoding_matrix.tolist() == 7 * [[1.0]]
+
+
+@pytest.mark.parametrize(("numbers", "objective"), [(10, "labels"), (2, "outputs")])
+def test_equal_coded_inputs_lie_far_apart_among_the_workers(numbers, objective):
+    scheme = KernelScheme(20, 100, objective=objective).bind(some_inputs(20, numbers))
+    held = scheme._held()
+    for k in range(20):
+        gaps = np.diff(np.flatnonzero(held == k))
+        assert gaps.min() >= 0.75 * 100 / (len(gaps) + 1)
+
+
+# Decoding.
+
+
+@pytest.mark.parametrize("objective", ["outputs", "labels"])
+@pytest.mark.parametrize(
+    ("shape", "features", "phi", "power"),
+    [
+        ((12,), None, lambda x: x.reshape(len(x), -1), 1.5),
+        ((2,), None, lambda x: x, 3.0),
+        ((9, 8), None, pooled_gradients, 1.8),
+        ((3, 8, 8), None, pooled_gradients, 1.8),
+        ((9, 7), None, lambda x: x.reshape(len(x), -1), 1.5),
+        ((9, 8), scaled, scaled, 1.8),
+        ((2,), scaled, scaled, 1.8),
+    ],
+)
+def test_lost_answers_are_kriged_from_all_distinct_coded_inputs(
+    shape, features, phi, power, objective
+):
+    rng = np.random.default_rng(0)
+    inputs = some_inputs(8, *shape)
+    scheme = KernelScheme(8, 24, features=features, objective=objective).bind(inputs)
+    coded_inputs = scheme.encode(inputs)
+    coded_outputs = answers_of(coded_inputs)
+    n_estimated = 0
+    for _ in range(10):
+        responders = np.sort(rng.permutation(24)[:8])
+        _, first = np.unique(coded_inputs[responders].reshape(8, -1), axis=0, return_index=True)
+        known, answers = coded_inputs[responders][first], coded_outputs[responders][first]
+        found = kriged(phi(known), phi(inputs), power)
+        outputs, std = scheme.decode_with_std(coded_outputs[responders], responders)
+        mask = scheme.exact_mask(responders)
+        np.testing.assert_array_equal(outputs[mask], answers_of(inputs)[mask])
+        tolerance = 1e-9 * np.abs(found.weights).sum(axis=1).max()
+        np.testing.assert_allclose(outputs, found.weights @ answers, rtol=0, atol=tolerance)
+        assert (std[mask] == 0).all()
+        np.testing.assert_allclose(std[~mask], found.std(answers)[~mask], rtol=1e-5)
+        n_estimated += (~mask).sum()
+    assert n_estimated > 0
+    assert isinstance(scheme, ErrorEstimating)
+
+
+@pytest.mark.parametrize(("shape", "powers"), [((9, 8), 4), ((6,), 2), ((2,), 3)])
+def test_loo_takes_the_kernel_that_leaves_out_best(shape, powers):
+    rng = np.random.default_rng(1)
+    inputs = some_inputs(10, *shape)
+    flat = inputs.reshape(10, -1)
+    candidates = [(flat, 1.5), (flat, 1.8)]
+    if powers == 4:
+        candidates += [(pooled_gradients(inputs), power) for power in (1.5, 1.8)]
+    scheme = KernelScheme(10, 10, features="loo").bind(inputs)
+    if powers == 3:
+        candidates.append((flat, 3.0))
+    chosen = set()
+    for trial in range(20):
+        truth = [
+            flat @ rng.normal(size=(flat.shape[1], 3)),
+            pooled_gradients(inputs) @ rng.normal(size=(128, 3)) if powers == 4 else flat[:, :1],
+            np.sign(flat[:, :2]),
+        ][trial % 3]
+        coded_outputs = scheme.encoding_matrix @ truth
+        responders = np.sort(rng.permutation(10)[:7])
+        known = np.flatnonzero(scheme.exact_mask(responders))
+        lost = np.setdiff1d(np.arange(10), known)
+        found = [kriged(x[known], x[lost], power) for x, power in candidates]
+        losses = [np.linalg.norm(one.leave_one_out(truth[known]), axis=1).mean() for one in found]
+        best = int(np.argmin(losses))
+        chosen.add(best)
+        outputs, std = scheme.decode_with_std(coded_outputs[responders], responders)
+        expected = found[best].weights @ truth[known]
+        np.testing.assert_allclose(outputs[lost], expected, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(std[lost], found[best].std(truth[known]), rtol=1e-5, atol=1e-12)
+        np.testing.assert_array_equal(scheme.decode(coded_outputs[responders], responders), outputs)
+    assert len(chosen) > 1
+    with pytest.raises(TypeError, match="chooses the decoder by the answers, so that it has no"):
+        scheme.decoding_matrix(range(10))
+    with pytest.raises(NotEnoughRespondersError):
+        scheme.decode(np.empty((0, 3)), [])
+
+
+def test_a_straight_line_is_decoded_from_few_numbers_exactly():
+    rng = np.random.default_rng(0)
+    inputs = some_inputs(9, 2)
+    scheme = KernelScheme(9, 30).bind(inputs)
+    coded_outputs = scheme.encode(inputs) @ rng.normal(size=(2, 4)) + 5.0
+    truth = np.linalg.lstsq(scheme.encoding_matrix, coded_outputs, rcond=None)[0]
+    for _ in range(10):
+        responders = np.sort(rng.permutation(30)[:10])
+        outputs = scheme.decode(coded_outputs[responders], responders)
+        np.testing.assert_allclose(outputs, truth, rtol=0, atol=1e-7)
+
+
+# Odd inputs.
+
+
+@pytest.mark.parametrize("trailing", [(), (1,), (3,), (12,), (8, 8)])
+@pytest.mark.parametrize("features", [None, "loo", scaled])
+@pytest.mark.parametrize("objective", ["outputs", "labels"])
+@pytest.mark.parametrize("kind", ["equal", "twins", "line", "random", "huge", "tiny"])
+def test_whatever_the_inputs_outputs_are_finite_and_std_is_no_nan(
+    trailing, features, objective, kind
+):
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(6, *trailing))
+    if kind == "equal":
+        inputs[:] = inputs[0]
+    if kind == "twins":
+        inputs[3:] = inputs[:3]
+    if kind == "line":
+        inputs = np.arange(6.0).reshape(-1, *(1 for _ in trailing)) * np.ones((6, *trailing))
+    inputs *= {"huge": 1e150, "tiny": 1e-150}.get(kind, 1.0)
+    for n_workers in (1, 4, 6, 15):
+        scheme = KernelScheme(
+            6, n_workers, n_stragglers=0, features=features, objective=objective
+        ).bind(inputs)
+        answers = rng.normal(size=(n_workers, 2))
+        for size in {1, 2, max(1, n_workers // 2), n_workers}:
+            responders = np.sort(rng.permutation(n_workers)[:size])
+            outputs, std = scheme.decode_with_std(answers[responders], responders)
+            mask = scheme.exact_mask(responders)
+            assert np.isfinite(outputs).all()
+            assert not np.isnan(std).any()
+            assert (std >= 0).all()
+            assert (std[mask] == 0).all()
+            ones = scheme.decode(np.ones(len(responders)), responders)
+            np.testing.assert_allclose(ones, 1.0, rtol=0, atol=1e-9)
+
+
+def test_a_lost_input_that_equals_another_gets_its_answer():
+    inputs = some_inputs(4, 10)
+    inputs[3] = inputs[1]
+    scheme = KernelScheme(4, 4).bind(inputs)
+    coded_outputs = answers_of(scheme.encode(inputs))
+    responders = np.flatnonzero(scheme._held() != 3)
+    outputs, std = scheme.decode_with_std(coded_outputs[responders], responders)
+    np.testing.assert_array_equal(outputs, answers_of(inputs))
+    assert not scheme.exact_mask(responders)[3]
+    assert std.tolist() == [0.0, 0.0, 0.0, 0.0]
+
+
+def test_one_answer_is_everybodys_with_unknown_error():
+    scheme = KernelScheme(3, 6).bind(some_inputs(3, 5))
+    outputs, std = scheme.decode_with_std([4.0], [2])
+    assert outputs.tolist() == [4.0, 4.0, 4.0]
+    held = scheme._held()[2]
+    assert std.tolist() == [0.0 if k == held else np.inf for k in range(3)]
+
+
+def test_inputs_that_nobody_evaluates_are_estimated():
+    inputs = np.linspace(0.0, 1.0, 9)
+    scheme = KernelScheme(9, 5).bind(inputs)
+    assert scheme.exact_mask(range(5)).tolist() == [True, False] * 4 + [True]
+    outputs = scheme.decode(2.0 * scheme.encode(inputs) + 1.0, range(5))
+    np.testing.assert_allclose(outputs, 2.0 * inputs + 1.0, rtol=0, atol=1e-12)
+
+
+@given(seed=st.integers(0, 10**6))
+def test_the_order_of_the_inputs_does_not_matter_where_each_is_evaluated_once(seed):
+    rng = np.random.default_rng(seed)
+    inputs, shuffle = rng.normal(size=(6, 5)), rng.permutation(6)
+    one, other = KernelScheme(6, 6).bind(inputs), KernelScheme(6, 6).bind(inputs[shuffle])
+    lost = rng.permutation(6)[:3]
+    responders = np.flatnonzero(~np.isin(one._held(), lost))
+    same = np.flatnonzero(~np.isin(shuffle[other._held()], lost))
+    outputs = one.decode(answers_of(one.encode(inputs))[responders], responders)
+    shuffled = other.decode(answers_of(other.encode(inputs[shuffle]))[same], same)
+    np.testing.assert_allclose(shuffled, outputs[shuffle], rtol=0, atol=1e-12)
+
+
+# Unbound.
+
+
+def test_unbound_it_copies_and_cannot_estimate():
+    scheme = KernelScheme(3, 6)
+    inputs = some_inputs(3, 4)
+    coded_outputs = scheme.encode(inputs)
+    np.testing.assert_array_equal(scheme.decode(coded_outputs, range(6)), inputs)
+    lost = np.flatnonzero(scheme._held() > 0)
+    assert not scheme.can_decode(lost)
+    with pytest.raises(NotEnoughRespondersError, match=r"call bind\(inputs\) first"):
+        scheme.decode(coded_outputs[lost], lost)
+    with pytest.raises(NotEnoughRespondersError, match=r"call bind\(inputs\) first"):
+        KernelScheme(3, 6, features="loo").decode_with_std(coded_outputs[lost], lost)
+    assert repr(scheme.bind(inputs)) == f"{scheme!r}.bind(...)"
+
+
+# Memory.
+
+
+def remembering(n, *trailing, capacity=1000, seed=7):
+    memory = AnswerMemory(capacity)
+    inputs = some_inputs(n, *trailing, seed=seed)
+    memory.add(inputs, answers_of(inputs))
+    return memory
+
+
+@pytest.mark.parametrize("n_remembered", [5, 150])
+@pytest.mark.parametrize(("shape", "power"), [((6,), 1.5), ((2,), 3.0), ((8, 9), 1.8)])
+def test_with_a_memory_lost_answers_are_kriged_from_the_nearest(n_remembered, shape, power):
+    rng = np.random.default_rng(0)
+    inputs = some_inputs(8, *shape)
+    memory = remembering(n_remembered, *shape)
+    past, known_answers = memory.snapshot()
+    scheme = KernelScheme(8, 12, memory=memory).bind(inputs)
+    coded_inputs = scheme.encode(inputs)
+    coded_outputs = answers_of(coded_inputs)
+
+    def phi(stack):
+        return pooled_gradients(stack) if len(shape) == 2 else stack
+
+    for _ in range(5):
+        responders = np.sort(rng.permutation(12)[:5])
+        rows, first = np.unique(coded_inputs[responders].reshape(5, -1), axis=0, return_index=True)
+        near = np.concatenate([phi(rows.reshape(-1, *shape)), phi(past)])
+        values = np.concatenate([coded_outputs[responders][first], known_answers])
+        outputs, std = scheme.decode_with_std(coded_outputs[responders], responders)
+        mask = scheme.exact_mask(responders)
+        np.testing.assert_array_equal(outputs[mask], answers_of(inputs)[mask])
+        for k in np.flatnonzero(~mask):
+            sources, found = krige_nearest(phi(inputs)[k], near, power, 100)
+            expected = found.weights @ values[sources]
+            np.testing.assert_allclose(outputs[k], expected[0], rtol=0, atol=1e-9)
+            assert std[k] == pytest.approx(found.std(values[sources])[0], rel=1e-6)
+
+
+def test_what_was_answered_before_is_known():
+    inputs = some_inputs(5, 6)
+    memory = AnswerMemory(10)
+    memory.add(inputs, answers_of(inputs))
+    scheme = KernelScheme(5, 5, memory=memory).bind(inputs)
+    outputs, std = scheme.decode_with_std(answers_of(scheme.encode(inputs))[[0]], [0])
+    np.testing.assert_array_equal(outputs, answers_of(inputs))
+    assert scheme.exact_mask([0]).sum() == 1
+    assert (std == 0).all()
+
+
+def test_a_bound_scheme_keeps_the_memory_as_it_was():
+    inputs = some_inputs(6, 5)
+    memory = remembering(4, 5)
+    scheme = KernelScheme(6, 6, memory=memory)
+    bound = scheme.bind(inputs)
+    coded_outputs = answers_of(bound.encode(inputs))
+    before = bound.decode(coded_outputs[:3], [0, 1, 2])
+    memory.add(some_inputs(3, 5, seed=2), answers_of(some_inputs(3, 5, seed=2)))
+    fresh = pickle.loads(pickle.dumps(bound))
+    np.testing.assert_array_equal(fresh.decode(coded_outputs[:3], [0, 1, 2]), before)
+    assert not np.array_equal(scheme.bind(inputs).decode(coded_outputs[:3], [0, 1, 2]), before)
+    memory.clear()
+    without = KernelScheme(6, 6).bind(inputs).decode(coded_outputs[:3], [0, 1, 2])
+    forgotten = scheme.bind(inputs).decode(coded_outputs[:3], [0, 1, 2])
+    np.testing.assert_array_equal(forgotten, without)
+
+
+def test_loo_and_memory_go_together():
+    inputs = some_inputs(8, 9, 8)
+    scheme = KernelScheme(8, 8, features="loo", memory=remembering(30, 9, 8)).bind(inputs)
+    coded_outputs = answers_of(scheme.encode(inputs))
+    outputs, std = scheme.decode_with_std(coded_outputs[:5], range(5))
+    candidates = [
+        KernelScheme(8, 8, features=phi, memory=remembering(30, 9, 8)).bind(inputs)
+        for phi in (None, lambda stack: stack.reshape(len(stack), -1))
+    ]
+    possible = [one.decode(coded_outputs[:5], range(5)) for one in candidates]
+    lost = ~scheme.exact_mask(range(5))
+    assert np.isfinite(std).all()
+    assert (std[lost] > 0).all()
+    assert min(np.abs(outputs - one).max() for one in possible) < 1.0
+
+
+def test_a_decoder_with_a_memory_is_affine_and_has_no_matrix():
+    scheme = KernelScheme(4, 4, memory=remembering(5, 6)).bind(some_inputs(4, 6))
+    with pytest.raises(TypeError, match="adds what is remembered, so that it has no matrix"):
+        scheme.decoding_matrix(range(4))
+    zero = scheme.decode(np.zeros((2, 3)), [0, 1])
+    assert np.abs(zero).max() > 0
+    y = some_inputs(2, 3)
+    np.testing.assert_allclose(
+        scheme.decode(2.0 * y, [0, 1]) - zero,
+        2.0 * (scheme.decode(y, [0, 1]) - zero),
+        rtol=0,
+        atol=1e-12,
+    )
+
+
+def test_float32_stays_float32_with_a_memory():
+    inputs = some_inputs(4, 6).astype(np.float32)
+    scheme = KernelScheme(4, 4, memory=remembering(5, 6)).bind(inputs)
+    outputs = scheme.decode(answers_of(inputs)[:2], [0, 1])
+    assert outputs.dtype == np.float32
+    exactly = scheme.decode(answers_of(inputs)[:2].astype(float), [0, 1])
+    np.testing.assert_allclose(outputs, exactly, rtol=0, atol=1e-5)
+    huge = np.full((2, 3), 3e38, np.float32)
+    big = AnswerMemory(9)
+    big.add(some_inputs(5, 6), 1e39 * answers_of(some_inputs(5, 6)))
+    with pytest.raises(ValueError, match="coded_outputs overflow"):
+        KernelScheme(4, 4, memory=big).bind(inputs).decode(huge, [0, 1])
+
+
+def test_a_memory_of_another_function_is_refused():
+    inputs = some_inputs(4, 6)
+    with pytest.raises(ValueError, match=r"the memory holds inputs of shape \(5,\)"):
+        KernelScheme(4, 4, memory=remembering(3, 5)).bind(inputs)
+    scheme = KernelScheme(4, 4, memory=remembering(3, 6)).bind(inputs)
+    for decode in (scheme.decode, scheme.decode_with_std):
+        with pytest.raises(ValueError, match=r"\(2,\) each, but the memory holds .* \(3,\)"):
+            decode(np.zeros((4, 2)), range(4))
+
+
+# The door.
+
+
+def test_features_get_the_inputs_in_the_callers_kind():
+    seen = []
+
+    def remember(stack):
+        seen.append(stack)
+        return stack.reshape(len(stack), -1)
+
+    inputs = torch.rand(4, 3, 5)
+    scheme = KernelScheme(4, 8, features=remember).bind(inputs)
+    assert all(torch.is_tensor(stack) and stack.dtype == torch.float32 for stack in seen)
+    outputs = scheme.decode(torch.ones(2, 3), [0, 1])
+    assert torch.is_tensor(outputs)
+
+
+@pytest.mark.parametrize(
+    ("features", "error", "message"),
+    [
+        (lambda stack: stack[:2], ValueError, r"vector for each of 4 inputs, gave shape \(2, 6\)"),
+        (lambda stack: 3.0, ValueError, r"vector for each of 4 inputs, gave shape \(\)"),  # noqa: ARG005
+        (lambda stack: stack * np.nan, ValueError, r"features\(inputs\)\[0, 0\] = nan"),
+        (lambda stack: stack.astype(str), TypeError, r"features\(inputs\) must hold real numbers"),
+    ],
+)
+def test_bad_features_are_refused(features, error, message):
+    with pytest.raises(error, match=message):
+        KernelScheme(4, 8, features=features).bind(some_inputs(4, 6))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"features": "pixels"}, TypeError, "callable, \"loo\" or None, got 'pixels'"),
+        ({"features": np.ones(3)}, TypeError, "features must be a callable"),
+        ({"objective": "label"}, ValueError, '"outputs" or "labels", got \'label\''),
+        ({"objective": None}, ValueError, "got None"),
+        ({"memory": []}, TypeError, r"memory must be an AnswerMemory or None, got \[\]"),
+        ({"n_stragglers": 9}, ValueError, r"n_stragglers must lie in \[0, 8\], got 9"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        KernelScheme(4, 9, **arguments)
+
+
+def test_it_prints_as_it_is_typed():
+    scheme = KernelScheme(4, 9, objective="labels", memory=AnswerMemory(3))
+    text = (
+        "KernelScheme(4, 9, n_stragglers=5, features=None, objective='labels', "
+        "memory=AnswerMemory(3))"
+    )
+    assert repr(scheme) == text
+    assert repr(eval(text)) == text
+    assert (scheme.features, scheme.objective, scheme.memory.capacity) == (None, "labels", 3)
