@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from coded.schemes.protocol import NotEnoughRespondersError, Scheme
     from coded.schemes.replication import ReplicationScheme
     from coded.schemes.spline import SplineScheme
+    from coded.schemes.with_prior import WithPrior
     from coded.simulation import Simulation, simulate
     from coded.stragglers import (
         ConsecutiveStragglers,
@@ -58,6 +59,7 @@ _HOME = {
     "StragglerModel": "coded.stragglers",
     "TorchWorker": "coded.torch_worker",
     "UniformStragglers": "coded.stragglers",
+    "WithPrior": "coded.schemes.with_prior",
     "balanced_copies": "coded.placement",
     "chebyshev_first": "coded.points",
     "chebyshev_second": "coded.points",
@@ -94,6 +96,7 @@ __all__ = [
     "StragglerModel",
     "TorchWorker",
     "UniformStragglers",
+    "WithPrior",
     "balanced_copies",
     "chebyshev_first",
     "chebyshev_second",

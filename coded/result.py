@@ -34,6 +34,9 @@ class CodedResult:
         at the timeout has a TimeoutError; one that nobody waited for any longer is not in it.
     exact : ndarray of bool, shape (K,)
         Which outputs are exact answers, not estimates.
+    std : ndarray of float, shape (K,), or None
+        The errors ``||output_k - f(x_k)||_2`` that are to be expected, as root mean squares, 0
+        where exact; None where the scheme gives none.
     """
 
     outputs: FloatArray
@@ -43,14 +46,18 @@ class CodedResult:
     latencies: NDArray[np.float64]
     failures: dict[int, BaseException]
     exact: NDArray[np.bool_]
+    std: NDArray[np.float64] | None = None
 
     def __repr__(self) -> str:
-        """One line with shapes and counts."""
+        """One line with shapes and counts, and the largest error to be expected."""
+        largest = ""
+        if self.std is not None and not self.exact.all():
+            largest = f", largest std={self.std.max():.3g}"
         return (
             f"CodedResult(outputs={tuple(self.outputs.shape)} {self.outputs.dtype}, "
             f"complete={self.complete}, responders={len(self.responders)} of "
             f"{len(self.latencies)}, failures={len(self.failures)}, "
-            f"exact={int(self.exact.sum())} of {len(self.exact)})"
+            f"exact={int(self.exact.sum())} of {len(self.exact)}{largest})"
         )
 
     def __str__(self) -> str:

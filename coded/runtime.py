@@ -19,7 +19,12 @@ from numpy.typing import ArrayLike
 
 from coded.counts import read_count
 from coded.result import CodedResult, Indices, tell_error
-from coded.schemes.protocol import NotEnoughRespondersError, Scheme, require_scheme
+from coded.schemes.protocol import (
+    ErrorEstimating,
+    NotEnoughRespondersError,
+    Scheme,
+    require_scheme,
+)
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
 IsEnough: TypeAlias = Callable[[Indices], bool]
@@ -122,7 +127,7 @@ def coded_map(
     array, restore = _read_inputs(inputs, scheme)
     is_wanted, wanted = _read_wait_for(wait_for, scheme)
 
-    bound = scheme.bind(array)
+    bound = scheme.bind(restore(array))
     coded_inputs = bound.encode(array)
 
     def can_decode(responders: Indices) -> bool:
@@ -142,14 +147,20 @@ def coded_map(
     if not complete and not (len(responders) and bound.can_decode(responders)):
         raise call.not_enough(fn, scheme, wanted) from next(iter(call.failures.values()), None)
     coded_outputs, restore = call.collect(responders)
+    std = None
+    if isinstance(bound, ErrorEstimating):
+        outputs, std = bound.decode_with_std(coded_outputs, responders)
+    else:
+        outputs = bound.decode(coded_outputs, responders)
     return CodedResult(
-        outputs=restore(bound.decode(coded_outputs, responders)),
+        outputs=restore(outputs),
         complete=complete,
         responders=responders,
         stragglers=np.setdiff1d(np.arange(scheme.n_workers), responders),
         latencies=call.latencies,
         failures=call.failures,
         exact=bound.exact_mask(responders),
+        std=std,
     )
 
 

@@ -13,6 +13,7 @@ from coded.counts import read_count
 from coded.metrics import mean_l2, mean_square, relative_accuracy
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import ErrorEstimating, Scheme, require_scheme
+from coded.schemes.with_prior import WithPrior
 from coded.stragglers import StragglerModel, UniformStragglers
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
@@ -153,7 +154,7 @@ def simulate(
     given = as_given(array)
     reference, _ = _evaluate(fn, given, scheme.n_inputs, batched=batched)
     fit_reference = reference
-    if isinstance(bound, LinearScheme):
+    if isinstance(bound, LinearScheme | WithPrior):
         fit = bound.encoder_fit(given)
         if not np.array_equal(read_array(fit, "inputs")[0], array):
             fit_reference, _ = _evaluate(fn, fit, scheme.n_inputs, batched=batched)

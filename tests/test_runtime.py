@@ -20,6 +20,7 @@ from coded import (
     NotEnoughRespondersError,
     ReplicationScheme,
     SplineScheme,
+    WithPrior,
     coded_map,
 )
 from coded.runtime import _spread
@@ -595,6 +596,35 @@ def test_repr_is_one_line_and_str_tells_each_fate():
     assert "  worker   1  ArithmeticError: two" in lines
     assert "  worker   2  not waited for" in lines
     assert sum("answered after" in line for line in lines) == 2
+
+
+def test_the_result_tells_the_errors_to_be_expected():
+    inputs = np.array([[0.0], [1.0], [4.0]])
+    scheme = ReplicationScheme(3, 3, n_stragglers=1)
+    pool = ManualExecutor()
+    call = Running(pool, 3, inputs=inputs, scheme=scheme)
+    pool.answer(0)
+    pool.answer(1)
+    result = call.result()
+    assert result.std.tolist() == [0.0, 0.0, 6.0]  # f = 2 x: 2 a unit, over 3 units
+    assert "exact=2 of 3, largest std=6)" in repr(result)
+    assert np.array_equal(pickle.loads(pickle.dumps(result)).std, result.std)
+
+
+def test_a_scheme_without_error_estimates_gives_none():
+    with ThreadPoolExecutor(1) as pool:
+        result = coded_map(double, INPUTS, BerrutScheme(2, 4), pool)
+    assert result.std is None
+    assert "std" not in repr(result)
+
+
+def test_bind_gets_inputs_of_the_callers_kind():
+    kinds = set()
+    scheme = WithPrior(pairs(), prior=lambda stack: kinds.add(type(stack)) or 0.0 * stack)
+    with ThreadPoolExecutor(1) as pool:
+        result = coded_map(double, torch.from_numpy(INPUTS), scheme, pool)
+    assert kinds == {torch.Tensor}
+    assert np.array_equal(result.outputs.numpy(), 2.0 * INPUTS)
 
 
 def test_result_is_frozen_pickles_and_compares_by_identity():

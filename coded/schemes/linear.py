@@ -281,9 +281,12 @@ class LinearScheme(ABC):
         """
         array, restore, workers = self._read_answers(coded_outputs, responders)
         outputs = _apply(self._choose_decoder(array, workers), array, "coded_outputs")
-        answers = array.reshape(len(array), -1).astype(np.float64, copy=False)
-        std = estimate(answers, workers)
-        return restore(outputs), np.where(self.exact_mask(np.array(workers)), 0.0, std)
+        exact = self.exact_mask(np.array(workers))
+        std = np.zeros(self._n_inputs)
+        if not exact.all():
+            answers = array.reshape(len(array), -1).astype(np.float64, copy=False)
+            std = np.where(exact, 0.0, estimate(answers, workers))
+        return restore(outputs), std
 
     def _settings(self) -> str:
         """Give the keyword arguments of `__repr__`, each after a comma."""

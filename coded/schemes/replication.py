@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.distances import distances_between, flattened
-from coded.linear_maps import LinearMap, MatrixMap, RowMap
+from coded.linear_maps import LinearMap, Matrix, MatrixMap, RowMap
 from coded.placement import balanced_copies
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
+from fastspline.arrays import FloatArray
 
 Fallback: TypeAlias = Literal["nearest", "mean"] | None
 
@@ -110,6 +112,71 @@ class ReplicationScheme(LinearScheme):
         bound = copy.copy(self)
         bound._distances = distances_between(flattened(array), np.arange(self._n_inputs))
         return bound
+
+    def decode_with_std(
+        self, coded_outputs: ArrayLike, responders: ArrayLike
+    ) -> tuple[FloatArray, NDArray[np.float64]]:
+        """Give the outputs of all inputs, and how large their errors are expected to be.
+
+        Each answer is estimated from the others as if it were lost. With
+        ``fallback="nearest"`` errors are taken to grow with the distance d to the nearest
+        input: ``std_k = d_k sqrt(sum_i e_i^2 / sum_i d_i^2)``, e_i the answers' errors. With
+        ``fallback="mean"`` all std are ``sqrt((1 + 1/m) s^2)``, s^2 the variance of the m
+        distinct answers.
+
+        Parameters
+        ----------
+        coded_outputs : array_like, shape (R, ...)
+            Answers in the order of `responders`; numpy or torch.
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        outputs : array of the kind and floating dtype of `coded_outputs`, shape (K, ...)
+            As `decode`.
+        std : ndarray of float, shape (K,)
+            The expected root mean square of ``||output_k - f(x_k)||_2``. 0 where the output is
+            an exact answer or that of an equal input; inf where the answers belong to one input
+            or to equal ones, which do not tell how much f varies.
+
+        Raises
+        ------
+        TypeError, ValueError, NotEnoughRespondersError
+            As `decode`.
+
+        Examples
+        --------
+        >>> scheme = ReplicationScheme(4, 4).bind([0.0, 1.0, 2.0, 4.0])
+        >>> outputs, std = scheme.decode_with_std([0.0, 3.0, 6.0], [0, 1, 2])
+        >>> outputs, std
+        (array([0., 3., 6., 6.]), array([0., 0., 0., 6.]))
+        """
+        return self._decode_with_std(coded_outputs, responders, self._errors)
+
+    def _errors(self, answers: Matrix, responders: Responders) -> NDArray[np.float64]:
+        """Estimate the errors of all outputs from those of answers that are left out."""
+        answered, first = np.unique(self._copies[list(responders)], return_index=True)
+        unit = float(np.abs(answers).max(initial=0.0)) or 1.0
+        values = answers[first] / unit  # so that no square overflows
+        if len(answered) < 2:
+            squared, spread = 0.0, 0.0
+        elif self._distances is None:
+            squared = float((values.var(axis=0, ddof=1) * (1.0 + 1.0 / len(values))).sum())
+            spread = 1.0
+        else:
+            among = self._distances[np.ix_(answered, answered)]
+            among[np.diag_indices_from(among)] = np.inf
+            nearest = among.argmin(axis=1)
+            squared = float(((values - values[nearest]) ** 2).sum())
+            spread = float((among.min(axis=1) ** 2).sum())
+        slope = unit * math.sqrt(squared / spread) if spread > 0.0 else math.inf
+        if self._distances is None:
+            return np.full(self._n_inputs, slope)
+        reach = self._distances[:, answered].min(axis=1)
+        std = np.zeros(self._n_inputs)
+        std[reach > 0.0] = slope * reach[reach > 0.0]
+        return std
 
     def _survivable(self, n_stragglers: int | None) -> int:
         """How many answers may be missing, whichever they are, if every input needs a copy."""

@@ -1,0 +1,320 @@
+"""Any scheme on what a cheap guess of f leaves over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coded.schemes.linear import LinearScheme
+from coded.schemes.protocol import ErrorEstimating, NotEnoughRespondersError
+from fastspline.arrays import FloatArray, Restore, read_array, require_finite
+
+Prior: TypeAlias = Callable[[FloatArray], ArrayLike]
+
+
+class WithPrior:
+    """Code the residual ``f - prior`` by another scheme: what a cheap guess of f leaves over.
+
+    Workers get the scheme's coded inputs u and compute f as ever. `bind` evaluates the prior
+    once on the K inputs x and once on the N coded inputs, here and not in the workers, and
+    the outputs are ``prior(x) + decode(f(u) - prior(u))``. The better the guess, the smaller
+    what has to be estimated: a quantised or distilled model, a regression fitted to earlier
+    answers. An answer to an input itself is its output, bit for bit.
+
+    Parameters
+    ----------
+    scheme : SplineScheme, BerrutScheme, ReplicationScheme, KernelScheme or LagrangeScheme
+        Any linear code; not one with a memory of earlier answers, which are answers of f and
+        not of the residual.
+    prior : callable
+        From a stack of inputs, shape (n, ...), of the kind that `bind` gets, to the stack of
+        guesses, each of the shape of an answer of f. Cheap, and each row from its input alone.
+
+    Raises
+    ------
+    TypeError
+        If `scheme` is no linear code or `prior` is not callable.
+    ValueError
+        If `scheme` has a memory.
+
+    Examples
+    --------
+    >>> from coded import SplineScheme
+    >>> inputs = np.linspace(-1.0, 1.0, 6)
+    >>> scheme = WithPrior(SplineScheme(6, 12), prior=np.sin).bind(inputs)
+    >>> coded_outputs = np.sin(scheme.encode(inputs)) + 1.0
+    >>> outputs = scheme.decode(coded_outputs[[1, 4, 9]], [1, 4, 9])
+    >>> bool(np.abs(outputs - np.sin(inputs) - 1.0).max() < 1e-12)
+    True
+    """
+
+    def __init__(self, scheme: LinearScheme, prior: Prior) -> None:
+        if not isinstance(scheme, LinearScheme):
+            raise TypeError(
+                f"scheme must be a linear code, got {scheme!r}; make one and pass it, for example "
+                "SplineScheme(n_inputs, n_workers)"
+            )
+        if not callable(prior):
+            raise TypeError(
+                f"prior must be callable, got {prior!r}; pass a function from a stack of inputs "
+                "to a stack of guesses"
+            )
+        if getattr(scheme, "memory", None) is not None:
+            raise ValueError(
+                f"scheme {scheme!r} remembers answers of f, but gets residuals f - prior here; "
+                "make it without memory"
+            )
+        self._scheme = scheme
+        self._prior = prior
+        self._guesses: tuple[FloatArray, FloatArray] | None = None
+        if isinstance(scheme, ErrorEstimating):
+            # An attribute of those alone that can: what `ErrorEstimating` asks for.
+            self.decode_with_std = self._decode_with_std
+
+    @property
+    def scheme(self) -> LinearScheme:
+        """The scheme that codes the residual."""
+        return self._scheme
+
+    @property
+    def prior(self) -> Prior:
+        """The guess of f."""
+        return self._prior
+
+    @property
+    def n_inputs(self) -> int:
+        """K, the number of inputs and of outputs."""
+        return self._scheme.n_inputs
+
+    @property
+    def n_workers(self) -> int:
+        """N, the number of coded inputs."""
+        return self._scheme.n_workers
+
+    @property
+    def min_responders(self) -> int:
+        """How many answers the scheme asks for."""
+        return self._scheme.min_responders
+
+    def bind(self, inputs: ArrayLike) -> WithPrior:
+        """Bind the scheme, and evaluate the prior on the inputs and on the coded inputs.
+
+        Parameters
+        ----------
+        inputs : array_like, shape (K, ...)
+            The inputs that will be encoded.
+
+        Returns
+        -------
+        WithPrior
+            For these inputs.
+
+        Raises
+        ------
+        TypeError
+            If the prior gives no real numbers; else as the scheme's `bind`.
+        ValueError
+            If the prior gives not one guess for each input, guesses of two shapes, or a number
+            that is not finite; else as the scheme's `bind`.
+        """
+        bound = WithPrior(self._scheme.bind(inputs), self._prior)
+        coded_inputs = bound._scheme.encode(inputs)
+        array, restore = read_array(inputs, "inputs")
+        at_inputs = _guess(self._prior, restore(array), self.n_inputs)
+        at_coded = _guess(self._prior, coded_inputs, self.n_workers)
+        if at_inputs.shape[1:] != at_coded.shape[1:]:
+            raise ValueError(
+                f"prior gives guesses of shape {at_inputs.shape[1:]} for inputs and of shape "
+                f"{at_coded.shape[1:]} for coded inputs; it must give one shape"
+            )
+        bound._guesses = at_inputs, at_coded
+        return bound
+
+    def encode(self, inputs: ArrayLike) -> FloatArray:
+        """Turn K inputs into N coded inputs as the scheme does.
+
+        Parameters
+        ----------
+        inputs : array_like, shape (K, ...)
+            As for the scheme's `encode`.
+
+        Returns
+        -------
+        array, shape (N, ...)
+
+        Raises
+        ------
+        TypeError, ValueError
+            As the scheme's `encode`.
+        """
+        return self._scheme.encode(inputs)
+
+    def encoder_fit(self, inputs: ArrayLike) -> FloatArray:
+        """Give what the scheme's encoder makes of each input at the input's own point.
+
+        Parameters
+        ----------
+        inputs : array_like, shape (K, ...)
+            As for `encode`.
+
+        Returns
+        -------
+        array, shape (K, ...)
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `encode`.
+        """
+        return self._scheme.encoder_fit(inputs)
+
+    def can_decode(self, responders: ArrayLike) -> bool:
+        """Tell whether the scheme can decode from these and the prior's values are known.
+
+        Parameters
+        ----------
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        bool
+            False before `bind`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As the scheme's `can_decode`.
+        """
+        return self._scheme.can_decode(responders) and self._guesses is not None
+
+    def decode(self, coded_outputs: ArrayLike, responders: ArrayLike) -> FloatArray:
+        """Give ``prior(x) + decode(f(u) - prior(u))``, and exact answers as they came.
+
+        Parameters
+        ----------
+        coded_outputs : array_like, shape (R, ...)
+            Answers of f in the order of `responders`; numpy or torch.
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        array of the kind and floating dtype of `coded_outputs`, shape (K, ...)
+
+        Raises
+        ------
+        TypeError
+            As the scheme's `decode`.
+        ValueError
+            If answers have another shape than the prior's guesses; else as the scheme's
+            `decode`.
+        NotEnoughRespondersError
+            Before `bind`, and as the scheme's `decode`.
+        """
+        workers, answers, residuals, restore = self._residuals(coded_outputs, responders)
+        estimates = self._scheme.decode(residuals, workers)
+        return restore(self._completed(estimates, answers, workers))
+
+    def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
+        """Tell which outputs are exact answers, not estimates.
+
+        A Lagrange code's outputs are not exact but for the inputs that a responder evaluated
+        itself: the residual need not be a polynomial.
+
+        Parameters
+        ----------
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        ndarray of bool, shape (K,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            As the scheme's `exact_mask`.
+        """
+        return LinearScheme.exact_mask(self._scheme, responders)  # as no family says it otherwise
+
+    def __repr__(self) -> str:
+        """One line with the scheme and the prior's name."""
+        name = getattr(self._prior, "__qualname__", None) or repr(self._prior)
+        line = f"WithPrior({self._scheme!r}, prior={name})"
+        return line if self._guesses is None else f"{line}.bind(...)"
+
+    def _decode_with_std(
+        self, coded_outputs: ArrayLike, responders: ArrayLike
+    ) -> tuple[FloatArray, NDArray[np.float64]]:
+        """Give the outputs, and the errors that the scheme expects of the residuals' estimates."""
+        workers, answers, residuals, restore = self._residuals(coded_outputs, responders)
+        estimates, std = cast(ErrorEstimating, self._scheme).decode_with_std(residuals, workers)
+        return restore(self._completed(estimates, answers, workers)), std
+
+    def _residuals(
+        self, coded_outputs: ArrayLike, responders: ArrayLike
+    ) -> tuple[NDArray[np.intp], FloatArray, FloatArray, Restore]:
+        """Give responders, answers, what the prior leaves over, and the way back to their kind."""
+        _, at_coded = self._guessed(responders)
+        workers = np.asarray(responders)
+        if not self._scheme.can_decode(workers):
+            raise NotEnoughRespondersError(
+                f"{len(workers)} of {self.n_workers} workers answered, from which {self!r} cannot "
+                "decode; wait for more answers or raise n_workers",
+                responders=workers,
+            )
+        answers, restore = read_array(coded_outputs, "coded_outputs")
+        guesses = at_coded[workers]
+        if answers.shape != guesses.shape:
+            raise ValueError(
+                f"coded_outputs has shape {answers.shape}, but {len(workers)} responders and the "
+                f"prior's guesses ask for {guesses.shape}; pass one row for each responder, of the "
+                "shape that the prior gives"
+            )
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
+            residuals = answers - guesses.astype(answers.dtype, copy=False)
+        if not np.isfinite(residuals).all():
+            require_finite(answers, "coded_outputs")
+            raise ValueError(
+                f"coded_outputs less the prior's guesses overflow {answers.dtype}; scale them down"
+            )
+        return workers, answers, residuals, restore
+
+    def _completed(
+        self, estimates: FloatArray, answers: FloatArray, responders: NDArray[np.intp]
+    ) -> FloatArray:
+        """Add the prior, and put exact answers in their places, which a sum would round."""
+        at_inputs, _ = self._guessed(responders)
+        with np.errstate(over="ignore"):  # told below
+            outputs = estimates + at_inputs.astype(estimates.dtype, copy=False)
+        if not np.isfinite(outputs).all():
+            raise ValueError(f"outputs overflow {outputs.dtype}; scale answers and prior down")
+        answered, first = np.unique(self._scheme._held()[responders], return_index=True)
+        is_exact = answered >= 0
+        outputs[answered[is_exact]] = answers[first[is_exact]]
+        return outputs
+
+    def _guessed(self, responders: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Give the prior's guesses for inputs and coded inputs."""
+        if self._guesses is None:
+            raise NotEnoughRespondersError(
+                f"{self!r} needs the prior's guesses for the inputs; call bind(inputs) first",
+                responders=responders,
+            )
+        return self._guesses
+
+
+def _guess(prior: Prior, stack: FloatArray, count: int) -> FloatArray:
+    """Evaluate the prior on a stack; refuse what are not `count` finite guesses."""
+    guesses, _ = read_array(prior(stack), "prior(inputs)")
+    if guesses.ndim == 0 or len(guesses) != count:
+        raise ValueError(
+            f"prior must give {count} guesses for {count} inputs along axis 0, got shape "
+            f"{guesses.shape}; it gets a stack of inputs, not one"
+        )
+    require_finite(guesses, "prior(inputs)")
+    return guesses

@@ -1,0 +1,299 @@
+import pickle
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coded import (
+    BerrutScheme,
+    KernelScheme,
+    LagrangeScheme,
+    NotEnoughRespondersError,
+    ReplicationScheme,
+    Scheme,
+    SplineScheme,
+    WithPrior,
+    simulate,
+)
+from coded.memory import AnswerMemory
+from coded.schemes.protocol import ErrorEstimating
+
+FAMILIES = {
+    "spline": SplineScheme(4, 9),
+    "spline-smooth": SplineScheme(4, 9, lam_enc=1e-4, lam_dec=1e-3),
+    "spline-paper": SplineScheme.paper(4, 9, lam_dec=1e-5),
+    "berrut": BerrutScheme(4, 9),
+    "lagrange": LagrangeScheme(4, 9, degree=2),
+    "replication-nearest": ReplicationScheme(4, 9),
+    "replication-mean": ReplicationScheme(4, 9, fallback="mean"),
+    "kernel": KernelScheme(4, 9),
+    "kernel-labels": KernelScheme(4, 9, objective="labels"),
+}
+every_family = pytest.mark.parametrize("family", FAMILIES)
+INPUTS = np.random.default_rng(0).normal(size=(4, 5))
+EPS = np.finfo(float).eps
+
+
+def f(stack):
+    return np.stack([np.sin(stack).sum(axis=1), np.abs(stack[:, 0]), stack[:, 1] ** 2], axis=1)
+
+
+def guess(stack):
+    return np.stack([stack.sum(axis=1), stack[:, 0], np.cos(stack[:, 1])], axis=1)
+
+
+def responder_sets(scheme, seed=0, count=12):
+    rng = np.random.default_rng(seed)
+    sets = (np.sort(rng.permutation(9)[: rng.integers(1, 10)]) for _ in range(count))
+    return [responders for responders in sets if scheme.can_decode(responders)]
+
+
+@every_family
+def test_decode_is_the_formula(family):
+    scheme = WithPrior(FAMILIES[family], guess).bind(INPUTS)
+    inner = FAMILIES[family].bind(INPUTS)
+    assert isinstance(scheme, Scheme)
+    assert (scheme.n_inputs, scheme.n_workers) == (4, 9)
+    assert scheme.min_responders == inner.min_responders
+    coded_inputs = scheme.encode(INPUTS)
+    assert np.array_equal(coded_inputs, inner.encode(INPUTS))
+    answers = f(coded_inputs)
+    tried = 0
+    for responders in responder_sets(scheme):
+        matrix = inner.decoding_matrix(responders)
+        residuals = (answers - guess(coded_inputs))[responders]
+        outputs = scheme.decode(answers[responders], responders)
+        tolerance = 100 * EPS * np.abs(matrix).sum(axis=1).max() * np.abs(answers).max()
+        expected = guess(INPUTS) + matrix @ residuals
+        exact = scheme.exact_mask(responders)
+        expected[exact] = f(INPUTS)[exact]  # what most decoders give there by themselves
+        np.testing.assert_allclose(outputs, expected, rtol=0, atol=tolerance)
+        tried += 1
+    assert tried >= 3
+
+
+@every_family
+def test_a_perfect_prior_makes_all_outputs_exact(family):
+    scheme = WithPrior(FAMILIES[family], f).bind(INPUTS)
+    for responders in responder_sets(scheme):
+        outputs = scheme.decode(f(scheme.encode(INPUTS))[responders], responders)
+        np.testing.assert_allclose(outputs, f(INPUTS), rtol=0, atol=1e-13)
+
+
+@every_family
+def test_a_constant_prior_changes_nothing(family):
+    constant = np.array([2.0, -3.0, 0.5])
+    scheme = WithPrior(FAMILIES[family], lambda x: np.tile(constant, (len(x), 1))).bind(INPUTS)
+    inner = FAMILIES[family].bind(INPUTS)
+    answers = f(inner.encode(INPUTS))
+    for responders in responder_sets(scheme):
+        matrix = inner.decoding_matrix(responders)
+        tolerance = 1e3 * EPS * np.abs(matrix).sum(axis=1).max()
+        estimated = ~scheme.exact_mask(responders)
+        np.testing.assert_allclose(
+            scheme.decode(answers[responders], responders)[estimated],
+            inner.decode(answers[responders], responders)[estimated],
+            rtol=0,
+            atol=tolerance,
+        )
+
+
+@every_family
+@given(seed=st.integers(0, 10**6))
+def test_decode_is_affine_in_the_answers(family, seed):
+    rng = np.random.default_rng(seed)
+    scheme = WithPrior(FAMILIES[family], guess).bind(INPUTS)
+    responders = np.sort(rng.permutation(9)[: scheme.min_responders])
+    y, z, t = rng.normal(size=(9, 3))[responders], rng.normal(size=(9, 3))[responders], rng.random()
+    matrix = FAMILIES[family].bind(INPUTS).decoding_matrix(responders)
+    tolerance = 1e3 * EPS * np.abs(matrix).sum(axis=1).max()
+    np.testing.assert_allclose(
+        scheme.decode(t * y + (1 - t) * z, responders),
+        t * scheme.decode(y, responders) + (1 - t) * scheme.decode(z, responders),
+        rtol=0,
+        atol=tolerance,
+    )
+
+
+@every_family
+def test_exact_answers_stay_exact_bit_for_bit(family):
+    scheme = WithPrior(FAMILIES[family], lambda x: 1e3 * guess(x)).bind(INPUTS)
+    answers = f(scheme.encode(INPUTS))
+    for responders in responder_sets(scheme):
+        exact = scheme.exact_mask(responders)
+        if family != "lagrange":
+            assert np.array_equal(exact, FAMILIES[family].bind(INPUTS).exact_mask(responders))
+        outputs = scheme.decode(answers[responders], responders)
+        assert np.array_equal(outputs[exact], f(INPUTS)[exact])
+
+
+def test_a_good_prior_makes_the_outputs_better():
+    inputs = np.random.default_rng(3).normal(size=(10, 4))
+
+    def function(x):
+        return np.sin(x @ np.arange(1.0, 5.0)) + 0.1 * np.abs(x[:, 0])
+
+    def near(x):
+        return np.sin(x @ np.arange(1.0, 5.0))
+
+    for scheme in (SplineScheme(10, 20), BerrutScheme(10, 20), ReplicationScheme(10, 20)):
+        plain = simulate(function, inputs, scheme, stragglers=10)
+        better = simulate(function, inputs, WithPrior(scheme, near), stragglers=10)
+        assert better.mean_l2.mean() < 0.5 * plain.mean_l2.mean()
+
+
+@pytest.mark.parametrize("family", ["replication-nearest", "replication-mean", "kernel"])
+def test_std_is_that_of_the_residuals(family):
+    scheme = WithPrior(FAMILIES[family], guess).bind(INPUTS)
+    inner = FAMILIES[family].bind(INPUTS)
+    assert isinstance(scheme, ErrorEstimating)
+    coded_inputs = scheme.encode(INPUTS)
+    responders = [0, 2]
+    answers = f(coded_inputs)[responders]
+    outputs, std = scheme.decode_with_std(answers, responders)
+    _, expected = inner.decode_with_std(answers - guess(coded_inputs)[responders], responders)
+    assert np.array_equal(outputs, scheme.decode(answers, responders))
+    assert std.max() > 0
+    np.testing.assert_array_equal(std, expected)
+
+
+def test_a_lagrange_code_is_exact_where_an_input_itself_was_evaluated():
+    inner = LagrangeScheme(4, 4, degree=1)
+    scheme = WithPrior(inner, guess).bind(INPUTS)
+    held = [k for k in range(4) if (scheme.encode(INPUTS) == INPUTS[k]).all(axis=1).any()]
+    assert inner.exact_mask(range(4)).all()
+    assert np.flatnonzero(scheme.exact_mask(range(4))).tolist() == held
+
+
+def test_the_encoders_share_of_the_loss_is_told():
+    scheme = SplineScheme(4, 9, lam_enc=0.1)
+    run = simulate(f, INPUTS, WithPrior(scheme, guess), stragglers=2)
+    assert run.training_error > 0
+    assert run.training_error == simulate(f, INPUTS, scheme, stragglers=2).training_error
+
+
+@pytest.mark.parametrize("family", ["berrut", "lagrange"])
+def test_without_error_estimates_there_are_none(family):
+    assert not isinstance(WithPrior(FAMILIES[family], guess), ErrorEstimating)
+    assert not isinstance(WithPrior(FAMILIES[family], guess).bind(INPUTS), ErrorEstimating)
+
+
+@every_family
+def test_it_pickles_bound_and_unbound(family):
+    unbound = WithPrior(FAMILIES[family], guess)
+    scheme = unbound.bind(INPUTS)
+    responders = np.arange(scheme.n_workers - scheme.min_responders, 9)
+    answers = f(scheme.encode(INPUTS))[responders]
+    for again in (
+        pickle.loads(pickle.dumps(scheme)),
+        pickle.loads(pickle.dumps(unbound)).bind(INPUTS),
+        scheme.bind(INPUTS),
+    ):
+        assert np.array_equal(again.decode(answers, responders), scheme.decode(answers, responders))
+        if isinstance(scheme, ErrorEstimating):
+            np.testing.assert_array_equal(
+                again.decode_with_std(answers, responders)[1],
+                scheme.decode_with_std(answers, responders)[1],
+            )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tensors_reach_the_prior_as_tensors(dtype):
+    inputs = torch.from_numpy(INPUTS).to(dtype)
+    seen = []
+
+    def tensor_guess(stack):
+        seen.append((type(stack), stack.dtype, tuple(stack.shape)))
+        return stack[:, :2]
+
+    scheme = WithPrior(SplineScheme(4, 9), tensor_guess).bind(inputs)
+    assert seen == [(torch.Tensor, dtype, (4, 5)), (torch.Tensor, dtype, (9, 5))]
+    coded_inputs = scheme.encode(inputs)
+    outputs = scheme.decode(coded_inputs[:4, :2] + 1.0, range(4))
+    assert isinstance(outputs, torch.Tensor)
+    assert outputs.dtype == dtype
+    torch.testing.assert_close(outputs, inputs[:, :2] + 1.0)
+
+
+def test_float32_answers_with_a_float64_prior_stay_float32():
+    scheme = WithPrior(SplineScheme(4, 9), guess).bind(INPUTS)
+    answers = f(scheme.encode(INPUTS)).astype(np.float32)
+    outputs = scheme.decode(answers[::2], [0, 2, 4, 6, 8])
+    assert outputs.dtype == np.float32
+    expected = scheme.decode(answers[::2].astype(float), [0, 2, 4, 6, 8])
+    np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-5)
+
+
+def test_unbound_it_encodes_but_cannot_decode():
+    scheme = WithPrior(BerrutScheme(4, 9), guess)
+    assert np.array_equal(scheme.encode(INPUTS), BerrutScheme(4, 9).encode(INPUTS))
+    assert not scheme.can_decode(range(9))
+    with pytest.raises(NotEnoughRespondersError, match=r"call bind\(inputs\) first"):
+        scheme.decode(np.zeros((9, 3)), range(9))
+
+
+def test_too_few_answers_are_told():
+    scheme = WithPrior(SplineScheme(4, 9), guess).bind(INPUTS)
+    assert scheme.can_decode([0, 3])
+    assert not scheme.can_decode([3])
+    with pytest.raises(NotEnoughRespondersError, match="1 of 9 workers answered, from which With"):
+        scheme.decode(np.zeros((1, 3)), [3])
+    with pytest.raises(NotEnoughRespondersError, match="0 of 9 workers"):
+        scheme.decode(np.zeros((0, 3)), [])
+    with pytest.raises(ValueError, match="responders must be strictly ascending"):
+        scheme.decode(np.zeros((2, 3)), [3, 0])
+
+
+@pytest.mark.parametrize(
+    ("prior", "error", "message"),
+    [
+        (lambda x: x[0], ValueError, r"prior must give 4 guesses for 4 inputs .* got shape (5,)"),
+        (lambda x: 1.0, ValueError, "prior must give 4 guesses for 4 inputs"),  # noqa: ARG005
+        (lambda x: np.full(len(x), np.nan), ValueError, "prior(inputs)[0] = nan"),
+        (lambda x: ["a"] * len(x), TypeError, "prior(inputs) must hold real numbers"),
+        (
+            lambda x: np.zeros((len(x), len(x))),
+            ValueError,
+            "guesses of shape (4,) for inputs and of shape (9,) for coded inputs",
+        ),
+    ],
+)
+def test_a_prior_that_gives_no_guesses_is_refused(prior, error, message):
+    pattern = re.escape(message).replace(r"\.\*", ".*")
+    with pytest.raises(error, match=pattern):
+        WithPrior(BerrutScheme(4, 9), prior).bind(INPUTS)
+
+
+def test_answers_of_another_shape_than_the_prior_are_refused():
+    scheme = WithPrior(BerrutScheme(4, 9), guess).bind(INPUTS)
+    for shape in ((9,), (9, 2), (8, 3), ()):
+        with pytest.raises(ValueError, match=r"prior's guesses ask for \(9, 3\)"):
+            scheme.decode(np.zeros(shape), range(9))
+    with pytest.raises(ValueError, match=r"coded_outputs\[0, 1\] = nan"):
+        scheme.decode(np.where(np.arange(3) == 1, np.nan, np.zeros((9, 3))), range(9))
+
+
+def test_answers_that_overflow_less_the_prior_are_refused():
+    scheme = WithPrior(BerrutScheme(4, 9), lambda x: np.full(len(x), -1.7e308)).bind(INPUTS)
+    with pytest.raises(ValueError, match="less the prior's guesses overflow float64"):
+        scheme.decode(np.full(9, 1e308), range(9))
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(TypeError, match="scheme must be a linear code"):
+        WithPrior("spline", guess)
+    with pytest.raises(TypeError, match="prior must be callable"):
+        WithPrior(BerrutScheme(4, 9), np.zeros(3))
+    with pytest.raises(ValueError, match="remembers answers of f"):
+        WithPrior(KernelScheme(4, 9, memory=AnswerMemory(5)), guess)
+
+
+def test_repr_tells_scheme_and_prior():
+    scheme = WithPrior(BerrutScheme(4, 9), guess)
+    assert repr(scheme) == f"WithPrior({BerrutScheme(4, 9)!r}, prior=guess)"
+    assert repr(scheme.bind(INPUTS)).endswith("prior=guess).bind(...)")
+    assert scheme.prior is guess
+    assert isinstance(scheme.scheme, BerrutScheme)
