@@ -606,7 +606,7 @@ def test_the_result_tells_the_errors_to_be_expected():
     pool.answer(0)
     pool.answer(1)
     result = call.result()
-    assert result.std.tolist() == [0.0, 0.0, 6.0]  # f = 2 x: 2 a unit, over 3 units
+    assert result.std == pytest.approx([0.0, 0.0, 6.0])  # f = 2 x: 2 a unit, over 3 units
     assert "exact=2 of 3, largest std=6)" in repr(result)
     assert np.array_equal(pickle.loads(pickle.dumps(result)).std, result.std)
 
