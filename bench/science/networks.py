@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -140,12 +139,11 @@ class SentenceEncoder(Network):
     """
 
     def __init__(self) -> None:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # the weights lie here: never ask the network
         from transformers import AutoModel, AutoTokenizer
 
         folder = fetched("minilm").parent
-        self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._model = AutoModel.from_pretrained(folder).eval()
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
         super().__init__(self._mean_token, functional.normalize, batch=50)
 
     def read(self, sentences: Sequence[str]) -> Array:

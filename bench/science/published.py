@@ -143,7 +143,7 @@ def vit_case() -> Case:
         function=remembered(lambda images: softmax(network(images))),
         tuning=split.tuning,
         evaluation=split.evaluation,
-        n_batches=8,
+        n_batches=12,
         n_tuning_batches=2,
         losses=(5, 10, 20, 30, 40),
         published=(-9.0, 4.0),
