@@ -13,7 +13,7 @@ _SIGMA = 0.7  # pixels
 _RADIUS = 4  # of the blur: the Gaussian is 1e-7 of its peak there
 _ORIENTATIONS = 8
 _CELLS = 4  # along each axis; on 28 x 28 images 7 x 7 pixels each
-_BLOCK = 1 << 20  # pixels at a time: large stacks are never copied whole
+_BLOCK = 1 << 16  # pixels at a time, so that they stay in the cache
 
 SMALLEST_SIDE = 8  # pixels: fewer do not fill the cells
 

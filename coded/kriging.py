@@ -175,9 +175,10 @@ class Kriging:
         return self._left_out(values)[0]
 
     def scale(self, values: Array) -> float:
-        """Estimate the factor of the variances: mean of ``||e_i||^2 / var_i``, left out one by one.
+        """Estimate the factor of the variances: left out in turn, ``sum ||e_i||^2 / sum var_i``.
 
-        It holds for any predictor's `error_variances` with the same power.
+        Leave-one-out errors and variances then agree in the mean, where points are hard to
+        predict above all. It holds for any predictor's `error_variances` with the same power.
 
         Parameters
         ----------
@@ -189,10 +190,8 @@ class Kriging:
             Summed over the columns; inf if no point can be left out: one value alone does not
             tell how much the function varies.
         """
-        errors, precisions = self._left_out(values)
-        if len(errors) == 0:
-            return np.inf
-        return float(np.mean((errors**2).sum(axis=1) * precisions))
+        errors, variances = self._left_out(values)
+        return float((errors**2).sum() / variances.sum()) if len(errors) else np.inf
 
     def std(self, values: Array) -> Array:
         """Give the expected root mean square of ``||f(x_k) - sum_j w_kj y_j||``.
@@ -214,13 +213,13 @@ class Kriging:
         return spread
 
     def _left_out(self, values: Array) -> tuple[Array, Array]:
-        """Give the errors (Dubrule's [V y]_i / V_ii) and 1 / their variances V_ii."""
+        """Give the errors, Dubrule's ``[V y]_i / V_ii``, and their variances, ``1 / V_ii``."""
         distinct = len(self._groups)
         inverse = np.linalg.inv(self._system)[:distinct, :distinct]
         precisions = inverse.diagonal()
         can = precisions > _SAME * np.abs(inverse).max(initial=0.0)
         errors = (inverse @ (self._groups @ values))[can] / precisions[can, None]
-        return errors, precisions[can] / self._unit
+        return errors, self._unit / precisions[can]
 
 
 def krige(
