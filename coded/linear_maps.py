@@ -59,3 +59,36 @@ class RowMap:
     def dense(self) -> Matrix:
         """Give the matrix of zeros and ones, shape (m, n)."""
         return np.eye(self.n_rows)[self.index]
+
+
+@dataclass(frozen=True, eq=False)
+class FilledMap:
+    """A map that copies rows or, where source is -1, gives weighted sums of all n rows.
+
+    With a constant, which is added to the sums, it is affine; `dense` gives its linear part.
+    """
+
+    source: NDArray[np.intp]  # (m,): which row is copied, or -1
+    weights: Matrix  # (rows that are sums, n)
+    constant: NDArray[np.float64] | None = None  # (rows that are sums, columns)
+
+    def __call__(self, values: FloatArray) -> FloatArray:
+        """Copy rows bit for bit; mix the others in the dtype of `values`."""
+        require_finite(values, "values")
+        result = values[self.source]
+        if len(self.weights) == 0:
+            return result
+        sums = MatrixMap(self.weights)(values)
+        if self.constant is not None:
+            sums = sums + self.constant.reshape(sums.shape)
+        with np.errstate(over="ignore"):  # told below
+            result[self.source < 0] = sums
+        if not np.isfinite(result).all():
+            raise ValueError(f"values overflow in {values.dtype}; scale them down")
+        return result
+
+    def dense(self) -> Matrix:
+        """Give the matrix, shape (m, n)."""
+        matrix = np.eye(self.weights.shape[1])[self.source]
+        matrix[self.source < 0] = self.weights
+        return matrix

@@ -10,14 +10,14 @@ from typing import Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from coded.chords import Design, chords_for_labels, chords_for_smooth
 from coded.distances import flattened
 from coded.features import SMALLEST_SIDE, pooled_gradients
 from coded.kriging import Array, Kriging, distances, krige, krige_nearest
-from coded.linear_maps import LinearMap, Matrix, MatrixMap
+from coded.linear_maps import FilledMap, LinearMap, Matrix, MatrixMap
 from coded.memory import AnswerMemory
 from coded.order import path_order
 from coded.placement import balanced_copies
-from coded.points import systematic
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
@@ -117,7 +117,7 @@ class KernelScheme(LinearScheme):
         self._spaces: tuple[_Space, ...] = ()
         self._remembered: FloatArray | None = None
         if objective == "labels":
-            self._design = _for_labels(np.arange(self._n_inputs), self._n_workers)
+            self._design = chords_for_labels(np.arange(self._n_inputs), self._n_workers)
         else:
             self._design = _copies(self._n_inputs, self._n_workers)
 
@@ -165,7 +165,7 @@ class KernelScheme(LinearScheme):
         bound._forget_plans()
         maps = self._feature_maps(array, restore, is_small=is_small)
         if is_small or self._objective == "labels":
-            design = _for_smooth if is_small else _for_labels
+            design = chords_for_smooth if is_small else chords_for_labels
             bound._design = design(path_order(maps[0][0](array)), self._n_workers)
         sites = np.concatenate([array, MatrixMap(bound._design.chords)(array)])
         bound._spaces = tuple(
@@ -255,10 +255,10 @@ class KernelScheme(LinearScheme):
 
     def _recall(self, array: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Give the memory's pairs, checked against the inputs."""
-        if self._memory is None or len(self._memory) == 0:
+        if self._memory is None:
             return array[:0], np.empty(0)
         past, answers = self._memory.snapshot()
-        if past.shape[1:] != array.shape[1:]:
+        if len(past) and past.shape[1:] != array.shape[1:]:
             raise ValueError(
                 f"inputs have shape {array.shape[1:]} each, but the memory holds inputs of shape "
                 f"{past.shape[1:]}; use a memory for each function"
@@ -266,18 +266,14 @@ class KernelScheme(LinearScheme):
         return past, answers
 
     def _build_encoder(self) -> LinearMap:
-        return _Filled(
-            np.where(self._design.site < self._n_inputs, self._design.site, -1),
-            self._design.chords[
-                self._design.site[self._design.site >= self._n_inputs] - self._n_inputs
-            ],
-        )
+        held = self._held()
+        return FilledMap(held, self._design.chords[self._design.site[held < 0] - self._n_inputs])
 
     def _build_decoder(self, responders: Responders) -> LinearMap:
         """Copy the first answer to each input; krige the lost ones."""
         survivors = self._survivors(responders)
         if survivors.lost.size == 0:
-            return _Filled(survivors.source, np.empty((0, len(responders))))
+            return FilledMap(survivors.source, np.empty((0, len(responders))))
         return self._fill(survivors, self._krige(self._spaces[0], survivors))
 
     def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:
@@ -354,7 +350,7 @@ class KernelScheme(LinearScheme):
         constant = None
         if past is not None:
             constant = weights[:, n_sites:] @ past.reshape(len(past), -1).astype(np.float64)
-        return _Filled(survivors.source, on_answers, constant)
+        return FilledMap(survivors.source, on_answers, constant)
 
     def _suffices(self, responders: Responders) -> bool:
         if self._spaces:
@@ -378,14 +374,6 @@ class KernelScheme(LinearScheme):
             f"{super()._settings()}, features={self._features!r}, objective={self._objective!r}, "
             f"memory={self._memory!r}"
         )
-
-
-@dataclass(frozen=True, eq=False)
-class _Design:
-    """What the workers evaluate: worker n site[n], the K inputs first, the chord points after."""
-
-    site: NDArray[np.intp]
-    chords: Matrix  # (chord points, K): weights of the inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -419,94 +407,13 @@ class _Survivors:
     count: int  # all answers, the repeats included
 
 
-@dataclass(frozen=True, eq=False)
-class _Filled:
-    """A map that copies rows or, where source is -1, gives weighted sums plus a constant."""
-
-    source: NDArray[np.intp]
-    weights: Matrix
-    constant: Array | None = None
-
-    def __call__(self, values: FloatArray) -> FloatArray:
-        """Copy bit for bit, mix the others in the dtype of `values`."""
-        require_finite(values, "values")
-        result = values[self.source]
-        if len(self.weights):
-            filled = MatrixMap(self.weights)(values)
-            if self.constant is not None:
-                filled = filled + self.constant.reshape(filled.shape)
-            with np.errstate(over="ignore"):  # told below
-                result[self.source < 0] = filled
-            if not np.isfinite(result).all():
-                raise ValueError(f"values overflow in {values.dtype}; scale them down")
-        return result
-
-    def dense(self) -> Matrix:
-        """Give the matrix of the linear part."""
-        matrix = np.eye(self.weights.shape[1])[self.source]
-        matrix[self.source < 0] = self.weights
-        return matrix
-
-
 _FeatureMap: TypeAlias = Callable[[FloatArray], FloatArray]
 _Part: TypeAlias = tuple[NDArray[np.intp], Kriging]  # which of the known values, and their weights
 
 
-def _copies(n_inputs: int, n_workers: int) -> _Design:
+def _copies(n_inputs: int, n_workers: int) -> Design:
     """Give balanced copies."""
-    return _Design(balanced_copies(n_inputs, n_workers), np.empty((0, n_inputs)))
-
-
-def _for_labels(order: NDArray[np.intp], n_workers: int) -> _Design:
-    """Give what keeps most labels right: many copies, so that few outputs are estimates."""
-    copies = max(1, round(0.6 * n_workers / len(order)))
-    return _with_chords(order, n_workers, copies, at_ends=0)
-
-
-def _for_smooth(order: NDArray[np.intp], n_workers: int) -> _Design:
-    """Give what errs least for smooth functions of few numbers.
-
-    Fewer copies and more chord points, but three times the copies at the ends of the path: where
-    an end is lost all answers lie on one side of it, and extrapolation errs most.
-    """
-    copies = max(1, round(0.4 * n_workers / len(order)))
-    return _with_chords(order, n_workers, copies, at_ends=2 * copies)
-
-
-def _with_chords(order: NDArray[np.intp], n_workers: int, copies: int, *, at_ends: int) -> _Design:
-    """Give `copies` of the inputs, `at_ends` more of the first and the last in `order`.
-
-    The other workers lie evenly on the chords between neighbours, and among the workers far
-    from those that evaluate the same.
-    """
-    n_inputs = len(order)
-    spare = n_workers - copies * n_inputs
-    at_ends = max(0, min(at_ends, spare // 2)) if n_inputs > 1 else 0
-    line = np.arange(n_inputs, dtype=np.float64)
-    places = systematic(line, n_workers - 2 * at_ends, copies=copies)
-    places = np.concatenate([places, np.repeat(line[[0, -1]], at_ends)])
-    edge = np.floor(places).astype(np.intp)
-    fraction = places - edge
-    on_chord = np.flatnonzero(fraction > 0.0)
-    chords = np.zeros((len(on_chord), n_inputs))
-    rows = np.arange(len(on_chord))
-    chords[rows, order[edge[on_chord]]] = 1.0 - fraction[on_chord]
-    chords[rows, order[edge[on_chord] + 1]] = fraction[on_chord]
-    site = order[edge]
-    site[on_chord] = n_inputs + rows
-    return _Design(_far_apart(site), chords)
-
-
-def _far_apart(site: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Deal equal sites as far apart as their number allows."""
-    ordered = np.sort(site)
-    _, start, count = np.unique(ordered, return_index=True, return_counts=True)
-    phase = np.empty(len(count))
-    for number in np.unique(count):
-        alike = np.flatnonzero(count == number)
-        phase[alike] = (np.arange(len(alike)) + 0.5) / len(alike)
-    turn = np.arange(len(site)) - np.repeat(start, count)
-    return ordered[np.argsort((turn + np.repeat(phase, count)) / np.repeat(count, count))]
+    return Design(balanced_copies(n_inputs, n_workers), np.empty((0, n_inputs)))
 
 
 def _spaces(
