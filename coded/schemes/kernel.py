@@ -18,7 +18,7 @@ from coded.linear_maps import FilledMap, LinearMap, Matrix, MatrixMap
 from coded.memory import AnswerMemory
 from coded.order import path_order
 from coded.placement import balanced_copies
-from coded.schemes.linear import LinearScheme
+from coded.schemes.linear import LinearScheme, apply_map
 from coded.schemes.protocol import Responders
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
@@ -236,7 +236,19 @@ class KernelScheme(LinearScheme):
         TypeError, ValueError, NotEnoughRespondersError
             As `decode`.
         """
-        return self._decode_with_std(coded_outputs, responders, self._errors)
+        array, restore, workers = self._read_answers(coded_outputs, responders)
+        self._require_alike(array)
+        self._require_enough(workers)
+        survivors = self._survivors(workers)
+        parts = self._krige(array, survivors)
+        outputs = apply_map(self._fill(survivors, parts), array, "coded_outputs")
+        values = _columns(array)[survivors.first]
+        if self._remembered is not None:
+            values = np.concatenate([values, _columns(self._remembered)])
+        std = np.zeros(self._n_inputs)
+        spread = [kriging.std(values[sources]) for sources, kriging in parts]
+        std[survivors.lost] = np.concatenate([np.empty(0), *spread])
+        return restore(outputs), std
 
     def _feature_maps(
         self, array: FloatArray, restore: Restore, *, is_small: bool
@@ -270,42 +282,27 @@ class KernelScheme(LinearScheme):
         return FilledMap(held, self._design.chords[self._design.site[held < 0] - self._n_inputs])
 
     def _build_decoder(self, responders: Responders) -> LinearMap:
-        """Copy the first answer to each input; krige the lost ones."""
+        """Copy the first answer to each input; krige the lost ones by the first space."""
         survivors = self._survivors(responders)
-        if survivors.lost.size == 0:
-            return FilledMap(survivors.source, np.empty((0, len(responders))))
-        return self._fill(survivors, self._krige(self._spaces[0], survivors))
+        return self._fill(survivors, self._krige(None, survivors))
 
     def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:
-        """Give the decoder; with several kernels that which leaves out best."""
+        """Give the decoder; with several spaces that which leaves out best."""
+        self._require_alike(coded_outputs)
+        if len(self._spaces) < 2:
+            return self._decoder(responders)
+        self._require_enough(responders)
+        survivors = self._survivors(responders)
+        return self._fill(survivors, self._krige(coded_outputs, survivors))
+
+    def _require_alike(self, coded_outputs: FloatArray) -> None:
+        """Raise ValueError unless answers have the shape of those remembered, if any are."""
         past = self._remembered
         if past is not None and coded_outputs.shape[1:] != past.shape[1:]:
             raise ValueError(
                 f"coded_outputs have shape {coded_outputs.shape[1:]} each, but the memory holds "
                 f"answers of shape {past.shape[1:]}; use a memory for each function"
             )
-        if len(self._spaces) < 2:
-            return self._decoder(responders)
-        self._require_enough(responders)
-        survivors = self._survivors(responders)
-        answers = coded_outputs.reshape(len(coded_outputs), -1).astype(np.float64, copy=False)
-        return self._fill(survivors, self._krige(self._best_space(answers, survivors), survivors))
-
-    def _errors(self, answers: Array, responders: Responders) -> Array:
-        """Estimate the errors of all outputs."""
-        survivors = self._survivors(responders)
-        std = np.zeros(self._n_inputs)
-        if survivors.lost.size == 0:
-            return std
-        values = answers[survivors.first]
-        if self._remembered is not None:
-            past = self._remembered.reshape(len(self._remembered), -1)
-            values = np.concatenate([values, past])
-        space = self._best_space(answers, survivors)
-        std[survivors.lost] = np.concatenate(
-            [kriging.std(values[sources]) for sources, kriging in self._krige(space, survivors)]
-        )
-        return std
 
     def _survivors(self, responders: Responders) -> _Survivors:
         """Tell which sites answered first where, and which inputs are lost."""
@@ -315,11 +312,9 @@ class KernelScheme(LinearScheme):
         source[sites[is_copy]] = first[is_copy]
         return _Survivors(sites, first, source, np.flatnonzero(source < 0), len(responders))
 
-    def _best_space(self, answers: Array, survivors: _Survivors) -> _Space:
-        """Give the space and power with the smallest leave-one-out errors, or the first one."""
-        if len(self._spaces) < 2:
-            return self._spaces[0]
-        values = answers[survivors.first]
+    def _best_space(self, coded_outputs: FloatArray, survivors: _Survivors) -> _Space:
+        """Give the space and power with the smallest leave-one-out errors."""
+        values = _columns(coded_outputs)[survivors.first]
         none = survivors.lost[:0]
         errors = []
         for space in self._spaces:
@@ -327,8 +322,13 @@ class KernelScheme(LinearScheme):
             errors.append(np.linalg.norm(left_out, axis=1).mean() if len(left_out) else np.inf)
         return self._spaces[int(np.argmin(errors))]
 
-    def _krige(self, space: _Space, survivors: _Survivors) -> list[_Part]:
+    def _krige(self, coded_outputs: FloatArray | None, survivors: _Survivors) -> list[_Part]:
         """Krige the lost inputs: all from all answers or, with a memory, each from those near."""
+        if survivors.lost.size == 0:
+            return []
+        space = self._spaces[0]
+        if coded_outputs is not None and len(self._spaces) > 1:
+            space = self._best_space(coded_outputs, survivors)
         if self._remembered is None:
             found = space.krige(survivors.sites, survivors.lost)
             return [(np.arange(len(survivors.sites)), found)]
@@ -347,10 +347,9 @@ class KernelScheme(LinearScheme):
             weights[rows, sources] = kriging.weights
         on_answers = np.zeros((len(weights), survivors.count))
         on_answers[:, survivors.first] = weights[:, :n_sites]
-        constant = None
-        if past is not None:
-            constant = weights[:, n_sites:] @ past.reshape(len(past), -1).astype(np.float64)
-        return FilledMap(survivors.source, on_answers, constant)
+        if past is None:
+            return FilledMap(survivors.source, on_answers)
+        return FilledMap(survivors.source, on_answers, weights[:, n_sites:] @ _columns(past))
 
     def _suffices(self, responders: Responders) -> bool:
         if self._spaces:
@@ -414,6 +413,11 @@ _Part: TypeAlias = tuple[NDArray[np.intp], Kriging]  # which of the known values
 def _copies(n_inputs: int, n_workers: int) -> Design:
     """Give balanced copies."""
     return Design(balanced_copies(n_inputs, n_workers), np.empty((0, n_inputs)))
+
+
+def _columns(array: FloatArray) -> Array:
+    """Give the answers in float64, a row each."""
+    return array.reshape(len(array), -1).astype(np.float64, copy=False)
 
 
 def _spaces(

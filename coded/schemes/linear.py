@@ -126,7 +126,7 @@ class LinearScheme(ABC):
             inputs overflow.
         """
         array, restore = self._read_inputs(inputs)
-        return restore(_apply(self._encoder(), array, "inputs"))
+        return restore(apply_map(self._encoder(), array, "inputs"))
 
     def can_decode(self, responders: ArrayLike) -> bool:
         """Tell whether `decode` is defined for these responders.
@@ -177,7 +177,7 @@ class LinearScheme(ABC):
         """
         array, restore, workers = self._read_answers(coded_outputs, responders)
         decoder = self._choose_decoder(array, workers)
-        return restore(_apply(decoder, array, "coded_outputs"))
+        return restore(apply_map(decoder, array, "coded_outputs"))
 
     def encoder_fit(self, inputs: ArrayLike) -> FloatArray:
         """Give what the encoder makes of each input at the input's own point.
@@ -199,7 +199,7 @@ class LinearScheme(ABC):
             As `encode`.
         """
         array, restore = self._read_inputs(inputs)
-        return restore(_apply(self._fit_map(), array, "inputs"))
+        return restore(apply_map(self._fit_map(), array, "inputs"))
 
     def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
         """Tell which outputs are exact answers, not estimates.
@@ -280,7 +280,7 @@ class LinearScheme(ABC):
         `estimate` gets the answers in float64, flattened to (R, columns), and the responders.
         """
         array, restore, workers = self._read_answers(coded_outputs, responders)
-        outputs = _apply(self._choose_decoder(array, workers), array, "coded_outputs")
+        outputs = apply_map(self._choose_decoder(array, workers), array, "coded_outputs")
         exact = self.exact_mask(np.array(workers))
         std = np.zeros(self._n_inputs)
         if not exact.all():
@@ -384,7 +384,7 @@ class LinearScheme(ABC):
         return workers
 
 
-def _apply(linear_map: LinearMap, array: FloatArray, name: str) -> FloatArray:
+def apply_map(linear_map: LinearMap, array: FloatArray, name: str) -> FloatArray:
     """Apply the map; where it refuses a number, say so under the caller's name of the array."""
     try:
         return linear_map(array)
