@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from coded.counts import read_count
 from coded.distances import distances_between, flattened
+from fastspline.arrays import FloatArray
 
 _Moves: TypeAlias = tuple[NDArray[np.float64], NDArray[np.intp]]  # gains, nodes of each
 
@@ -50,13 +51,8 @@ def path_order(inputs: ArrayLike) -> NDArray[np.intp]:
     True
     """
     rows = flattened(inputs)
-    # Sorted by their bytes first: ties, rounding and direction then ignore the caller's order.
-    canonical = np.array(sorted(range(len(rows)), key=lambda k: rows[k].tobytes()), dtype=np.intp)
-    distances = distances_between(rows, canonical)
-    tour = _Tour(_greedy_path(distances), distances)
-    while tour.reverse_pieces() or tour.relocate_pieces():
-        pass
-    return canonical[tour.path]
+    canonical = canonical_order(rows)
+    return canonical[short_path(distances_between(rows, canonical))]
 
 
 def similar_groups(inputs: ArrayLike, size: int) -> list[NDArray[np.intp]]:
@@ -95,6 +91,19 @@ def similar_groups(inputs: ArrayLike, size: int) -> list[NDArray[np.intp]]:
     size = read_count(size, "size", at_least=1)
     order = path_order(inputs)
     return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def canonical_order(rows: FloatArray) -> NDArray[np.intp]:
+    """Sort rows by their bytes: ties, rounding and direction then ignore the caller's order."""
+    return np.array(sorted(range(len(rows)), key=lambda k: rows[k].tobytes()), dtype=np.intp)
+
+
+def short_path(distances: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Give a short open path through all K inputs by their (K, K) distances, as `path_order`."""
+    tour = _Tour(_greedy_path(distances), distances)
+    while tour.reverse_pieces() or tour.relocate_pieces():
+        pass
+    return tour.path
 
 
 def _greedy_path(distances: NDArray[np.float64]) -> NDArray[np.intp]:

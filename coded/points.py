@@ -103,8 +103,9 @@ def systematic(alpha: ArrayLike, n_workers: int, *, copies: int = 1) -> Points:
 
     Each alpha is the point of `copies` workers, or of ``floor(N / K)`` if there are not
     enough workers for that; such a worker evaluates an input itself. The other workers
-    are spread over the K - 1 gaps as evenly as possible, evenly inside each gap. With
-    fewer workers than inputs, N of the alphas spread evenly are taken, ends included.
+    are spread evenly inside the K - 1 gaps, so many in each that the widest interval
+    which is left is as short as possible. With fewer workers than inputs, N of the alphas
+    spread evenly are taken, ends included.
 
     Parameters
     ----------
@@ -154,10 +155,8 @@ def systematic(alpha: ArrayLike, n_workers: int, *, copies: int = 1) -> Points:
         return np.repeat(alpha, n_workers)
     copies = min(copies, n_workers // alpha.size)
     spare = n_workers - copies * alpha.size
-    gaps = alpha.size - 1
-    in_gap = np.full(gaps, spare // gaps)
-    in_gap[_spread(spare % gaps, gaps)] += 1
-    gap = np.repeat(np.arange(gaps), in_gap)
+    in_gap = _shares(np.diff(alpha), spare)
+    gap = np.repeat(np.arange(alpha.size - 1), in_gap)
     place_in_gap = np.arange(spare) - np.repeat(np.cumsum(in_gap) - in_gap, in_gap) + 1
     fraction = place_in_gap / (in_gap[gap] + 1)
     between = alpha[gap] + fraction * (alpha[gap + 1] - alpha[gap])
@@ -204,18 +203,81 @@ def chord_length(steps: ArrayLike) -> Points:
     return np.concatenate([[-1.0], 2.0 * along / along[-1] - 1.0])
 
 
-def recommended_copies(n_inputs: int, n_workers: int, n_stragglers: int) -> int:
-    """Give the default number of workers at each alpha, chosen by measurement.
+def copies_between_points(n_inputs: int, n_workers: int) -> int:
+    """Give how many workers sit at each alpha where the others are to sit in the gaps.
 
-    As many as fit, for exact answers err least; but where there are four or more and still an
-    input loses all of them too often, points between the inputs tell more than further copies.
+    One less than fit, at least one: measured on functions of one parameter, where points in the
+    gaps keep a run of lost inputs from becoming one wide gap.
     """
-    most = max(1, n_workers // n_inputs)
-    copy = np.arange(most)
-    lost = float(np.prod(np.maximum(n_stragglers - copy, 0) / np.maximum(n_workers - copy, 1)))
-    if most < 4 or lost < 0.05:
-        return most
-    return round(0.6 * n_workers / n_inputs)
+    return max(1, n_workers // n_inputs - 1)
+
+
+def copies_by_risk(risk: ArrayLike, n_workers: int, n_stragglers: int) -> NDArray[np.intp]:
+    """Deal workers to inputs so that the expected error of lost inputs is small.
+
+    An input with c copies is lost with the chance p(c) that S of N workers, uniformly drawn,
+    include all of them, and then errs by its risk r. Everybody gets one copy; each further one
+    goes where ``(p(c) - p(c + 1)) r`` is largest, which minimises ``sum_k p(c_k) r_k``, for p is
+    convex. Where nothing can be lost, copies are dealt evenly.
+
+    Parameters
+    ----------
+    risk : array_like, shape (K,)
+        Expected error of each input when it is lost, in any unit; not negative.
+    n_workers : int
+        N >= K.
+    n_stragglers : int
+        S in [0, N).
+
+    Returns
+    -------
+    ndarray of int, shape (K,)
+        Copies of each input, at least 1, N together.
+
+    Raises
+    ------
+    TypeError
+        If `risk` holds no real numbers or a count is no integer.
+    ValueError
+        If a risk is negative or not finite, there is none, or a count is out of range.
+
+    Examples
+    --------
+    >>> copies_by_risk([1.0, 1.0, 8.0], 7, 2)
+    array([2, 2, 3])
+    """
+    risks = read_vector(risk, "risk")
+    require_finite(risks, "risk")
+    if risks.size == 0 or risks.min() < 0:
+        raise ValueError(f"risk must hold numbers >= 0, at least one, got {risks}; pass errors")
+    n_workers = read_count(n_workers, "n_workers", at_least=risks.size)
+    n_stragglers = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n_workers - 1)
+    drawn = np.arange(n_workers)
+    lost = np.cumprod(np.append(1.0, np.maximum(n_stragglers - drawn, 0) / (n_workers - drawn)))
+    copies = np.ones(risks.size, dtype=np.intp)
+    for _ in range(n_workers - risks.size):
+        gains = (lost[copies] - lost[copies + 1]) * risks
+        best = np.flatnonzero(gains == gains.max())
+        copies[best[copies[best].argmin()]] += 1
+    return copies
+
+
+def _shares(gaps: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+    """Deal `count` points to the gaps, each into one with the widest interval.
+
+    The m-th point of a gap h splits intervals of h / m: the `count` largest of these are taken,
+    of equal ones some that are spread evenly.
+    """
+    if count == 0:
+        return np.zeros(gaps.size, dtype=np.intp)
+    # Intervals t that are left fit at most gaps.sum() / t <= count + gaps.size times.
+    most = int((count + gaps.size) * (gaps.max() / gaps.sum())) + 1
+    intervals = gaps[:, None] / np.arange(1, min(most, count) + 1)
+    last = np.partition(intervals, -count, axis=None)[-count]
+    taken = (intervals > last * (1 + 1e-9)).sum(axis=1)
+    tied = np.flatnonzero((np.abs(intervals - last) <= last * 1e-9).any(axis=1))
+    taken[tied[_spread(count - int(taken.sum()), tied.size)]] += 1
+    return taken
 
 
 def _symmetric_integers(n: int) -> NDArray[np.intp]:

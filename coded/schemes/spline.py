@@ -6,28 +6,42 @@ import copy
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.coincidence import nearest_equal, snapped
+from coded.cross_validation import pooled_gcv
 from coded.distances import flattened, steps_along
-from coded.linear_maps import LinearMap, Matrix
+from coded.features import SMALLEST_SIDE, pooled_gradients
+from coded.linear_maps import LinearMap, Matrix, MatrixMap
+from coded.lines import (
+    MeanOfSplines,
+    is_curve,
+    least_lam,
+    left_out,
+    risks,
+    several_lines,
+    variances,
+)
 from coded.order import path_order
 from coded.points import (
     Points,
     chebyshev_first,
     chebyshev_second,
     chord_length,
+    copies_between_points,
+    copies_by_risk,
     equidistant,
-    recommended_copies,
     systematic,
 )
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from fastspline import Smoother
 from fastspline.arrays import FloatArray, require_finite
+
+_GROWTH = 2.0 / 3.0  # squared errors grow as this power of the variance: see `decode_with_std`
 
 
 class SplineScheme(LinearScheme):
@@ -39,16 +53,33 @@ class SplineScheme(LinearScheme):
     the outputs are ``g(alpha)``. Beyond their knots both are straight lines. O(K + N) and
     O(R + K) per column.
 
-    By default the code is systematic: most workers sit at an alpha and evaluate an input
-    itself, the others in the gaps between them. `bind` lays the inputs along `path_order`,
-    so that neighbours on the line are alike, and spaces alpha by the distances between
-    neighbours (`chord_length`); unbound they keep the order given, equidistant. Among
-    answers at equal points the first one counts. Two answers, both at one point, give that
-    answer for all inputs.
+    The code is systematic: most workers sit at an alpha and evaluate an input itself. `bind`
+    lays the inputs along `path_order`, so that neighbours on the line are alike, and spaces
+    alpha by the distances between neighbours (`chord_length`). For images (last two axes both
+    at least 8 long) distances are those of `pooled_gradients`, else of the flattened inputs.
+    Then there are two cases, told apart by how straight the path is (from each input to the
+    next but one, in parts of the way by the input between):
+
+    - Inputs of one parameter lie on a curve (at least 0.9). All but one of the copies that
+      fit sit at each alpha, and the other workers in the widest gaps between them, for f is
+      expected to be smooth along the curve.
+    - Other inputs: points between neighbours would be off the data, where f tells little. All
+      workers evaluate inputs, and those that are far from others get more copies
+      (`copies_by_risk`). The decoder is the mean of 16 splines, each along another short path
+      through the inputs, with weights in inverse proportion to the splines' posterior
+      variances at the lost input (that of an integrated Wiener process, with noise of variance
+      lam_dec, but at least 0.01 cubed mean gaps). One path takes a lost input from two
+      neighbours; several take it from more, and the nearest count most.
+
+    Unbound, inputs keep the order given, equidistant on a curve. Of answers at equal points
+    the first one counts. Two answers, both at one point, give that answer for all inputs.
 
     With ``lam_enc == lam_dec == 0`` the answer of a worker that evaluated an input itself
     is returned as that input's output, bit for bit. A lam_dec > 0 averages neighbouring
-    answers, and a lam_enc > 0 mixes the inputs: then all outputs are estimates.
+    answers, and a lam_enc > 0 mixes the inputs: then all outputs are estimates. For noisy
+    functions ``lam_dec="gcv"`` chooses lam_dec by the answers at hand: by generalised
+    cross-validation, one lam for all columns and lines. Then copies are repeated measurements,
+    of which the mean counts by their number, and decoding is not linear.
 
     Parameters
     ----------
@@ -59,8 +90,10 @@ class SplineScheme(LinearScheme):
     n_stragglers : int, optional
         How many answers may be missing; at least two are needed (one where K or N is 1).
         None means ``max(N - K, 0)``.
-    lam_enc, lam_dec : float, optional
-        Smoothing of encoder and decoder, in [0, inf]; 0 interpolates, inf fits a line.
+    lam_enc : float, optional
+        Smoothing of the encoder, in [0, inf]; 0 interpolates, inf fits a line.
+    lam_dec : float or "gcv", optional
+        Smoothing of the decoder, likewise.
 
     Raises
     ------
@@ -72,7 +105,9 @@ class SplineScheme(LinearScheme):
     References
     ----------
     P. Moradi, B. Tahmasebi, M. A. Maddah-Ali, "Coded Computing for Resilient Distributed
-    Computing: A Learning-Theoretic Framework", NeurIPS 2024, arXiv:2406.00300.
+    Computing: A Learning-Theoretic Framework", NeurIPS 2024, arXiv:2406.00300. P. Craven, G.
+    Wahba, "Smoothing noisy data with spline functions", Numer. Math. 31 (1979), for "gcv". G.
+    Wahba, J. R. Statist. Soc. B 45 (1983), for the posterior variance.
 
     Examples
     --------
@@ -91,7 +126,7 @@ class SplineScheme(LinearScheme):
         *,
         n_stragglers: int | None = None,
         lam_enc: float = 0.0,
-        lam_dec: float = 0.0,
+        lam_dec: float | Literal["gcv"] = 0.0,
     ) -> None:
         super().__init__(n_inputs, n_workers, n_stragglers)
         self._fewest = min(2, self._n_inputs, self._n_workers)
@@ -102,10 +137,13 @@ class SplineScheme(LinearScheme):
                 "lower it or raise n_workers"
             )
         self._lam_enc = _read_lam(lam_enc, "lam_enc")
-        self._lam_dec = _read_lam(lam_dec, "lam_dec")
+        self._lam_dec: float | Literal["gcv"] = (
+            "gcv" if isinstance(lam_dec, str) and lam_dec == "gcv" else _read_lam(lam_dec, "lam_dec")
+        )
         self._is_paper = False
-        self._place(equidistant(self._n_inputs))
+        self._place_on_curve(equidistant(self._n_inputs))
         self._order: NDArray[np.intp] | None = None
+        self._lines: Matrix | None = None
 
     @classmethod
     def paper(
@@ -115,7 +153,7 @@ class SplineScheme(LinearScheme):
         *,
         n_stragglers: int | None = None,
         lam_enc: float = 0.0,
-        lam_dec: float = 0.0,
+        lam_dec: float | Literal["gcv"] = 0.0,
     ) -> Self:
         """Make the scheme exactly as published.
 
@@ -172,7 +210,7 @@ class SplineScheme(LinearScheme):
         return self._lam_enc
 
     @property
-    def lam_dec(self) -> float:
+    def lam_dec(self) -> float | Literal["gcv"]:
         """Smoothing of the decoder, as given."""
         return self._lam_dec
 
@@ -201,16 +239,93 @@ class SplineScheme(LinearScheme):
             return self
         array, _ = self._read_inputs(inputs)
         rows = flattened(array)
+        if array.ndim >= 3 and min(array.shape[-2:]) >= SMALLEST_SIDE:
+            rows = pooled_gradients(array)
         bound = copy.copy(self)
         bound._order = path_order(rows)
-        bound._place(chord_length(steps_along(rows, bound._order)))
+        alpha = chord_length(steps_along(rows, bound._order))
+        if is_curve(rows, bound._order):
+            bound._place_on_curve(alpha)
+        else:
+            bound._place_at_inputs(alpha, several_lines(rows, bound._order))
         return bound
 
-    def _place(self, alpha: Points) -> None:
+    def decoding_matrix(self, responders: ArrayLike) -> Matrix:
+        """Give the decoder of one responder set as a dense matrix.
+
+        Parameters
+        ----------
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        ndarray, shape (K, R)
+            ``decode(y, responders) == decoding_matrix(responders) @ y``.
+
+        Raises
+        ------
+        TypeError
+            If ``lam_dec="gcv"``: then the answers choose the decoder.
+        TypeError, ValueError, NotEnoughRespondersError
+            As `decode`.
+        """
+        if self._lam_dec == "gcv":
+            raise TypeError(
+                'lam_dec="gcv" chooses the decoder by the answers, so that it has no matrix; '
+                "call decode, or give lam_dec a number"
+            )
+        return super().decoding_matrix(responders)
+
+    def decode_with_std(
+        self, coded_outputs: ArrayLike, responders: ArrayLike
+    ) -> tuple[FloatArray, NDArray[np.float64]]:
+        """Give the outputs of all inputs, and how large their errors are expected to be.
+
+        Each distinct input that answered is left out in turn, in closed form by the leverages,
+        which gives errors e_i of estimates that have the posterior variance v_i. The squared
+        error of output k is expected to be ``mean_i(||e_i||^2 / v_i^(2/3)) v_k^(2/3)``: that
+        variance grows as the cubed gap, and squared errors of functions that are not smooth in
+        the gap as its square (with a lam_dec that is not 0, ``v_k`` itself).
+
+        Parameters
+        ----------
+        coded_outputs : array_like, shape (R, ...)
+            Answers in the order of `responders`; numpy or torch.
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        outputs : array of the kind and floating dtype of `coded_outputs`, shape (K, ...)
+            As `decode`.
+        std : ndarray of float, shape (K,)
+            The expected root mean square of ``||output_k - f(x_k)||_2``. 0 where the output is
+            an exact answer. Where only two distinct points answered, the distance of their
+            answers; where only one did, inf: that does not tell how much f varies.
+
+        Raises
+        ------
+        TypeError, ValueError, NotEnoughRespondersError
+            As `decode`.
+        """
+        return self._decode_with_std(coded_outputs, responders, self._errors)
+
+    def _place_on_curve(self, alpha: Points) -> None:
         """Put the inputs at `alpha`, and the workers at and between them."""
-        copies = recommended_copies(self._n_inputs, self._n_workers, self._n_stragglers)
+        copies = copies_between_points(self._n_inputs, self._n_workers)
         self._alpha = alpha
         self._beta = systematic(alpha, self._n_workers, copies=copies)
+
+    def _place_at_inputs(self, alpha: Points, lines: Matrix) -> None:
+        """Put the inputs at `alpha`, all workers at them, and the decoder on several lines."""
+        self._alpha = alpha
+        self._lines = lines
+        if self._n_workers < self._n_inputs:
+            self._beta = systematic(alpha, self._n_workers)
+            return
+        copies = copies_by_risk(risks(lines), self._n_workers, self._n_stragglers)
+        self._beta = np.repeat(alpha, copies[self._order])
 
     def _build_encoder(self) -> LinearMap:
         scale = self._n_inputs if self._is_paper else 1
@@ -227,17 +342,102 @@ class SplineScheme(LinearScheme):
         return fit.gather(order, self._n_inputs)
 
     def _build_decoder(self, responders: Responders) -> LinearMap:
-        scale = len(responders) if self._is_paper else 1
-        knots, first = np.unique(self._beta[list(responders)], return_index=True)
-        points = self._alpha
-        if self._order is not None:
-            points = np.empty_like(self._alpha)
-            points[self._order] = self._alpha
-        spline = Smoother(knots, lam=scale * self._lam_dec).operator(points)
-        if len(first) == len(responders):
+        lam = self._fixed_lam(len(responders))
+        sites = self._sites(responders)
+        if len(sites.knots) > 1:
+            return self._mean_of_splines(sites, lam, len(responders))
+        spline = Smoother(sites.knots[0], lam=lam).operator(sites.points[0])
+        if len(sites.first) == len(responders):
             return spline
-        repeats = np.setdiff1d(np.arange(len(responders)), first)
-        return _FirstCopies(spline.gather(first, len(responders)), repeats)
+        repeats = np.setdiff1d(np.arange(len(responders)), sites.first)
+        return _FirstCopies(spline.gather(sites.first, len(responders)), repeats)
+
+    def _mean_of_splines(self, sites: _Sites, lam: float, n_responders: int) -> LinearMap:
+        """Make the mean over several lines; answers that are outputs stay as they are."""
+        source = np.full(self._n_inputs, -1)
+        if lam == self._lam_enc == 0.0:
+            is_held, row = sites.points[0, :, None] == sites.knots[0], sites.first
+            source = np.where(is_held.any(axis=1), row[is_held.argmax(axis=1)], -1)
+        points = sites.points[:, source < 0]
+        splines: list[LinearMap] = []
+        for knots, targets in zip(sites.knots, points, strict=True):
+            order = np.argsort(knots)
+            spline = Smoother(knots[order], lam=lam).operator(targets)
+            splines.append(spline.gather(sites.first[order], n_responders))
+        precision = 1.0 / variances(sites.knots, points, lam=self._seen_lam(lam))
+        repeats = np.setdiff1d(np.arange(n_responders), sites.first)
+        return _FirstCopies(
+            MeanOfSplines(source, splines, precision / precision.sum(axis=0)), repeats
+        )
+
+    def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:
+        """Give the decoder; "gcv" chooses its lam by the answers."""
+        if self._lam_dec != "gcv":
+            return self._decoder(responders)
+        self._require_enough(responders)
+        require_finite(coded_outputs, "coded_outputs")
+        answers = coded_outputs.reshape(len(coded_outputs), -1).astype(np.float64, copy=False)
+        sites = self._sites(responders)
+        lam = pooled_gcv(sites.knots, answers, sites.which)
+        matrix = np.zeros((self._n_inputs, len(sites.first)))
+        precision = 1.0 / variances(
+            sites.knots, sites.points, lam=self._seen_lam(lam), weights=sites.counts
+        )
+        for knots, points, share in zip(sites.knots, sites.points, precision, strict=True):
+            order = np.argsort(knots)
+            smoother = Smoother(knots[order], lam=lam, weights=sites.counts[order])
+            matrix[:, order] += share[:, None] * smoother.operator(points).dense()
+        matrix /= precision.sum(axis=0)[:, None]
+        return MatrixMap(matrix[:, sites.which] / sites.counts[sites.which])
+
+    def _errors(self, answers: Matrix, responders: Responders) -> NDArray[np.float64]:
+        """Estimate the errors of all outputs."""
+        sites = self._sites(responders)
+        n_sites = len(sites.first)
+        if n_sites == 1:
+            return np.full(self._n_inputs, np.inf)
+        values, weights = answers[sites.first], None
+        if self._lam_dec == "gcv":
+            lam, weights = pooled_gcv(sites.knots, answers, sites.which), sites.counts
+            values = np.zeros(values.shape)
+            np.add.at(values, sites.which, answers)
+            values /= weights[:, None]
+        else:
+            lam = self._fixed_lam(len(responders))
+        if n_sites == 2:
+            return np.full(self._n_inputs, np.linalg.norm(values[1] - values[0]))
+        growth = _GROWTH if lam == 0.0 and len(sites.knots) > 1 else 1.0
+        lam = self._seen_lam(lam)
+        errors, own = left_out(sites.knots, values, lam=lam, weights=weights)
+        scale = np.mean((errors**2).sum(axis=1) / own**growth)
+        each = variances(sites.knots, sites.points, lam=lam, weights=weights)
+        mean = len(each) / (1.0 / each).sum(axis=0)
+        return np.asarray(np.sqrt(scale * mean**growth))
+
+    def _fixed_lam(self, n_responders: int) -> float:
+        """Give lam_dec in the sum's scale."""
+        assert self._lam_dec != "gcv"  # noqa: S101 (for the type checker)
+        return self._lam_dec * n_responders if self._is_paper else self._lam_dec
+
+    def _seen_lam(self, lam: float) -> float:
+        """Give the smoothing that variances reckon with."""
+        return max(lam, least_lam(self._n_inputs))
+
+    def _sites(self, responders: Responders) -> _Sites:
+        """Tell where on each line the distinct answers and the inputs lie."""
+        beta, first, which, counts = np.unique(
+            self._beta[list(responders)],
+            return_index=True, return_inverse=True, return_counts=True,
+        )  # fmt: skip
+        if self._lines is None:
+            points = self._alpha
+            if self._order is not None:
+                points = np.empty_like(self._alpha)
+                points[self._order] = self._alpha
+            return _Sites(first, which, counts.astype(float), beta[None], points[None])
+        assert self._order is not None  # noqa: S101 (bound: there are lines)
+        held = self._order[np.searchsorted(self._alpha, beta)]
+        return _Sites(first, which, counts.astype(float), self._lines[:, held], self._lines)
 
     def _suffices(self, responders: Responders) -> bool:
         return len(responders) >= self._fewest
@@ -246,7 +446,7 @@ class SplineScheme(LinearScheme):
         return f"{self._fewest} answers"
 
     def _held(self) -> NDArray[np.intp]:
-        if self._lam_enc > 0 or self._lam_dec > 0:
+        if self._lam_enc > 0 or self._lam_dec != 0.0:
             return np.full(self._n_workers, -1)
         held = nearest_equal(self._beta, self._alpha)
         return held if self._order is None else np.where(held >= 0, self._order[held], -1)
@@ -258,7 +458,17 @@ class SplineScheme(LinearScheme):
         return line if self._order is None else f"{line}.bind(...)"
 
     def _settings(self) -> str:
-        return f"{super()._settings()}, lam_enc={self._lam_enc}, lam_dec={self._lam_dec}"
+        return f"{super()._settings()}, lam_enc={self._lam_enc}, lam_dec={self._lam_dec!r}"
+
+
+class _Sites(NamedTuple):
+    """Where the answers lie: those at one point are one site."""
+
+    first: NDArray[np.intp]  # (n,) the first answer of each site
+    which: NDArray[np.intp]  # (R,) the site of each answer
+    counts: Points  # (n,) how many answers each site has
+    knots: Matrix  # (Q, n) the sites on each line
+    points: Matrix  # (Q, K) the inputs on each line, in the caller's order
 
 
 @dataclass(frozen=True, eq=False)

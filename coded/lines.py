@@ -1,0 +1,160 @@
+"""Lines through the inputs, and what smoothing splines along them tell of lost answers.
+
+Every function here takes the places of answers on Q lines as `knots` (Q, n), no two of a line
+equal, and the places of inputs as `points` (Q, m).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coded.distances import distances_between, steps_along
+from coded.linear_maps import LinearMap, Matrix
+from coded.order import canonical_order, short_path
+from coded.points import Points, chord_length
+from fastspline import Smoother
+from fastspline.arrays import FloatArray
+
+# Constants of the measurements on tuning images and smooth functions (bench/science).
+_N_LINES = 16  # 8: 3 % more error; 32: 1 % less
+_DETOUR = 0.2  # spread of the factors on the distances; .1 and .3: 1 to 2 % more error
+_STRAIGHT = 0.9  # inputs of one parameter: .91 to 1; of two: .74 to .90; images: .6
+_NUGGET = 0.01  # noise of an answer in units of the cubed mean gap; 0 to .03 are alike
+_UNSEEN = 1e-18  # weight of a place without an answer: 0 but for the variance there
+
+
+def is_curve(rows: FloatArray, order: NDArray[np.intp]) -> bool:
+    """Tell whether the path is a curve that hardly bends from one input to the next.
+
+    From each input to the next but one it is about as far as by way of the input between: then
+    inputs have one parameter, and points between neighbours are inputs like others. On a path
+    through a cloud of more dimensions the way back and forth is longer.
+    """
+    if len(order) < 3:
+        return True
+    steps = steps_along(rows, order)
+    leaps = np.concatenate([steps_along(rows, order[start::2]) for start in (0, 1)])
+    there = float(steps[1:].sum() + steps[:-1].sum())
+    return bool(leaps.sum() >= _STRAIGHT * there)
+
+
+def several_lines(rows: FloatArray, order: NDArray[np.intp]) -> Matrix:
+    """Give the points of the inputs on Q lines, (Q, K): the path `order`, and other short ones.
+
+    The others are short for distances that are made a little longer or shorter at random, by
+    factors of ``exp(0.2 z)``, z standard normal and the same at each call.
+    """
+    canonical = canonical_order(rows)
+    distances = distances_between(rows, canonical)
+    lines = np.empty((_N_LINES, len(rows)))
+    lines[0, order] = chord_length(steps_along(rows, order))
+    rng = np.random.default_rng(0)
+    for line in lines[1:]:
+        factors = np.triu(np.exp(_DETOUR * rng.standard_normal(distances.shape)), 1)
+        path = short_path(distances * (factors + factors.T))
+        line[canonical[path]] = chord_length(distances[path[:-1], path[1:]])
+    return lines
+
+
+def least_lam(n_inputs: int) -> float:
+    """Give the smoothing that variances reckon with at least, the noise of an answer."""
+    return _NUGGET * (2.0 / max(n_inputs - 1, 1)) ** 3
+
+
+def variances(
+    knots: Matrix, points: Matrix, *, lam: float, weights: Points | None = None
+) -> Matrix:
+    """Give the posterior variance of the spline at each point of each line, (Q, m).
+
+    In units of the noise of an answer of weight 1: the curve is a priori an integrated Wiener
+    process of variance 1 / lam. It is the leverage that a value there would have, per weight.
+    O(n + m) a line.
+    """
+    result = np.empty(points.shape)
+    own = np.ones(knots.shape[1]) if weights is None else weights
+    for here, there, variance in zip(knots, points, result, strict=True):
+        places, which = np.unique(np.concatenate([here, there]), return_inverse=True)
+        weight = np.full(places.size, _UNSEEN)
+        weight[which[: here.size]] = own
+        variance[:] = (Smoother(places, lam=lam, weights=weight).leverages / weight)[
+            which[here.size :]
+        ]
+    return result
+
+
+def left_out(
+    knots: Matrix, values: Matrix, *, lam: float, weights: Points | None = None
+) -> tuple[Matrix, Points]:
+    """Leave out each answer: give the errors of its estimate, (n, columns), and their variances.
+
+    Estimates and variances as for a lost input: means over the lines by inverse variances. By
+    ``y_i - g_(i)(t_i) = (y_i - g(t_i)) / (1 - h_i)``, h the leverages, of variance
+    ``1 / (w_i (1 - h_i))``, noise included. n >= 3.
+    """
+    own = np.ones(knots.shape[1]) if weights is None else weights
+    precision = np.zeros(len(values))
+    total = np.zeros(values.shape)
+    for here in knots:
+        order = np.argsort(here)
+        smoother = Smoother(here[order], lam=lam, weights=own[order])
+        rest = own[order] * (1.0 - smoother.leverages)
+        residuals = values[order] - smoother.fit(values[order]).values
+        precision[order] += rest
+        total[order] += own[order, None] * residuals  # rest * residual / (1 - h)
+    return total / precision[:, None], len(knots) / precision
+
+
+def risks(lines: Matrix) -> Points:
+    """Give how far each input is from what would estimate it, in the length of a gap, (K,).
+
+    The cube root of the variance with all other inputs answered: that of a gap h grows as h^3.
+    """
+    lam = least_lam(lines.shape[1])
+    precision = np.zeros(lines.shape[1])
+    for line in lines:
+        order = np.argsort(line)
+        leverages = Smoother(line[order], lam=lam).leverages
+        precision[order] += (1.0 - leverages) / leverages
+    return np.asarray(precision ** (-1.0 / 3.0))
+
+
+@dataclass(frozen=True, eq=False)
+class MeanOfSplines:
+    """A linear map: answers that are outputs, and weighted means of splines for the others.
+
+    Attributes
+    ----------
+    source : ndarray, shape (K,)
+        The row of the answers that is an output, -1 for the others.
+    splines : list of LinearMap
+        One a line, from the R answers to the m other outputs.
+    shares : ndarray, shape (Q, m)
+        Their weights, which add up to 1.
+    """
+
+    source: NDArray[np.intp]
+    splines: list[LinearMap]
+    shares: Matrix
+
+    def __call__(self, values: FloatArray) -> FloatArray:
+        """Map (R, ...) to (K, ...), dtype kept."""
+        outputs = values[self.source]
+        tail = (1,) * (values.ndim - 1)
+        mean = np.zeros((self.shares.shape[1], *values.shape[1:]), dtype=values.dtype)
+        for spline, share in zip(self.splines, self.shares.astype(values.dtype), strict=True):
+            mean += share.reshape(-1, *tail) * spline(values)
+        outputs[self.source < 0] = mean
+        return outputs
+
+    def dense(self) -> Matrix:
+        """Give the matrix, shape (K, R)."""
+        means = [
+            share[:, None] * spline.dense()
+            for spline, share in zip(self.splines, self.shares, strict=True)
+        ]
+        matrix = np.eye(self.splines[0].dense().shape[1])[self.source]
+        matrix[self.source < 0] = sum(means)
+        return matrix
