@@ -79,7 +79,9 @@ def test_only_estimates_count():
 
 
 def test_a_scheme_without_std_is_refused():
-    trial = Trial(np.zeros((1, 1, 2, 3)), np.zeros((1, 2, 3)), np.zeros((1, 1, 2), bool), None, None)
+    trial = Trial(
+        np.zeros((1, 1, 2, 3)), np.zeros((1, 2, 3)), np.zeros((1, 1, 2), bool), None, None
+    )
     with pytest.raises(ValueError, match="gives no std"):
         Estimates.of(trial)
 

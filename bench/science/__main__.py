@@ -29,6 +29,9 @@ EXPERIMENTS = (
     "polynomials",
     "sensitivity",
     "published",
+    "digits",
+    "fashion",
+    "calibration",
 )
 FOLDER = RESULTS / "science"
 

@@ -38,7 +38,7 @@ PAPER = (Setting(20, 100, 60), Setting(20, 60, 20), Setting(60, 100, 20))
 HEAVY = Setting(60, 100, 60)
 LOST_OTHERWISE = (Setting(20, 100, 60), Setting(60, 100, 20))
 MACHINES = 10
-ANSWERS = (5, 10, 20, 30, 40, 50, 60, 70, 80, 90)  # of 100 workers, 60 inputs
+ANSWERS = (5, 10, 20, 30, 40, 60, 80, 90)  # of 100 workers, 60 inputs
 SEED = 3
 MEASURES = ("relative_accuracy", "l2", "probability_l2")
 
@@ -161,7 +161,8 @@ def run_anytime(case: Case, *, count: int, draws: int, answers: Sequence[int]) -
             )
             for measure, values in curves[one.name].items():
                 values.append(interval(getattr(trial, measure)))
-    return {"answers": list(answers), "curves": curves}
+    alone = measured(case.floors(batches)[MEMORY_ALONE])
+    return {"answers": list(answers), "curves": curves, "floor": alone}
 
 
 def models(setting: Setting) -> dict[str, int | StragglerModel]:
@@ -204,8 +205,8 @@ def run(*, quick: bool) -> Numbers:
         }
     return {
         "schemes": run_case(case, (*PAPER, HEAVY), count=40, draws=15),
-        "losses": run_losses(case, LOST_OTHERWISE, count=20, draws=15),
-        "anytime": run_anytime(case, count=20, draws=10, answers=ANSWERS),
+        "losses": run_losses(case, LOST_OTHERWISE, count=20, draws=10),
+        "anytime": run_anytime(case, count=15, draws=8, answers=ANSWERS),
     }
 
 
@@ -307,5 +308,7 @@ def _curves(axes: Axes, anytime: Numbers, measure: str) -> None:
         axes.plot(anytime["answers"], mean, style, color=colour, label=name, lw=1.5, ms=3.5)
         low, high = ([pair[0] + sign * pair[1] for pair in pairs] for sign in (-1, 1))
         axes.fill_between(anytime["answers"], low, high, color=colour, alpha=0.15, lw=0)
+    floor = anytime["floor"][measure][0]
+    axes.axhline(floor, color=CURVES[MEMORY][0], lw=1, ls=":", label=f"{MEMORY_ALONE}, no answer")
     axes.set_xlabel("answers, of 100 workers for 60 inputs")
     axes.grid(alpha=0.3)
