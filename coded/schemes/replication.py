@@ -157,20 +157,21 @@ class ReplicationScheme(LinearScheme):
     def _errors(self, answers: Matrix, responders: Responders) -> NDArray[np.float64]:
         """Estimate the errors of all outputs from those of answers that are left out."""
         answered, first = np.unique(self._copies[list(responders)], return_index=True)
-        unit = float(np.abs(answers).max(initial=0.0)) or 1.0
-        values = answers[first] / unit  # so that no square overflows
-        if len(answered) < 2:
-            squared, spread = 0.0, 0.0
-        elif self._distances is None:
-            squared = float((values.var(axis=0, ddof=1) * (1.0 + 1.0 / len(values))).sum())
-            spread = 1.0
+        m = len(answered)
+        if self._distances is None:
+            guesses = [answers[first].mean(axis=0)] * m
+            spread = m * (m - 1) / (m + 1)  # sum of squares / spread = (1 + 1/m) s^2
         else:
             among = self._distances[np.ix_(answered, answered)]
             among[np.diag_indices_from(among)] = np.inf
-            nearest = among.argmin(axis=1)
-            squared = float(((values - values[nearest]) ** 2).sum())
-            spread = float((among.min(axis=1) ** 2).sum())
-        slope = unit * math.sqrt(squared / spread) if spread > 0.0 else math.inf
+            guesses = [answers[i] for i in first[among.argmin(axis=1)]]
+            spread = float((among.min(axis=1) ** 2).sum()) if m > 1 else 0.0
+        slope = math.inf
+        if spread > 0.0:
+            unit = max(float(answers.max()), -float(answers.min())) or 1.0  # no square overflows
+            pairs = zip(first, guesses, strict=True)
+            errors = [float(np.linalg.norm((answers[i] - guess) / unit)) for i, guess in pairs]
+            slope = unit * math.hypot(*errors) / math.sqrt(spread)
         if self._distances is None:
             return np.full(self._n_inputs, slope)
         reach = self._distances[:, answered].min(axis=1)
