@@ -16,6 +16,7 @@ import torch
 from coded import (
     BerrutScheme,
     CodedResult,
+    KernelScheme,
     LagrangeScheme,
     NotEnoughRespondersError,
     ReplicationScheme,
@@ -194,7 +195,9 @@ HARSH_SCHEMES = [
     SplineScheme.paper(5, 20, n_stragglers=18, lam_dec=1e-9),
     BerrutScheme(5, 20, n_stragglers=16),
     LagrangeScheme(5, 19, degree=3),
-    ReplicationScheme(5, 20, fallback="mean"),
+    ReplicationScheme(5, 20, n_stragglers=18, fallback="mean"),
+    ReplicationScheme(5, 20, n_stragglers=18),
+    KernelScheme(5, 20, n_stragglers=18),
 ]
 
 BAD_ANSWERS = {
@@ -229,6 +232,7 @@ def test_the_largest_answers_that_are_taken_can_be_decoded(scheme, dtype):
     result = call.result()
     assert result.failures == {}
     assert np.isfinite(result.outputs).all()
+    assert result.std is None or not np.isnan(result.std).any()
 
 
 @pytest.mark.parametrize("when", ["first", "last"])

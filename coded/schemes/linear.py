@@ -285,7 +285,8 @@ class LinearScheme(ABC):
         std = np.zeros(self._n_inputs)
         if not exact.all():
             answers = array.reshape(len(array), -1).astype(np.float64, copy=False)
-            std = np.where(exact, 0.0, estimate(answers, workers))
+            with np.errstate(over="ignore"):  # an error whose square overflows is inf
+                std = np.where(exact, 0.0, estimate(answers, workers))
         return restore(outputs), std
 
     def _settings(self) -> str:
