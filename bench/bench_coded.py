@@ -108,8 +108,9 @@ def test_overhead_of_coded_map(race):
 
 
 @pytest.mark.benchmark(group="runtime")
-def test_path_order(race):
-    inputs = np.random.default_rng(0).standard_normal((60, 784))
+@pytest.mark.parametrize("n_inputs", [60, 1000])
+def test_path_order(race, n_inputs):
+    inputs = np.random.default_rng(0).standard_normal((n_inputs, 784))
 
     def nearest_neighbours():
         distances = cdist(inputs, inputs)
@@ -126,7 +127,7 @@ def test_path_order(race):
         {"nearest neighbours": Competitor(nearest_neighbours)},
         error=lambda path: max(0.0, length(inputs, path) / shortest - 1.0),
         tolerance=0.0,
-        shape="60 x 784",
+        shape=f"{n_inputs:,} x 784",
         dtype="float64",
     )
 

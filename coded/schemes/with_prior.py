@@ -23,6 +23,8 @@ class WithPrior:
     the outputs are ``prior(x) + decode(f(u) - prior(u))``. The better the guess, the smaller
     what has to be estimated: a quantised or distilled model, a regression fitted to earlier
     answers. An answer to an input itself is its output, bit for bit.
+    Where the scheme has `decode_with_std`, this one has it too: the errors of the residual's
+    estimates are those of the outputs.
 
     Parameters
     ----------
