@@ -41,7 +41,10 @@ from coded.schemes.protocol import Responders
 from fastspline import Smoother
 from fastspline.arrays import FloatArray, require_finite
 
-_GROWTH = 2.0 / 3.0  # squared errors grow as this power of the variance: see `decode_with_std`
+# Squared errors grow as these powers of the variance, which grows as the cubed gap: as the square
+# of the gap for functions that are not smooth between the inputs, as networks; on a curve as its
+# sixth power, between the eighth of a smooth function inside and the fourth at the ends.
+_ROUGH_GROWTH, _CURVE_GROWTH = 2.0 / 3.0, 2.0
 
 
 class SplineScheme(LinearScheme):
@@ -56,7 +59,8 @@ class SplineScheme(LinearScheme):
     The code is systematic: most workers sit at an alpha and evaluate an input itself. `bind`
     lays the inputs along `path_order`, so that neighbours on the line are alike, and spaces
     alpha by the distances between neighbours (`chord_length`). For images (last two axes both
-    at least 8 long) distances are those of `pooled_gradients`, else of the flattened inputs.
+    at least 8 long) distances are those of `pooled_gradients` over the square roots of their
+    lengths, else of the flattened inputs.
     Then there are two cases, told apart by how straight the path is (from each input to the
     next but one, in parts of the way by the input between):
 
@@ -238,9 +242,7 @@ class SplineScheme(LinearScheme):
         if self._is_paper:
             return self
         array, _ = self._read_inputs(inputs)
-        rows = flattened(array)
-        if array.ndim >= 3 and min(array.shape[-2:]) >= SMALLEST_SIDE:
-            rows = pooled_gradients(array)
+        rows = _features(array)
         bound = copy.copy(self)
         bound._order = path_order(rows)
         alpha = chord_length(steps_along(rows, bound._order))
@@ -282,11 +284,13 @@ class SplineScheme(LinearScheme):
     ) -> tuple[FloatArray, NDArray[np.float64]]:
         """Give the outputs of all inputs, and how large their errors are expected to be.
 
-        Each distinct input that answered is left out in turn, in closed form by the leverages,
+        Each distinct point that answered is left out in turn, in closed form by the leverages,
         which gives errors e_i of estimates that have the posterior variance v_i. The squared
-        error of output k is expected to be ``mean_i(||e_i||^2 / v_i^(2/3)) v_k^(2/3)``: that
-        variance grows as the cubed gap, and squared errors of functions that are not smooth in
-        the gap as its square (with a lam_dec that is not 0, ``v_k`` itself).
+        error of output k is expected to be ``mean_i(||e_i||^2 / v_i^p) v_k^p``. With smoothing,
+        p = 1. With lam_dec 0, squared errors grow with the gap h otherwise than the variance,
+        h^3, does: p = 2/3 where inputs are no curve, as h^2, and p = 2 on a curve, as h^6. For
+        networks that is calibrated; errors of very smooth functions vary over orders of
+        magnitude, and std is their magnitude.
 
         Parameters
         ----------
@@ -406,7 +410,9 @@ class SplineScheme(LinearScheme):
             lam = self._fixed_lam(len(responders))
         if n_sites == 2:
             return np.full(self._n_inputs, np.linalg.norm(values[1] - values[0]))
-        growth = _GROWTH if lam == 0.0 and len(sites.knots) > 1 else 1.0
+        growth = 1.0
+        if lam == 0.0:
+            growth = _ROUGH_GROWTH if len(sites.knots) > 1 else _CURVE_GROWTH
         lam = self._seen_lam(lam)
         errors, own = left_out(sites.knots, values, lam=lam, weights=weights)
         scale = np.mean((errors**2).sum(axis=1) / own**growth)
@@ -484,6 +490,19 @@ class _FirstCopies:
 
     def dense(self) -> Matrix:
         return self.linear_map.dense()
+
+
+def _features(inputs: FloatArray) -> FloatArray:
+    """Describe inputs so that alike ones are near; of images their contrast counts by its root.
+
+    On tuning images that gave fewer wrong labels than gradients as they are, or of unit length,
+    which would make images that differ in their contrast alone the same.
+    """
+    if inputs.ndim < 3 or min(inputs.shape[-2:]) < SMALLEST_SIDE:
+        return flattened(inputs)
+    gradients = pooled_gradients(inputs)
+    length = np.linalg.norm(gradients, axis=1, keepdims=True)
+    return gradients / np.sqrt(np.where(length > 0.0, length, 1.0))
 
 
 def _read_lam(value: float, name: str) -> float:
