@@ -55,6 +55,20 @@ def test_gain_is_the_ratio_of_means_with_the_interval_of_a_ratio(rng):
     assert half_width == pytest.approx(1.96 * 100 * ratios.std(), rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("l2", "reproduced", "paper", "verdict"),
+    [
+        ([-15.7, 1.0], True, [-15.0, 2.0], "yes"),
+        ([-5.4, 1.2], True, [-17.0, 5.0], "yes, but less"),
+        ([-12.8, 2.7], True, [-9.0, 4.0], "yes, and more"),
+        ([-1.0, 2.0], False, [-2.0, 1.0], "no"),
+        ([-16.5, 1.3], True, None, "yes"),
+    ],
+)
+def test_verdict(l2, reproduced, paper, verdict):
+    assert published._judge({"l2": l2, "reproduced": reproduced}, paper) == verdict
+
+
 def test_embedding_is_right_where_its_own_sentence_is_nearest():
     candidates = np.eye(4)
     case = published.Case(
