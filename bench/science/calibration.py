@@ -35,7 +35,7 @@ SCHEMES = (MEAN, NEAREST, KERNEL, MEMORY, PRIOR_KERNEL)
 SEED = 4
 BAND, AREA = (0.8, 1.25), 0.8  # what rms(error) / rms(std) and the ROC area have to reach
 BINS = 4
-COLOURS = {NEAREST: "#E69F00", KERNEL: "#0072B2", MEMORY: "#009E73"}
+COLOURS = {NEAREST: "#999999", KERNEL: "#009E73", MEMORY: "#CC79A7"}
 
 Flags = NDArray[np.bool_]
 Numbers = dict[str, Any]

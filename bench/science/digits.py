@@ -68,13 +68,13 @@ PAIRS = {
 }
 # BACC, a little below LeTCC everywhere, is left out of the picture.
 CURVES = {
-    MEAN: ("#999999", "s-"),
-    NEAREST: ("#E69F00", "D-"),
-    LETCC: ("#D55E00", "^-"),
-    LETCC_PATH: ("#CC79A7", "v-"),
-    SPLINE: ("#56B4E9", "o-"),
-    KERNEL: ("#0072B2", "o-"),
-    MEMORY: ("#009E73", "o-"),
+    MEAN: ("#56B4E9", "x-"),
+    NEAREST: ("#999999", "^-"),
+    LETCC: ("#D55E00", "s-"),
+    LETCC_PATH: ("#E69F00", "s-"),
+    SPLINE: ("#0072B2", "D-"),
+    KERNEL: ("#009E73", "v-"),
+    MEMORY: ("#CC79A7", "o-"),
 }
 
 Numbers = dict[str, Any]
