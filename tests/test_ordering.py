@@ -35,17 +35,17 @@ def losses():
     }
 
 
-# Measured on 40 batches x 15 draws: BACC 5.8, LeTCC 4.9, spline 1.4, replication 1.7, kernel .8.
+# Measured on 40 batches x 15 draws: BACC 5.8, LeTCC 4.9, replication 1.7, spline and kernel .8.
 # The share leaves room for other draws, and none for a broken code: a wrong order of answers
-# costs more than BACC does.
+# costs more than replication does.
 @pytest.mark.parametrize(
     ("better", "worse", "share"),
     [
         ("LeTCC", "BACC", 0.95),
-        ("spline", "LeTCC", 0.5),
+        ("spline", "LeTCC", 0.3),
+        ("spline", "replication", 0.7),
         ("kernel", "LeTCC", 0.3),
         ("kernel", "replication", 0.7),
-        ("kernel", "spline", 1.0),
     ],
 )
 def test_errors_keep_their_order(losses, better, worse, share):

@@ -24,6 +24,8 @@ from bench.science.rivals import (
     MEMORY,
     NEAREST,
     PRIOR_KERNEL,
+    PRIOR_SPLINE,
+    SPLINE,
     Case,
     Setting,
 )
@@ -31,11 +33,11 @@ from bench.science.trials import Array, Trial
 from coded import label_confidence
 
 SETTINGS = (Setting(20, 100, 60), Setting(60, 100, 20), Setting(60, 100, 60))
-SCHEMES = (MEAN, NEAREST, KERNEL, MEMORY, PRIOR_KERNEL)
+SCHEMES = (MEAN, NEAREST, SPLINE, KERNEL, MEMORY, PRIOR_SPLINE, PRIOR_KERNEL)
 SEED = 4
 BAND, AREA = (0.8, 1.25), 0.8  # what rms(error) / rms(std) and the ROC area have to reach
 BINS = 4
-COLOURS = {NEAREST: "#999999", KERNEL: "#009E73", MEMORY: "#CC79A7"}
+COLOURS = {NEAREST: "#999999", SPLINE: "#0072B2", KERNEL: "#009E73", MEMORY: "#CC79A7"}
 
 Flags = NDArray[np.bool_]
 Numbers = dict[str, Any]
