@@ -191,7 +191,10 @@ class Kriging:
             tell how much the function varies.
         """
         errors, variances = self._left_out(values)
-        return float((errors**2).sum() / variances.sum()) if len(errors) else np.inf
+        if len(errors) == 0:
+            return np.inf
+        with np.errstate(over="ignore"):  # of values whose squares overflow nothing is known
+            return float((errors**2).sum() / variances.sum())
 
     def std(self, values: Array) -> Array:
         """Give the expected root mean square of ``||f(x_k) - sum_j w_kj y_j||``.

@@ -139,7 +139,7 @@ def coded_map(
     call = _Call(scheme.n_workers, seconds)
     try:
         tasks = [restore(coded_inputs[n, ...]) for n in range(scheme.n_workers)]
-        call.submit(fn, tasks, executors, _spread(coded_inputs))
+        call.submit(fn, tasks, executors, _spread(array, coded_inputs))
         complete = call.wait(is_enough, can_decode, on_answer)
     finally:
         call.cancel()
@@ -335,23 +335,25 @@ class _Call:
         )
 
 
-def _spread(coded_inputs: FloatArray) -> list[int]:
-    """Order the tasks so that the first ones, which a shared pool works off first, cover the line.
+def _spread(inputs: FloatArray, coded_inputs: FloatArray) -> list[int]:
+    """Order the tasks so that the first ones, which a shared pool works off first, tell most.
 
-    Of coded inputs that are equal, which some of their numbers tell, one comes first; all those
-    in the order of their workers' reversed bits, so that any beginning is spread too.
+    Each input itself once, where it is a coded input, then the mixed ones, then second copies,
+    and so on; among each of these in the order of the workers' reversed bits, so that any
+    beginning is spread over the line. Equal are what some of their numbers make equal.
     """
     n_workers = len(coded_inputs)
-    columns = coded_inputs.reshape(n_workers, -1)
-    sample = columns[:, :: max(1, columns.shape[1] // 64)]
+    step = max(1, inputs[0].size // 64)
+    unmixed = {row.tobytes() for row in inputs.reshape(len(inputs), -1)[:, ::step]}
+    sample = coded_inputs.reshape(n_workers, -1)[:, ::step]
     bits = n_workers.bit_length()
     copies: Counter[bytes] = Counter()
-    places = []
+    turns = []
     for n in sorted(range(n_workers), key=lambda n: f"{n:0{bits}b}"[::-1]):
         key = sample[n].tobytes()
-        places.append((copies[key], n))
+        turns.append(((copies[key], key not in unmixed), n))
         copies[key] += 1
-    return [n for _, n in sorted(places, key=lambda place: place[0])]
+    return [n for _, n in sorted(turns, key=lambda turn: turn[0])]
 
 
 def _submit(

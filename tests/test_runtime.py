@@ -57,7 +57,8 @@ class Running:
         scheme = (defaults | arguments)["scheme"]
         if n_tasks == scheme.n_workers:
             inputs = np.asarray((defaults | arguments)["inputs"])
-            executor.sort_last(_spread(scheme.bind(inputs).encode(inputs)))
+            coded_inputs = scheme.bind(inputs).encode(inputs)
+            executor.sort_last(_spread(inputs.astype(coded_inputs.dtype), coded_inputs))
 
     def _run(self, arguments):
         try:
