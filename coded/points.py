@@ -277,7 +277,7 @@ def _shares(gaps: NDArray[np.float64], count: int) -> NDArray[np.intp]:
     taken = (intervals > last * (1 + 1e-9)).sum(axis=1)
     tied = np.flatnonzero((np.abs(intervals - last) <= last * 1e-9).any(axis=1))
     taken[tied[_spread(count - int(taken.sum()), tied.size)]] += 1
-    return taken
+    return np.asarray(taken, dtype=np.intp)
 
 
 def _symmetric_integers(n: int) -> NDArray[np.intp]:

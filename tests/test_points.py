@@ -1,3 +1,6 @@
+from itertools import product
+from math import comb
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +8,7 @@ from hypothesis import strategies as st
 
 from coded import chebyshev_first, chebyshev_second, equidistant, systematic
 from coded.coincidence import nearest_equal, snapped
-from coded.points import chord_length, recommended_copies
+from coded.points import chord_length, copies_between_points, copies_by_risk
 from tests import reference_codes as reference
 
 FAMILIES = [chebyshev_first, chebyshev_second, equidistant]
@@ -37,7 +40,7 @@ def test_the_first_kind_lies_inside_and_the_others_reach_the_ends():
 
 
 @given(n_inputs=sizes, n_workers=sizes, copies=st.integers(1, 5))
-def test_systematic_points_hold_every_alpha_evenly(n_inputs, n_workers, copies):
+def test_systematic_points_hold_every_alpha_equally_often(n_inputs, n_workers, copies):
     alpha = chebyshev_first(n_inputs)
     beta = systematic(alpha, n_workers, copies=copies)
     held = np.array([(beta == point).sum() for point in alpha])
@@ -50,8 +53,6 @@ def test_systematic_points_hold_every_alpha_evenly(n_inputs, n_workers, copies):
         assert held[0] == n_workers
     else:
         assert (held == min(copies, n_workers // n_inputs)).all()
-        in_gap = np.histogram(beta[~np.isin(beta, alpha)], alpha)[0]
-        assert in_gap.max() - in_gap.min() <= 1
 
 
 def test_fewer_workers_than_inputs_reach_both_ends():
@@ -59,13 +60,58 @@ def test_fewer_workers_than_inputs_reach_both_ends():
     assert np.array_equal(systematic(equidistant(9), 1), [0])
 
 
-def test_as_many_copies_as_fit_unless_losses_are_heavy():
-    assert recommended_copies(20, 100, 0) == 5
-    assert recommended_copies(20, 100, 33) == 5
-    assert recommended_copies(20, 100, 60) == 3
-    assert recommended_copies(20, 60, 20) == 3
-    assert recommended_copies(60, 100, 20) == 1
-    assert recommended_copies(60, 20, 5) == 1
+def test_all_but_one_of_the_copies_that_fit():
+    assert copies_between_points(20, 100) == 4
+    assert copies_between_points(20, 60) == 2
+    assert copies_between_points(60, 100) == 1
+    assert copies_between_points(60, 20) == 1
+
+
+@given(seed=st.integers(0, 10**6), n_inputs=st.integers(2, 9), spare=st.integers(0, 25))
+def test_the_widest_interval_is_as_short_as_dealing_one_by_one_makes_it(seed, n_inputs, spare):
+    rng = np.random.default_rng(seed)
+    alpha = np.cumsum(rng.choice([0.1, 0.5, 1.0, 1.0, 7.0], n_inputs))
+    beta = systematic(alpha, n_inputs + spare)
+    parts = np.ones(n_inputs - 1)
+    for _ in range(len(beta[~np.isin(beta, alpha)])):
+        parts[(np.diff(alpha) / parts).argmax()] += 1
+    widest = (np.diff(alpha) / parts).max()
+    assert np.diff(np.unique(beta)).max() == pytest.approx(widest)
+
+
+@given(
+    risk=st.lists(st.floats(0, 10), min_size=1, max_size=4),
+    spare=st.integers(0, 5),
+    data=st.data(),
+)
+def test_copies_by_risk_have_the_least_expected_error_of_all(risk, spare, data):
+    n_inputs, n_workers = len(risk), len(risk) + spare
+    n_stragglers = data.draw(st.integers(0, n_workers - 1))
+
+    def expected_error(copies):
+        lost = [comb(n_workers - c, n_stragglers - c) if c <= n_stragglers else 0 for c in copies]
+        return np.dot(lost, risk) / comb(n_workers, n_stragglers)
+
+    splits = product(range(1, spare + 2), repeat=n_inputs)
+    least = min(expected_error(split) for split in splits if sum(split) == n_workers)
+    copies = copies_by_risk(risk, n_workers, n_stragglers)
+    assert copies.sum() == n_workers
+    assert copies.min() >= 1
+    assert expected_error(copies) == pytest.approx(least, abs=1e-12)
+
+
+def test_copies_are_even_where_risks_are():
+    assert sorted(copies_by_risk(np.ones(5), 12, 6)) == [2, 2, 2, 3, 3]
+    assert sorted(copies_by_risk([1.0, 5.0, 2.0], 8, 0)) == [2, 3, 3]
+
+
+def test_risks_are_checked():
+    with pytest.raises(ValueError, match="risk must hold numbers >= 0"):
+        copies_by_risk([1.0, -1.0], 4, 1)
+    with pytest.raises(ValueError, match=r"risk\[1\] = nan"):
+        copies_by_risk([1.0, np.nan], 4, 1)
+    with pytest.raises(ValueError, match="n_workers must be >= 2, got 1"):
+        copies_by_risk([1.0, 1.0], 1, 0)
 
 
 def test_chord_length_keeps_proportions_and_parts_equal_inputs():

@@ -141,9 +141,9 @@ class SplineScheme(LinearScheme):
                 "lower it or raise n_workers"
             )
         self._lam_enc = _read_lam(lam_enc, "lam_enc")
-        self._lam_dec: float | Literal["gcv"] = (
-            "gcv" if isinstance(lam_dec, str) and lam_dec == "gcv" else _read_lam(lam_dec, "lam_dec")
-        )
+        self._lam_dec: float | Literal["gcv"] = "gcv"
+        if not (isinstance(lam_dec, str) and lam_dec == "gcv"):
+            self._lam_dec = _read_lam(lam_dec, "lam_dec")
         self._is_paper = False
         self._place_on_curve(equidistant(self._n_inputs))
         self._order: NDArray[np.intp] | None = None
@@ -369,10 +369,7 @@ class SplineScheme(LinearScheme):
             spline = Smoother(knots[order], lam=lam).operator(targets)
             splines.append(spline.gather(sites.first[order], n_responders))
         precision = 1.0 / variances(sites.knots, points, lam=self._seen_lam(lam))
-        repeats = np.setdiff1d(np.arange(n_responders), sites.first)
-        return _FirstCopies(
-            MeanOfSplines(source, splines, precision / precision.sum(axis=0)), repeats
-        )
+        return MeanOfSplines(source, splines, precision / precision.sum(axis=0))
 
     def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:
         """Give the decoder; "gcv" chooses its lam by the answers."""
@@ -422,7 +419,7 @@ class SplineScheme(LinearScheme):
 
     def _fixed_lam(self, n_responders: int) -> float:
         """Give lam_dec in the sum's scale."""
-        assert self._lam_dec != "gcv"  # noqa: S101 (for the type checker)
+        assert self._lam_dec != "gcv"  # the type checker cannot know
         return self._lam_dec * n_responders if self._is_paper else self._lam_dec
 
     def _seen_lam(self, lam: float) -> float:
@@ -441,7 +438,7 @@ class SplineScheme(LinearScheme):
                 points = np.empty_like(self._alpha)
                 points[self._order] = self._alpha
             return _Sites(first, which, counts.astype(float), beta[None], points[None])
-        assert self._order is not None  # noqa: S101 (bound: there are lines)
+        assert self._order is not None  # lines come with `bind`
         held = self._order[np.searchsorted(self._alpha, beta)]
         return _Sites(first, which, counts.astype(float), self._lines[:, held], self._lines)
 
