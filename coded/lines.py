@@ -107,6 +107,40 @@ def left_out(
     return total / precision[:, None], len(knots) / precision
 
 
+def expected_errors(
+    knots: Matrix,
+    points: Matrix,
+    values: Matrix,
+    *,
+    lam: float,
+    growth: float,
+    weights: Points | None = None,
+) -> Points:
+    """Give the expected error at each point, (m,): ``scale v^(growth / 2)``, v the variance.
+
+    The scale is such that answers that are left out err as much as expected. n >= 3.
+    """
+    errors, own = left_out(knots, values, lam=lam, weights=weights)
+    scale = np.mean((errors**2).sum(axis=1) / own**growth)
+    each = variances(knots, points, lam=lam, weights=weights)
+    mean = len(each) / (1.0 / each).sum(axis=0)
+    return np.asarray(np.sqrt(scale * mean**growth))
+
+
+def smoothing_matrix(
+    knots: Matrix, points: Matrix, *, lam: float, seen: float, weights: Points
+) -> Matrix:
+    """Give the mean of the lines' smoothing splines as a matrix, (m, n); variances with `seen`."""
+    shares = 1.0 / variances(knots, points, lam=seen, weights=weights)
+    shares /= shares.sum(axis=0)
+    matrix = np.zeros((points.shape[1], knots.shape[1]))
+    for here, there, share in zip(knots, points, shares, strict=True):
+        order = np.argsort(here)
+        smoother = Smoother(here[order], lam=lam, weights=weights[order])
+        matrix[:, order] += share[:, None] * smoother.operator(there).dense()
+    return matrix
+
+
 def risks(lines: Matrix) -> Points:
     """Give how far each input is from what would estimate it, in the length of a gap, (K,).
 

@@ -18,11 +18,12 @@ from coded.features import SMALLEST_SIDE, pooled_gradients
 from coded.linear_maps import LinearMap, Matrix, MatrixMap
 from coded.lines import (
     MeanOfSplines,
+    expected_errors,
     is_curve,
     least_lam,
-    left_out,
     risks,
     several_lines,
+    smoothing_matrix,
     variances,
 )
 from coded.order import path_order
@@ -221,6 +222,8 @@ class SplineScheme(LinearScheme):
     def bind(self, inputs: ArrayLike) -> Self:
         """Lay the inputs along a short path, spaced by the distances between neighbours.
 
+        Inputs that are no curve get 15 more paths, each as long a search as the first.
+
         Parameters
         ----------
         inputs : array_like, shape (K, ...)
@@ -380,15 +383,9 @@ class SplineScheme(LinearScheme):
         answers = coded_outputs.reshape(len(coded_outputs), -1).astype(np.float64, copy=False)
         sites = self._sites(responders)
         lam = pooled_gcv(sites.knots, answers, sites.which)
-        matrix = np.zeros((self._n_inputs, len(sites.first)))
-        precision = 1.0 / variances(
-            sites.knots, sites.points, lam=self._seen_lam(lam), weights=sites.counts
+        matrix = smoothing_matrix(
+            sites.knots, sites.points, lam=lam, seen=self._seen_lam(lam), weights=sites.counts
         )
-        for knots, points, share in zip(sites.knots, sites.points, precision, strict=True):
-            order = np.argsort(knots)
-            smoother = Smoother(knots[order], lam=lam, weights=sites.counts[order])
-            matrix[:, order] += share[:, None] * smoother.operator(points).dense()
-        matrix /= precision.sum(axis=0)[:, None]
         return MatrixMap(matrix[:, sites.which] / sites.counts[sites.which])
 
     def _errors(self, answers: Matrix, responders: Responders) -> NDArray[np.float64]:
@@ -410,12 +407,10 @@ class SplineScheme(LinearScheme):
         growth = 1.0
         if lam == 0.0:
             growth = _ROUGH_GROWTH if len(sites.knots) > 1 else _CURVE_GROWTH
-        lam = self._seen_lam(lam)
-        errors, own = left_out(sites.knots, values, lam=lam, weights=weights)
-        scale = np.mean((errors**2).sum(axis=1) / own**growth)
-        each = variances(sites.knots, sites.points, lam=lam, weights=weights)
-        mean = len(each) / (1.0 / each).sum(axis=0)
-        return np.asarray(np.sqrt(scale * mean**growth))
+        return expected_errors(
+            sites.knots, sites.points, values,
+            lam=self._seen_lam(lam), growth=growth, weights=weights,
+        )  # fmt: skip
 
     def _fixed_lam(self, n_responders: int) -> float:
         """Give lam_dec in the sum's scale."""
