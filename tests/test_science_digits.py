@@ -28,9 +28,9 @@ def test_a_target_is_judged_by_both_figures():
 def test_a_check_asks_for_agreement():
     setting = Setting(20, 100, 60)
     check = Target("", {setting: (0.965, 1.11)}, is_check=True)
-    assert check.judge(setting, row(0.975, 1.2))
+    assert check.judge(setting, row(0.975, 1.24))
     assert not check.judge(setting, row(0.999, 1.1))
-    assert not check.judge(setting, row(0.965, 0.9))
+    assert not check.judge(setting, row(0.965, 0.96))
 
 
 def test_earlier_answers_are_of_earlier_traffic(case):
