@@ -98,4 +98,4 @@ def test_experiment_runs_and_shows_all(tmp_path):
         assert row["area"][0] > 0.6
     (figure,) = calibration.draw(numbers).values()
     figure.savefig(tmp_path / "calibration.png")
-    assert len(figure.axes[0].lines) == 1 + len(calibration.COLOURS)
+    assert len(figure.axes[0].lines) == len(calibration.COLOURS) + 1

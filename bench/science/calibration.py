@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator
+from numpy.typing import ArrayLike, NDArray
 
 from bench.report import to_markdown
 from bench.science import datasets, networks, trials
@@ -129,16 +131,20 @@ def measured(trial: Trial) -> Numbers:
     """Give all that is stored of one scheme in one setting."""
     batches = Estimates.of(trial)
     whole = Estimates.joined(batches)
-    squares = by_quantile(whole.std**2, whole.error**2, bins=8)
     return {
         "estimates": len(whole.error),
-        "right": float(whole.right.mean()),
-        "ratio": jackknife(batches, "ratio"),
-        "area": jackknife(batches, "area"),
-        "area_of_all": Estimates.joined(Estimates.of(trial, answers_too=True)).area,
-        "labels": by_quantile(whole.confidence, whole.right.astype(float)),
-        "errors": [[float(np.sqrt(value)) for value in pair] for pair in squares],
+        "right": _rounded(whole.right.mean()),
+        "ratio": _rounded(jackknife(batches, "ratio")),
+        "area": _rounded(jackknife(batches, "area")),
+        "area_of_all": _rounded(Estimates.joined(Estimates.of(trial, answers_too=True)).area),
+        "labels": _rounded(by_quantile(whole.confidence, whole.right.astype(float))),
+        "errors": _rounded(np.sqrt(by_quantile(whole.std**2, whole.error**2, bins=8))),
     }
+
+
+def _rounded(values: ArrayLike) -> Any:
+    """Give numbers as they are stored."""
+    return np.round(values, 4).tolist()
 
 
 def run_case(case: Case, settings: Sequence[Setting], *, count: int, draws: int) -> Numbers:
@@ -178,38 +184,33 @@ def run(*, quick: bool) -> Numbers:
 
 
 def tables(numbers: Numbers) -> dict[str, str]:
-    """Give README's table."""
+    """Give README's table: a cell holds the ratio, the area, and the area over all outputs."""
     rows = []
+    heavy = str(SETTINGS[-1])
+    shown = list(next(iter(numbers.values())))
     for network, settings in numbers.items():
-        for setting, schemes in settings.items():
-            for scheme, row in schemes.items():
-                ratio, area = row["ratio"], row["area"]
-                labels = ", ".join(f"{said:.2f} → {was:.2f}" for said, was in row["labels"])
-                rows.append(
-                    [
-                        network,
-                        setting,
-                        scheme,
-                        _judged(ratio, is_met=BAND[0] <= ratio[0] <= BAND[1]),
-                        _judged(area, is_met=area[0] >= AREA),
-                        f"{row['area_of_all']:.2f}",
-                        labels,
-                    ]
-                )
-    header = [
-        "network",
-        "(K, N, S)",
-        "scheme",
-        "rms(error) / rms(std)",
-        "ROC area",
-        "of all outputs",
-        "P(label right), said → was, by quarter",
+        for scheme in SCHEMES:
+            parts = [settings[setting][scheme] for setting in shown]
+            labels = ", ".join(
+                f"{said:.2f} → {was:.2f}" for said, was in settings[heavy][scheme]["labels"]
+            )
+            rows.append([network, scheme, *(_cell(part) for part in parts), labels])
+    header = ["network", "scheme", *shown, f"P(label right) at {heavy}, said → was, by quarter"]
+    return {"science-calibration": to_markdown(header, rows, words=2)}
+
+
+def _cell(part: Numbers) -> str:
+    """Write one scheme in one setting; what misses the figure to reach is bold."""
+    ratio, area = part["ratio"], part["area"]
+    words = [
+        _judged(ratio, is_met=BAND[0] <= ratio[0] <= BAND[1]),
+        _judged(area, is_met=area[0] >= AREA),
+        f"{part['area_of_all']:.2f}",
     ]
-    return {"science-calibration": to_markdown(header, rows, words=3)}
+    return " / ".join(words)
 
 
 def _judged(pair: Sequence[float], *, is_met: bool) -> str:
-    """Write a number, bold where it misses what it has to reach."""
     text = trials.tell(pair, 2)
     return text if is_met else f"**{text}**"
 
@@ -220,21 +221,31 @@ def draw(numbers: Numbers) -> dict[str, Figure]:
     left, right = figure.subplots(1, 2)
     markers = dict(zip(numbers, "os^", strict=False))
     for network, settings in numbers.items():
-        for scheme, row in settings[str(SETTINGS[2])].items():
-            if scheme not in COLOURS:
-                continue
-            label = f"{scheme}, {network}"
-            style = {"marker": markers[network], "color": COLOURS[scheme], "ms": 4, "lw": 1}
-            left.plot(*zip(*row["errors"], strict=True), label=label, **style)
-            right.plot(*zip(*row["labels"], strict=True), label=label, **style)
-    for axes, text in ((left, "L2 error of an output"), (right, "P(label right)")):
-        axes.axline((0.5, 0.5), slope=1, color="#8C8C8C", lw=1, ls=":")
-        axes.set_xlabel(f"{text}, as predicted")
-        axes.set_ylabel("root mean square of the true ones" if axes is left else "share that was")
+        for scheme, colour in COLOURS.items():
+            row = settings[str(SETTINGS[-1])][scheme]
+            style = {"marker": markers[network], "color": colour, "ms": 4, "lw": 1}
+            left.plot(*zip(*row["errors"], strict=True), **style)
+            right.plot(*zip(*row["labels"], strict=True), **style)
+    for axes, low, high in ((left, 2.5, 25.0), (right, 0.0, 1.02)):
+        axes.plot([low, high], [low, high], color="#000000", lw=1, ls=":")
+        axes.set_xlim(low, high)
+        axes.set_ylim(low, high)
         axes.grid(alpha=0.3)
     left.set_xscale("log")
     left.set_yscale("log")
-    right.set_xlim(0.3, 1.01)
-    right.set_ylim(0.3, 1.01)
-    left.legend(fontsize=7, frameon=False)
+    for axis in (left.xaxis, left.yaxis):
+        axis.set_major_locator(FixedLocator([3, 5, 10, 20]))
+        axis.set_major_formatter("{x:.0f}")
+        axis.set_minor_locator(NullLocator())
+    left.set_xlabel("L2 error as predicted, std (eighths)")
+    left.set_ylabel("root mean square of the L2 errors")
+    right.set_xlabel("P(label right) as predicted (quarters)")
+    right.set_ylabel("share of labels that were right")
+    schemes = [Line2D([], [], color=colour, label=name) for name, colour in COLOURS.items()]
+    left.legend(handles=schemes, fontsize=8, frameon=False, loc="upper left")
+    kinds = [
+        Line2D([], [], color="#000000", ls="", marker=marker, ms=4, label=name)
+        for name, marker in markers.items()
+    ]
+    right.legend(handles=kinds, fontsize=8, frameon=False, loc="upper left")
     return {"calibration.png": figure}
