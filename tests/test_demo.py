@@ -24,18 +24,19 @@ from coded.demo.live import DELAYS, FROZEN, KILLED, Schedule
 from coded.demo.settings import Settings
 from coded.demo.strategies import (
     BACC,
+    KERNEL,
     LETCC,
-    OURS,
     REPLICATION_MEAN,
     REPLICATION_NEAREST,
+    SPLINE,
     UNCODED,
     make_strategies,
 )
 from tests.worker_functions import WAIT, double, is_running, wait_until_gone
 
 PNG = b"\x89PNG\r\n\x1a\n"
-SCHEMES = [REPLICATION_MEAN, REPLICATION_NEAREST, BACC, LETCC, OURS]
-STRATEGIES = [UNCODED, REPLICATION_NEAREST, BACC, LETCC, OURS]
+SCHEMES = [REPLICATION_MEAN, REPLICATION_NEAREST, BACC, LETCC, SPLINE, KERNEL]
+STRATEGIES = [UNCODED, REPLICATION_NEAREST, BACC, LETCC, SPLINE, KERNEL]
 TINY = ["--k", "4", "--n", "8", "--s", "3", "--repeats", "2", "--workers", "4", "--rounds", "2"]
 NUMBER = r"(\d+\.\d+)"
 

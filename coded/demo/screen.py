@@ -19,7 +19,7 @@ from coded.demo.digits import read_digits
 from coded.demo.lenet5 import compute_serially, load
 from coded.demo.live import DELAYS, TIMEOUT, LiveScore, Schedule, race
 from coded.demo.settings import BATCHES, LIVE_K, Settings
-from coded.demo.strategies import OURS, UNCODED, make_schemes, make_strategies
+from coded.demo.strategies import KERNEL, SPLINE, UNCODED, make_schemes, make_strategies
 from coded.local_workers import LocalWorkers
 from coded.plots import Curve, draw_curves
 from coded.torch_worker import TorchWorker
@@ -180,7 +180,7 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _style(name: str) -> str:
-    return "bold" if name == OURS else ""
+    return "bold" if name in (SPLINE, KERNEL) else ""
 
 
 def _draw(settings: Settings, scores: Sequence[Score], path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from coded.schemes.berrut import BerrutScheme
+from coded.schemes.kernel import KernelScheme
 from coded.schemes.protocol import Scheme
 from coded.schemes.replication import ReplicationScheme
 from coded.schemes.spline import SplineScheme
@@ -12,7 +13,8 @@ REPLICATION_MEAN = "replication, mean"
 REPLICATION_NEAREST = "replication, nearest"
 BACC = "BACC"
 LETCC = "LeTCC as published"
-OURS = "SplineScheme (ours)"
+SPLINE = "SplineScheme (ours)"
+KERNEL = "KernelScheme (ours)"
 
 
 def make_schemes(n_inputs: int, n_workers: int, n_stragglers: int) -> dict[str, Scheme]:
@@ -28,7 +30,8 @@ def make_schemes(n_inputs: int, n_workers: int, n_stragglers: int) -> dict[str, 
         REPLICATION_NEAREST: ReplicationScheme(*counts, n_stragglers=s, fallback="nearest"),
         BACC: BerrutScheme(*counts, n_stragglers=s),
         LETCC: SplineScheme.paper(*counts, n_stragglers=s),
-        OURS: SplineScheme(*counts, n_stragglers=s),
+        SPLINE: SplineScheme(*counts, n_stragglers=s),
+        KERNEL: KernelScheme(*counts, n_stragglers=s),
     }
 
 
