@@ -39,6 +39,8 @@ class ZooFunction:
         Of a polynomial.
     prior : callable, optional
         A guess of fn that costs a tenth of it or less.
+    has_labels : bool, optional
+        Whether the largest output is a class, and batches come with the true ones.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ZooFunction:
     sample: Sampler
     degree: int | None = None
     prior: Function | None = None
+    has_labels: bool = False
 
 
 def uniform(low: Array | float, high: Array | float, dimension: int) -> Sampler:
@@ -309,4 +312,43 @@ def zoo() -> list[ZooFunction]:
         ZooFunction(
             "trained regression, R⁵", "network", trained_regression(), uniform(0.0, 1.0, 5)
         ),
+    ]
+
+
+# Networks, on inputs that they were not trained on and nothing was tuned on.
+
+
+def rows_of(inputs: Array, labels: NDArray[np.intp] | None) -> Sampler:
+    """Draw K of the given inputs, none twice."""
+
+    def sample(rng: np.random.Generator, k: int) -> Batch:
+        rows = rng.permutation(len(inputs))[:k]
+        return Batch(inputs[rows], None if labels is None else labels[rows])
+
+    return sample
+
+
+def digit_network() -> ZooFunction:
+    """Give LeNet5 on MNIST's digits."""
+    from bench.science import datasets, networks
+
+    held_out = datasets.digits().evaluation
+    sample = rows_of(held_out.inputs, held_out.labels)
+    return ZooFunction("LeNet5, digits", "network", networks.lenet5(), sample, has_labels=True)
+
+
+def fetched_networks() -> list[ZooFunction]:
+    """Give the networks whose data `python -m bench.science.fetch` fetches."""
+    from bench.science import datasets, networks
+
+    held_out = datasets.cifar10().evaluation
+    images = rows_of(held_out.inputs, held_out.labels)
+    encoder = networks.SentenceEncoder()
+    words = rows_of(encoder.read(datasets.sentences()[1]), None)
+    return [
+        ZooFunction("RepVGG, CIFAR-10", "network", networks.repvgg(), images, has_labels=True),
+        ZooFunction(
+            "ViT-S/14, CIFAR-10", "network", networks.vision_transformer(), images, has_labels=True
+        ),
+        ZooFunction("MiniLM-L6, sentences", "network", encoder, words),
     ]
