@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from coded.order import path_order, similar_groups
     from coded.placement import balanced_copies
     from coded.points import chebyshev_first, chebyshev_second, equidistant, systematic
+    from coded.recommendation import Recommendation, recommend
     from coded.result import CodedResult
     from coded.runtime import coded_map
     from coded.schemes.berrut import BerrutScheme
@@ -52,6 +53,7 @@ _HOME = {
     "MachineStragglers": "coded.stragglers",
     "NotEnoughRespondersError": "coded.schemes.protocol",
     "ParetoDelays": "coded.stragglers",
+    "Recommendation": "coded.recommendation",
     "ReplicationScheme": "coded.schemes.replication",
     "Scheme": "coded.schemes.protocol",
     "Simulation": "coded.simulation",
@@ -71,6 +73,7 @@ _HOME = {
     "mean_square": "coded.metrics",
     "path_order": "coded.order",
     "pooled_gradients": "coded.features",
+    "recommend": "coded.recommendation",
     "relative_accuracy": "coded.metrics",
     "similar_groups": "coded.order",
     "simulate": "coded.simulation",
@@ -89,6 +92,7 @@ __all__ = [
     "MachineStragglers",
     "NotEnoughRespondersError",
     "ParetoDelays",
+    "Recommendation",
     "ReplicationScheme",
     "Scheme",
     "Simulation",
@@ -108,6 +112,7 @@ __all__ = [
     "mean_square",
     "path_order",
     "pooled_gradients",
+    "recommend",
     "relative_accuracy",
     "similar_groups",
     "simulate",

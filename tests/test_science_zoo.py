@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy.integrate import solve_ivp
 from scipy.special import ive
 
+from bench.science import competition
+from bench.science import zoo as experiment
+from bench.science.__main__ import FOLDER
 from bench.science.functions import (
     burgers,
+    digit_network,
     lotka_volterra,
     near_square,
     pendulum,
@@ -15,8 +22,15 @@ from bench.science.functions import (
     van_der_pol,
     zoo,
 )
+from bench.science.trials import Trial
 
 ZOO = {function.name: function for function in zoo()}
+STORED = json.loads((FOLDER / "zoo.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def quick():
+    return json.loads(json.dumps(experiment.run(quick=True)))
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -116,3 +130,79 @@ def test_a_sweep_is_a_grid_in_random_order():
     assert 10.0 <= second.min() < 11.0
     assert 19.0 < second.max() <= 20.0
     assert not (np.diff(batch.inputs[:, 0]) >= 0).all()
+
+
+def test_networks_come_with_labels_of_images_drawn_without_repeats():
+    network = digit_network()
+    batch = network.sample(np.random.default_rng(0), 40)
+    assert batch.inputs.shape == (40, 28, 28)
+    assert len(np.unique(batch.inputs.reshape(40, -1), axis=0)) == 40
+    assert (network.fn(batch.inputs).argmax(axis=1) == batch.labels).mean() > 0.9
+
+
+def test_relative_mse_is_the_mean_square_over_the_variance_among_inputs():
+    rng = np.random.default_rng(0)
+    reference, outputs = rng.normal(size=(3, 4, 2)), rng.normal(size=(3, 5, 4, 2))
+    trial = Trial(outputs, reference, np.zeros((3, 5, 4), bool), None, None)
+    variance = np.mean([one.var(axis=0).sum() for one in reference])
+    by_hand = [
+        np.mean([((output - one) ** 2).sum() / 4 for output in drawn]) / variance
+        for drawn, one in zip(outputs, reference, strict=True)
+    ]
+    np.testing.assert_allclose(competition.relative_mse(trial), by_hand)
+    exact = Trial(reference[:, None] + 1e-12, reference, trial.exact[:, :1], None, None)
+    assert not competition.relative_mse(exact).any()
+
+
+def test_the_best_are_the_lowest_mean_and_those_that_do_not_differ():
+    rng = np.random.default_rng(0)
+    low = rng.uniform(1.0, 2.0, 20)
+    losses = {
+        "worse": low + rng.uniform(0.1, 0.2, 20),
+        "equal": low + rng.normal(0.0, 0.1, 20) + 0.005,
+        "low": low,
+    }
+    assert competition.best_of(losses) == ["low", "equal"]
+
+
+def test_a_quick_run_gives_tables_and_a_picture(quick):
+    assert set(quick["kinds"]) == set(quick["table"])
+    for name, cells in quick["table"].items():
+        for setting, cell in cells.items():
+            means = {scheme: pair[0] for scheme, pair in cell["relative_mse"].items()}
+            assert min(means.values()) == means[cell["best"][0]]
+            if ZOO.get(name) is ZOO["cubic, 1 variable"]:
+                assert ("LCC" in means) == (setting == "5,20,7")
+    made = experiment.tables(quick)
+    assert all(name in made["zoo"] for name in quick["table"])
+    assert "LeNet5" in made["zoo-labels"]
+    (figure,) = experiment.draw(quick).values()
+    assert isinstance(figure, Figure)
+
+
+def test_recommendations_rank_what_was_measured(quick):
+    ranked = experiment.recommendations(quick)
+    for kind in ("smooth", "rough", "polynomial", "network", "unknown"):
+        cells = experiment.cells_of(quick, kind, (60, 100, 20))
+        cell = ranked["outputs"][kind]["60,100,20"]
+        assert cell["functions"] == len(cells) > 0
+        for name, value in cell["measured"]:
+            losses = [one["relative_mse"][name][0] for one in cells]
+            assert value == pytest.approx(np.prod(losses) ** (1 / len(losses)), rel=0.01)
+
+
+def test_the_schemes_keep_their_order_on_a_sweep_of_a_differential_equation():
+    """Ours below LeTCC below BACC, and far below copies, on fixed batches and draws."""
+    function, setting = ZOO["van der Pol, 1-D sweep"], (60, 100, 20)
+    race = competition.contenders(setting, function)
+    trials = competition.compete(function, race, setting, 20, (4, 3))
+    loss = {name: competition.relative_mse(trial).mean() for name, trial in trials.items()}
+    for ours in ("SplineScheme", "KernelScheme"):
+        assert loss[ours] < 0.1 * loss["LeTCC, path"] < 0.01 * loss["LeTCC"]
+        assert loss[ours] < 0.001 * loss["replication, nearest"]
+    assert loss["LeTCC"] < loss["BACC"]
+
+
+def test_the_best_scheme_reaches_a_millionth_on_x_sin_x():
+    cell = STORED["table"]["x sin x"]["60,100,20"]
+    assert cell["relative_mse"][cell["best"][0]][0] <= 1e-6

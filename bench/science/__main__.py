@@ -6,7 +6,8 @@
     python -m bench.science --quick         a few batches and draws only, nothing is stored
 
 Each experiment is a module with `run(quick)`, which gives its numbers as JSON can hold them,
-`tables(numbers)`, marker of README to markdown, and `draw(numbers)`, file name to picture.
+`tables(numbers)`, marker of README to markdown, and `draw(numbers)`, file name to picture; one
+that feeds a package has `package_files(numbers)` too, path to text.
 Numbers lie in bench/results/science/NAME.json, pictures beside them.
 """
 
@@ -21,7 +22,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from bench.report import RESULTS, write_table
+from bench.report import RESULTS, ROOT, write_table
+from bench.science.trials import to_json
 
 EXPERIMENTS = (
     "rates",
@@ -32,6 +34,7 @@ EXPERIMENTS = (
     "digits",
     "fashion",
     "calibration",
+    "zoo",
 )
 FOLDER = RESULTS / "science"
 
@@ -49,8 +52,7 @@ def run_experiment(name: str, *, quick: bool) -> Numbers:
 def store(name: str, numbers: Numbers, folder: Path = FOLDER) -> None:
     """Write the numbers of one experiment."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(numbers, indent=1) + "\n"
-    (folder / f"{name}.json").write_text(text, encoding="utf-8")
+    (folder / f"{name}.json").write_text(to_json(numbers), encoding="utf-8")
 
 
 def publish(name: str, folder: Path = FOLDER) -> None:
@@ -61,6 +63,9 @@ def publish(name: str, folder: Path = FOLDER) -> None:
         write_table(marker, markdown)
     for file, figure in module.draw(numbers).items():
         figure.savefig(folder / file)
+    if hasattr(module, "package_files"):
+        for path, text in module.package_files(numbers).items():
+            (ROOT / path).write_text(text, encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,269 @@
+"""Which scheme wins where: the zoo's races as tables and picture, and what `coded.recommend` knows.
+
+An exact code takes part in a race where it can decode every draw of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from bench.report import to_markdown
+from bench.science.competition import HEAVIER, SETTINGS, Numbers, Setting, label, run
+from bench.science.trials import to_json
+
+__all__ = ["draw", "package_files", "run", "tables"]
+
+# What `coded.recommend` reads.
+
+RECOMMENDED = (
+    "replication, nearest",
+    "replication, mean",
+    "SplineScheme",
+    "KernelScheme",
+    "LeTCC",
+    "BACC",
+)
+EXACT = 1e-12  # a smaller relative MSE is as good as none, so that no rare loss decides a mean
+
+
+def typical(cells: Sequence[Numbers], scheme: str) -> float:
+    """Give the geometric mean of a scheme's relative MSE over functions; 0 if all are exact."""
+    losses = np.array([cell["relative_mse"][scheme][0] for cell in cells])
+    if not losses.any():
+        return 0.0
+    return float(f"{np.exp(np.log(np.maximum(losses, EXACT)).mean()):.2e}")
+
+
+def cells_of(numbers: Numbers, kind: str, setting: Setting) -> list[Numbers]:
+    """Give what was measured at one setting of all functions of a kind; "unknown" is all."""
+    return [
+        numbers["table"][name][label(setting)]
+        for name, its_kind in numbers["kinds"].items()
+        if kind in ("unknown", its_kind) and label(setting) in numbers["table"][name]
+    ]
+
+
+def rank(cells: Sequence[Numbers]) -> Numbers:
+    """Order the schemes by their typical relative MSE, the simpler one first where they tie."""
+    measured = sorted(
+        ((name, typical(cells, name)) for name in RECOMMENDED), key=lambda pair: pair[1]
+    )
+    return {
+        "functions": len(cells),
+        "copies_as_good": sum("replication, nearest" in cell["best"] for cell in cells),
+        "measured": [list(pair) for pair in measured],
+    }
+
+
+def rank_labels(cells: Sequence[Numbers]) -> Numbers:
+    """Order the schemes by their mean relative accuracy over the classifiers."""
+    accuracies = [cell["relative_accuracy"] for cell in cells]
+    means = {
+        name: round(float(np.mean([one[name][0] for one in accuracies])), 4)
+        for name in (*RECOMMENDED, "KernelScheme, labels")
+    }
+    return {
+        "functions": len(cells),
+        "copies_as_good": sum("replication, nearest" in cell["most_accurate"] for cell in cells),
+        "measured": sorted(([*pair] for pair in means.items()), key=lambda pair: -pair[1]),
+    }
+
+
+def recommendations(numbers: Numbers) -> Numbers:
+    """Give objective, kind and setting to the ranking there."""
+    kinds = [*dict.fromkeys(numbers["kinds"].values()), "unknown"]
+    outputs = {
+        kind: {label(setting): rank(cells_of(numbers, kind, setting)) for setting in SETTINGS}
+        for kind in kinds
+    }
+    labels = {
+        label(setting): rank_labels(
+            [cell for cell in cells_of(numbers, "network", setting) if "relative_accuracy" in cell]
+        )
+        for setting in HEAVIER
+    }
+    return {"outputs": outputs, "labels": {"network": labels, "unknown": labels}}
+
+
+def package_files(numbers: Numbers) -> dict[str, str]:
+    """Give the files of packages that are made from the numbers: path to text."""
+    return {"coded/recommendations.json": to_json(recommendations(numbers))}
+
+
+# What README shows.
+
+SHORT = {
+    "replication, mean": "copies, mean",
+    "replication, nearest": "copies",
+    "LeTCC, path": "LeTCC path",
+    "SplineScheme": "spline",
+    "KernelScheme": "kernel",
+    "KernelScheme, labels": "kernel, labels",
+}
+JOBS = {
+    "smooth": "smooth in 1 to 3 numbers: sweeps, ODEs, PDEs",
+    "rough": "kinks, 1 number",
+    "polynomial": "polynomial, too few answers for LCC",
+    "network": "many numbers: networks",
+}
+
+
+def tables(numbers: Numbers) -> dict[str, str]:
+    """Make the decision table, the winners, other losses, and priors."""
+    return {
+        "zoo-decisions": tell_decisions(numbers),
+        "zoo": tell_winners(numbers),
+        "zoo-labels": tell_accuracies(numbers),
+        "zoo-losses": tell_losses(numbers),
+        "zoo-priors": tell_priors(numbers),
+    }
+
+
+def tell_decisions(numbers: Numbers) -> str:
+    """Job, setting, scheme to take, and what it and its rivals lose."""
+    rows = []
+    for kind, job in JOBS.items():
+        for setting in HEAVIER:
+            cells = cells_of(numbers, kind, setting)
+            name, loss = rank(cells)["measured"][0]
+            rivals = ("replication, nearest", "LeTCC, path", "LeTCC", "BACC")
+            losses = [typical(cells, rival) for rival in rivals]
+            rows.append([job, f"({label(setting)})", tell_name(name), *map(tell, [loss, *losses])])
+    header = ["f", "(K,N,S)", "take", "its relative MSE", "copies", "LeTCC path", "LeTCC", "BACC"]
+    return to_markdown(header, rows, words=3)
+
+
+def tell_winners(numbers: Numbers) -> str:
+    """Function by setting: the best, their relative MSE, and how many times less than copies'."""
+    header = ["f", *(f"({label(setting)})" for setting in SETTINGS)]
+    rows = [
+        [name, *(tell_best(cells.get(label(setting))) for setting in SETTINGS)]
+        for name, cells in numbers["table"].items()
+    ]
+    return to_markdown(header, rows, words=len(header))
+
+
+def tell_best(cell: Numbers | None) -> str:
+    """Name the best and their equals, the lowest loss, and its ratio to that of copies."""
+    if cell is None:
+        return ""
+    names = " = ".join(tell_name(name) for name in cell["best"])
+    loss = cell["relative_mse"][cell["best"][0]][0]
+    if "replication, nearest" in cell["best"] or loss == 0.0:
+        return f"{names}: {tell(loss)}"
+    gain = cell["relative_mse"]["replication, nearest"][0] / loss
+    return f"**{names}**: {tell(loss)}, {gain:,.{int(gain < 10)}f} x"
+
+
+def tell_accuracies(numbers: Numbers) -> str:
+    """Classifier and setting by scheme: relative accuracy, the best in bold."""
+    names = [*COLOURS, "KernelScheme, labels"]
+    rows = []
+    for name, cells in numbers["table"].items():
+        for setting, cell in cells.items():
+            if "relative_accuracy" in cell:
+                accuracies = [
+                    f"**{cell['relative_accuracy'][scheme][0]:.3f}**"
+                    if scheme in cell["most_accurate"]
+                    else f"{cell['relative_accuracy'][scheme][0]:.3f}"
+                    for scheme in names
+                ]
+                rows.append([name, f"({setting})", *accuracies])
+    return to_markdown(["f", "(K,N,S)", *map(tell_name, names)], rows, words=2)
+
+
+def tell_losses(numbers: Numbers) -> str:
+    """Function and kind of loss by scheme, the best in bold."""
+    names = list(COLOURS)
+    rows = [
+        [function, model, *tell_row(cell, names)]
+        for function, models in numbers["losses"].items()
+        for model, cell in models.items()
+    ]
+    return to_markdown(["f", "lost", *map(tell_name, names)], rows, words=2)
+
+
+def tell_priors(numbers: Numbers) -> str:
+    """Function and setting by scheme without and with its prior, the best in bold."""
+    schemes = ("replication, nearest", "LeTCC, path", "SplineScheme", "KernelScheme")
+    names = ["prior alone", *(name + end for name in schemes for end in ("", " + prior"))]
+    rows = [
+        [function, f"({setting})", *tell_row(cell, names)]
+        for function, cells in numbers["priors"].items()
+        for setting, cell in cells.items()
+    ]
+    return to_markdown(["f", "(K,N,S)", *map(tell_name, names)], rows, words=2)
+
+
+def tell_row(cell: Numbers, names: Sequence[str]) -> list[str]:
+    """Write the losses of one row, those of the best in bold."""
+    losses = {name: tell(cell["relative_mse"][name][0]) for name in names}
+    return [f"**{loss}**" if name in cell["best"] else loss for name, loss in losses.items()]
+
+
+def tell_name(name: str) -> str:
+    """Give the short name of a scheme, with its prior if it has one."""
+    scheme, plus, prior = name.partition(" + ")
+    return SHORT.get(scheme, scheme) + plus + prior
+
+
+def tell(loss: float) -> str:
+    """Write a loss."""
+    return f"{loss:.1e}" if loss else "0"
+
+
+COLOURS = {
+    "BACC": "#999999",
+    "LeTCC": "#E69F00",
+    "LeTCC, path": "#D55E00",
+    "replication, mean": "#56B4E9",
+    "replication, nearest": "#0072B2",
+    "SplineScheme": "#009E73",
+    "KernelScheme": "#CC79A7",
+}
+MARKERS = {"BACC": "x", "LeTCC": "^", "LeTCC, path": "v", "SplineScheme": "D", "KernelScheme": "o"}
+
+
+def draw(numbers: Numbers) -> dict[str, Figure]:
+    """Draw what each scheme loses on seven functions at (60, 100, 20)."""
+    shown = [name for name in DRAWN if name in numbers["table"]]
+    figure = Figure(figsize=(8.0, 0.6 * len(shown) + 1.6), layout="constrained")
+    axes = figure.subplots()
+    for name, colour in COLOURS.items():
+        cells = [
+            numbers["table"][function]["60,100,20"]["relative_mse"][name] for function in shown
+        ]
+        means, half_widths = np.array(cells).T
+        lower = np.minimum(half_widths, 0.9 * means)  # an interval that reaches 0 has no log
+        axes.errorbar(
+            means,
+            np.arange(len(shown)),
+            xerr=[lower, half_widths],
+            fmt=MARKERS.get(name, "s"),
+            color=colour,
+            label=name,
+            markersize=7,
+            capsize=2,
+        )
+    axes.set_xscale("log")
+    axes.set_yticks(np.arange(len(shown)), shown)
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel("mean square of the error / variance of f   (less is better)")
+    axes.set_title("(K,N,S) = (60,100,20), losses uniform, 95 % intervals over batches")
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    return {"zoo.png": figure}
+
+
+DRAWN = (
+    "x sin x",
+    "van der Pol, 1-D sweep",
+    "pendulum, 2-D sweep",
+    "Burgers, 2 parameters",
+    "kinked",
+    "sines, R² to R³",
+    "trained regression, R⁵",
+)
