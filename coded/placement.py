@@ -1,4 +1,4 @@
-"""Which worker holds which copy."""
+"""Which worker holds which copy, and which place on the line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coded.counts import read_count
+
+_STRIDES = 32  # that are tried: 16 leave N / 6.6, all up to N still N / 6
 
 
 def balanced_copies(n_inputs: int, n_workers: int) -> NDArray[np.intp]:
@@ -61,6 +63,56 @@ def balanced_copies(n_inputs: int, n_workers: int) -> NDArray[np.intp]:
         return (2 * worker + 1) * n_inputs // (2 * n_workers)
     turn = n_inputs - _largest_prime(n_inputs)
     return (worker + turn * (worker // n_inputs)) % n_inputs
+
+
+def places_far_apart(n_workers: int) -> NDArray[np.intp]:
+    """Deal N places along a line to N workers so that near workers hold places far apart.
+
+    Worker n holds place ``n s mod N``, with a stride s prime to N and near ``N (sqrt(5) - 1) / 2``,
+    whose multiples fill a circle evenly. So workers k apart hold places at least ``N / (6 k)``
+    apart (for N up to 1000, the first and the last place, and worker, being neighbours):
+    neither neighbouring workers nor every k-th one hold a stretch of the line.
+
+    Parameters
+    ----------
+    n_workers : int
+        N >= 1.
+
+    Returns
+    -------
+    ndarray of int, shape (N,)
+        The place of each worker, a permutation of ``arange(N)``.
+
+    Raises
+    ------
+    TypeError
+        If `n_workers` is no integer.
+    ValueError
+        If it is below 1.
+
+    References
+    ----------
+    V. T. Sos, "On the distribution mod 1 of the sequence n alpha", Ann. Univ. Sci. Budapest 1
+    (1958), 127-134: multiples of the golden ratio stay farthest apart.
+
+    Examples
+    --------
+    >>> places_far_apart(8)
+    array([0, 5, 2, 7, 4, 1, 6, 3])
+    """
+    n_workers = read_count(n_workers, "n_workers", at_least=1)
+    golden = n_workers * (math.sqrt(5.0) - 1.0) / 2.0
+    strides = [s for s in range(1, n_workers + 1) if math.gcd(s, n_workers) == 1]
+    nearest = sorted(strides, key=lambda s: abs(s - golden))[:_STRIDES]
+    workers = np.arange(n_workers)
+    steps = workers[1:]
+
+    def least_product(stride: int) -> int:
+        apart = steps * stride % n_workers
+        around = np.minimum(apart, n_workers - apart) * np.minimum(steps, n_workers - steps)
+        return int(around.min(initial=n_workers))
+
+    return np.asarray(workers * max(nearest, key=least_product) % n_workers, dtype=np.intp)
 
 
 def _largest_prime(most: int) -> int:

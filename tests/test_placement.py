@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coded import balanced_copies
+from coded.placement import places_far_apart
 
 counts = {"n_inputs": st.integers(1, 50), "n_workers": st.integers(1, 160)}
 
@@ -67,3 +68,18 @@ def test_fewer_workers_hold_inputs_spread_evenly():
 def test_counts_below_one_are_refused(counts):
     with pytest.raises(ValueError, match="must be >= 1, got"):
         balanced_copies(*counts)
+
+
+@pytest.mark.parametrize("n_workers", [*range(1, 130), 316, 350, 518, 638, 659, 825, 973, 1000])
+def test_near_workers_hold_places_far_apart(n_workers):
+    places = places_far_apart(n_workers)
+    assert np.array_equal(np.sort(places), np.arange(n_workers))
+    for k in range(1, n_workers // 2 + 1):
+        apart = np.abs(places - np.roll(places, k))
+        assert np.minimum(apart, n_workers - apart).min() >= n_workers / (6 * k) - 1e-9
+
+
+@pytest.mark.parametrize(("n_workers", "error"), [(0, ValueError), (2.5, TypeError)])
+def test_a_bad_number_of_places_is_refused(n_workers, error):
+    with pytest.raises(error, match="n_workers"):
+        places_far_apart(n_workers)
