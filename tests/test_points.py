@@ -1,4 +1,4 @@
-from itertools import product
+import itertools
 from math import comb
 
 import numpy as np
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from coded import chebyshev_first, chebyshev_second, equidistant, systematic
 from coded.coincidence import nearest_equal, snapped
-from coded.points import chord_length, copies_between_points, copies_by_risk
+from coded.points import chord_length, copies_by_risk, on_curve
 from tests import reference_codes as reference
 
 FAMILIES = [chebyshev_first, chebyshev_second, equidistant]
@@ -60,11 +60,27 @@ def test_fewer_workers_than_inputs_reach_both_ends():
     assert np.array_equal(systematic(equidistant(9), 1), [0])
 
 
-def test_all_but_one_of_the_copies_that_fit():
-    assert copies_between_points(20, 100) == 4
-    assert copies_between_points(20, 60) == 2
-    assert copies_between_points(60, 100) == 1
-    assert copies_between_points(60, 20) == 1
+@pytest.mark.parametrize(
+    ("n_inputs", "n_workers", "copies", "at_ends"),
+    [(20, 100, 4, 7), (20, 60, 2, 5), (60, 100, 1, 4), (60, 64, 1, 3), (60, 60, 1, 1)],
+)
+def test_on_a_curve_all_but_one_of_the_copies_that_fit_and_more_at_the_ends(
+    n_inputs, n_workers, copies, at_ends
+):
+    alpha = chebyshev_first(n_inputs)
+    beta = on_curve(alpha, n_workers)
+    held = [(beta == point).sum() for point in alpha]
+    assert beta.shape == (n_workers,)
+    assert (np.diff(beta) >= 0).all()
+    assert held[0] == held[-1] == at_ends
+    assert set(held[1:-1]) == {copies}
+
+
+def test_any_number_of_workers_finds_a_place_on_the_curve():
+    for n_inputs, n_workers in itertools.product(range(1, 7), range(1, 30)):
+        beta = on_curve(equidistant(n_inputs), n_workers)
+        assert len(beta) == n_workers
+        assert np.isin(equidistant(n_inputs), beta).sum() == min(n_inputs, n_workers)
 
 
 @given(seed=st.integers(0, 10**6), n_inputs=st.integers(2, 9), spare=st.integers(0, 25))
@@ -92,7 +108,7 @@ def test_copies_by_risk_have_the_least_expected_error_of_all(risk, spare, data):
         lost = [comb(n_workers - c, n_stragglers - c) if c <= n_stragglers else 0 for c in copies]
         return np.dot(lost, risk) / comb(n_workers, n_stragglers)
 
-    splits = product(range(1, spare + 2), repeat=n_inputs)
+    splits = itertools.product(range(1, spare + 2), repeat=n_inputs)
     least = min(expected_error(split) for split in splits if sum(split) == n_workers)
     copies = copies_by_risk(risk, n_workers, n_stragglers)
     assert copies.sum() == n_workers

@@ -312,12 +312,12 @@ def test_errors_are_as_large_as_their_estimates(n_inputs, n_workers, lost):
 # What it is for.
 
 
-def test_smooth_functions_of_one_parameter_are_decoded_to_six_digits():
+def test_smooth_functions_of_one_parameter_are_decoded_well():
     inputs = np.linspace(0.0, 10.0, 60)
     result = simulate(
         lambda x: x * np.sin(x), inputs, SplineScheme(60, 100, n_stragglers=20), stragglers=20
     )
-    assert result.mse.mean() < 1e-6 * result.reference.var()
+    assert result.mse.mean() < 1e-7 * result.reference.var()
 
 
 @pytest.mark.parametrize("n_numbers", [2, 3])

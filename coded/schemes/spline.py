@@ -32,9 +32,9 @@ from coded.points import (
     chebyshev_first,
     chebyshev_second,
     chord_length,
-    copies_between_points,
     copies_by_risk,
     equidistant,
+    on_curve,
     systematic,
 )
 from coded.schemes.linear import LinearScheme
@@ -65,9 +65,9 @@ class SplineScheme(LinearScheme):
     Then there are two cases, told apart by how straight the path is (from each input to the
     next but one, in parts of the way by the input between):
 
-    - Inputs of one parameter lie on a curve (at least 0.9). All but one of the copies that
-      fit sit at each alpha, and the other workers in the widest gaps between them, for f is
-      expected to be smooth along the curve.
+    - Inputs of one parameter lie on a curve (at least 0.9), along which f is expected to be
+      smooth. All but one of the copies that fit sit at each alpha, three more at each end, and
+      the other workers in the widest gaps (`on_curve`).
     - Other inputs: points between neighbours would be off the data, where f tells little. All
       workers evaluate inputs, and those that are far from others get more copies
       (`copies_by_risk`). The decoder is the mean of 16 splines, each along another short path
@@ -320,9 +320,8 @@ class SplineScheme(LinearScheme):
 
     def _place_on_curve(self, alpha: Points) -> None:
         """Put the inputs at `alpha`, and the workers at and between them."""
-        copies = copies_between_points(self._n_inputs, self._n_workers)
         self._alpha = alpha
-        self._beta = systematic(alpha, self._n_workers, copies=copies)
+        self._beta = on_curve(alpha, self._n_workers)
 
     def _place_at_inputs(self, alpha: Points, lines: Matrix) -> None:
         """Put the inputs at `alpha`, all workers at them, and the decoder on several lines."""
