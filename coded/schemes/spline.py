@@ -27,6 +27,7 @@ from coded.lines import (
     variances,
 )
 from coded.order import path_order
+from coded.placement import places_far_apart
 from coded.points import (
     Points,
     chebyshev_first,
@@ -206,8 +207,12 @@ class SplineScheme(LinearScheme):
 
     @property
     def beta(self) -> Points:
-        """Points of the workers, non-decreasing, shape (N,)."""
-        return self._beta.copy()
+        """Points of the workers, non-decreasing, shape (N,).
+
+        Worker n sits at ``beta[n]``, unless inputs are bound: then workers are dealt out, so that
+        those near each other sit far apart (`encoding_matrix` tells who got what).
+        """
+        return np.sort(self._beta)
 
     @property
     def lam_enc(self) -> float:
@@ -222,7 +227,10 @@ class SplineScheme(LinearScheme):
     def bind(self, inputs: ArrayLike) -> Self:
         """Lay the inputs along a short path, spaced by the distances between neighbours.
 
-        Inputs that are no curve get 15 more paths, each as long a search as the first.
+        Neighbours on the line, copies of an input among them, go to workers far apart
+        (`places_far_apart`): losing workers in a row, as with a machine that has several, leaves
+        no wide gap on the line. Inputs that are no curve get 15 more paths, each as long a search
+        as the first.
 
         Parameters
         ----------
@@ -253,6 +261,7 @@ class SplineScheme(LinearScheme):
             bound._place_on_curve(alpha)
         else:
             bound._place_at_inputs(alpha, several_lines(rows, bound._order))
+        bound._beta = bound._beta[places_far_apart(self._n_workers)]
         return bound
 
     def decoding_matrix(self, responders: ArrayLike) -> Matrix:
@@ -353,7 +362,7 @@ class SplineScheme(LinearScheme):
         if len(sites.knots) > 1:
             return self._mean_of_splines(sites, lam, len(responders))
         spline = Smoother(sites.knots[0], lam=lam).operator(sites.points[0])
-        if len(sites.first) == len(responders):
+        if np.array_equal(sites.first, np.arange(len(responders))):
             return spline
         repeats = np.setdiff1d(np.arange(len(responders)), sites.first)
         return _FirstCopies(spline.gather(sites.first, len(responders)), repeats)
