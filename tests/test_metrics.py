@@ -93,9 +93,27 @@ def test_label_confidence_is_how_often_the_largest_stays_the_largest():
     draws = outputs + math.sqrt(2.0) * rng.normal(size=(200_000, 2))
     expected = (draws[:, 0] > draws[:, 1]).mean()
     assert label_confidence(outputs, 2.0) == pytest.approx(expected, abs=0.005)
-    sigma = 3.0 / math.sqrt(4)
-    formula = 0.5 * (1 + math.erf(1.5 / (math.sqrt(2) * sigma) / math.sqrt(2)))
-    assert label_confidence([0.0, 4.0, 2.5, -1.0], 3.0) == pytest.approx(formula, rel=1e-14)
+    formula = 0.5 * (1 + math.erf(1.5 / 2.0 / math.sqrt(2)))
+    assert label_confidence(outputs, 2.0) == pytest.approx(formula, rel=1e-8)
+    outputs = np.array([0.0, 4.0, 2.5, -1.0])
+    draws = outputs + 3.0 / math.sqrt(4) * rng.normal(size=(200_000, 4))
+    expected = (draws.argmax(axis=1) == 1).mean()
+    assert label_confidence(outputs, 3.0) == pytest.approx(expected, abs=0.004)
+
+
+@pytest.mark.parametrize("std", [0.01, 0.5, 3.0, 40.0])
+def test_label_confidence_is_the_integral(std):
+    from scipy.integrate import quad
+    from scipy.stats import norm
+
+    outputs = np.array([1.0, 3.0, 2.9, -4.0, 0.0])
+    margins = (3.0 - np.delete(outputs, 1)) / (std / math.sqrt(5))
+
+    def density(t):
+        return norm.pdf(t) * norm.cdf(margins + t).prod()
+
+    expected, _ = quad(density, -12.0, 12.0, epsabs=1e-12, limit=200)
+    assert label_confidence(outputs, std) == pytest.approx(expected, abs=1e-7)
 
 
 def test_label_confidence_at_the_ends():
@@ -103,6 +121,7 @@ def test_label_confidence_at_the_ends():
     std = [[0.0, np.inf, 1.0], [1e-300, 0.0, 1e9]]
     confidence = label_confidence(outputs, std)
     np.testing.assert_allclose(confidence, [[1.0, 0.5, 0.5], [1.0, 0.5, 0.5]], rtol=0, atol=1e-9)
+    assert label_confidence([3.0, 1.0, 0.0, 2.0], np.inf) == pytest.approx(0.25, abs=1e-9)
 
 
 @pytest.mark.parametrize(
