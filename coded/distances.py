@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastspline.arrays import FloatArray, read_array, require_finite
 
+FEW = 3  # numbers in an input up to which they are parameters, of which f may be smooth
 _BLOCK = 16384  # columns turned to float64 at a time: large inputs are never copied whole
 
 
@@ -22,6 +23,18 @@ def flattened(inputs: ArrayLike) -> FloatArray:
     require_finite(array, "inputs")
     features = int(np.prod(array.shape[1:]))
     return array.reshape(len(array), features)
+
+
+def unit_free(rows: FloatArray) -> FloatArray:
+    """Give inputs of up to three numbers in units of each number's range, others as they are.
+
+    Few numbers are parameters of different kinds: the unit of one must not decide what is near.
+    """
+    if rows.shape[1] > FEW:
+        return rows
+    spread = np.ptp(rows, axis=0)
+    with np.errstate(over="ignore"):  # a range beyond the largest number: all are small in it
+        return np.asarray(rows / np.where(spread > 0.0, spread, 1.0))
 
 
 def distances_between(rows: FloatArray, order: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -205,14 +205,15 @@ def chord_length(steps: ArrayLike) -> Points:
     return np.concatenate([[-1.0], 2.0 * along / along[-1] - 1.0])
 
 
-def on_curve(alpha: ArrayLike, n_workers: int) -> Points:
+def on_curve(alpha: ArrayLike, n_workers: int, n_stragglers: int) -> Points:
     """Give the worker points for a function that is smooth along the curve through the inputs.
 
-    `systematic`, with one copy less than fits at each alpha but at least one, for points in the
-    gaps keep a run of lost inputs from becoming one wide gap; and of the workers that are left
-    up to three sit at each end, for beyond the last answer the curve is only continued. Measured
-    on functions of one parameter: the copies at the ends make squared errors 2 to 25 times
-    smaller, from nine on they lack in the gaps.
+    `systematic`, with as many copies at each alpha as fit where S workers cannot hold all copies
+    of an input: then every output is exact. Else with one copy less but at least one, for points
+    in the gaps keep a run of lost inputs from becoming one wide gap; and of the workers that are
+    left up to three sit at each end, for beyond the last answer the curve is only continued.
+    Measured on functions of one parameter: the copies at the ends make squared errors 2 to 25
+    times smaller, from nine on they lack in the gaps.
 
     Parameters
     ----------
@@ -220,6 +221,8 @@ def on_curve(alpha: ArrayLike, n_workers: int) -> Points:
         Strictly ascending input points.
     n_workers : int
         N >= 1.
+    n_stragglers : int
+        S in [0, N).
 
     Returns
     -------
@@ -233,12 +236,18 @@ def on_curve(alpha: ArrayLike, n_workers: int) -> Points:
 
     Examples
     --------
-    >>> on_curve([-1.0, 0.0, 1.0], 7)
+    >>> on_curve([-1.0, 0.0, 1.0], 7, 4)
     array([-1., -1., -1.,  0.,  1.,  1.,  1.])
+    >>> on_curve([-1.0, 0.0, 1.0], 7, 1)
+    array([-1. , -1. ,  0. ,  0. ,  0.5,  1. ,  1. ])
     """
     alpha = read_vector(alpha, "alpha")
     n_workers = read_count(n_workers, "n_workers", at_least=1)
-    copies = max(1, n_workers // max(alpha.size, 1) - 1)
+    n_stragglers = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n_workers - 1)
+    copies = n_workers // max(alpha.size, 1)
+    if n_stragglers < copies:
+        return systematic(alpha, n_workers, copies=copies)
+    copies = max(1, copies - 1)
     at_end = min(_MORE_AT_ENDS, max(n_workers - copies * alpha.size, 0) // 2)
     beta = systematic(alpha, n_workers - 2 * at_end, copies=copies)
     return np.sort(np.concatenate([beta, np.repeat(alpha[[0, -1]], at_end)]))
@@ -284,14 +293,20 @@ def copies_by_risk(risk: ArrayLike, n_workers: int, n_stragglers: int) -> NDArra
         raise ValueError(f"risk must hold numbers >= 0, at least one, got {risks}; pass errors")
     n_workers = read_count(n_workers, "n_workers", at_least=risks.size)
     n_stragglers = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n_workers - 1)
-    drawn = np.arange(n_workers)
-    lost = np.cumprod(np.append(1.0, np.maximum(n_stragglers - drawn, 0) / (n_workers - drawn)))
+    lost = _chances(n_workers, n_stragglers)
     copies = np.ones(risks.size, dtype=np.intp)
     for _ in range(n_workers - risks.size):
         gains = (lost[copies] - lost[copies + 1]) * risks
         best = np.flatnonzero(gains == gains.max())
         copies[best[copies[best].argmin()]] += 1
     return copies
+
+
+def _chances(n_workers: int, n_stragglers: int) -> NDArray[np.float64]:
+    """Give the chance that S of N workers, uniformly drawn, include c given ones, c = 0 ... N."""
+    drawn = np.arange(n_workers)
+    shares = np.maximum(n_stragglers - drawn, 0) / (n_workers - drawn)
+    return np.cumprod(np.append(1.0, shares))
 
 
 def _shares(gaps: NDArray[np.float64], count: int) -> NDArray[np.intp]:

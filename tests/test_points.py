@@ -68,7 +68,7 @@ def test_on_a_curve_all_but_one_of_the_copies_that_fit_and_more_at_the_ends(
     n_inputs, n_workers, copies, at_ends
 ):
     alpha = chebyshev_first(n_inputs)
-    beta = on_curve(alpha, n_workers)
+    beta = on_curve(alpha, n_workers, n_workers // n_inputs)
     held = [(beta == point).sum() for point in alpha]
     assert beta.shape == (n_workers,)
     assert (np.diff(beta) >= 0).all()
@@ -78,9 +78,13 @@ def test_on_a_curve_all_but_one_of_the_copies_that_fit_and_more_at_the_ends(
 
 def test_any_number_of_workers_finds_a_place_on_the_curve():
     for n_inputs, n_workers in itertools.product(range(1, 7), range(1, 30)):
-        beta = on_curve(equidistant(n_inputs), n_workers)
-        assert len(beta) == n_workers
-        assert np.isin(equidistant(n_inputs), beta).sum() == min(n_inputs, n_workers)
+        for n_stragglers in range(n_workers):
+            beta = on_curve(equidistant(n_inputs), n_workers, n_stragglers)
+            held = (beta[:, None] == equidistant(n_inputs)).sum(axis=0)
+            assert len(beta) == n_workers
+            assert (held > 0).sum() == min(n_inputs, n_workers)
+            if n_stragglers < n_workers // n_inputs:
+                assert held.min() > n_stragglers
 
 
 @given(seed=st.integers(0, 10**6), n_inputs=st.integers(2, 9), spare=st.integers(0, 25))

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from coded.coincidence import nearest_equal, snapped
 from coded.cross_validation import pooled_gcv
-from coded.distances import flattened, steps_along
+from coded.distances import flattened, steps_along, unit_free
 from coded.features import SMALLEST_SIDE, pooled_gradients
 from coded.linear_maps import LinearMap, Matrix, MatrixMap
 from coded.lines import (
@@ -62,9 +62,9 @@ class SplineScheme(LinearScheme):
     lays the inputs along `path_order`, so that neighbours on the line are alike, and spaces
     alpha by the distances between neighbours (`chord_length`). For images (last two axes both
     at least 8 long) distances are those of `pooled_gradients` over the square roots of their
-    lengths, else of the flattened inputs.
-    Then there are two cases, told apart by how straight the path is (from each input to the
-    next but one, in parts of the way by the input between):
+    lengths, else of the flattened inputs, those of up to three numbers in units of each
+    number's range. Then there are two cases, told apart by how straight the path is (from each
+    input to the next but one, in parts of the way by the input between):
 
     - Inputs of one parameter lie on a curve (at least 0.9), along which f is expected to be
       smooth. All but one of the copies that fit sit at each alpha, three more at each end, and
@@ -330,7 +330,7 @@ class SplineScheme(LinearScheme):
     def _place_on_curve(self, alpha: Points) -> None:
         """Put the inputs at `alpha`, and the workers at and between them."""
         self._alpha = alpha
-        self._beta = on_curve(alpha, self._n_workers)
+        self._beta = on_curve(alpha, self._n_workers, self._n_stragglers)
 
     def _place_at_inputs(self, alpha: Points, lines: Matrix) -> None:
         """Put the inputs at `alpha`, all workers at them, and the decoder on several lines."""
@@ -499,7 +499,7 @@ def _features(inputs: FloatArray) -> FloatArray:
     which would make images that differ in their contrast alone the same.
     """
     if inputs.ndim < 3 or min(inputs.shape[-2:]) < SMALLEST_SIDE:
-        return flattened(inputs)
+        return unit_free(flattened(inputs))
     gradients = pooled_gradients(inputs)
     length = np.linalg.norm(gradients, axis=1, keepdims=True)
     return gradients / np.sqrt(np.where(length > 0.0, length, 1.0))
