@@ -35,6 +35,7 @@ EXPERIMENTS = (
     "fashion",
     "calibration",
     "zoo",
+    "claims",
 )
 FOLDER = RESULTS / "science"
 
