@@ -13,6 +13,7 @@ Array = NDArray[np.float64]
 # rows of the system are equal but for rounding, and its solution would multiply rounding errors.
 _SAME = 1e-15
 _CLOSE = 1e-5  # share of the squared norms below which |a|^2 + |b|^2 - 2 a.b has lost digits
+_PER_TERM = 2  # points a term of the line: from fewer, smooth functions err 50 times more
 _LARGEST_WEIGHT_SUM = 1e5  # sum |w|: what of an answer's rounding error may reach an output
 
 
@@ -233,7 +234,7 @@ def krige(
     Solves ``[[G, T], [T', 0]] [w_k; mu_k] = [g_k; t_k]`` with ``G_ij = covariance(|u_i - u_j|)``,
     ``g_kj = covariance(|x_k - u_j|)`` and T = 1 or, for p = 3, ``[1, u]``. The result does not
     depend on the unit of distances. Where the points do not determine a line stably, as when
-    they are too few, p = 1.5 with a constant takes over.
+    they are fewer than two for each of its terms, p = 1.5 with a constant takes over.
 
     Parameters
     ----------
@@ -340,7 +341,8 @@ def _solve_with_line(
     directions = directions[lengths > 1e-6 * np.sqrt(len(places))]
     along, along_to = (places - centre) @ directions.T, (targets - centre) @ directions.T
     off = np.abs(targets - centre - along_to @ directions).max(initial=0.0)
-    if len(directions) == 0 or len(places) <= len(directions) + 1 or off > 1e-6:
+    too_few = len(places) < _PER_TERM * (len(directions) + 1)
+    if len(directions) == 0 or too_few or off > 1e-6:
         return None
     found = _solve(
         among,

@@ -62,7 +62,7 @@ def solved_exactly(known, wanted, power):
 @every_power
 @pytest.mark.parametrize("d", [1, 2, 3, 7])
 def test_weights_solve_the_bordered_system(power, d):
-    known, wanted = some_points(12, d), some_points(5, d, seed=1)
+    known, wanted = some_points(16, d), some_points(5, d, seed=1)
     expected = solved_exactly(known, wanted, power)
     np.testing.assert_allclose(kriged(known, wanted, power).weights, expected, rtol=0, atol=1e-9)
 
@@ -181,10 +181,10 @@ def test_leave_one_out_errors_are_those_of_leaving_one_out(power):
 
 def test_a_point_that_the_others_cannot_predict_is_not_left_out():
     # Without the last point the others lie on a line and leave it open what happens off it.
-    known = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [1.0, 1.0]])
+    known = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [4.0, 0.0], [1.0, 1.0]])
     found = kriged(known, known[:1], 3.0)
     assert found.power == 3.0
-    assert found.leave_one_out(np.arange(5.0)[:, None]).shape == (4, 1)
+    assert found.leave_one_out(np.arange(6.0)[:, None]).shape == (5, 1)
 
 
 # What is singular.
@@ -270,9 +270,16 @@ def test_too_few_points_for_a_line_get_a_constant(n):
 
 
 def test_a_line_that_would_amplify_rounding_gives_way_to_a_constant():
-    known = np.array([[0.0], [1e-3], [1.1e-3]])
+    known = np.array([[0.0], [1e-3], [1.1e-3], [1.2e-3]])
     assert kriged(known, np.array([[0.01]]), 3.0).power == 3.0
     assert kriged(known, np.array([[1e3]]), 3.0).power == 1.5
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_a_line_needs_two_points_a_term(d):
+    few, wanted = some_points(2 * d + 1, d), some_points(2, d, seed=1)
+    assert kriged(few, wanted, 3.0).power == 1.5
+    assert kriged(some_points(2 * d + 2, d), wanted, 3.0).power == 3.0
 
 
 def test_a_linear_trend_needs_the_points():
