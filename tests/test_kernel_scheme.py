@@ -153,7 +153,7 @@ def test_loo_takes_the_kernel_that_leaves_out_best(shape, powers):
     for trial in range(20):
         truth = [
             flat @ rng.normal(size=(flat.shape[1], 3)),
-            pooled_gradients(inputs) @ rng.normal(size=(128, 3)) if powers == 4 else flat[:, :1],
+            pooled_gradients(inputs) @ rng.normal(size=(288, 3)) if powers == 4 else flat[:, :1],
             np.sign(flat[:, :2]),
         ][trial % 3]
         coded_outputs = scheme.encoding_matrix @ truth
