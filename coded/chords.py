@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coded.linear_maps import Matrix
-from coded.points import systematic
+from coded.points import copies_by_risk, systematic
+
+_NEAR = 12  # places apart up to which they are kept apart
+
+_Number = TypeVar("_Number", np.intp, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +31,21 @@ class Design:
 
     site: NDArray[np.intp]
     chords: Matrix
+
+
+def copies_for_outputs(risk: NDArray[np.float64], n_workers: int, n_stragglers: int) -> Design:
+    """Give copies only, more of inputs that the others would estimate badly, N >= K.
+
+    Each input has at least ``floor(N / K) - 1`` of them, for those near each other are lost
+    together at times, and ``floor(N / K)`` where S is less: then none is ever lost.
+    """
+    n_inputs = len(risk)
+    share = n_workers // n_inputs
+    fewest = share if n_stragglers < share else max(1, share - 1)
+    copies = copies_by_risk(risk, n_workers, n_stragglers, at_least=fewest)
+    order = np.argsort(copies, kind="stable")
+    site = np.repeat(order, copies[order])
+    return Design(_far_apart(site), np.empty((0, n_inputs)))
 
 
 def chords_for_labels(order: NDArray[np.intp], n_workers: int) -> Design:
@@ -46,15 +67,15 @@ def chords_for_smooth(order: NDArray[np.intp], n_workers: int) -> Design:
 def _with_chords(order: NDArray[np.intp], n_workers: int, copies: int, *, at_ends: int) -> Design:
     """Give `copies` of the inputs, `at_ends` more of the first and the last in `order`.
 
-    The other workers lie evenly on the chords between neighbours, and among the workers far
-    from those that evaluate the same.
+    The other workers lie evenly on the chords between neighbours, and those that evaluate the
+    same or near points lie far apart among the workers.
     """
     n_inputs = len(order)
     spare = n_workers - copies * n_inputs
     at_ends = max(0, min(at_ends, spare // 2)) if n_inputs > 1 else 0
     line = np.arange(n_inputs, dtype=np.float64)
     places = systematic(line, n_workers - 2 * at_ends, copies=copies)
-    places = np.concatenate([places, np.repeat(line[[0, -1]], at_ends)])
+    places = _far_apart(np.sort(np.concatenate([places, np.repeat(line[[0, -1]], at_ends)])))
     edge = np.floor(places).astype(np.intp)
     fraction = places - edge
     on_chord = np.flatnonzero(fraction > 0.0)
@@ -64,17 +85,24 @@ def _with_chords(order: NDArray[np.intp], n_workers: int, copies: int, *, at_end
     chords[rows, order[edge[on_chord] + 1]] = fraction[on_chord]
     site = order[edge]
     site[on_chord] = n_inputs + rows
-    return Design(_far_apart(site), chords)
+    return Design(site, chords)
 
 
-def _far_apart(site: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Deal equal sites as far apart as their number allows."""
-    ordered = np.sort(site)
-    _, start, count = np.unique(ordered, return_index=True, return_counts=True)
-    phase = np.empty(len(count))
-    for number in np.unique(count):
-        alike = np.flatnonzero(count == number)
-        phase[alike] = (np.arange(len(alike)) + 0.5) / len(alike)
-    turn = np.arange(len(site)) - np.repeat(start, count)
-    along = (turn + np.repeat(phase, count)) / np.repeat(count, count)
-    return ordered[np.argsort(along, kind="stable")]
+def _far_apart(places: NDArray[_Number]) -> NDArray[_Number]:
+    """Deal places, of which equal and near ones follow each other, far apart to the workers.
+
+    Place i goes to worker ``i t mod N``, with that stride t prime to N by which places d <= 12
+    apart go to workers at least ``N / (6 d)`` apart, and farther where possible (for N up to 400,
+    the first and the last worker being neighbours). With the workers dealt round-robin to L
+    executors, L a divisor of N, any L places in a row go to different executors.
+    """
+    n_workers = len(places)
+    half = max(n_workers // 2, 1)
+    strides = np.array([t for t in range(1, half + 1) if math.gcd(t, n_workers) == 1])
+    steps = np.arange(1, min(half, _NEAR) + 1)
+    apart = np.outer(strides, steps) % n_workers
+    around = np.minimum(apart, n_workers - apart)
+    stride = strides[(around * steps).min(axis=1).argmax()]
+    dealt = np.empty_like(places)
+    dealt[np.arange(n_workers) * stride % n_workers] = places
+    return dealt

@@ -175,6 +175,21 @@ class Kriging:
         """
         return self._left_out(values)[0]
 
+    def variances_from_others(self) -> Array:
+        """Give the variance with which the others predict each of the n points, up to `scale`.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            0 where a point coincides with another one; inf where there is no other.
+        """
+        if len(self._groups) == 1:
+            return np.full(self._groups.shape[1], 0.0 if self._groups.size > 1 else np.inf)
+        precisions = self._inverse().diagonal()
+        least = _SAME * precisions.max()  # below, an outlier's are but rounding
+        alone = (self._groups == 1.0) * (self._unit / np.maximum(precisions, least))[:, None]
+        return np.asarray(alone.sum(axis=0))
+
     def scale(self, values: Array) -> float:
         """Estimate the factor of the variances: left out in turn, ``sum ||e_i||^2 / sum var_i``.
 
@@ -218,12 +233,16 @@ class Kriging:
 
     def _left_out(self, values: Array) -> tuple[Array, Array]:
         """Give the errors, Dubrule's ``[V y]_i / V_ii``, and their variances, ``1 / V_ii``."""
-        distinct = len(self._groups)
-        inverse = np.linalg.inv(self._system)[:distinct, :distinct]
+        inverse = self._inverse()
         precisions = inverse.diagonal()
         can = precisions > _SAME * np.abs(inverse).max(initial=0.0)
         errors = (inverse @ (self._groups @ values))[can] / precisions[can, None]
         return errors, self._unit / precisions[can]
+
+    def _inverse(self) -> Array:
+        """Give the block V of the bordered matrix's inverse, (distinct, distinct)."""
+        distinct = len(self._groups)
+        return np.asarray(np.linalg.inv(self._system)[:distinct, :distinct])
 
 
 def krige(

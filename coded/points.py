@@ -253,13 +253,15 @@ def on_curve(alpha: ArrayLike, n_workers: int, n_stragglers: int) -> Points:
     return np.sort(np.concatenate([beta, np.repeat(alpha[[0, -1]], at_end)]))
 
 
-def copies_by_risk(risk: ArrayLike, n_workers: int, n_stragglers: int) -> NDArray[np.intp]:
+def copies_by_risk(
+    risk: ArrayLike, n_workers: int, n_stragglers: int, *, at_least: int = 1
+) -> NDArray[np.intp]:
     """Deal workers to inputs so that the expected error of lost inputs is small.
 
     An input with c copies is lost with the chance p(c) that S of N workers, uniformly drawn,
-    include all of them, and then errs by its risk r. Everybody gets one copy; each further one
-    goes where ``(p(c) - p(c + 1)) r`` is largest, which minimises ``sum_k p(c_k) r_k``, for p is
-    convex. Where nothing can be lost, copies are dealt evenly.
+    include all of them, and then errs by its risk r. Everybody gets `at_least` copies; each
+    further one goes where ``(p(c) - p(c + 1)) r`` is largest, which minimises
+    ``sum_k p(c_k) r_k``, for p is convex. Where nothing can be lost, copies are dealt evenly.
 
     Parameters
     ----------
@@ -269,11 +271,13 @@ def copies_by_risk(risk: ArrayLike, n_workers: int, n_stragglers: int) -> NDArra
         N >= K.
     n_stragglers : int
         S in [0, N).
+    at_least : int, optional
+        Copies that every input gets, in [1, N / K].
 
     Returns
     -------
     ndarray of int, shape (K,)
-        Copies of each input, at least 1, N together.
+        Copies of each input, N together.
 
     Raises
     ------
@@ -293,9 +297,10 @@ def copies_by_risk(risk: ArrayLike, n_workers: int, n_stragglers: int) -> NDArra
         raise ValueError(f"risk must hold numbers >= 0, at least one, got {risks}; pass errors")
     n_workers = read_count(n_workers, "n_workers", at_least=risks.size)
     n_stragglers = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n_workers - 1)
+    at_least = read_count(at_least, "at_least", at_least=1, at_most=n_workers // risks.size)
     lost = _chances(n_workers, n_stragglers)
-    copies = np.ones(risks.size, dtype=np.intp)
-    for _ in range(n_workers - risks.size):
+    copies = np.full(risks.size, at_least, dtype=np.intp)
+    for _ in range(n_workers - at_least * risks.size):
         gains = (lost[copies] - lost[copies + 1]) * risks
         best = np.flatnonzero(gains == gains.max())
         copies[best[copies[best].argmin()]] += 1

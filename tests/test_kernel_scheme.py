@@ -15,6 +15,7 @@ from coded import (
     pooled_gradients,
 )
 from coded.kriging import distances, krige, krige_nearest
+from coded.points import copies_by_risk
 from coded.schemes.protocol import ErrorEstimating
 
 EPS = np.finfo(np.float64).eps
@@ -45,12 +46,56 @@ def scaled(stack):
 
 
 @pytest.mark.parametrize(("n_inputs", "n_workers"), [(4, 9), (20, 60), (60, 100), (5, 3), (1, 4)])
-def test_outputs_are_coded_by_balanced_copies(n_inputs, n_workers):
+def test_unbound_or_with_few_workers_outputs_are_coded_by_balanced_copies(n_inputs, n_workers):
     inputs = some_inputs(n_inputs, 10)
     scheme = KernelScheme(n_inputs, n_workers)
     expected = inputs[balanced_copies(n_inputs, n_workers)]
     np.testing.assert_array_equal(scheme.encode(inputs), expected)
-    np.testing.assert_array_equal(scheme.bind(inputs).encode(inputs), expected)
+    if n_workers < n_inputs or n_inputs == 1:
+        np.testing.assert_array_equal(scheme.bind(inputs).encode(inputs), expected)
+
+
+@pytest.mark.parametrize(
+    ("n_inputs", "n_workers", "n_stragglers"),
+    [(20, 100, 60), (20, 60, 20), (60, 100, 20), (4, 9, None)],
+)
+def test_bound_outputs_are_coded_by_more_copies_of_what_others_estimate_badly(
+    n_inputs, n_workers, n_stragglers
+):
+    inputs = some_inputs(n_inputs, 10) * np.linspace(0.1, 3.0, n_inputs)[:, None]
+    scheme = KernelScheme(n_inputs, n_workers, n_stragglers=n_stragglers).bind(inputs)
+    matrix = scheme.encoding_matrix
+    assert ((matrix == 0.0) | (matrix == 1.0)).all()
+    held = matrix.sum(axis=0)
+    others = [np.delete(np.arange(n_inputs), k) for k in range(n_inputs)]
+    variances = [
+        kriged(inputs[rest], inputs[[k]], 1.5).variances[0] for k, rest in enumerate(others)
+    ]
+    share = n_workers // n_inputs
+    expected = copies_by_risk(
+        np.sqrt(variances), n_workers, scheme.n_stragglers, at_least=max(1, share - 1)
+    )
+    np.testing.assert_array_equal(held, expected)
+    assert held[-1] > held[0]
+
+
+@given(seed=st.integers(0, 10**6), data=st.data())
+def test_all_outputs_are_exact_where_fewer_stragglers_than_copies_were_declared(seed, data):
+    n_inputs = data.draw(st.integers(1, 8))
+    n_workers = data.draw(st.integers(n_inputs, 30))
+    n_stragglers = data.draw(st.integers(0, n_workers // n_inputs - 1))
+    rng = np.random.default_rng(seed)
+    inputs = rng.normal(size=(n_inputs, 5)) * 10.0 ** rng.uniform(-6, 0, (n_inputs, 1))
+    if data.draw(st.booleans()):
+        inputs[n_inputs // 2 :] = inputs[0]
+    scheme = KernelScheme(n_inputs, n_workers, n_stragglers=n_stragglers).bind(inputs)
+    held = np.bincount(scheme._held(), minlength=n_inputs)
+    assert held.min() == n_workers // n_inputs > n_stragglers
+    assert held.max() <= -(-n_workers // n_inputs) or len(np.unique(inputs, axis=0)) < n_inputs
+    # Whatever was declared, near twins too have all but one of the copies that fit.
+    loose = KernelScheme(n_inputs, n_workers).bind(inputs)
+    least = max(1, n_workers // n_inputs - 1)
+    assert np.bincount(loose._held(), minlength=n_inputs).min() >= least
 
 
 @pytest.mark.parametrize(
@@ -87,13 +132,24 @@ def test_few_numbers_get_chord_points_and_more_copies_at_the_ends():
     assert KernelScheme(1, 7).bind(inputs[:1]).encoding_matrix.tolist() == 7 * [[1.0]]
 
 
-@pytest.mark.parametrize(("numbers", "objective"), [(10, "labels"), (2, "outputs")])
-def test_equal_coded_inputs_lie_far_apart_among_the_workers(numbers, objective):
-    scheme = KernelScheme(20, 100, objective=objective).bind(some_inputs(20, numbers))
-    held = scheme._held()
-    for k in range(20):
-        gaps = np.diff(np.flatnonzero(held == k))
-        assert gaps.min() >= 0.75 * 100 / (len(gaps) + 1)
+@pytest.mark.parametrize(
+    ("numbers", "objective"), [(10, "outputs"), (10, "labels"), (2, "outputs")]
+)
+@pytest.mark.parametrize(("n_inputs", "n_workers"), [(20, 100), (20, 60), (60, 100), (12, 64)])
+def test_equal_coded_inputs_lie_far_apart_among_the_workers(
+    n_inputs, n_workers, numbers, objective
+):
+    inputs = some_inputs(n_inputs, numbers)
+    held = KernelScheme(n_inputs, n_workers, objective=objective).bind(inputs)._held()
+    for k in range(n_inputs):
+        holders = np.flatnonzero(held == k)
+        gaps = np.diff(holders)
+        assert gaps.min(initial=n_workers) * 6 * max(len(holders) - 1, 1) >= n_workers
+        # No machine that has a third of the workers has all copies.
+        assert np.ptp(holders) > n_workers / 3 or len(holders) == 1
+        for executors in (2, 4, 5, 10):
+            if n_workers % executors == 0 and len(holders) > 1:
+                assert len(set(holders % executors)) == min(executors, len(holders))
 
 
 # Decoding.

@@ -168,12 +168,14 @@ def test_leave_one_out_errors_are_those_of_leaving_one_out(power):
     values = some_points(10, 3, seed=1)
     found = kriged(known, known[:1], power)
     errors, squares, variances = found.leave_one_out(values), 0.0, 0.0
+    from_others = found.variances_from_others()
     assert errors.shape == (10, 3)
     for i in range(10):
         others = np.delete(np.arange(10), i)
         without = kriged(known[others], known[[i]], power)
         expected = values[i] - without.weights[0] @ values[others]
         np.testing.assert_allclose(errors[i], expected, rtol=1e-7, atol=1e-9)
+        assert from_others[i] == pytest.approx(without.variances[0], rel=1e-6)
         squares += (expected**2).sum()
         variances += without.variances[0]
     assert found.scale(values) == pytest.approx(squares / variances, rel=1e-6)
@@ -185,6 +187,9 @@ def test_a_point_that_the_others_cannot_predict_is_not_left_out():
     found = kriged(known, known[:1], 3.0)
     assert found.power == 3.0
     assert found.leave_one_out(np.arange(6.0)[:, None]).shape == (5, 1)
+    from_others = found.variances_from_others()
+    assert from_others[5] > 1e9 * from_others[:5].max()
+    assert np.isfinite(from_others).all()
 
 
 # What is singular.
@@ -201,6 +206,8 @@ def test_points_that_coincide_are_one_with_the_mean_of_their_values():
     assert found.weights @ values == pytest.approx([expected[0], 12.0], abs=1e-15)
     assert found.variances[1] == 0.0
     assert found.leave_one_out(values[:, None]).shape == (3, 1)
+    alone = distinct.variances_from_others()[2]
+    np.testing.assert_allclose(found.variances_from_others(), [0, 0, 0, alone, 0, 0], rtol=1e-6)
 
 
 @every_power
@@ -208,6 +215,7 @@ def test_points_that_all_coincide_give_the_mean(power):
     found = kriged(np.ones((4, 2)), np.array([[1.0, 1.0], [3.0, 0.0]]), power)
     np.testing.assert_allclose(found.weights, 0.25)
     assert found.std(np.arange(4.0)[:, None]).tolist() == [0.0, np.inf]
+    assert found.variances_from_others().tolist() == [0.0, 0.0, 0.0, 0.0]
 
 
 @every_power
@@ -215,6 +223,7 @@ def test_one_value_is_everybodys_and_does_not_tell_how_the_function_varies(power
     found = kriged(np.zeros((1, 2)), np.array([[0.0, 0.0], [3.0, 0.0]]), power)
     assert found.weights.tolist() == [[1.0], [1.0]]
     assert found.leave_one_out(np.ones((1, 2))).shape == (0, 2)
+    assert found.variances_from_others().tolist() == [np.inf]
     assert found.std(np.ones((1, 2))).tolist() == [0.0, np.inf]
 
 

@@ -106,17 +106,18 @@ def test_the_widest_interval_is_as_short_as_dealing_one_by_one_makes_it(seed, n_
 )
 def test_copies_by_risk_have_the_least_expected_error_of_all(risk, spare, data):
     n_inputs, n_workers = len(risk), len(risk) + spare
+    at_least = data.draw(st.integers(1, n_workers // n_inputs))
     n_stragglers = data.draw(st.integers(0, n_workers - 1))
 
     def expected_error(copies):
         lost = [comb(n_workers - c, n_stragglers - c) if c <= n_stragglers else 0 for c in copies]
         return np.dot(lost, risk) / comb(n_workers, n_stragglers)
 
-    splits = itertools.product(range(1, spare + 2), repeat=n_inputs)
+    splits = itertools.product(range(at_least, spare + 2), repeat=n_inputs)
     least = min(expected_error(split) for split in splits if sum(split) == n_workers)
-    copies = copies_by_risk(risk, n_workers, n_stragglers)
+    copies = copies_by_risk(risk, n_workers, n_stragglers, at_least=at_least)
     assert copies.sum() == n_workers
-    assert copies.min() >= 1
+    assert copies.min() >= at_least
     assert expected_error(copies) == pytest.approx(least, abs=1e-12)
 
 
@@ -132,6 +133,8 @@ def test_risks_are_checked():
         copies_by_risk([1.0, np.nan], 4, 1)
     with pytest.raises(ValueError, match="n_workers must be >= 2, got 1"):
         copies_by_risk([1.0, 1.0], 1, 0)
+    with pytest.raises(ValueError, match=r"at_least must lie in \[1, 2\], got 3"):
+        copies_by_risk([1.0, 1.0], 5, 0, at_least=3)
 
 
 def test_chord_length_keeps_proportions_and_parts_equal_inputs():

@@ -10,7 +10,7 @@ from typing import Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.chords import Design, chords_for_labels, chords_for_smooth
+from coded.chords import Design, chords_for_labels, chords_for_smooth, copies_for_outputs
 from coded.distances import flattened
 from coded.features import SMALLEST_SIDE, pooled_gradients
 from coded.kriging import Array, Kriging, distances, krige, krige_nearest
@@ -33,11 +33,14 @@ _NEAREST = 100  # answers, of this batch and remembered, that estimate a lost on
 class KernelScheme(LinearScheme):
     """Send inputs as they are; estimate lost answers by kriging over the inputs.
 
-    Every input goes to floor(N / K) or ceil(N / K) workers (`balanced_copies`), and an answer
-    that arrives is that input's output, bit for bit. The others are the best linear prediction
-    from all answers, for a random function whose increments vary with the distance of the
-    inputs' features as ``|phi(u) - phi(v)|^p``: no order, no smoothing parameter. `bind` fixes
-    the features and their distances.
+    Workers evaluate inputs, and an answer that arrives is that input's output, bit for bit. The
+    others are the best linear prediction from all answers, for a random function whose
+    increments vary with the distance of the inputs' features as ``|phi(u) - phi(v)|^p``: no
+    order, no smoothing parameter. `bind` fixes the features, their distances and who evaluates
+    what: inputs that all others would estimate badly get more copies (`copies_by_risk`, for S
+    losses), but each gets at least ``floor(N / K) - 1``, and ``floor(N / K)`` where S is less,
+    so that all outputs are exact then. Unbound, or with N < K, they are dealt evenly
+    (`balanced_copies`).
 
     With ``objective="labels"`` every input has max(1, round(0.6 N / K)) copies, and the other
     workers lie evenly on the straight lines between neighbours of `path_order` over the
@@ -52,7 +55,8 @@ class KernelScheme(LinearScheme):
     n_workers : int
         N >= 1; with N < K some inputs are evaluated by nobody and always estimated.
     n_stragglers : int, optional
-        How many answers may be missing, in [0, N). None means ``max(N - K, 0)``.
+        How many answers may be missing, in [0, N), for which copies are dealt. None means
+        ``max(N - K, 0)``.
     features : callable, "loo" or None, optional
         phi. None: `pooled_gradients` (p = 1.8) of inputs whose last two axes are both at least
         8 long, else the flattened input itself: p = 1.5, and for at most 3 numbers p = 3 with a
@@ -137,7 +141,7 @@ class KernelScheme(LinearScheme):
         return self._memory
 
     def bind(self, inputs: ArrayLike) -> Self:
-        """Fix the features of the inputs, the chord points and what the memory holds.
+        """Fix the features of the inputs, who evaluates what, and what the memory holds.
 
         Parameters
         ----------
@@ -164,7 +168,8 @@ class KernelScheme(LinearScheme):
         bound = copy.copy(self)
         bound._forget_plans()
         maps = self._feature_maps(array, restore, is_small=is_small)
-        if is_small or self._objective == "labels":
+        has_chords = is_small or self._objective == "labels"
+        if has_chords:
             design = chords_for_smooth if is_small else chords_for_labels
             bound._design = design(path_order(maps[0][0](array)), self._n_workers)
         sites = np.concatenate([array, MatrixMap(bound._design.chords)(array)])
@@ -172,6 +177,9 @@ class KernelScheme(LinearScheme):
             space for phi, powers in maps for space in _spaces(phi, sites, past, powers)
         )
         bound._remembered = answers if len(answers) else None
+        if not has_chords and 1 < self._n_inputs <= self._n_workers:
+            risk = bound._spaces[0].risks()
+            bound._design = copies_for_outputs(risk, self._n_workers, self._n_stragglers)
         return bound
 
     def decoding_matrix(self, responders: ArrayLike) -> Matrix:
@@ -393,6 +401,12 @@ class _Space:
             self.rows[known],
             self.rows[wanted],
         )
+
+    def risks(self) -> Array:
+        """Give the errors of the sites, were each estimated from all others, up to a factor."""
+        among = self.distances
+        all_of_them = krige(among, among[:0], self.power, self.rows, self.rows[:0])
+        return np.asarray(np.sqrt(all_of_them.variances_from_others()))
 
 
 @dataclass(frozen=True, eq=False)
