@@ -44,9 +44,10 @@ class KernelScheme(LinearScheme):
 
     With ``objective="labels"`` every input has max(1, round(0.6 N / K)) copies, and the other
     workers lie evenly on the straight lines between neighbours of `path_order` over the
-    features: a network's labels are a little more often right, while its outputs err more.
-    Inputs of at most 3 numbers are always coded like that, with max(1, round(0.4 N / K))
-    copies, thrice as many of the two at the ends of the path: f is expected to be smooth there.
+    features: where more than half of the answers are lost, a network's labels are a little more
+    often right; outputs err more. Inputs of at most 3 numbers are always coded like that, with
+    max(1, round(0.4 N / K)) copies, thrice as many of the two at the ends of the path: f is
+    expected to be smooth there.
 
     Parameters
     ----------
