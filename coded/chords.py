@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coded.linear_maps import Matrix
+from coded.placement import places_far_apart
 from coded.points import copies_by_risk, systematic
-
-_NEAR = 12  # places apart up to which they are kept apart
-
-_Number = TypeVar("_Number", np.intp, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +40,7 @@ def copies_for_outputs(risk: NDArray[np.float64], n_workers: int, n_stragglers: 
     copies = copies_by_risk(risk, n_workers, n_stragglers, at_least=fewest)
     order = np.argsort(copies, kind="stable")
     site = np.repeat(order, copies[order])
-    return Design(_far_apart(site), np.empty((0, n_inputs)))
+    return Design(site[places_far_apart(n_workers)], np.empty((0, n_inputs)))
 
 
 def chords_for_labels(order: NDArray[np.intp], n_workers: int) -> Design:
@@ -75,7 +70,8 @@ def _with_chords(order: NDArray[np.intp], n_workers: int, copies: int, *, at_end
     at_ends = max(0, min(at_ends, spare // 2)) if n_inputs > 1 else 0
     line = np.arange(n_inputs, dtype=np.float64)
     places = systematic(line, n_workers - 2 * at_ends, copies=copies)
-    places = _far_apart(np.sort(np.concatenate([places, np.repeat(line[[0, -1]], at_ends)])))
+    places = np.sort(np.concatenate([places, np.repeat(line[[0, -1]], at_ends)]))
+    places = places[places_far_apart(n_workers)]
     edge = np.floor(places).astype(np.intp)
     fraction = places - edge
     on_chord = np.flatnonzero(fraction > 0.0)
@@ -86,23 +82,3 @@ def _with_chords(order: NDArray[np.intp], n_workers: int, copies: int, *, at_end
     site = order[edge]
     site[on_chord] = n_inputs + rows
     return Design(site, chords)
-
-
-def _far_apart(places: NDArray[_Number]) -> NDArray[_Number]:
-    """Deal places, of which equal and near ones follow each other, far apart to the workers.
-
-    Place i goes to worker ``i t mod N``, with that stride t prime to N by which places d <= 12
-    apart go to workers at least ``N / (6 d)`` apart, and farther where possible (for N up to 400,
-    the first and the last worker being neighbours). With the workers dealt round-robin to L
-    executors, L a divisor of N, any L places in a row go to different executors.
-    """
-    n_workers = len(places)
-    half = max(n_workers // 2, 1)
-    strides = np.array([t for t in range(1, half + 1) if math.gcd(t, n_workers) == 1])
-    steps = np.arange(1, min(half, _NEAR) + 1)
-    apart = np.outer(strides, steps) % n_workers
-    around = np.minimum(apart, n_workers - apart)
-    stride = strides[(around * steps).min(axis=1).argmax()]
-    dealt = np.empty_like(places)
-    dealt[np.arange(n_workers) * stride % n_workers] = places
-    return dealt

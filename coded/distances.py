@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastspline.arrays import FloatArray, read_array, require_finite
 
-FEW = 3  # numbers in an input up to which they are parameters, of which f may be smooth
+FEW = 3  # numbers in an input up to which they are parameters, and f may be smooth in them
 _BLOCK = 16384  # columns turned to float64 at a time: large inputs are never copied whole
 
 
@@ -25,16 +25,17 @@ def flattened(inputs: ArrayLike) -> FloatArray:
     return array.reshape(len(array), features)
 
 
-def unit_free(rows: FloatArray) -> FloatArray:
-    """Give inputs of up to three numbers in units of each number's range, others as they are.
+def natural_units(rows: FloatArray) -> NDArray[np.float64]:
+    """Give for inputs of up to three numbers the range of each, shape (features,); else ones.
 
     Few numbers are parameters of different kinds: the unit of one must not decide what is near.
     """
+    ones = np.ones(rows.shape[1])
     if rows.shape[1] > FEW:
-        return rows
-    spread = np.ptp(rows, axis=0)
-    with np.errstate(over="ignore"):  # a range beyond the largest number: all are small in it
-        return np.asarray(rows / np.where(spread > 0.0, spread, 1.0))
+        return ones
+    with np.errstate(over="ignore"):
+        ranges = np.ptp(rows.astype(np.float64), axis=0)
+    return np.where((ranges > 0.0) & np.isfinite(ranges), ranges, ones)
 
 
 def distances_between(rows: FloatArray, order: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -144,7 +144,7 @@ def test_equal_coded_inputs_lie_far_apart_among_the_workers(
     for k in range(n_inputs):
         holders = np.flatnonzero(held == k)
         gaps = np.diff(holders)
-        assert gaps.min(initial=n_workers) * 6 * max(len(holders) - 1, 1) >= n_workers
+        assert gaps.min(initial=n_workers) * 8 * max(len(holders) - 1, 1) >= n_workers
         # No machine that has a third of the workers has all copies.
         assert np.ptp(holders) > n_workers / 3 or len(holders) == 1
         for executors in (2, 4, 5, 10):
@@ -173,6 +173,7 @@ def test_lost_answers_are_kriged_from_all_distinct_coded_inputs(
 ):
     rng = np.random.default_rng(0)
     inputs = some_inputs(8, *shape)
+    units = np.ptp(inputs, axis=0) if shape == (2,) and features is None else 1.0
     scheme = KernelScheme(8, 24, features=features, objective=objective).bind(inputs)
     coded_inputs = scheme.encode(inputs)
     coded_outputs = answers_of(coded_inputs)
@@ -181,7 +182,7 @@ def test_lost_answers_are_kriged_from_all_distinct_coded_inputs(
         responders = np.sort(rng.permutation(24)[:8])
         _, first = np.unique(coded_inputs[responders].reshape(8, -1), axis=0, return_index=True)
         known, answers = coded_inputs[responders][first], coded_outputs[responders][first]
-        found = kriged(phi(known), phi(inputs), power)
+        found = kriged(phi(known / units), phi(inputs / units), power)
         outputs, std = scheme.decode_with_std(coded_outputs[responders], responders)
         mask = scheme.exact_mask(responders)
         np.testing.assert_array_equal(outputs[mask], answers_of(inputs)[mask])
@@ -199,12 +200,13 @@ def test_loo_takes_the_kernel_that_leaves_out_best(shape, powers):
     rng = np.random.default_rng(1)
     inputs = some_inputs(10, *shape)
     flat = inputs.reshape(10, -1)
-    candidates = [(flat, 1.5), (flat, 1.8)]
+    raw = flat / np.ptp(flat, axis=0) if powers == 3 else flat
+    candidates = [(raw, 1.5), (raw, 1.8)]
     if powers == 4:
         candidates += [(pooled_gradients(inputs), power) for power in (1.5, 1.8)]
     scheme = KernelScheme(10, 10, features="loo").bind(inputs)
     if powers == 3:
-        candidates.append((flat, 3.0))
+        candidates.append((raw, 3.0))
     chosen = set()
     for trial in range(20):
         truth = [
@@ -360,7 +362,9 @@ def test_with_a_memory_lost_answers_are_kriged_from_the_nearest(n_remembered, sh
     coded_outputs = answers_of(coded_inputs)
 
     def phi(stack):
-        return pooled_gradients(stack) if len(shape) == 2 else stack
+        if len(shape) == 2:
+            return pooled_gradients(stack)
+        return stack / np.ptp(inputs, axis=0) if shape == (2,) else stack
 
     for _ in range(5):
         responders = np.sort(rng.permutation(12)[:5])
@@ -516,3 +520,13 @@ def test_it_prints_as_it_is_typed():
     assert repr(scheme) == text
     assert repr(eval(text)) == text
     assert (scheme.features, scheme.objective, scheme.memory.capacity) == (None, "labels", 3)
+
+
+@pytest.mark.parametrize("n_parameters", [1, 2, 3])
+def test_the_unit_of_a_parameter_does_not_matter(n_parameters):
+    inputs, units = some_inputs(12, n_parameters), np.array([1e-6, 1.0, 1e9])[:n_parameters]
+    schemes = [KernelScheme(12, 20).bind(scaled) for scaled in (inputs, inputs * units)]
+    responders = np.sort(np.random.default_rng(4).permutation(20)[:11])
+    np.testing.assert_allclose(
+        *(scheme.decoding_matrix(responders) for scheme in schemes), rtol=0, atol=1e-9
+    )

@@ -76,7 +76,15 @@ def test_near_workers_hold_places_far_apart(n_workers):
     assert np.array_equal(np.sort(places), np.arange(n_workers))
     for k in range(1, n_workers // 2 + 1):
         apart = np.abs(places - np.roll(places, k))
-        assert np.minimum(apart, n_workers - apart).min() >= n_workers / (6 * k) - 1e-9
+        assert np.minimum(apart, n_workers - apart).min() >= n_workers / (8 * k)
+    worker = np.argsort(places)
+    apart = np.abs(worker - np.roll(worker, 1))
+    least = n_workers / (6 if n_workers == 6 else 4)
+    assert np.minimum(apart, n_workers - apart).min() >= least or n_workers == 1
+    for executors in range(2, n_workers + 1):
+        if n_workers % executors == 0:
+            for start in range(n_workers - executors + 1):
+                assert len(set(worker[start : start + executors] % executors)) == executors
 
 
 @pytest.mark.parametrize(("n_workers", "error"), [(0, ValueError), (2.5, TypeError)])

@@ -332,7 +332,7 @@ def test_lost_answers_are_nearer_than_those_of_the_nearest_input(n_numbers):
                 stragglers=24, rng=seed,
             )  # fmt: skip
             found.append(result.mean_l2.mean())
-    assert np.mean(errors[SplineScheme]) < 0.8 * np.mean(errors[ReplicationScheme])
+    assert np.mean(errors[SplineScheme]) < 0.9 * np.mean(errors[ReplicationScheme])
 
 
 def test_permuting_a_cloud_permutes_outputs_and_errors():

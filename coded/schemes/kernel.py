@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.chords import Design, chords_for_labels, chords_for_smooth, copies_for_outputs
-from coded.distances import flattened
+from coded.distances import FEW, flattened, natural_units
 from coded.features import SMALLEST_SIDE, pooled_gradients
 from coded.kriging import Array, Kriging, distances, krige, krige_nearest
 from coded.linear_maps import FilledMap, LinearMap, Matrix, MatrixMap
@@ -26,7 +26,6 @@ Features: TypeAlias = Callable[[FloatArray], ArrayLike] | Literal["loo"] | None
 Objective: TypeAlias = Literal["outputs", "labels"]
 
 _RAW, _SMOOTH, _CUBIC = 1.5, 1.8, 3.0  # powers p of the covariance r^p: measured, not tuned
-_FEW = 3  # numbers in an input up to which a smooth function is expected between the inputs
 _NEAREST = 100  # answers, of this batch and remembered, that estimate a lost one
 
 
@@ -60,10 +59,11 @@ class KernelScheme(LinearScheme):
         ``max(N - K, 0)``.
     features : callable, "loo" or None, optional
         phi. None: `pooled_gradients` (p = 1.8) of inputs whose last two axes are both at least
-        8 long, else the flattened input itself: p = 1.5, and for at most 3 numbers p = 3 with a
-        linear trend. A callable maps a stack (n, ...) of inputs to (n, d) features, p = 1.8.
-        "loo" chooses among flattened input and gradients, with p of 1.5, 1.8 and for at most 3
-        numbers 3, by the leave-one-out errors of the answers at hand; it is no linear code.
+        8 long, else the flattened input itself: p = 1.5, and for at most 3 numbers, in units of
+        each one's range, p = 3 with a linear trend. A callable maps a stack (n, ...) of inputs to
+        (n, d) features, p = 1.8. "loo" chooses among flattened input and gradients, with p of 1.5,
+        1.8 and for at most 3 numbers 3, by the leave-one-out errors of the answers at hand; it is
+        no linear code.
     objective : {"outputs", "labels"}, optional
         What counts: small errors of the outputs, or that the largest output is the right one.
     memory : AnswerMemory, optional
@@ -164,7 +164,7 @@ class KernelScheme(LinearScheme):
             for each input; if the memory holds inputs of another shape.
         """
         array, restore = self._read_inputs(inputs)
-        is_small = flattened(array).shape[1] <= _FEW
+        is_small = flattened(array).shape[1] <= FEW
         past, answers = self._recall(array)
         bound = copy.copy(self)
         bound._forget_plans()
@@ -269,9 +269,14 @@ class KernelScheme(LinearScheme):
         is_image = array.ndim >= 3 and min(array.shape[-2:]) >= SMALLEST_SIDE
         if phi is None and is_image:
             return [(pooled_gradients, (_SMOOTH,))]
+        units = natural_units(flattened(array))
+
+        def in_units(stack: FloatArray) -> FloatArray:
+            return flattened(stack) / units
+
         if phi is None:
-            return [(flattened, (_CUBIC if is_small else _RAW,))]
-        raw = (flattened, (_CUBIC, _RAW, _SMOOTH) if is_small else (_RAW, _SMOOTH))
+            return [(in_units, (_CUBIC if is_small else _RAW,))]
+        raw = (in_units, (_CUBIC, _RAW, _SMOOTH) if is_small else (_RAW, _SMOOTH))
         return [(pooled_gradients, (_SMOOTH, _RAW)), raw] if is_image else [raw]
 
     def _recall(self, array: FloatArray) -> tuple[FloatArray, FloatArray]:

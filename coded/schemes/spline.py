@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from coded.coincidence import nearest_equal, snapped
 from coded.cross_validation import pooled_gcv
-from coded.distances import flattened, steps_along, unit_free
+from coded.distances import flattened, natural_units, steps_along
 from coded.features import SMALLEST_SIDE, pooled_gradients
 from coded.linear_maps import LinearMap, Matrix, MatrixMap
 from coded.lines import (
@@ -499,7 +499,8 @@ def _features(inputs: FloatArray) -> FloatArray:
     which would make images that differ in their contrast alone the same.
     """
     if inputs.ndim < 3 or min(inputs.shape[-2:]) < SMALLEST_SIDE:
-        return unit_free(flattened(inputs))
+        rows = flattened(inputs)
+        return rows / natural_units(rows)
     gradients = pooled_gradients(inputs)
     length = np.linalg.norm(gradients, axis=1, keepdims=True)
     return gradients / np.sqrt(np.where(length > 0.0, length, 1.0))
