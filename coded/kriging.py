@@ -282,24 +282,38 @@ def krige(
     >>> krige(distances(u, u), distances(x, u), 1.0).weights.round(12) + 0.0
     array([[0. , 0.5, 0.5]])
     """
-    unit = _median_distance(among)
-    groups, first = _grouped(among, unit * _SAME ** (1.0 / power))
-    inner, outer = among[np.ix_(first, first)] / unit, to[:, first] / unit
-    if has_linear_trend(power):
-        if places is None or targets is None:
-            raise ValueError("p = 3 needs places and targets for its linear trend; pass both")
-        found = _solve_with_line(inner, outer, power, places[first] / unit, targets / unit)
+    least = reach = _typical_distance(among, to) * _SAME ** (1.0 / power)
+    weights, variances = np.zeros((len(to), len(among))), np.zeros(len(to))
+    finest: tuple[Array, Array, float] | None = None
+    rows = np.arange(len(to))
+    while finest is None or rows.size:
+        groups, first = _grouped(among, reach)
+        inner, outer = among[np.ix_(first, first)], to[np.ix_(rows, first)]
+        unit = _typical_distance(inner, outer)
+        reach = max(10.0 * reach, inner[inner > 0.0].min(initial=np.inf))
+        at = np.argmin(outer, axis=1)
+        same = np.flatnonzero(outer[np.arange(len(rows)), at] <= least)
+        inner, outer = inner / unit, outer / unit
+        if has_linear_trend(power):
+            if places is None or targets is None:
+                raise ValueError("p = 3 needs places and targets for its linear trend; pass both")
+            found = _solve_with_line(inner, outer, power, places[first] / unit, targets / unit)
+            if found is None:
+                return krige(among, to, 1.5)
+        else:
+            found = _solve(inner, outer, power, np.ones((len(first), 1)), np.ones((len(rows), 1)))
         if found is None:
-            return krige(among, to, 1.5)
-    else:
-        found = _solve(inner, outer, power, np.ones((len(first), 1)), np.ones((len(to), 1)))
-    weights, system = found
-    at = np.argmin(outer, axis=1)
-    same = np.flatnonzero(outer[np.arange(len(to)), at] <= _SAME ** (1.0 / power))
-    weights[same] = np.eye(len(first))[at[same]]
-    variances = unit**power * error_variances(weights, inner, outer, power)
-    variances[same] = 0.0
-    return Kriging(weights @ groups, variances, power, groups, system, unit**power)
+            continue
+        part, system = found
+        part[same] = np.eye(len(first))[at[same]]
+        is_stable = _are_stable(part)
+        done, part = rows[is_stable], part[is_stable]
+        weights[done] = part @ groups
+        variances[done] = unit**power * error_variances(part, inner, outer[is_stable], power)
+        variances[rows[same]] = 0.0
+        finest = finest or (groups, system, unit**power)
+        rows = rows[~is_stable]
+    return Kriging(weights, variances, power, *finest)
 
 
 def krige_nearest(
@@ -339,16 +353,25 @@ def krige_nearest(
 
 def _solve(
     among: Array, to: Array, power: float, trend: Array, trend_to: Array
-) -> tuple[Array, Array]:
-    """Solve the bordered system: give the weights, and the system."""
+) -> tuple[Array, Array] | None:
+    """Solve the bordered system: give the weights, and the system; None if it is singular."""
     n, m = trend.shape
     system = np.zeros((n + m, n + m))
     system[:n, :n] = covariance(among, power)
     system[:n, n:] = trend
     system[n:, :n] = trend.T
-    wanted = np.vstack([covariance(to, power).T, trend_to.T])
-    weights = np.linalg.solve(system, wanted)[:n].T
-    return weights / weights.sum(axis=1, keepdims=True), system
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # seen by `_are_stable`
+        wanted = np.vstack([covariance(to, power).T, trend_to.T])
+        try:
+            weights = np.linalg.solve(system, wanted)[:n].T
+        except np.linalg.LinAlgError:
+            return None
+        return weights / weights.sum(axis=1, keepdims=True), system
+
+
+def _are_stable(weights: Array) -> NDArray[np.bool_]:
+    """Tell which rows of weights do not multiply rounding errors beyond measure."""
+    return np.asarray(np.abs(weights).sum(axis=1) <= _LARGEST_WEIGHT_SUM)  # nan is not
 
 
 def _solve_with_line(
@@ -370,15 +393,16 @@ def _solve_with_line(
         np.hstack([np.ones((len(places), 1)), along]),
         np.hstack([np.ones((len(targets), 1)), along_to]),
     )
-    largest = np.abs(found[0]).sum(axis=1).max(initial=0.0)
+    if found is None or not _are_stable(found[0]).all():
+        return None
     missed = np.abs(found[0] @ along - along_to) > 1e-7 * (1.0 + np.abs(along_to))
-    return None if largest > _LARGEST_WEIGHT_SUM or missed.any() else found
+    return None if missed.any() else found
 
 
-def _median_distance(among: Array) -> float:
-    """Give the median distance between points that differ; 1 where none do."""
+def _typical_distance(among: Array, to: Array) -> float:
+    """Give the median distance between points that differ; where none do the largest from them."""
     apart = among[among > 0.0]
-    return float(np.median(apart)) if apart.size else 1.0
+    return float(np.median(apart)) if apart.size else float(to.max(initial=0.0)) or 1.0
 
 
 def _grouped(among: Array, reach: float) -> tuple[Array, NDArray[np.intp]]:

@@ -253,6 +253,32 @@ def test_points_that_nearly_coincide_do_no_harm(seed, gap, power, dtype):
     assert error <= 2 * np.abs(without - smooth(wanted)).max() + 0.02
 
 
+@given(
+    seed=st.integers(0, 10**6),
+    gap=st.floats(-300, -1).map(lambda e: 10.0**e),
+    far=st.floats(0, 12).map(lambda e: 10.0**e),
+    power=st.sampled_from([1.5, 1.8, 3.0]),
+)
+def test_points_far_from_a_dense_cluster_get_bounded_weights(seed, gap, far, power):
+    rng = np.random.default_rng(seed)
+    known = rng.normal(size=(rng.integers(1, 7), 2)) * gap
+    wanted = np.vstack([rng.normal(size=(2, 2)) * far, rng.normal(size=(2, 2)) * gap])
+    found = kriged(known, wanted, power)
+    np.testing.assert_allclose(found.weights.sum(axis=1), 1.0, rtol=0, atol=1e-9)
+    assert np.abs(found.weights).sum(axis=1).max() <= 1e5
+    assert (found.variances[:2] > 0.0).all()
+    assert not np.isnan(found.std(rng.normal(size=(len(known), 3)))).any()
+
+
+@pytest.mark.parametrize("power", [1.5, 1.8])
+def test_a_point_far_away_does_not_change_what_others_get(power):
+    known = np.array([[0.0], [1.0], [1.0 + 1e-13], [5.0]])
+    alone = kriged(known, np.array([[0.5]]), power)
+    both = kriged(known, np.array([[5e9], [0.5]]), power)
+    np.testing.assert_allclose(both.weights[1], alone.weights[0], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(both.variances[1], alone.variances[0])
+
+
 def test_points_on_a_line_are_kriged_along_it():
     along = np.array([0.0, 1.0, 2.5, 4.0, 7.0])
     direction = np.array([3.0, -4.0]) / 5.0
