@@ -6,17 +6,15 @@ equal, and the places of inputs as `points` (Q, m).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from coded.distances import distances_between, steps_along
-from coded.linear_maps import LinearMap, Matrix
+from coded.linear_maps import Matrix
 from coded.order import canonical_order, short_path
 from coded.points import Points, chord_length
 from fastspline import Smoother
-from fastspline.arrays import FloatArray, require_finite
+from fastspline.arrays import FloatArray
 
 # Constants of the measurements on tuning images and smooth functions (bench/science).
 _N_LINES = 16  # 8: 3 % more error; 32: 1 % less
@@ -96,15 +94,14 @@ def left_out(
     """
     own = np.ones(knots.shape[1]) if weights is None else weights
     precision = np.zeros(len(values))
-    total = np.zeros(values.shape)
+    residual = np.zeros((len(values), len(values)))  # a matrix: answers may have many columns
     for here in knots:
         order = np.argsort(here)
         smoother = Smoother(here[order], lam=lam, weights=own[order])
-        rest = own[order] * (1.0 - smoother.leverages)
-        residuals = values[order] - smoother.fit(values[order]).values
-        precision[order] += rest
-        total[order] += own[order, None] * residuals  # rest * residual / (1 - h)
-    return total / precision[:, None], len(knots) / precision
+        fit = smoother.operator(here[order]).dense()
+        precision[order] += own[order] * (1.0 - smoother.leverages)
+        residual[np.ix_(order, order)] += own[order, None] * (np.eye(len(order)) - fit)
+    return (residual / precision[:, None]) @ values, len(knots) / precision
 
 
 def expected_errors(
@@ -121,22 +118,23 @@ def expected_errors(
     The scale is such that answers that are left out err as much as expected. n >= 3.
     """
     errors, own = left_out(knots, values, lam=lam, weights=weights)
-    scale = np.mean((errors**2).sum(axis=1) / own**growth)
+    scale = np.mean(np.einsum("ij,ij->i", errors, errors) / own**growth)
     each = variances(knots, points, lam=lam, weights=weights)
     mean = len(each) / (1.0 / each).sum(axis=0)
     return np.asarray(np.sqrt(scale * mean**growth))
 
 
 def smoothing_matrix(
-    knots: Matrix, points: Matrix, *, lam: float, seen: float, weights: Points
+    knots: Matrix, points: Matrix, *, lam: float, seen: float, weights: Points | None = None
 ) -> Matrix:
     """Give the mean of the lines' smoothing splines as a matrix, (m, n); variances with `seen`."""
+    own = np.ones(knots.shape[1]) if weights is None else weights
     shares = 1.0 / variances(knots, points, lam=seen, weights=weights)
     shares /= shares.sum(axis=0)
     matrix = np.zeros((points.shape[1], knots.shape[1]))
     for here, there, share in zip(knots, points, shares, strict=True):
         order = np.argsort(here)
-        smoother = Smoother(here[order], lam=lam, weights=weights[order])
+        smoother = Smoother(here[order], lam=lam, weights=own[order])
         matrix[:, order] += share[:, None] * smoother.operator(there).dense()
     return matrix
 
@@ -153,43 +151,3 @@ def risks(lines: Matrix) -> Points:
         leverages = Smoother(line[order], lam=lam).leverages
         precision[order] += (1.0 - leverages) / leverages
     return np.asarray(precision ** (-1.0 / 3.0))
-
-
-@dataclass(frozen=True, eq=False)
-class MeanOfSplines:
-    """A linear map: answers that are outputs, and weighted means of splines for the others.
-
-    Attributes
-    ----------
-    source : ndarray, shape (K,)
-        The row of the answers that is an output, -1 for the others.
-    splines : list of LinearMap
-        One a line, from the R answers to the m other outputs.
-    shares : ndarray, shape (Q, m)
-        Their weights, which add up to 1.
-    """
-
-    source: NDArray[np.intp]
-    splines: list[LinearMap]
-    shares: Matrix
-
-    def __call__(self, values: FloatArray) -> FloatArray:
-        """Map (R, ...) to (K, ...), dtype kept."""
-        require_finite(values, "values")
-        outputs = values[self.source]
-        tail = (1,) * (values.ndim - 1)
-        mean = np.zeros((self.shares.shape[1], *values.shape[1:]), dtype=values.dtype)
-        for spline, share in zip(self.splines, self.shares.astype(values.dtype), strict=True):
-            mean += share.reshape(-1, *tail) * spline(values)
-        outputs[self.source < 0] = mean
-        return outputs
-
-    def dense(self) -> Matrix:
-        """Give the matrix, shape (K, R)."""
-        means = [
-            share[:, None] * spline.dense()
-            for spline, share in zip(self.splines, self.shares, strict=True)
-        ]
-        matrix = np.eye(self.splines[0].dense().shape[1])[self.source]
-        matrix[self.source < 0] = sum(means)
-        return matrix

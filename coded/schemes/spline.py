@@ -15,16 +15,14 @@ from coded.coincidence import nearest_equal, snapped
 from coded.cross_validation import pooled_gcv
 from coded.distances import flattened, natural_units, steps_along
 from coded.features import SMALLEST_SIDE, pooled_gradients
-from coded.linear_maps import LinearMap, Matrix, MatrixMap
+from coded.linear_maps import FilledMap, LinearMap, Matrix, MatrixMap
 from coded.lines import (
-    MeanOfSplines,
     expected_errors,
     is_curve,
     least_lam,
     risks,
     several_lines,
     smoothing_matrix,
-    variances,
 )
 from coded.order import path_order
 from coded.placement import places_far_apart
@@ -373,14 +371,11 @@ class SplineScheme(LinearScheme):
         if lam == self._lam_enc == 0.0:
             is_held, row = sites.points[0, :, None] == sites.knots[0], sites.first
             source = np.where(is_held.any(axis=1), row[is_held.argmax(axis=1)], -1)
-        points = sites.points[:, source < 0]
-        splines: list[LinearMap] = []
-        for knots, targets in zip(sites.knots, points, strict=True):
-            order = np.argsort(knots)
-            spline = Smoother(knots[order], lam=lam).operator(targets)
-            splines.append(spline.gather(sites.first[order], n_responders))
-        precision = 1.0 / variances(sites.knots, points, lam=self._seen_lam(lam))
-        return MeanOfSplines(source, splines, precision / precision.sum(axis=0))
+        weights = np.zeros((np.count_nonzero(source < 0), n_responders))
+        weights[:, sites.first] = smoothing_matrix(
+            sites.knots, sites.points[:, source < 0], lam=lam, seen=self._seen_lam(lam)
+        )
+        return FilledMap(source, weights)
 
     def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:
         """Give the decoder; "gcv" chooses its lam by the answers."""
