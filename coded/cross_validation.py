@@ -41,11 +41,13 @@ def pooled_gcv(knots: Matrix, values: Matrix, which: NDArray[np.intp]) -> float:
     if n_knots <= 2 or n_values <= 3:
         return np.inf
     counts = np.bincount(which, minlength=n_knots).astype(float)
-    scaled = values / (np.abs(values).max() or 1.0)
+    scaled = values / (np.abs(values).max(initial=0.0) or 1.0)
     means = np.zeros((n_knots, scaled.shape[1]))
     np.add.at(means, which, scaled)
     means /= counts[:, None]
     within = float(((scaled - means[which]) ** 2).sum())
+    if means.shape[1] > n_knots:  # turned columns have the same squares, n of them tell all
+        means = np.asarray(np.linalg.qr(means.T, mode="r")).T
     orders = np.argsort(knots, axis=1)
 
     def score(place: float) -> float:

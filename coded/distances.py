@@ -58,8 +58,15 @@ def distances_between(rows: FloatArray, order: NDArray[np.intp]) -> NDArray[np.f
 
 def steps_along(rows: FloatArray, order: NDArray[np.intp]) -> NDArray[np.float64]:
     """Give the (K - 1,) distances from each row to the next along `order`, in the same units."""
-    scale = float(np.abs(rows).max(initial=0.0)) or 1.0
+    down = -_exponents(rows, axis=None)
+    scale = np.ldexp(np.abs(rows).max(initial=0.0), down) or 1.0
     steps = np.empty(max(len(order) - 1, 0))
     for i, (here, there) in enumerate(pairwise(order)):
-        steps[i] = np.linalg.norm((rows[there] - rows[here]) / scale)
+        step = np.ldexp(rows[there], down) - np.ldexp(rows[here], down)  # no overflow
+        steps[i] = np.linalg.norm(step / scale)
     return steps
+
+
+def _exponents(rows: FloatArray, axis: int | None) -> NDArray[np.intc]:
+    """Give the binary exponents of the largest absolute numbers: scaling by them is exact."""
+    return np.asarray(np.frexp(np.abs(rows).max(axis=axis, initial=0.0))[1])

@@ -209,8 +209,7 @@ class Kriging:
         errors, variances = self._left_out(values)
         if len(errors) == 0:
             return np.inf
-        with np.errstate(over="ignore"):  # of values whose squares overflow nothing is known
-            return float((errors**2).sum() / variances.sum())
+        return float((errors**2).sum() / variances.sum())
 
     def std(self, values: Array) -> Array:
         """Give the expected root mean square of ``||f(x_k) - sum_j w_kj y_j||``.
@@ -225,10 +224,12 @@ class Kriging:
             Never nan; 0 where a point coincides with one of the n, inf where only one distinct
             value is known.
         """
-        scale = self.scale(values)
+        unit = float(np.abs(values).max(initial=0.0)) or 1.0  # squares of huge and tiny ones
+        scale = self.scale(values / unit)
         spread = np.zeros(len(self.variances))
         uncertain = self.variances > 0.0
-        spread[uncertain] = np.sqrt(scale * self.variances[uncertain])
+        with np.errstate(over="ignore"):
+            spread[uncertain] = unit * np.sqrt(scale * self.variances[uncertain])
         return spread
 
     def _left_out(self, values: Array) -> tuple[Array, Array]:

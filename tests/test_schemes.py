@@ -846,3 +846,71 @@ def test_plans_of_the_paper_settings_use_the_pentadiagonal_solver(make, k, n, s)
         knots = np.unique(scheme.beta[responders])
         assert Smoother(knots, lam=scheme.lam_dec).solver == "reinsch"
         assert Smoother(knots, lam=1e-12 * len(responders)).solver == "reinsch"
+
+
+# Errors to expect.
+
+STD_FAMILIES = {
+    "spline-cloud": lambda k, n: SplineScheme(k, n),
+    "spline-gcv": lambda k, n: SplineScheme(k, n, lam_dec="gcv"),
+    "kernel": lambda k, n: KernelScheme(k, n),
+    "replication-nearest": lambda k, n: ReplicationScheme(k, n),
+    "replication-mean": lambda k, n: ReplicationScheme(k, n, fallback="mean"),
+}
+every_std_family = pytest.mark.parametrize("family", STD_FAMILIES)
+
+
+@every_std_family
+@pytest.mark.parametrize("unit", [1e-300, 1e-200, 1e200, 1e300])
+def test_std_is_in_the_unit_of_the_answers(family, unit):
+    scheme = STD_FAMILIES[family](6, 8).bind(some_inputs(6, 4))
+    responders, answers = [0, 2, 3, 5], some_inputs(4, 3, seed=2)
+    _, expected = scheme.decode_with_std(answers, responders)
+    _, std = scheme.decode_with_std(answers * unit, responders)
+    assert expected.any()
+    np.testing.assert_allclose(std / unit, expected, rtol=1e-3)  # gcv stops its search
+
+
+@every_std_family
+def test_empty_answers_have_no_errors(family):
+    scheme = STD_FAMILIES[family](6, 8).bind(some_inputs(6, 4))
+    outputs, std = scheme.decode_with_std(np.empty((4, 0)), [0, 2, 3, 5])
+    assert outputs.shape == (6, 0)
+    assert std.tolist() == [0.0] * 6
+
+
+@every_std_family
+@given(
+    seed=st.integers(0, 10**6),
+    n_inputs=st.integers(1, 7),
+    n_workers=st.integers(2, 16),
+    exponents=st.sampled_from([0, 3, 100]),
+    data=st.data(),
+)
+def test_std_is_0_where_exact_and_never_nan(family, seed, n_inputs, n_workers, exponents, data):
+    rng = np.random.default_rng(seed)
+    inputs = rng.normal(size=(n_inputs, 2)) * 10.0 ** rng.integers(-exponents, exponents + 1)
+    inputs[rng.integers(n_inputs)] = inputs[0]  # perhaps twice
+    inputs[-1] *= 10.0 ** rng.integers(-exponents, exponents + 1)
+    scheme = STD_FAMILIES[family](n_inputs, n_workers).bind(inputs)
+    responders = np.sort(
+        data.draw(st.permutations(range(n_workers)))[: data.draw(st.integers(2, n_workers))]
+    )
+    answers = rng.normal(size=(len(responders), 3))
+    outputs, std = scheme.decode_with_std(answers, responders)
+    np.testing.assert_array_equal(outputs, scheme.decode(answers, responders))
+    assert np.isfinite(outputs).all()
+    assert std.shape == (n_inputs,)
+    assert not np.isnan(std).any()
+    assert (std >= 0.0).all()
+    assert not std[scheme.exact_mask(responders)].any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_inputs_up_to_the_largest_number_can_be_bound(dtype):
+    largest = np.finfo(dtype).max
+    for signs in (np.linspace(-1, 1, 5), np.array([[1, -1, 1, -1], [-1, 1, 1, 1], [1, 1, -1, -1]])):
+        inputs = (signs * largest).astype(dtype)
+        ours = SplineScheme(len(inputs), 9).bind(inputs)
+        small = SplineScheme(len(inputs), 9).bind((signs / 4).astype(dtype))
+        np.testing.assert_array_equal(ours.encoding_matrix, small.encoding_matrix)

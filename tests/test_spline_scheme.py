@@ -174,6 +174,18 @@ def test_pooled_gcv_finds_the_least_score_of_all_values(seed, repeated):
     assert found <= min(dense_gcv(lines, values, which, 10.0**p) for p in places) * (1 + 1e-4)
 
 
+def test_pooled_gcv_of_many_columns_is_that_of_all_of_them():
+    rng = np.random.default_rng(0)
+    lines, which = np.sort(some_lines(rng, 2, 6), axis=1), np.array([0, 1, 2, 3, 4, 5, 2, 4])
+    values = np.sin(lines[0])[which, None] + 0.3 * rng.normal(size=(8, 50))
+    lam = pooled_gcv(lines, values, which)
+    found = dense_gcv(lines, values, which, lam)
+    assert found <= min(dense_gcv(lines, values, which, lam * c) for c in (0.5, 2.0)) * (1 + 1e-4)
+    assert pooled_gcv(lines, values @ np.linalg.qr(rng.normal(size=(50, 50)))[0], which) == (
+        pytest.approx(lam, rel=1e-6)
+    )
+
+
 def test_noisy_answers_are_smoothed_by_the_lam_that_they_choose():
     inputs = np.linspace(0.0, 6.0, 20)
     rng = np.random.default_rng(0)

@@ -273,20 +273,24 @@ class LinearScheme(ABC):
         self,
         coded_outputs: ArrayLike,
         responders: ArrayLike,
-        estimate: Callable[[Matrix, Responders], NDArray[np.float64]],
+        estimate: Callable[[LinearMap, Matrix, Responders], NDArray[np.float64]],
     ) -> tuple[FloatArray, NDArray[np.float64]]:
         """Decode, and ask `estimate` for the errors of the K outputs; those of answers are 0.
 
-        `estimate` gets the answers in float64, flattened to (R, columns), and the responders.
+        `estimate` gets the decoder, the answers in float64, flattened to (R, columns), in units
+        of the largest, so that no square overflows or vanishes, and the responders.
         """
         array, restore, workers = self._read_answers(coded_outputs, responders)
-        outputs = apply_map(self._choose_decoder(array, workers), array, "coded_outputs")
+        decoder = self._choose_decoder(array, workers)
+        outputs = apply_map(decoder, array, "coded_outputs")
         exact = self.exact_mask(np.array(workers))
         std = np.zeros(self._n_inputs)
         if not exact.all():
             answers = array.reshape(len(array), -1).astype(np.float64, copy=False)
-            with np.errstate(over="ignore"):  # an error whose square overflows is inf
-                std = np.where(exact, 0.0, estimate(answers, workers))
+            unit = float(np.abs(answers).max(initial=0.0)) or 1.0
+            errors = estimate(decoder, answers / unit, workers)
+            with np.errstate(over="ignore"):
+                std[~exact] = unit * errors[~exact]
         return restore(outputs), std
 
     def _settings(self) -> str:

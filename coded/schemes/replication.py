@@ -154,7 +154,12 @@ class ReplicationScheme(LinearScheme):
         """
         return self._decode_with_std(coded_outputs, responders, self._errors)
 
-    def _errors(self, answers: Matrix, responders: Responders) -> NDArray[np.float64]:
+    def _errors(
+        self,
+        decoder: LinearMap,  # noqa: ARG002 (for families whose decoder the answers choose)
+        answers: Matrix,
+        responders: Responders,
+    ) -> NDArray[np.float64]:
         """Estimate the errors of all outputs from those of answers that are left out."""
         answered, first = np.unique(self._copies[list(responders)], return_index=True)
         m = len(answered)
@@ -168,10 +173,9 @@ class ReplicationScheme(LinearScheme):
             spread = float((among.min(axis=1) ** 2).sum()) if m > 1 else 0.0
         slope = math.inf
         if spread > 0.0:
-            unit = max(float(answers.max()), -float(answers.min())) or 1.0  # no square overflows
             pairs = zip(first, guesses, strict=True)
-            errors = [float(np.linalg.norm((answers[i] - guess) / unit)) for i, guess in pairs]
-            slope = unit * math.hypot(*errors) / math.sqrt(spread)
+            errors = [float(np.linalg.norm(answers[i] - guess)) for i, guess in pairs]
+            slope = math.hypot(*errors) / math.sqrt(spread)
         if self._distances is None:
             return np.full(self._n_inputs, slope)
         reach = self._distances[:, answered].min(axis=1)

@@ -389,17 +389,19 @@ class SplineScheme(LinearScheme):
         matrix = smoothing_matrix(
             sites.knots, sites.points, lam=lam, seen=self._seen_lam(lam), weights=sites.counts
         )
-        return MatrixMap(matrix[:, sites.which] / sites.counts[sites.which])
+        return _ChosenMap(matrix[:, sites.which] / sites.counts[sites.which], lam)
 
-    def _errors(self, answers: Matrix, responders: Responders) -> NDArray[np.float64]:
+    def _errors(
+        self, decoder: LinearMap, answers: Matrix, responders: Responders
+    ) -> NDArray[np.float64]:
         """Estimate the errors of all outputs."""
         sites = self._sites(responders)
         n_sites = len(sites.first)
         if n_sites == 1:
             return np.full(self._n_inputs, np.inf)
         values, weights = answers[sites.first], None
-        if self._lam_dec == "gcv":
-            lam, weights = pooled_gcv(sites.knots, answers, sites.which), sites.counts
+        if isinstance(decoder, _ChosenMap):
+            lam, weights = decoder.lam, sites.counts
             values = np.zeros(values.shape)
             np.add.at(values, sites.which, answers)
             values /= weights[:, None]
@@ -470,6 +472,13 @@ class _Sites(NamedTuple):
     counts: Points  # (n,) how many answers each site has
     knots: Matrix  # (Q, n) the sites on each line
     points: Matrix  # (Q, K) the inputs on each line, in the caller's order
+
+
+@dataclass(frozen=True, eq=False)
+class _ChosenMap(MatrixMap):
+    """A matrix that the answers chose, by their lam."""
+
+    lam: float
 
 
 @dataclass(frozen=True, eq=False)
