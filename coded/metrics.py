@@ -7,7 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastspline.arrays import FloatArray, read_array, read_vector, require_finite
 
-_NODES = 40  # of the Gauss-Hermite rule of label_confidence: errors of 1e-8
+# Of the trapezoidal rule of label_confidence: relative errors of 1e-10 with 10000 classes, where
+# Gauss-Hermite rules are far off, for the product is steep.
+_NODES = np.linspace(-9.0, 9.0, 145)
 
 
 def mean_l2(outputs: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
@@ -171,14 +173,16 @@ def label_confidence(outputs: ArrayLike, std: ArrayLike) -> NDArray[np.float64]:
             "pass what decode_with_std gives"
         )
     ordered = np.sort(estimates.astype(np.float64), axis=-1)
-    margins = ordered[..., -1:] - ordered[..., :-1]
+    with np.errstate(over="ignore"):
+        margins = np.minimum(ordered[..., -1:] - ordered[..., :-1], np.finfo(np.float64).max)
     sigma = (spread / np.sqrt(estimates.shape[-1]))[..., None]
     certain = np.where(margins > 0, np.inf, 0.0)
-    ratios = np.divide(margins, sigma, out=certain, where=sigma > 0)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    with np.errstate(over="ignore"):  # certain too
+        ratios = np.divide(margins, sigma, out=certain, where=sigma > 0)
+    weights = np.exp(-(_NODES**2) / 2.0)
     terms = (
         weight * ndtr(ratios + node).prod(axis=-1)
-        for node, weight in zip(nodes, weights / weights.sum(), strict=True)
+        for node, weight in zip(_NODES, weights / weights.sum(), strict=True)
     )
     return np.asarray(sum(terms)).clip(0.0, 1.0)
 

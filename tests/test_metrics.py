@@ -116,6 +116,19 @@ def test_label_confidence_is_the_integral(std):
     assert label_confidence(outputs, std) == pytest.approx(expected, abs=1e-7)
 
 
+@pytest.mark.parametrize("n_classes", [2, 10, 100, 1000])
+@pytest.mark.parametrize("std", [1.0, np.inf])
+def test_label_confidence_of_classes_that_are_alike_is_their_share(n_classes, std):
+    confidence = label_confidence(np.full(n_classes, 3.0), std)
+    assert confidence == pytest.approx(1.0 / n_classes, rel=1e-9)
+
+
+def test_label_confidence_takes_all_finite_numbers():
+    outputs = np.array([[1.7e308, -1.7e308], [1.7e308, -1.7e308], [1e10, 0.0]])
+    confidence = label_confidence(outputs, [1.0, np.inf, 1e-310])
+    np.testing.assert_allclose(confidence, [1.0, 0.5, 1.0], rtol=0, atol=1e-12)
+
+
 def test_label_confidence_at_the_ends():
     outputs = np.array([[[1.0, 0.0], [1.0, 0.0], [2.0, 2.0]], [[1.0, 0.0], [2.0, 2.0], [0.0, 1.0]]])
     std = [[0.0, np.inf, 1.0], [1e-300, 0.0, 1e9]]
