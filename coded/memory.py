@@ -15,7 +15,7 @@ from fastspline.arrays import FloatArray, read_array, require_finite
 class AnswerMemory:
     """What a function answered before: pairs (coded input, answer), the oldest forgotten first.
 
-    The caller owns it: he adds what workers answered, and clears it when the function changes.
+    The caller owns it, adds what workers answered, and clears it when the function changes.
     `KernelScheme` reads it at `bind`. Safe to use from several threads; pickles with its content.
 
     Parameters
@@ -68,7 +68,7 @@ class AnswerMemory:
         coded_inputs : array_like, shape (n, ...)
             Inputs or mixtures of inputs, numpy or torch; copied.
         answers : array_like, shape (n, ...)
-            The function's answers to them.
+            The function's answers to them. None at all change nothing.
 
         Raises
         ------
@@ -84,6 +84,8 @@ class AnswerMemory:
                 f"coded_inputs and answers must be as many, got {len(pair[0])} and {len(pair[1])}; "
                 "pass one answer for each coded input"
             )
+        if len(pair[0]) == 0:
+            return
         with self._lock:
             held = self._pairs or (pair[0][:0], pair[1][:0])
             for name, given, known in zip(("coded_inputs", "answers"), pair, held, strict=True):
@@ -92,8 +94,9 @@ class AnswerMemory:
                         f"{name} have shape {given.shape[1:]} each, but the memory holds "
                         f"{known.shape[1:]}; use a memory for each function, or clear it"
                     )
+            kept = min(len(held[0]), max(self._capacity - len(pair[0]), 0))
             inputs, outputs = (
-                np.concatenate([known, given])[-self._capacity :]
+                np.concatenate([known[len(known) - kept :], given[-self._capacity :]])
                 for known, given in zip(held, pair, strict=True)
             )
             self._pairs = (inputs, outputs)

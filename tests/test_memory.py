@@ -18,10 +18,28 @@ def test_the_latest_pairs_are_kept(sizes, capacity):
         memory.add(chunk[:, None] * [1.0, 2.0], 10.0 * chunk)
     kept = every[-capacity:]
     assert len(memory) == len(kept)
-    if sizes:
+    if any(sizes):
         coded_inputs, answers = memory.snapshot()
         np.testing.assert_array_equal(coded_inputs, kept[:, None] * [1.0, 2.0])
         np.testing.assert_array_equal(answers, 10.0 * kept)
+
+
+def test_nothing_added_is_nothing_held_whatever_its_shape():
+    memory = AnswerMemory(2)
+    memory.add([], [])
+    assert len(memory) == 0
+    memory.add([[1.0, 2.0]], [3.0])
+    memory.add([], [])
+    assert len(memory) == 1
+
+
+def test_only_what_is_kept_stays_in_memory():
+    memory = AnswerMemory(2)
+    memory.add(np.zeros((1000, 3)), np.zeros(1000))
+    memory.add(np.ones((1, 3)), np.ones(1))
+    memory.add(np.ones((500, 3)), np.ones(500))
+    assert len(pickle.dumps(memory)) < 1000
+    assert memory._pairs[0].base is None
 
 
 def test_cleared_it_is_as_if_fresh():
