@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastspline.arrays import FloatArray, read_array, require_finite
 
+CLOSE = 1e-5  # share of the squared norms below which |a|^2 + |b|^2 - 2 a.b has lost digits
 FEW = 3  # numbers in an input up to which they are parameters, and f may be smooth in them
 _BLOCK = 16384  # columns turned to float64 at a time: large inputs are never copied whole
 
@@ -41,7 +42,8 @@ def natural_units(rows: FloatArray) -> NDArray[np.float64]:
 def distances_between(rows: FloatArray, order: NDArray[np.intp]) -> NDArray[np.float64]:
     """Give the (K, K) distances between ``rows[order]``, in units of the largest absolute number.
 
-    By ``|a - b|^2 = |a|^2 + |b|^2 - 2 a.b``, columns centred, in float64.
+    By ``|a - b|^2 = |a|^2 + |b|^2 - 2 a.b``, columns centred, in float64, and by the difference
+    itself where inputs are so close that the formula loses digits.
     """
     gram = np.zeros((len(rows), len(rows)))
     scale = float(np.abs(rows).max(initial=0.0)) or 1.0
@@ -51,8 +53,13 @@ def distances_between(rows: FloatArray, order: NDArray[np.intp]) -> NDArray[np.f
         block -= block.mean(axis=0)
         gram += block @ block.T
     squares = gram.diagonal()
-    squared = np.maximum(squares[:, None] + squares - gram - gram.T, 0.0)
+    total = squares[:, None] + squares
+    squared = total - gram - gram.T
     np.fill_diagonal(squared, 0.0)
+    is_close = np.triu(squared <= CLOSE * total, 1)
+    for i in np.flatnonzero(is_close.any(axis=1)):
+        near = np.flatnonzero(is_close[i])
+        squared[i, near] = squared[near, i] = _squares(rows, order[near], order[i], scale)
     return np.sqrt(squared)
 
 
@@ -65,6 +72,18 @@ def steps_along(rows: FloatArray, order: NDArray[np.intp]) -> NDArray[np.float64
         step = np.ldexp(rows[there], down) - np.ldexp(rows[here], down)  # no overflow
         steps[i] = np.linalg.norm(step / scale)
     return steps
+
+
+def _squares(
+    rows: FloatArray, those: NDArray[np.intp], this: np.intp, scale: float
+) -> NDArray[np.float64]:
+    """Give the squared distances of some rows from one that is near, in units of `scale`."""
+    result = np.zeros(len(those))
+    for start in range(0, rows.shape[1], _BLOCK):
+        here, there = rows[this, start : start + _BLOCK], rows[those, start : start + _BLOCK]
+        steps = (there - here).astype(np.float64) / scale
+        result += np.einsum("ij,ij->i", steps, steps)
+    return result
 
 
 def _exponents(rows: FloatArray, axis: int | None) -> NDArray[np.intc]:

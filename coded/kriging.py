@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from coded.distances import CLOSE
+
 Array = NDArray[np.float64]
 
 # Points so close that (distance / median distance)^p is below this are one point: their two
 # rows of the system are equal but for rounding, and its solution would multiply rounding errors.
 _SAME = 1e-15
-_CLOSE = 1e-5  # share of the squared norms below which |a|^2 + |b|^2 - 2 a.b has lost digits
 _PER_TERM = 2  # points a term of the line: from fewer, smooth functions err 50 times more
 _LARGEST_WEIGHT_SUM = 1e5  # sum |w|: what of an answer's rounding error may reach an output
 
@@ -42,7 +43,7 @@ def distances(rows: Array, others: Array) -> Array:
     a, b = rows - middle, others - middle
     total = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)
     squared = total - 2.0 * (a @ b.T)
-    i, j = np.nonzero(squared <= _CLOSE * total)
+    i, j = np.nonzero(squared <= CLOSE * total)
     squared[i, j] = ((rows[i] - others[j]) ** 2).sum(axis=1)
     return np.asarray(np.sqrt(squared))
 

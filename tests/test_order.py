@@ -149,6 +149,16 @@ def test_distances_are_euclidean():
     )
 
 
+@pytest.mark.parametrize("gap", [1e-3, 1e-6, 1e-9, 1e-12])
+def test_distances_are_right_for_inputs_far_and_near(gap):
+    rng = np.random.default_rng(5)
+    rows = np.concatenate([rng.normal(size=(4, 20000)), 1.0 + gap * rng.normal(size=(5, 20000))])
+    expected = np.linalg.norm(rows[:, None] - rows, axis=-1) / np.abs(rows).max()
+    np.testing.assert_allclose(
+        distances_between(flattened(rows), np.arange(9)), expected, rtol=1e-9, atol=0
+    )
+
+
 def spread(inputs, groups):
     """Mean distance of the inputs from the mean of their group."""
     deviations = [inputs[group] - inputs[group].mean(axis=0) for group in groups]

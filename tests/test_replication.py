@@ -125,3 +125,14 @@ def test_answers_of_any_kind_have_float64_std(fallback):
         assert isinstance(std, np.ndarray)
         assert std.dtype == np.float64
         np.testing.assert_array_equal(std, expected)
+
+
+@given(seed=st.integers(0, 10**6), gap=st.floats(-10, 0).map(lambda e: 10.0**e))
+def test_the_nearest_is_the_nearest_however_near_inputs_are(seed, gap):
+    rng = np.random.default_rng(seed)
+    inputs = np.concatenate([rng.normal(size=(3, 4)), 1.0 + gap * rng.normal(size=(5, 4))])
+    scheme = ReplicationScheme(8, 8).bind(inputs)
+    answered = np.sort(rng.permutation(8)[:5])
+    outputs = scheme.decode(answered.astype(float), answered)
+    expected = answered[np.linalg.norm(inputs[:, None] - inputs[answered], axis=-1).argmin(axis=1)]
+    assert outputs.tolist() == expected.tolist()
