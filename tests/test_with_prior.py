@@ -1,5 +1,6 @@
 import pickle
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -182,6 +183,14 @@ def test_without_error_estimates_there_are_none(family):
 
 
 @every_family
+def test_what_is_no_longer_used_is_freed_at_once(family):
+    scheme = WithPrior(FAMILIES[family], guess).bind(INPUTS)
+    gone = weakref.ref(scheme)
+    del scheme
+    assert gone() is None
+
+
+@every_family
 def test_it_pickles_bound_and_unbound(family):
     unbound = WithPrior(FAMILIES[family], guess)
     scheme = unbound.bind(INPUTS)
@@ -297,3 +306,28 @@ def test_repr_tells_scheme_and_prior():
     assert repr(scheme.bind(INPUTS)).endswith("prior=guess).bind(...)")
     assert scheme.prior is guess
     assert isinstance(scheme.scheme, BerrutScheme)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    n_inputs=st.integers(1, 6),
+    n_workers=st.integers(2, 12),
+    make=st.sampled_from([SplineScheme, ReplicationScheme, KernelScheme]),
+)
+def test_for_every_size_decode_is_the_formula_and_exact_bit_for_bit(
+    seed, n_inputs, n_workers, make
+):
+    rng = np.random.default_rng(seed)
+    inputs = rng.normal(size=(n_inputs, 5))
+    scheme = WithPrior(make(n_inputs, n_workers), guess).bind(inputs)
+    inner = scheme.scheme
+    responders = np.sort(rng.permutation(n_workers)[: rng.integers(2, n_workers + 1)])
+    coded_inputs = scheme.encode(inputs)[responders]
+    answers = f(coded_inputs)
+    outputs, std = scheme.decode_with_std(answers, responders)
+    np.testing.assert_array_equal(outputs, scheme.decode(answers, responders))
+    residuals, expected_std = inner.decode_with_std(answers - guess(coded_inputs), responders)
+    np.testing.assert_allclose(outputs, guess(inputs) + residuals, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(std, expected_std)
+    exact = scheme.exact_mask(responders)
+    np.testing.assert_array_equal(outputs[exact], f(inputs)[exact])

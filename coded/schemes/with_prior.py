@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias, cast
+from typing import Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,6 +53,15 @@ class WithPrior:
     True
     """
 
+    def __new__(cls, scheme: LinearScheme, prior: Prior) -> Self:  # noqa: ARG004 (of __init__)
+        """Make one with `decode_with_std` where the scheme has it."""
+        is_told = cls is WithPrior and isinstance(scheme, ErrorEstimating)
+        return cast(Self, super().__new__(_ErrorEstimatingWithPrior if is_told else cls))
+
+    def __getnewargs__(self) -> tuple[LinearScheme, Prior]:
+        """Give the arguments to unpickle with."""
+        return self._scheme, self._prior
+
     def __init__(self, scheme: LinearScheme, prior: Prior) -> None:
         if not isinstance(scheme, LinearScheme):
             raise TypeError(
@@ -72,9 +81,6 @@ class WithPrior:
         self._scheme = scheme
         self._prior = prior
         self._guesses: tuple[FloatArray, FloatArray] | None = None
-        if isinstance(scheme, ErrorEstimating):
-            # An attribute of those alone that can: what `ErrorEstimating` asks for.
-            self.decode_with_std = self._decode_with_std
 
     @property
     def scheme(self) -> LinearScheme:
@@ -249,14 +255,6 @@ class WithPrior:
         line = f"WithPrior({self._scheme!r}, prior={name})"
         return line if self._guesses is None else f"{line}.bind(...)"
 
-    def _decode_with_std(
-        self, coded_outputs: ArrayLike, responders: ArrayLike
-    ) -> tuple[FloatArray, NDArray[np.float64]]:
-        """Give the outputs, and the errors that the scheme expects of the residuals' estimates."""
-        workers, answers, residuals, restore = self._residuals(coded_outputs, responders)
-        estimates, std = cast(ErrorEstimating, self._scheme).decode_with_std(residuals, workers)
-        return restore(self._completed(estimates, answers, workers)), std
-
     def _residuals(
         self, coded_outputs: ArrayLike, responders: ArrayLike
     ) -> tuple[NDArray[np.intp], FloatArray, FloatArray, Restore]:
@@ -308,6 +306,18 @@ class WithPrior:
                 responders=responders,
             )
         return self._guesses
+
+
+class _ErrorEstimatingWithPrior(WithPrior):
+    """`WithPrior` of a scheme that is `ErrorEstimating`, which it is then too."""
+
+    def decode_with_std(
+        self, coded_outputs: ArrayLike, responders: ArrayLike
+    ) -> tuple[FloatArray, NDArray[np.float64]]:
+        """Give the outputs, and the errors that the scheme expects of the residuals' estimates."""
+        workers, answers, residuals, restore = self._residuals(coded_outputs, responders)
+        estimates, std = cast(ErrorEstimating, self._scheme).decode_with_std(residuals, workers)
+        return restore(self._completed(estimates, answers, workers)), std
 
 
 def _guess(prior: Prior, stack: FloatArray, count: int) -> FloatArray:
