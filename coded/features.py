@@ -11,6 +11,7 @@ _SIGMA = 0.7  # pixels
 _RADIUS = 4  # of the blur: the Gaussian is 1e-7 of its peak there
 _ORIENTATIONS = 8
 _CELLS = 6  # along each axis; on 28 x 28 images 10 x 10 pixels each
+_LARGE = 1e150  # the squares of smaller numbers do not overflow
 _BLOCK = 1 << 16  # pixels at a time, so that they stay in the cache
 
 SMALLEST_SIDE = 8  # pixels: fewer do not fill the cells
@@ -74,7 +75,11 @@ def pooled_gradients(images: ArrayLike) -> NDArray[np.float64]:
 
 def _describe(stack: FloatArray) -> NDArray[np.float64]:
     """Give (n, 8, 6, 6) features of (n, height, width) images."""
-    blurred = _blurred(_blurred(stack.astype(np.float64), axis=1), axis=2)
+    pixels = stack.astype(np.float64)
+    largest = np.abs(pixels).max(initial=0.0)
+    if largest > _LARGE:  # differences and lengths must not overflow; roots grow as the root
+        return np.asarray(_describe(pixels / largest) * np.sqrt(largest))
+    blurred = _blurred(_blurred(pixels, axis=1), axis=2)
     across, down = np.zeros_like(blurred), np.zeros_like(blurred)
     across[:, :, 1:-1] = blurred[:, :, 2:] - blurred[:, :, :-2]
     down[:, 1:-1] = blurred[:, 2:] - blurred[:, :-2]

@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 # rows of the system are equal but for rounding, and its solution would multiply rounding errors.
 _SAME = 1e-15
 _PER_TERM = 2  # points a term of the line: from fewer, smooth functions err 50 times more
-_LARGEST_WEIGHT_SUM = 1e5  # sum |w|: what of an answer's rounding error may reach an output
+_LARGEST_WEIGHT_SUM = 1e3  # sum |w|: by so much may errors of answers reach an output
 
 
 def distances(rows: Array, others: Array) -> Array:

@@ -106,3 +106,10 @@ def test_no_images_have_no_features():
 def test_bad_images_are_refused(images, error, message):
     with pytest.raises(error, match=message):
         pooled_gradients(images)
+
+
+@pytest.mark.parametrize("scale", [1e160, 1e307])
+def test_huge_pixels_do_not_overflow(scale):
+    images = np.random.default_rng(8).uniform(-1.0, 1.0, (3, 9, 12))
+    expected = pooled_gradients(images) * np.sqrt(scale)
+    np.testing.assert_allclose(pooled_gradients(images * scale), expected, rtol=1e-9)

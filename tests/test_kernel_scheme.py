@@ -530,3 +530,13 @@ def test_the_unit_of_a_parameter_does_not_matter(n_parameters):
     np.testing.assert_allclose(
         *(scheme.decoding_matrix(responders) for scheme in schemes), rtol=0, atol=1e-9
     )
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e250])
+def test_loo_chooses_alike_for_answers_of_any_size(scale):
+    inputs = some_inputs(8, 5)
+    scheme = KernelScheme(8, 12, features="loo").bind(inputs)
+    coded_outputs = answers_of(scheme.encode(inputs))[:7]
+    outputs = scheme.decode(coded_outputs, np.arange(7))
+    scaled_outputs = scheme.decode(coded_outputs * scale, np.arange(7))
+    np.testing.assert_allclose(scaled_outputs / scale, outputs, rtol=1e-9, atol=1e-12)

@@ -265,7 +265,7 @@ def test_points_far_from_a_dense_cluster_get_bounded_weights(seed, gap, far, pow
     wanted = np.vstack([rng.normal(size=(2, 2)) * far, rng.normal(size=(2, 2)) * gap])
     found = kriged(known, wanted, power)
     np.testing.assert_allclose(found.weights.sum(axis=1), 1.0, rtol=0, atol=1e-9)
-    assert np.abs(found.weights).sum(axis=1).max() <= 1e5
+    assert np.abs(found.weights).sum(axis=1).max() <= 1e3
     assert (found.variances[:2] > 0.0).all()
     assert not np.isnan(found.std(rng.normal(size=(len(known), 3)))).any()
 

@@ -329,6 +329,7 @@ class KernelScheme(LinearScheme):
     def _best_space(self, coded_outputs: FloatArray, survivors: _Survivors) -> _Space:
         """Give the space and power with the smallest leave-one-out errors."""
         values = _columns(coded_outputs)[survivors.first]
+        values = values / (np.abs(values).max(initial=0.0) or 1.0)  # squares must not overflow
         none = survivors.lost[:0]
         errors = []
         for space in self._spaces:
