@@ -38,8 +38,8 @@ class KernelScheme(LinearScheme):
     order, no smoothing parameter. `bind` fixes the features, their distances and who evaluates
     what: inputs that all others would estimate badly get more copies (`copies_by_risk`, for S
     losses), but each gets at least ``floor(N / K) - 1``, and ``floor(N / K)`` where S is less,
-    so that all outputs are exact then. Unbound, or with N < K, they are dealt evenly
-    (`balanced_copies`).
+    so that all outputs are exact then. With N < K copies are dealt evenly (`balanced_copies`).
+    Only what `bind` returns can encode and decode.
 
     With ``objective="labels"`` every input has max(1, round(0.6 N / K)) copies, and the other
     workers lie evenly on the straight lines between neighbours of `path_order` over the
@@ -121,10 +121,7 @@ class KernelScheme(LinearScheme):
         self._memory = memory
         self._spaces: tuple[_Space, ...] = ()
         self._remembered: FloatArray | None = None
-        if objective == "labels":
-            self._design = chords_for_labels(np.arange(self._n_inputs), self._n_workers)
-        else:
-            self._design = _copies(self._n_inputs, self._n_workers)
+        self._given: Design | None = None  # by `bind`
 
     @property
     def features(self) -> Features:
@@ -172,7 +169,9 @@ class KernelScheme(LinearScheme):
         has_chords = is_small or self._objective == "labels"
         if has_chords:
             design = chords_for_smooth if is_small else chords_for_labels
-            bound._design = design(path_order(maps[0][0](array)), self._n_workers)
+            bound._given = design(path_order(maps[0][0](array)), self._n_workers)
+        else:
+            bound._given = _copies(self._n_inputs, self._n_workers)
         sites = np.concatenate([array, MatrixMap(bound._design.chords)(array)])
         bound._spaces = tuple(
             space for phi, powers in maps for space in _spaces(phi, sites, past, powers)
@@ -180,7 +179,7 @@ class KernelScheme(LinearScheme):
         bound._remembered = answers if len(answers) else None
         if not has_chords and 1 < self._n_inputs <= self._n_workers:
             risk = bound._spaces[0].risks()
-            bound._design = copies_for_outputs(risk, self._n_workers, self._n_stragglers)
+            bound._given = copies_for_outputs(risk, self._n_workers, self._n_stragglers)
         return bound
 
     def decoding_matrix(self, responders: ArrayLike) -> Matrix:
@@ -366,14 +365,22 @@ class KernelScheme(LinearScheme):
             return FilledMap(survivors.source, on_answers)
         return FilledMap(survivors.source, on_answers, weights[:, n_sites:] @ _columns(past))
 
+    @property
+    def _design(self) -> Design:
+        """What the workers evaluate, which `bind` decides."""
+        if self._given is None:
+            raise ValueError(
+                f"{self!r} knows no inputs, and they decide what workers evaluate; call "
+                "bind(inputs), and encode and decode with the scheme that it returns"
+            )
+        return self._given
+
     def _suffices(self, responders: Responders) -> bool:
-        if self._spaces:
-            return len(responders) > 0
-        return bool(self.exact_mask(np.array(responders, dtype=int)).all())
+        return self._given is not None and len(responders) > 0
 
     def _need(self, responders: Responders) -> str:
-        if not self._spaces and responders:
-            return "the inputs to estimate the lost answers (call bind(inputs) first)"
+        if self._given is None and responders:
+            return "inputs: call bind(inputs), and decode with the scheme that encoded"
         return "1 answer"
 
     def _held(self) -> NDArray[np.intp]:
