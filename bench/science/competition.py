@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from bench.science.functions import ZooFunction, digit_network, fetched_networks, zoo
 from bench.science.trials import Batch, Contender, Trial, interval, remembered
@@ -139,12 +140,19 @@ def judge(trials: dict[str, Trial]) -> Numbers:
 
 
 def best_of(losses: dict[str, Array]) -> list[str]:
-    """Give the scheme of the lowest mean, and those whose paired difference to it includes 0."""
+    """Give the scheme of the lowest mean, and all that neither of two tests tells from it.
+
+    The interval of the paired difference includes 0, and it is not worse in so many batches that
+    a sign test excludes chance: where few batches make the mean, the interval alone is too wide.
+    """
     lowest = min(losses, key=lambda name: losses[name].mean())
     equals = []
     for name, loss in losses.items():
-        difference, half_width = interval(loss - losses[lowest])
-        if name != lowest and difference <= half_width:
+        differences = loss - losses[lowest]
+        difference, half_width = interval(differences)
+        worse, unlike = int((differences > 0).sum()), int((differences != 0).sum())
+        is_chance = unlike == 0 or binomtest(worse, unlike, alternative="greater").pvalue > 0.025
+        if name != lowest and difference <= half_width and is_chance:
             equals.append(name)
     return [lowest, *sorted(equals, key=lambda name: losses[name].mean())]
 

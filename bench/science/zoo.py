@@ -104,10 +104,10 @@ SHORT = {
     "KernelScheme, labels": "kernel, labels",
 }
 JOBS = {
-    "smooth": "smooth in 1 to 3 numbers: sweeps, ODEs, PDEs",
-    "rough": "kinks, 1 number",
-    "polynomial": "polynomial, too few answers for LCC",
-    "network": "many numbers: networks",
+    "smooth": "`smooth` in 1 to 3 numbers: sweeps, ODEs, PDEs",
+    "rough": "`rough`: kinks, 1 number",
+    "polynomial": "`polynomial`, too few answers for LCC",
+    "network": "`network`, regression: many numbers",
 }
 
 
@@ -129,15 +129,16 @@ def tell_decisions(numbers: Numbers) -> str:
         for setting in HEAVIER:
             cells = cells_of(numbers, kind, setting)
             name, loss = rank(cells)["measured"][0]
-            rivals = ("replication, nearest", "LeTCC, path", "LeTCC", "BACC")
+            rivals = ("replication, nearest", "replication, mean", "LeTCC, path", "LeTCC", "BACC")
             losses = [typical(cells, rival) for rival in rivals]
             rows.append([job, f"({label(setting)})", tell_name(name), *map(tell, [loss, *losses])])
-    header = ["f", "(K,N,S)", "take", "its relative MSE", "copies", "LeTCC path", "LeTCC", "BACC"]
+    rivals = ["copies", "copies, mean", "LeTCC path", "LeTCC", "BACC"]
+    header = ["f", "(K,N,S)", "take", "its relative MSE", *rivals]
     caption = (
         "K inputs, N workers, S of them lost, uniformly drawn; geometric means over the functions "
-        "of a kind. kernel: `KernelScheme`; spline: `SplineScheme`; copies: replication, the "
-        "nearest answer where all copies are lost; LeTCC as published, in random order and along "
-        "the path."
+        "of a kind, which are named as `coded.recommend` takes them. kernel: `KernelScheme`; spline: "
+        "`SplineScheme`; copies: replication, the nearest answer where all copies are lost, or the "
+        "mean of the answers; LeTCC as published, in random order and along the path."
     )
     return f"{to_markdown(header, rows, words=3)}\n\n{caption}"
 
@@ -150,8 +151,8 @@ def tell_winners(numbers: Numbers) -> str:
         for name, cells in numbers["table"].items()
     ]
     caption = (
-        "The best scheme and all that tie with it (whose paired difference has a 95 % interval "
-        "over batches that includes 0), and its mean relative MSE; bold: ahead of copies, so many "
+        "The best scheme and all that tie with it (the paired difference has a 95 % interval over "
+        "batches that includes 0, and a sign test finds no difference), and its mean relative MSE; bold: ahead of copies, so many "
         "times. The constants of `SplineScheme` and `KernelScheme` were set on functions of these "
         "kinds (x sin x, sines, kinks, sweeps) with other inputs and losses, and on tuning images."
     )
