@@ -71,7 +71,11 @@ def publish(name: str, folder: Path = FOLDER) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the experiments that are named, or all."""
-    parser = argparse.ArgumentParser(prog="python -m bench.science", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.science",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--tables", action="store_true", help="from the stored numbers alone")
     parser.add_argument("--quick", action="store_true", help="a look; nothing is stored")
@@ -81,7 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parser.error(f"there is no experiment {name!r}; choose from {', '.join(EXPERIMENTS)}")
     for name in options.names or EXPERIMENTS:
         if options.quick:
-            print(json.dumps(run_experiment(name, quick=True), indent=1))
+            numbers = json.loads(to_json(run_experiment(name, quick=True)))
+            for table in import_module(f"bench.science.{name}").tables(numbers).values():
+                print(f"\n{table}")
             continue
         if not options.tables:
             store(name, run_experiment(name, quick=False))

@@ -136,7 +136,7 @@ def tell_decisions(numbers: Numbers) -> str:
     header = ["f", "(K,N,S)", "take", "its relative MSE", *rivals]
     caption = (
         "K inputs, N workers, S of them lost, uniformly drawn; geometric means over the functions "
-        "of a kind, which are named as `coded.recommend` takes them. kernel: `KernelScheme`; spline: "
+        "of a kind, named as `coded.recommend` takes it. kernel: `KernelScheme`; spline: "
         "`SplineScheme`; copies: replication, the nearest answer where all copies are lost, or the "
         "mean of the answers; LeTCC as published, in random order and along the path."
     )
@@ -152,9 +152,10 @@ def tell_winners(numbers: Numbers) -> str:
     ]
     caption = (
         "The best scheme and all that tie with it (the paired difference has a 95 % interval over "
-        "batches that includes 0, and a sign test finds no difference), and its mean relative MSE; bold: ahead of copies, so many "
-        "times. The constants of `SplineScheme` and `KernelScheme` were set on functions of these "
-        "kinds (x sin x, sines, kinks, sweeps) with other inputs and losses, and on tuning images."
+        "batches that includes 0, and a sign test finds no difference), and its mean relative MSE; "
+        "bold: ahead of copies, so many times. The functions: `bench/science/functions.py`. The "
+        "constants of `SplineScheme` and `KernelScheme` were set on functions of these kinds "
+        "(x sin x, sines, kinks, sweeps) with other inputs and losses, and on tuning images."
     )
     return f"{to_markdown(header, rows, words=len(header))}\n\n{caption}"
 
