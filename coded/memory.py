@@ -16,7 +16,9 @@ class AnswerMemory:
     """What a function answered before: pairs (coded input, answer), the oldest forgotten first.
 
     The caller owns it, adds what workers answered, and clears it when the function changes.
-    `KernelScheme` reads it at `bind`. Safe to use from several threads; pickles with its content.
+    `KernelScheme` reads it at `bind`. The memory of another function of the same shape cannot be
+    told from the right one: keep one for each function. Safe to use from several threads; pickles
+    with its content.
 
     Parameters
     ----------

@@ -154,7 +154,7 @@ def recommend(
         lagrange = _stable_lagrange(setting, degree)
         if lagrange is not None:
             return _recommend_lagrange(lagrange, n_workers - n_stragglers)
-    return _look_up(setting, kind, objective)
+    return _look_up(setting, kind, objective, _why_no_lagrange(setting, degree))
 
 
 def _require_sense(kind: str, objective: str) -> None:
@@ -214,6 +214,21 @@ def _stable_lagrange(setting: Setting, degree: int) -> LagrangeScheme | None:
     return None
 
 
+def _why_no_lagrange(setting: Setting, degree: int | None) -> list[str]:
+    """Say why an exact code of this degree was not taken."""
+    if degree is None:
+        return []
+    n_inputs, n_workers, n_stragglers = setting
+    needed, answers = (n_inputs - 1) * degree + 1, n_workers - n_stragglers
+    if answers < needed:
+        return [f"exact decoding of degree {degree} needs {needed} answers, {answers} come"]
+    unstable = (
+        f"LagrangeScheme needs {needed} answers and {answers} come, but some of the losses that "
+        "were probed would amplify rounding errors too much; it serves where fewer are lost"
+    )
+    return [unstable]
+
+
 def _recommend_lagrange(scheme: LagrangeScheme, answers: int) -> Recommendation:
     """Recommend a scheme that is exact for polynomials."""
     cautions = []
@@ -231,7 +246,9 @@ def _recommend_lagrange(scheme: LagrangeScheme, answers: int) -> Recommendation:
     )
 
 
-def _look_up(setting: Setting, kind: Kind, objective: Objective) -> Recommendation:
+def _look_up(
+    setting: Setting, kind: Kind, objective: Objective, cautions: list[str]
+) -> Recommendation:
     """Recommend what lost least at the nearest setting that was measured for this kind."""
     table = _measured()[objective][kind]
     near = min(table, key=lambda key: _distance(setting, _read_setting(key)))
@@ -247,10 +264,10 @@ def _look_up(setting: Setting, kind: Kind, objective: Objective) -> Recommendati
         else ("highest relative accuracy")
     )
     functions = "classifiers" if objective == "labels" else _NOUNS[kind]
-    why = f"{what} over {cell['functions']} {functions} at (K, N, S) = {at}"
+    count = "" if cell["functions"] == 1 else f"{cell['functions']} "
+    why = f"{what} over {count}{functions} at (K, N, S) = {at}"
     if answers == 1:
         why = "one answer is all there is: every input gets it"
-    cautions = []
     if answers < setting[0]:
         cautions.append(
             f"{answers} answers for {setting[0]} inputs: at most {answers} outputs can be exact, "
@@ -279,7 +296,7 @@ _NOUNS = {
     "smooth": "smooth functions",
     "polynomial": "polynomials",
     "network": "networks and regressions",
-    "rough": "kinked functions",
+    "rough": "functions with kinks",
     "unknown": "functions of all kinds",
 }
 

@@ -180,3 +180,15 @@ def test_bad_input_is_refused_at_the_door(arguments, keywords, error, words):
 
 def test_the_names_are_public():
     assert {"recommend", "Recommendation"} <= set(dir(coded))
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ((60, 100, 20), "needs 119 answers, 80 come"),
+        ((20, 100, 30), "needs 39 answers and 70 come"),
+    ],
+)
+def test_it_says_why_a_polynomial_is_not_coded_exactly(setting, says):
+    cautions = recommend(*setting, kind="polynomial", degree=2).cautions
+    assert any(says in caution for caution in cautions)

@@ -109,7 +109,8 @@ class KernelScheme(LinearScheme):
             )
         if not (isinstance(objective, str) and objective in ("outputs", "labels")):
             raise ValueError(
-                f'objective must be "outputs" or "labels", got {objective!r}; "outputs" errs least'
+                f'objective must be "outputs" or "labels", got {objective!r}; "labels" if only the '
+                "largest output counts"
             )
         if not (memory is None or isinstance(memory, AnswerMemory)):
             raise TypeError(

@@ -107,6 +107,7 @@ def require_scheme(scheme: object) -> None:
     """Raise TypeError unless `scheme` is a Scheme; a class of schemes is none."""
     if isinstance(scheme, type) or not isinstance(scheme, Scheme):
         raise TypeError(
-            f"scheme must be a coded Scheme, got {scheme!r}; make one and pass it, not its class, "
-            "for example SplineScheme(n_inputs, n_workers)"
+            f"scheme must be a coded Scheme, got {scheme!r:.60}; make one "
+            "and pass it, not its class: SplineScheme(n_inputs, n_workers), or .scheme of what "
+            "recommend gives"
         )
