@@ -172,7 +172,7 @@ def run(*, quick: bool) -> Numbers:
     """Run all schemes that estimate their errors on all networks."""
     digits = Case(networks.lenet5(), datasets.digits())
     if quick:
-        return {"digits": run_case(digits, SETTINGS[2:], count=3, draws=2)}
+        return {"digits": run_case(digits, SETTINGS[2:], count=5, draws=4)}
     others = {
         "Fashion": Case(networks.lenet5("fashion"), datasets.fashion()),
         "RepVGG": Case(networks.repvgg(), datasets.cifar10()),
