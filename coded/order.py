@@ -195,9 +195,12 @@ class _Tour:
 
     def _shortening(self, gains: NDArray[np.float64], *nodes: NDArray[np.intp]) -> _Moves:
         """Pick the moves that gain: their gains, and their nodes as rows."""
-        which = np.nonzero(gains > self._least_gain)
-        columns = [np.broadcast_to(column, gains.shape)[which] for column in nodes]
-        return gains[which], np.stack(columns, axis=1)
+        row, column = np.nonzero(gains > self._least_gain)
+        chosen = np.empty((len(row), len(nodes)), dtype=np.intp)
+        if len(row):
+            for j, node in enumerate(nodes):
+                chosen[:, j] = node[row, column] if node.shape[1] > 1 else node[row, 0]
+        return gains[row, column], chosen
 
     def _make(self, found: list[_Moves], move: Callable[..., bool]) -> bool:
         """Make the moves, the best first; tell whether any was made."""

@@ -107,7 +107,9 @@ def draw_curves(
         axes.grid(alpha=0.3)
     if panels:
         handles, names = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=len(_STYLES), frameon=False)
+        rows = -(-len(names) // 5)  # six names are wider than two panels
+        ncols = -(-len(names) // rows)
+        figure.legend(handles, names, loc="outside lower center", ncols=ncols, frameon=False)
     return figure
 
 
