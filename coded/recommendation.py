@@ -77,7 +77,8 @@ class Recommendation:
         """Write scheme, reason, figures and cautions, a line each."""
         lines = [f"{self.scheme!r}", f"  why: {self.why}"]
         if self.measured:
-            named = "; ".join(f"{name}: {value:.2g}" for name, value in self.measured.items())
+            digits = ".2g" if self.measure == "relative_mse" else ".3f"
+            named = "; ".join(f"{name}: {value:{digits}}" for name, value in self.measured.items())
             lines.append(f"  {self.measure.replace('_', ' ')} measured: {named}")
         return "\n".join([*lines, *(f"  caution: {caution}" for caution in self.cautions)])
 
