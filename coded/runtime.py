@@ -21,11 +21,14 @@ from coded.counts import read_count
 from coded.result import CodedResult, Indices, tell_error
 from coded.schemes.protocol import (
     ErrorEstimating,
+    Function,
     NotEnoughRespondersError,
     Scheme,
+    read_numbers,
     require_scheme,
+    worker_functions,
 )
-from fastspline.arrays import FloatArray, Restore, read_array, require_finite
+from fastspline.arrays import FloatArray, Restore, require_finite
 
 IsEnough: TypeAlias = Callable[[Indices], bool]
 
@@ -35,7 +38,7 @@ _HEADROOM = 2.0**28  # decoders amplify answers by less than this, Lagrange's by
 
 
 def coded_map(
-    fn: Callable[..., ArrayLike],
+    fn: Function,
     inputs: ArrayLike,
     scheme: Scheme,
     executor: Executor | Sequence[Executor],
@@ -67,7 +70,8 @@ def coded_map(
     ----------
     fn : callable
         Gets coded input n, shape ``inputs.shape[1:]``, as numpy array or torch tensor like the
-        inputs, and returns an array, a tensor or a number. For process pools it must be
+        inputs, and returns an array, a tensor or a number. Under a scheme with
+        `worker_functions` some workers evaluate others instead. For process pools it must be
         importable in the worker: a function of a module, not of ``__main__``, no lambda.
     inputs : array_like, shape (K, ...)
         A numpy array or torch tensor of finite numbers.
@@ -136,10 +140,11 @@ def coded_map(
     def is_enough(responders: Indices) -> bool:
         return len(responders) > 0 and is_wanted(responders) and can_decode(responders)
 
-    call = _Call(scheme.n_workers, seconds)
+    call = _Call(bound, seconds)
     try:
         tasks = [restore(coded_inputs[n, ...]) for n in range(scheme.n_workers)]
-        call.submit(fn, tasks, executors, _spread(array, coded_inputs))
+        functions = worker_functions(bound, fn)
+        call.submit(functions, tasks, executors, _spread(array, coded_inputs))
         complete = call.wait(is_enough, can_decode, on_answer)
     finally:
         call.cancel()
@@ -167,7 +172,9 @@ def coded_map(
 class _Call:
     """The N tasks of one call and what has become of them; used by the calling thread alone."""
 
-    def __init__(self, n_workers: int, timeout: float | None) -> None:
+    def __init__(self, scheme: Scheme, timeout: float | None) -> None:
+        n_workers = scheme.n_workers
+        self._scheme = scheme
         self.failures: dict[int, BaseException] = {}
         self.latencies = np.full(n_workers, np.nan)
         self._timeout = timeout
@@ -181,7 +188,7 @@ class _Call:
 
     def submit(
         self,
-        fn: Callable[..., ArrayLike],
+        functions: Sequence[Function],
         tasks: Sequence[FloatArray],
         executors: Sequence[Executor],
         order: Sequence[int],
@@ -189,7 +196,7 @@ class _Call:
         """Submit all tasks in `order`; each announces its end, in whichever thread that happens."""
         for n in order:
             self._submitted[n] = perf_counter()
-            future = _submit(executors[n % len(executors)], fn, tasks[n])
+            future = _submit(executors[n % len(executors)], functions[n], tasks[n])
             self._futures[n] = future
             self._waiting.add(n)
             future.add_done_callback(partial(_announce, self._arrivals, n))
@@ -301,7 +308,7 @@ class _Call:
             self._fail(n, error)
             return
         try:
-            array, restore = _read_answer(future.result())
+            array, restore = _read_answer(future.result(), self._scheme)
         except Exception as unusable:  # noqa: BLE001 (what an answer does when it is read is the worker's doing)
             # Without the traceback, whose frames would keep the answers of this call alive.
             self._fail(n, unusable.with_traceback(None))
@@ -356,9 +363,7 @@ def _spread(inputs: FloatArray, coded_inputs: FloatArray) -> list[int]:
     return [n for _, n in sorted(turns, key=lambda turn: turn[0])]
 
 
-def _submit(
-    executor: Executor, fn: Callable[..., ArrayLike], task: FloatArray
-) -> Future[ArrayLike]:
+def _submit(executor: Executor, fn: Function, task: FloatArray) -> Future[ArrayLike]:
     """Submit a task; where the executor refuses it, the future of a task that failed."""
     try:
         return executor.submit(fn, task)
@@ -373,13 +378,15 @@ def _announce(arrivals: SimpleQueue[tuple[int, float]], n: int, _: Future[ArrayL
     arrivals.put((n, perf_counter()))
 
 
-def _read_answer(answer: ArrayLike) -> tuple[FloatArray, Restore]:
+def _read_answer(answer: ArrayLike, scheme: Scheme) -> tuple[FloatArray, Restore]:
     """Give an answer as an array, checked, and the way back to its kind."""
     if isinstance(answer, tuple | dict):
         raise TypeError(f"answer is a {type(answer).__name__}; fn must return one array or number")
-    array, restore = read_array(answer, "answer")
+    array, restore = read_numbers(scheme, answer, "answer")
     if array.size == 0:
         raise ValueError(f"answer is empty, it has shape {array.shape}")
+    if array.dtype.kind == "i":  # a field's numbers do not overflow
+        return array, restore
     require_finite(array, "answer")
     largest, limit = float(np.abs(array).max()), float(np.finfo(array.dtype).max) / _HEADROOM
     if largest > limit:
@@ -397,7 +404,7 @@ def _read_inputs(inputs: ArrayLike, scheme: Scheme) -> tuple[FloatArray, Restore
             f"inputs must be a numpy array or torch tensor, got a {type(inputs).__name__}; "
             "stack the inputs along axis 0"
         )
-    array, restore = read_array(inputs, "inputs")
+    array, restore = read_numbers(scheme, inputs, "inputs")
     if array.ndim == 0 or len(array) != scheme.n_inputs or array.size == 0:
         raise ValueError(
             f"inputs has shape {array.shape}, but {scheme!r} needs {scheme.n_inputs} of them, not "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,10 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 from coded.counts import read_count
 from coded.metrics import mean_l2, mean_square, relative_accuracy
 from coded.schemes.linear import LinearScheme
-from coded.schemes.protocol import ErrorEstimating, Scheme, require_scheme
+from coded.schemes.protocol import (
+    ErrorEstimating,
+    Function,
+    Scheme,
+    read_numbers,
+    require_scheme,
+    worker_functions,
+)
 from coded.schemes.with_prior import WithPrior
 from coded.stragglers import StragglerModel, UniformStragglers
-from fastspline.arrays import FloatArray, Restore, read_array, require_finite
+from fastspline.arrays import FloatArray, Restore, require_finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +57,7 @@ class Simulation:
     @property
     def mse(self) -> NDArray[np.float64]:
         """The loss of the theory, ``(1 / K) sum_k ||output_k - f(x_k)||^2``, shape (repeats,)."""
-        return mean_square(self.outputs, self.reference)
+        return mean_square(_reals(self.outputs), _reals(self.reference))
 
     @property
     def generalization_error(self) -> NDArray[np.float64]:
@@ -58,7 +66,7 @@ class Simulation:
         ``(2 / K) sum_k ||output_k - f(u(alpha_k))||^2``, u the encoder's curve: the loss is at
         most the sum of this and of `training_error` (arXiv:2406.00300, equation of the split).
         """
-        return 2.0 * mean_square(self.outputs, self.fit_reference)
+        return 2.0 * mean_square(_reals(self.outputs), _reals(self.fit_reference))
 
     @property
     def training_error(self) -> float:
@@ -66,12 +74,12 @@ class Simulation:
 
         0 where the encoder does not smooth.
         """
-        return float(2.0 * mean_square(self.fit_reference, self.reference))
+        return float(2.0 * mean_square(_reals(self.fit_reference), _reals(self.reference)))
 
     @property
     def mean_l2(self) -> NDArray[np.float64]:
         """Mean un-squared L2 error of each repeat, shape (repeats,)."""
-        return mean_l2(self.outputs, self.reference)
+        return mean_l2(_reals(self.outputs), _reals(self.reference))
 
     def rel_acc(self, labels: ArrayLike) -> NDArray[np.float64]:
         """Give the relative accuracy of each repeat, shape (repeats,); see `relative_accuracy`."""
@@ -86,7 +94,7 @@ class Simulation:
 
 
 def simulate(
-    fn: Callable[[FloatArray], ArrayLike],
+    fn: Function,
     inputs: ArrayLike,
     scheme: Scheme,
     *,
@@ -149,15 +157,17 @@ def simulate(
     generator = _derived(rng)
 
     bound = scheme.bind(inputs)
-    array, as_given = read_array(inputs, "inputs")
-    coded_outputs, restore = _evaluate(fn, bound.encode(inputs), scheme.n_workers, batched=batched)
+    array, as_given = read_numbers(bound, inputs, "inputs")
+    evaluate = partial(_evaluate, scheme=bound, batched=batched)
+    functions = worker_functions(bound, fn)
+    coded_outputs, restore = _evaluate_workers(functions, bound.encode(inputs), evaluate)
     given = as_given(array)
-    reference, _ = _evaluate(fn, given, scheme.n_inputs, batched=batched)
+    reference, _ = evaluate(fn, given)
     fit_reference = reference
     if isinstance(bound, LinearScheme | WithPrior):
         fit = bound.encoder_fit(given)
-        if not np.array_equal(read_array(fit, "inputs")[0], array):
-            fit_reference, _ = _evaluate(fn, fit, scheme.n_inputs, batched=batched)
+        if not np.array_equal(read_numbers(bound, fit, "inputs")[0], array):
+            fit_reference, _ = evaluate(fn, fit)
 
     workers = np.arange(scheme.n_workers)
     responders = [
@@ -185,6 +195,14 @@ def _read_stragglers(stragglers: int | StragglerModel, n_workers: int) -> Stragg
     )
 
 
+def _reals(numbers: FloatArray) -> FloatArray:
+    """Give complex numbers as pairs of real ones, which have the same norms; others as they are."""
+    if "complex" not in str(numbers.dtype):
+        return numbers
+    pairs: FloatArray = np.ascontiguousarray(numbers).view(np.float64)
+    return pairs.reshape(*numbers.shape, 2)
+
+
 def _derived(rng: int | np.random.Generator) -> np.random.Generator:
     """Make a generator from the seed or the state of `rng` alone, which stays as it is."""
     if isinstance(rng, np.random.Generator):
@@ -194,14 +212,31 @@ def _derived(rng: int | np.random.Generator) -> np.random.Generator:
     return np.random.default_rng(state.random_raw(4))
 
 
+def _evaluate_workers(
+    functions: Sequence[Function],
+    coded_inputs: FloatArray,
+    evaluate: Callable[[Function, FloatArray], tuple[FloatArray, Restore]],
+) -> tuple[FloatArray, Restore]:
+    """Evaluate each worker's function on its coded input, every function once."""
+    answers: dict[int, FloatArray] = {}
+    for fn in {id(fn): fn for fn in functions}.values():
+        workers = [n for n, other in enumerate(functions) if other is fn]
+        if len(workers) == len(functions):
+            return evaluate(fn, coded_inputs)
+        part, restore = evaluate(fn, coded_inputs[workers])
+        answers.update(zip(workers, part, strict=True))
+    return np.stack([answers[n] for n in range(len(functions))]), restore
+
+
 def _evaluate(
-    fn: Callable[[FloatArray], ArrayLike], inputs: FloatArray, n_rows: int, *, batched: bool
+    fn: Function, inputs: FloatArray, *, scheme: Scheme, batched: bool
 ) -> tuple[FloatArray, Restore]:
     """Evaluate f on all rows; give the answers and the way back to their kind."""
+    n_rows = len(inputs)
     if batched:
-        answers, restore = read_array(fn(inputs), "fn(inputs)")
+        answers, restore = read_numbers(scheme, fn(inputs), "fn(inputs)")
     else:
-        read = [read_array(fn(row), "fn(input)") for row in inputs]
+        read = [read_numbers(scheme, fn(row), "fn(input)") for row in inputs]
         answers, restore = np.stack([answer for answer, _ in read]), read[0][1]
     if answers.ndim == 0 or len(answers) != n_rows:
         raise ValueError(

@@ -11,6 +11,7 @@ from coded.linear_maps import LinearMap, MatrixMap
 from coded.points import Points, chebyshev_first, chebyshev_second
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
+from coded.schemes.variants import Setting, Variant
 
 
 class BerrutScheme(LinearScheme):
@@ -81,3 +82,11 @@ class BerrutScheme(LinearScheme):
 
     def _held(self) -> NDArray[np.intp]:
         return nearest_equal(self._beta, self._alpha)
+
+
+def _make(setting: Setting) -> BerrutScheme:
+    k, n, s = setting.n_inputs, setting.n_workers, setting.n_stragglers
+    return BerrutScheme(k, n, n_stragglers=s)
+
+
+VARIANTS = {"berrut": Variant(_make, "none", "any answer; error grows as answers are lost")}

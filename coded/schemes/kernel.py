@@ -20,6 +20,7 @@ from coded.order import path_order
 from coded.placement import balanced_copies
 from coded.schemes.linear import LinearScheme, apply_map
 from coded.schemes.protocol import Responders
+from coded.schemes.variants import Setting, Variant
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
 Features: TypeAlias = Callable[[FloatArray], ArrayLike] | Literal["loo"] | None
@@ -472,3 +473,17 @@ def _read_features(values: ArrayLike, count: int) -> FloatArray:
         )
     require_finite(array, "features(inputs)")
     return array.reshape(count, -1)
+
+
+def _variant(objective: Objective, guarantee: str) -> Variant:
+    def make(setting: Setting) -> KernelScheme:
+        k, n, s = setting.n_inputs, setting.n_workers, setting.n_stragglers
+        return KernelScheme(k, n, n_stragglers=s, objective=objective)
+
+    return Variant(make, "none", guarantee)
+
+
+VARIANTS = {
+    "kernel": _variant("outputs", "any answer; lost ones by kriging, with std"),
+    "kernel-labels": _variant("labels", "any answer; lost ones by kriging, with std"),
+}

@@ -12,6 +12,7 @@ from coded.linear_maps import LinearMap, Matrix, MatrixMap
 from coded.points import Points, chebyshev_first, chebyshev_second
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
+from coded.schemes.variants import Setting, Variant
 
 _LARGEST_AMPLIFICATION = 1e8  # leaves about 8 of float64's 16 digits
 
@@ -170,3 +171,12 @@ class LagrangeScheme(LinearScheme):
 
     def _settings(self) -> str:
         return f", degree={self._degree}"
+
+
+def _make(setting: Setting) -> LagrangeScheme:
+    if setting.degree is None:
+        raise ValueError("f must be a polynomial of known degree")
+    return LagrangeScheme(setting.n_inputs, setting.n_workers, degree=setting.degree)
+
+
+VARIANTS = {"lagrange": Variant(_make, "polynomial", "exact from (K - 1) d + 1 answers")}

@@ -24,9 +24,10 @@ class LinearScheme(ABC):
     """Everything that a linear code offers, from two linear maps.
 
     A family supplies `_build_encoder`, `_build_decoder`, `_suffices` and `_held`
-    (and `bind` if it looks at the data); checks at the door, dtypes, torch tensors,
-    the cache of decoding plans, both matrices and pickling are here. float32 and
-    float64 are kept, integers become float64, torch tensors come back as tensors.
+    (and `bind` if it looks at the data, `read_numbers` if it codes no real numbers); checks
+    at the door, dtypes, torch tensors, the cache of decoding plans, both matrices and
+    pickling are here. float32 and float64 are kept, integers become float64, torch tensors
+    come back as tensors.
 
     Parameters
     ----------
@@ -222,6 +223,30 @@ class LinearScheme(ABC):
         held = self._held()[list(self._read_responders(responders))]
         return np.isin(np.arange(self._n_inputs), held)
 
+    def read_numbers(self, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
+        """Give `values` as an array of the numbers that are coded, and the way back.
+
+        Parameters
+        ----------
+        values : array_like
+            Inputs or answers, numpy or torch.
+        name : str
+            What the caller calls them; it begins every error message.
+
+        Returns
+        -------
+        array : ndarray
+            float32 or float64; codes over other numbers have their own.
+        restore : callable
+            Turns a result into the kind and dtype of `values`.
+
+        Raises
+        ------
+        TypeError
+            If `values` holds other numbers, is ragged or masked.
+        """
+        return read_array(values, name)
+
     def __getstate__(self) -> dict[str, Any]:
         """Give the settings; plans are cheap to make again and locks do not pickle."""
         return {name: value for name, value in vars(self).items() if name not in _PLANS}
@@ -336,7 +361,7 @@ class LinearScheme(ABC):
 
     def _read_inputs(self, inputs: ArrayLike) -> tuple[FloatArray, Restore]:
         """Give the inputs as an array with K rows, and the way back to the caller's kind."""
-        array, restore = read_array(inputs, "inputs")
+        array, restore = self.read_numbers(inputs, "inputs")
         if array.ndim == 0 or len(array) != self._n_inputs:
             raise ValueError(
                 f"inputs has shape {array.shape}, but {self!r} needs {self._n_inputs} rows; "
@@ -349,7 +374,7 @@ class LinearScheme(ABC):
     ) -> tuple[FloatArray, Restore, Responders]:
         """Give the answers as an array with a row a responder, and the way back to their kind."""
         workers = self._read_responders(responders)
-        array, restore = read_array(coded_outputs, "coded_outputs")
+        array, restore = self.read_numbers(coded_outputs, "coded_outputs")
         if array.ndim == 0 or len(array) != len(workers):
             raise ValueError(
                 f"coded_outputs has shape {array.shape}, but there are {len(workers)} responders; "

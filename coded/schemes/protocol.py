@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline.arrays import FloatArray
+from fastspline.arrays import FloatArray, Restore, read_array
 
+Function: TypeAlias = Callable[..., ArrayLike]
 Responders: TypeAlias = tuple[int, ...]
 
 
@@ -101,6 +102,40 @@ class ErrorEstimating(Protocol):
         That is the root mean square of ``||output_k - f(x_k)||_2`` that is to be expected, 0
         where the output is an exact answer.
         """
+
+
+@runtime_checkable
+class ReadingNumbers(Protocol):
+    """A scheme that says which numbers its inputs and answers are made of."""
+
+    def read_numbers(self, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
+        """Give `values` as a numpy array of these numbers, and the way back to their kind.
+
+        Raises TypeError for other kinds of numbers, ValueError for values out of range; both
+        begin with `name`.
+        """
+
+
+@runtime_checkable
+class AssigningFunctions(Protocol):
+    """A scheme whose workers do not all evaluate f."""
+
+    def worker_functions(self, fn: Function) -> Sequence[Function]:
+        """Give what each of the N workers evaluates; `fn` is f."""
+
+
+def read_numbers(scheme: Scheme, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
+    """Read `values` as the numbers that the scheme codes, real ones unless it says otherwise."""
+    if isinstance(scheme, ReadingNumbers):
+        return scheme.read_numbers(values, name)
+    return read_array(values, name)
+
+
+def worker_functions(scheme: Scheme, fn: Function) -> Sequence[Function]:
+    """Give what each of the N workers evaluates, f unless the scheme says otherwise."""
+    if isinstance(scheme, AssigningFunctions):
+        return scheme.worker_functions(fn)
+    return [fn] * scheme.n_workers
 
 
 def require_scheme(scheme: object) -> None:

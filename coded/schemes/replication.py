@@ -14,6 +14,7 @@ from coded.linear_maps import LinearMap, Matrix, MatrixMap, RowMap
 from coded.placement import balanced_copies
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
+from coded.schemes.variants import Setting, Variant
 from fastspline.arrays import FloatArray
 
 Fallback: TypeAlias = Literal["nearest", "mean"] | None
@@ -237,3 +238,20 @@ class ReplicationScheme(LinearScheme):
 
     def _settings(self) -> str:
         return f"{super()._settings()}, fallback={self._fallback!r}"
+
+
+def _variant(fallback: Fallback, guarantee: str) -> Variant:
+    def make(setting: Setting) -> ReplicationScheme:
+        n_stragglers = None if fallback is None else setting.n_stragglers
+        return ReplicationScheme(
+            setting.n_inputs, setting.n_workers, n_stragglers=n_stragglers, fallback=fallback
+        )
+
+    return Variant(make, "any" if fallback is None else "none", guarantee)
+
+
+VARIANTS = {
+    "replication": _variant(None, "exact from an answer to every input"),
+    "replication-nearest": _variant("nearest", "any answer; lost ones from the nearest input"),
+    "replication-mean": _variant("mean", "any answer; lost ones are the mean"),
+}

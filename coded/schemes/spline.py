@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Literal, NamedTuple, Self
@@ -37,7 +38,8 @@ from coded.points import (
     systematic,
 )
 from coded.schemes.linear import LinearScheme
-from coded.schemes.protocol import Responders
+from coded.schemes.protocol import Responders, Scheme
+from coded.schemes.variants import Setting, Variant
 from fastspline import Smoother
 from fastspline.arrays import FloatArray, require_finite
 
@@ -521,3 +523,17 @@ def _read_lam(value: float, name: str) -> float:
     if math.isnan(lam) or lam < 0:
         raise ValueError(f"{name} must be >= 0 (0 interpolates, inf fits a line), got {lam}")
     return lam
+
+
+def _variant(make_scheme: Callable[..., SplineScheme], guarantee: str) -> Variant:
+    def make(setting: Setting) -> Scheme:
+        k, n, s = setting.n_inputs, setting.n_workers, setting.n_stragglers
+        return make_scheme(k, n, n_stragglers=s)
+
+    return Variant(make, "none", guarantee)
+
+
+VARIANTS = {
+    "spline": _variant(SplineScheme, "any 2 answers; lost ones by splines, with std"),
+    "letcc": _variant(SplineScheme.paper, "any 2 answers; error O(S^3 N^-3) for smooth f"),
+}

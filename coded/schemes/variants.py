@@ -1,0 +1,45 @@
+"""`Variant`: how a code takes part in tests, benchmarks and comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from coded.schemes.protocol import Scheme
+
+ExactFor: TypeAlias = Literal["any", "polynomial", "linear", "none"]
+Numbers: TypeAlias = Literal["real", "complex", "integer"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The counts that a code is made for, written (K, N, S), and what is known of f."""
+
+    n_inputs: int
+    n_workers: int
+    n_stragglers: int
+    degree: int | None = None  # of f, where it is a polynomial
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A code with its options chosen, as comparisons list it.
+
+    Attributes
+    ----------
+    make : callable
+        From a `Setting` to a scheme; ValueError where the code cannot serve the setting.
+    exact_for : {"any", "polynomial", "linear", "none"}
+        The functions whose K outputs are all exact whenever `can_decode` accepts the
+        responders; "none" where outputs are estimates but for those that `exact_mask` names.
+    guarantee : str
+        What is promised, in a few words.
+    numbers : {"real", "complex", "integer"}
+        What inputs and answers are made of.
+    """
+
+    make: Callable[[Setting], Scheme]
+    exact_for: ExactFor
+    guarantee: str
+    numbers: Numbers = "real"
