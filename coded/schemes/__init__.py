@@ -17,7 +17,7 @@ _MODULES = (
 )
 
 
-def variants() -> dict[str, Variant]:
+def codes() -> dict[str, Variant]:
     """Give every code under the name that tests, benchmarks and comparisons call it by.
 
     Each module's ``VARIANTS``, from a name to a `Variant`.
@@ -25,7 +25,7 @@ def variants() -> dict[str, Variant]:
     Examples
     --------
     >>> from coded.schemes.variants import Setting
-    >>> variants()["berrut"].make(Setting(4, 9, 3))
+    >>> codes()["berrut"].make(Setting(4, 9, 3))
     BerrutScheme(4, 9, n_stragglers=3)
     """
     found: dict[str, Variant] = {}
