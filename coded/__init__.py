@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from coded.comparison.measure import ComparedCode, Comparison, compare
     from coded.features import pooled_gradients
     from coded.local_workers import LocalWorkers
     from coded.memory import AnswerMemory
@@ -45,6 +46,8 @@ _HOME = {
     "AnswerMemory": "coded.memory",
     "BerrutScheme": "coded.schemes.berrut",
     "CodedResult": "coded.result",
+    "ComparedCode": "coded.comparison.measure",
+    "Comparison": "coded.comparison.measure",
     "ConsecutiveStragglers": "coded.stragglers",
     "IndependentStragglers": "coded.stragglers",
     "KernelScheme": "coded.schemes.kernel",
@@ -66,6 +69,7 @@ _HOME = {
     "chebyshev_first": "coded.points",
     "chebyshev_second": "coded.points",
     "coded_map": "coded.runtime",
+    "compare": "coded.comparison.measure",
     "equidistant": "coded.points",
     "label_confidence": "coded.metrics",
     "mean_interval": "coded.metrics",
@@ -84,6 +88,8 @@ __all__ = [
     "AnswerMemory",
     "BerrutScheme",
     "CodedResult",
+    "ComparedCode",
+    "Comparison",
     "ConsecutiveStragglers",
     "IndependentStragglers",
     "KernelScheme",
@@ -105,6 +111,7 @@ __all__ = [
     "chebyshev_first",
     "chebyshev_second",
     "coded_map",
+    "compare",
     "equidistant",
     "label_confidence",
     "mean_interval",

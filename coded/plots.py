@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 try:
     from matplotlib.figure import Figure
@@ -44,6 +45,29 @@ class Curve:
     name: str
     means: Sequence[float]
     half_widths: Sequence[float]
+
+
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """One code's errors over the numbers of stragglers that it can decode.
+
+    Attributes
+    ----------
+    name : str
+        What the legend says.
+    counts : sequence of int, shape (m,)
+        Numbers of stragglers.
+    errors : sequence of float, shape (m,)
+        Drawn on a logarithmic axis, tiny ones at its lower end.
+    """
+
+    name: str
+    counts: Sequence[int]
+    errors: Sequence[float]
+
+
+_LEAST = 1e-10  # drawn for smaller errors, so that exact codes are seen too
+_LINES = ("-", "--", ":")
 
 
 def draw_curves(
@@ -110,6 +134,63 @@ def draw_curves(
         rows = -(-len(names) // 5)  # six names are wider than two panels
         ncols = -(-len(names) // rows)
         figure.legend(handles, names, loc="outside lower center", ncols=ncols, frameon=False)
+    return figure
+
+
+def draw_errors(panels: Mapping[str, Sequence[Errors]]) -> Figure:
+    """Draw one panel a function, on a logarithmic axis: the codes' errors against the stragglers.
+
+    Parameters
+    ----------
+    panels : mapping of str to sequence of Errors
+        Title of the panel to its curves; equal names look alike in all panels.
+
+    Returns
+    -------
+    Figure
+        ``figure.savefig(path)`` writes it.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed (on import of this module).
+
+    Examples
+    --------
+    >>> figure = draw_errors({"abs": [Errors("copies", [0, 2], [0.0, 0.1])]})
+    >>> [axes.get_title() for axes in figure.axes]
+    ['abs']
+    """
+    columns = max(min(len(panels), 3), 1)
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(5.4 * columns, 4.2 * rows + 1.0), dpi=110, layout="constrained")
+    names = sorted({curve.name for curve in chain.from_iterable(panels.values())})
+    handles = {}
+    for i, (title, curves) in enumerate(panels.items()):
+        axes = figure.add_subplot(rows, columns, i + 1, title=title, yscale="log")
+        for curve in curves:
+            place = names.index(curve.name)
+            colour, marker = _STYLES[place % len(_STYLES)]
+            errors = [max(error, _LEAST) for error in curve.errors]
+            (handles[curve.name],) = axes.plot(
+                curve.counts,
+                errors,
+                color=colour,
+                marker=marker,
+                linestyle=_LINES[place // len(_STYLES) % len(_LINES)],
+            )
+        axes.set_xlabel("stragglers")
+        axes.set_ylabel(f"error, at least {_LEAST:.0e}")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    if handles:
+        figure.legend(
+            [handles[name] for name in names],
+            names,
+            loc="outside lower center",
+            ncols=min(len(names), 3 * columns),
+            frameon=False,
+        )
     return figure
 
 

@@ -57,7 +57,7 @@ class Simulation:
     @property
     def mse(self) -> NDArray[np.float64]:
         """The loss of the theory, ``(1 / K) sum_k ||output_k - f(x_k)||^2``, shape (repeats,)."""
-        return mean_square(_reals(self.outputs), _reals(self.reference))
+        return mean_square(as_reals(self.outputs), as_reals(self.reference))
 
     @property
     def generalization_error(self) -> NDArray[np.float64]:
@@ -66,7 +66,7 @@ class Simulation:
         ``(2 / K) sum_k ||output_k - f(u(alpha_k))||^2``, u the encoder's curve: the loss is at
         most the sum of this and of `training_error` (arXiv:2406.00300, equation of the split).
         """
-        return 2.0 * mean_square(_reals(self.outputs), _reals(self.fit_reference))
+        return 2.0 * mean_square(as_reals(self.outputs), as_reals(self.fit_reference))
 
     @property
     def training_error(self) -> float:
@@ -74,12 +74,12 @@ class Simulation:
 
         0 where the encoder does not smooth.
         """
-        return float(2.0 * mean_square(_reals(self.fit_reference), _reals(self.reference)))
+        return float(2.0 * mean_square(as_reals(self.fit_reference), as_reals(self.reference)))
 
     @property
     def mean_l2(self) -> NDArray[np.float64]:
         """Mean un-squared L2 error of each repeat, shape (repeats,)."""
-        return mean_l2(_reals(self.outputs), _reals(self.reference))
+        return mean_l2(as_reals(self.outputs), as_reals(self.reference))
 
     def rel_acc(self, labels: ArrayLike) -> NDArray[np.float64]:
         """Give the relative accuracy of each repeat, shape (repeats,); see `relative_accuracy`."""
@@ -158,9 +158,9 @@ def simulate(
 
     bound = scheme.bind(inputs)
     array, as_given = read_numbers(bound, inputs, "inputs")
-    evaluate = partial(_evaluate, scheme=bound, batched=batched)
+    evaluate = partial(evaluate_rows, scheme=bound, batched=batched)
     functions = worker_functions(bound, fn)
-    coded_outputs, restore = _evaluate_workers(functions, bound.encode(inputs), evaluate)
+    coded_outputs, restore = evaluate_workers(functions, bound.encode(inputs), evaluate)
     given = as_given(array)
     reference, _ = evaluate(fn, given)
     fit_reference = reference
@@ -195,7 +195,7 @@ def _read_stragglers(stragglers: int | StragglerModel, n_workers: int) -> Stragg
     )
 
 
-def _reals(numbers: FloatArray) -> FloatArray:
+def as_reals(numbers: FloatArray) -> FloatArray:
     """Give complex numbers as pairs of real ones, which have the same norms; others as they are."""
     if "complex" not in str(numbers.dtype):
         return numbers
@@ -212,7 +212,7 @@ def _derived(rng: int | np.random.Generator) -> np.random.Generator:
     return np.random.default_rng(state.random_raw(4))
 
 
-def _evaluate_workers(
+def evaluate_workers(
     functions: Sequence[Function],
     coded_inputs: FloatArray,
     evaluate: Callable[[Function, FloatArray], tuple[FloatArray, Restore]],
@@ -228,7 +228,7 @@ def _evaluate_workers(
     return np.stack([answers[n] for n in range(len(functions))]), restore
 
 
-def _evaluate(
+def evaluate_rows(
     fn: Function, inputs: FloatArray, *, scheme: Scheme, batched: bool
 ) -> tuple[FloatArray, Restore]:
     """Evaluate f on all rows; give the answers and the way back to their kind."""

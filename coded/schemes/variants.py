@@ -14,12 +14,13 @@ Numbers: TypeAlias = Literal["real", "complex", "integer"]
 
 @dataclass(frozen=True)
 class Setting:
-    """The counts that a code is made for, written (K, N, S), and what is known of f."""
+    """The counts that a code is made for, written (K, N, S), and what else is known."""
 
     n_inputs: int
     n_workers: int
     n_stragglers: int
     degree: int | None = None  # of f, where it is a polynomial
+    n_liars: int = 0  # E, how many of the answers may be wrong
 
 
 @dataclass(frozen=True)

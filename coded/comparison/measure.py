@@ -1,0 +1,469 @@
+"""`compare`: every code on one function, with equal workers and equal losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coded.counts import read_count
+from coded.metrics import mean_interval, mean_square, relative_accuracy
+from coded.schemes import codes as all_codes
+from coded.schemes.protocol import (
+    Function,
+    NotEnoughRespondersError,
+    Scheme,
+    worker_functions,
+)
+from coded.schemes.variants import Setting, Variant
+from coded.simulation import as_reals, evaluate_rows, evaluate_workers
+from fastspline.arrays import FloatArray, read_array
+
+_TIMED = 3  # repeats
+_NOISE = 1e-20  # a relative mean square of rounding errors alone
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one code keeps when so many workers are lost.
+
+    Attributes
+    ----------
+    n_stragglers : int
+        S.
+    decoded : float
+        The share of draws that could be decoded; the other numbers are of these.
+    error, half_width : float
+        Mean square of the error over the variance of f, with its 95 % interval; nan where no
+        draw could be decoded.
+    accuracy : float or None
+        Relative accuracy, where there are labels.
+    exact : float
+        The share of outputs that are exact answers.
+    """
+
+    n_stragglers: int
+    decoded: float
+    error: float
+    half_width: float
+    accuracy: float | None
+    exact: float
+
+
+@dataclass(frozen=True)
+class ComparedCode:
+    """One row of a comparison.
+
+    Attributes
+    ----------
+    code : str
+        Name of the code, a key of ``coded.schemes.codes()``.
+    scheme : str
+        How it was made.
+    guarantee : str
+        What it promises.
+    needs : int or None
+        Any so many answers suffice.
+    scores : tuple of Score
+        One a number of stragglers.
+    encode_seconds, decode_seconds : float
+        Of one group of K inputs: binding and encoding, and decoding from workers not seen
+        before; least of some repeats.
+    share : float
+        Both, relative to the seconds that f takes for the K inputs.
+    refused : str
+        Why the code cannot serve here; then there are no scores.
+    """
+
+    code: str
+    scheme: str
+    guarantee: str
+    needs: int | None
+    scores: tuple[Score, ...]
+    encode_seconds: float
+    decode_seconds: float
+    share: float
+    refused: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """All codes on one function, best first.
+
+    Attributes
+    ----------
+    name : str
+        Of the function.
+    setting : Setting
+        (K, N, S), and the degree where it is known.
+    seconds : float
+        What f takes for K inputs in one process.
+    rows : tuple of ComparedCode
+        Best first; those that cannot serve come last.
+    """
+
+    name: str
+    setting: Setting
+    seconds: float
+    rows: tuple[ComparedCode, ...]
+
+    def score(self, row: ComparedCode) -> Score | None:
+        """Give the row's score at S, the number of stragglers asked for."""
+        wanted = self.setting.n_stragglers
+        return next((score for score in row.scores if score.n_stragglers == wanted), None)
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Give the header and the cells of a table, a row a code that can serve.
+
+        error and its 95 % interval, accuracy where there are labels, the shares of outputs that
+        are exact answers and of draws that could be decoded, how many answers suffice whichever
+        they are, the seconds of encoding and decoding and their share of f's.
+        """
+        has_labels = any(score.accuracy is not None for row in self.rows for score in row.scores)
+        header = ["code", "error", "±", *["acc."] * has_labels, "exact", "draws", "needs"]
+        header += ["time", "share"]
+        cells = []
+        for row in self.rows:
+            score = self.score(row)
+            if score is None:
+                continue
+            accuracy = "-" if score.accuracy is None else f"{score.accuracy:.3f}"
+            cells.append(
+                [
+                    row.code,
+                    *_tell_error(score),
+                    *[accuracy] * has_labels,
+                    f"{score.exact:.0%}",
+                    f"{score.decoded:.0%}",
+                    str(row.needs),
+                    _tell_seconds(row.encode_seconds + row.decode_seconds),
+                    _tell_share(row.share),
+                ]
+            )
+        return header, cells
+
+    def guarantees(self) -> dict[str, str]:
+        """Give what each code that can serve here promises."""
+        return {row.code: row.guarantee for row in self.rows if row.scores}
+
+    def refusals(self) -> list[str]:
+        """Tell which codes cannot serve here, and why."""
+        return [f"{row.code}: {row.refused}" for row in self.rows if row.refused]
+
+    def __repr__(self) -> str:
+        """One line with the counts and the best code."""
+        k, n, s = self.setting.n_inputs, self.setting.n_workers, self.setting.n_stragglers
+        best = self.rows[0].code if self.rows else "none"
+        return f"Comparison({self.name}, (K, N, S) = ({k}, {n}, {s}), best: {best})"
+
+    def __str__(self) -> str:
+        """Draw the table in plain text."""
+        header, cells = self.table()
+        widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in [header, *cells]
+        ]
+        return "\n".join([repr(self), *lines, *self.refusals()])
+
+
+def compare(
+    fn: Function,
+    inputs: ArrayLike,
+    n_workers: int,
+    *,
+    n_stragglers: int,
+    n_liars: int = 0,
+    n_inputs: int | None = None,
+    codes: Sequence[str] | None = None,
+    labels: ArrayLike | None = None,
+    degree: int | None = None,
+    repeats: int = 20,
+    rng: int = 0,
+    name: str = "f",
+    on_code: Callable[[str], object] | None = None,
+) -> Comparison:
+    """Compare codes on a function: equal inputs, equal workers, equal losses for all.
+
+    Every code is made for (K, N, S), bound to each group of K inputs, and decodes what
+    `repeats` draws of lost workers leave, for S and for some other numbers of losses.
+
+    Codes over whole numbers take part where the inputs are whole and `degree` is known; f
+    is then evaluated on Python's integers, which do not overflow. Codes over the complex
+    numbers evaluate f there, and those for linear maps take part where `degree` is 1.
+
+    Parameters
+    ----------
+    fn : callable
+        From a stack of inputs, shape (n, ...), to the stack of answers; numpy or torch.
+    inputs : array_like, shape (M, ...)
+        ``M // n_inputs`` groups are compared on; what is left over is not used.
+    n_workers : int
+        N.
+    n_stragglers : int
+        S, in [0, N).
+    n_liars : int, optional
+        E: so many of the answers are wrong, by noise as large as answers differ.
+    n_inputs : int, optional
+        K; all inputs are one group where it is left out.
+    codes : sequence of str, optional
+        Names out of ``coded.schemes.codes()``; None takes all of them.
+    labels : array_like of int, shape (M,), optional
+        Classes, where the answers are scores: then there is relative accuracy too.
+    degree : int, optional
+        Where f is a polynomial; 1 for a linear map.
+    repeats : int, optional
+        Draws of lost workers a group.
+    rng : int, optional
+        Seed of the draws.
+    name : str, optional
+        What tables call f.
+    on_code : callable, optional
+        ``on_code(code)`` before each code, for example to show progress.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong kind.
+    ValueError
+        If a count is out of range, there are fewer than K inputs, or a name is unknown.
+
+    Examples
+    --------
+    >>> comparison = compare(
+    ...     np.sin, np.linspace(0.0, 6.0, 8), 16, n_stragglers=4, codes=["spline", "berrut"]
+    ... )
+    >>> [row.code for row in comparison.rows]
+    ['spline', 'berrut']
+    """
+    if not callable(fn):
+        raise TypeError(f"fn must be callable, got {fn!r}; pass a function of a stack of inputs")
+    given = np.asarray(inputs)
+    if given.ndim == 0 or len(given) == 0:
+        raise ValueError(f"inputs must be a stack of inputs, got shape {given.shape}")
+    k = len(given) if n_inputs is None else n_inputs
+    k = read_count(k, "n_inputs", at_least=1, at_most=len(given))
+    n = read_count(n_workers, "n_workers", at_least=1)
+    s = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n - 1)
+    n_liars = read_count(n_liars, "n_liars", at_least=0, at_most=n - s)
+    repeats = read_count(repeats, "repeats", at_least=1)
+    if degree is not None:
+        degree = read_count(degree, "degree", at_least=1)
+    setting = Setting(k, n, s, degree, n_liars)
+    known = all_codes()
+    chosen = list(known) if codes is None else list(codes)
+    for code in chosen:
+        if code not in known:
+            raise ValueError(f"codes must be among {', '.join(known)}, got {code!r}")
+    groups = [given[i : i + k] for i in range(0, len(given) - k + 1, k)]
+    classes = None if labels is None else np.asarray(labels)
+    if classes is not None and classes.shape != given.shape[:1]:
+        raise ValueError(f"labels has shape {classes.shape}, and there are {len(given)} inputs")
+
+    race = _Race(fn, groups, classes, setting, repeats, rng)
+    rows = []
+    for code in chosen:
+        if on_code is not None:
+            on_code(code)
+        rows.append(race.run(code, known[code]))
+    comparison = Comparison(name, setting, race.seconds, tuple(rows))
+
+    def rank(row: ComparedCode) -> tuple[bool, bool, float, float]:
+        score = comparison.score(row)
+        if score is None or np.isnan(score.error):
+            return True, bool(row.refused), 0.0, 0.0
+        return False, False, -score.decoded, max(score.error, _NOISE)
+
+    return Comparison(name, setting, race.seconds, tuple(sorted(rows, key=rank)))
+
+
+class _Race:
+    """What all codes of one comparison have in common."""
+
+    def __init__(
+        self,
+        fn: Function,
+        groups: Sequence[NDArray[Any]],
+        labels: NDArray[np.intp] | None,
+        setting: Setting,
+        repeats: int,
+        rng: int,
+    ) -> None:
+        self._fn = fn
+        self._groups = groups
+        self._labels = labels
+        self._setting = setting
+        self._repeats = repeats
+        self._rng = rng
+        self._counts = _counts(setting)
+        references = [read_array(fn(group), "fn(inputs)")[0] for group in groups]
+        self._variance = _variance(references)
+        self.seconds = min(_seconds(lambda: fn(groups[0])) for _ in range(_TIMED))
+
+    def run(self, code: str, variant: Variant) -> ComparedCode:
+        """Measure one code, or say why it cannot serve."""
+        try:
+            self._require(variant)
+            scheme = variant.make(self._setting)
+        except ValueError as error:
+            refused = str(error).partition(";")[0]
+            return ComparedCode(code, "", variant.guarantee, None, (), 0.0, 0.0, 0.0, refused)
+        fn = self._function(variant, scheme)
+        trials = [_Trial(scheme, fn, group) for group in self._groups]
+        scores = tuple(self._score(trials, count) for count in self._counts)
+        encode, decode = self._time(scheme, trials[0])
+        return ComparedCode(
+            code,
+            repr(scheme),
+            variant.guarantee,
+            scheme.min_responders,
+            scores,
+            encode,
+            decode,
+            (encode + decode) / self.seconds,
+        )
+
+    def _require(self, variant: Variant) -> None:
+        """Raise ValueError where the code is not for this function."""
+        degree = self._setting.degree
+        if variant.exact_for == "linear" and degree != 1:
+            raise ValueError("f must be a linear map")
+        if variant.numbers != "real" and degree is None:
+            raise ValueError("f must be a polynomial of known degree")
+        if variant.numbers == "integer" and self._groups[0].dtype.kind not in "iu":
+            raise ValueError("inputs must be whole numbers")
+
+    def _function(self, variant: Variant, scheme: Scheme) -> Function:
+        """Give f over the numbers that the code works in."""
+        if variant.numbers != "integer":
+            return self._fn
+        prime: int = scheme.prime  # type: ignore[attr-defined]
+
+        def fn(inputs: NDArray[np.int64]) -> NDArray[np.int64]:
+            answers = np.asarray(self._fn(inputs.astype(object)))
+            return ((answers + prime // 2) % prime - prime // 2).astype(np.int64)
+
+        return fn
+
+    def _score(self, trials: Sequence[_Trial], count: int) -> Score:
+        """Draw losses of so many workers, and liars among the others, and decode."""
+        n = self._setting.n_workers
+        n_liars = min(self._setting.n_liars, n - count)
+        errors, exact, accuracies, draws = [], [], [], 0
+        for i, trial in enumerate(trials):
+            rng = np.random.default_rng([self._rng, i])
+            for _ in range(self._repeats):
+                draws += 1
+                order = rng.permutation(n)
+                responders, liars = np.sort(order[count:]), order[count:][:n_liars]
+                if not trial.scheme.can_decode(responders):
+                    continue
+                outputs = trial.decode(responders, liars, rng)
+                if outputs is None:
+                    continue
+                errors.append(float(mean_square(as_reals(outputs), as_reals(trial.reference))))
+                exact.append(trial.scheme.exact_mask(responders).mean())
+                if self._labels is not None:
+                    accuracies.append(self._accuracy(trial, outputs, i))
+        if not errors:
+            return Score(count, 0.0, np.nan, np.nan, None, 0.0)
+        error, half_width = mean_interval(np.array(errors) / self._variance)
+        accuracy = float(np.mean(accuracies)) if accuracies else None
+        return Score(count, len(errors) / draws, error, half_width, accuracy, float(np.mean(exact)))
+
+    def _accuracy(self, trial: _Trial, outputs: FloatArray, i: int) -> float:
+        """Give the relative accuracy on group i."""
+        k = self._setting.n_inputs
+        labels = cast(NDArray[np.intp], self._labels)[i * k : (i + 1) * k]
+        return float(relative_accuracy(outputs, trial.reference, labels))
+
+    def _time(self, scheme: Scheme, trial: _Trial) -> tuple[float, float]:
+        """Give the seconds of binding and encoding, and of decoding from new workers."""
+        group = self._groups[0]
+        decode: list[float] = []
+        encode = min(_seconds(lambda: scheme.bind(group).encode(group)) for _ in range(_TIMED))
+        rng = np.random.default_rng([self._rng, len(self._groups)])
+        for _ in range(self._repeats):
+            order = rng.permutation(scheme.n_workers)
+            responders = np.sort(order[self._setting.n_stragglers :])
+            if len(decode) < _TIMED and trial.scheme.can_decode(responders):
+                answers = trial.coded_outputs[responders]
+                decode.append(_seconds(partial(trial.scheme.decode, answers, responders)))
+        return encode, min(decode, default=np.nan)
+
+
+class _Trial:
+    """One code on one group of inputs: what its workers answer, and what is right."""
+
+    def __init__(self, scheme: Scheme, fn: Function, group: NDArray[Any]) -> None:
+        self.scheme = scheme.bind(group)
+        evaluate = partial(evaluate_rows, scheme=self.scheme, batched=True)
+        functions = worker_functions(self.scheme, fn)
+        self.coded_outputs, _ = evaluate_workers(functions, self.scheme.encode(group), evaluate)
+        self.reference, _ = evaluate(fn, group)
+
+    def decode(
+        self, responders: NDArray[np.intp], liars: NDArray[np.intp], rng: np.random.Generator
+    ) -> FloatArray | None:
+        """Give the outputs; None where the code finds more liars than it can correct."""
+        answers = self.coded_outputs[responders]
+        if len(liars):
+            at = np.searchsorted(responders, liars)
+            lies = rng.normal(scale=answers.std() or 1.0, size=answers[at].shape)
+            answers[at] += np.rint(lies).astype(np.int64) if answers.dtype.kind == "i" else lies
+        try:
+            return self.scheme.decode(answers, responders)
+        except NotEnoughRespondersError:
+            return None
+
+
+def _counts(setting: Setting) -> list[int]:
+    """Give the numbers of stragglers to draw: from 0 to well beyond S, S among them."""
+    n, s = setting.n_workers, setting.n_stragglers
+    most = min(n - 1, max(2 * s, n // 2))
+    return sorted({s, *np.linspace(0, most, 6).round().astype(int).tolist()})
+
+
+def _variance(references: Sequence[FloatArray]) -> float:
+    """Give the mean square of f about its mean in each group; 1 for a constant f."""
+    centred = [reference - reference.mean(axis=0) for reference in references]
+    squares = [(c.reshape(len(c), -1).astype(np.float64) ** 2).sum(axis=1).mean() for c in centred]
+    return float(np.mean(squares)) or 1.0
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = perf_counter()
+    call()
+    return perf_counter() - start
+
+
+def _tell_error(score: Score) -> tuple[str, str]:
+    if np.isnan(score.error):
+        return "-", ""
+    if score.error < _NOISE:
+        return "0", ""
+    half_width = f"{score.half_width:.0e}" if np.isfinite(score.half_width) else ""
+    return f"{score.error:.1e}", half_width
+
+
+def _tell_seconds(seconds: float) -> str:
+    if np.isnan(seconds):
+        return "-"
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.0f} us"
+    return f"{seconds * 1e3:.1f} ms" if seconds < 1.0 else f"{seconds:.2f} s"
+
+
+def _tell_share(share: float) -> str:
+    if np.isnan(share):
+        return "-"
+    return f"{share:.1%}" if share < 1.0 else f"{share:.0f} x"

@@ -1,0 +1,251 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from coded import compare
+from coded.__main__ import main
+from coded.comparison.functions import bundled, linear_map, pendulum, polynomial
+from coded.comparison.settings import SETTINGS
+from coded.schemes import codes
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def by_code(comparison):
+    return {row.code: row for row in comparison.rows}
+
+
+def test_the_error_is_the_mean_square_over_the_variance():
+    # One input of two is lost for sure, and the other is what its output becomes.
+    comparison = compare(
+        lambda x: 2 * x, [[0.0], [3.0]], 2, n_stragglers=1, codes=["replication-mean"], repeats=5
+    )
+    (row,) = comparison.rows
+    score = comparison.score(row)
+    assert score.error == pytest.approx((6.0**2 / 2) / 9.0)
+    assert (score.decoded, score.exact) == (1.0, 0.5)
+    assert score.half_width == pytest.approx(0.0, abs=1e-12)
+
+
+def test_all_codes_take_part_or_say_why_not():
+    job = bundled("linear", 8)
+    comparison = compare(job.fn, job.inputs, 16, n_stragglers=4, degree=1, repeats=2)
+    rows = by_code(comparison)
+    assert set(rows) == set(codes())
+    for row in comparison.rows:
+        assert bool(row.refused) != bool(row.scores)
+        if row.scores:
+            assert row.needs >= 1
+            assert row.encode_seconds > 0.0
+    exact = [code for code, variant in codes().items() if variant.exact_for != "none"]
+    assert "lagrange" in exact
+    for code in exact:
+        for score in rows[code].scores:
+            assert not score.error > 1e-12, code
+
+
+def test_the_best_code_comes_first_and_half_decoding_ones_after_it():
+    comparison = compare(
+        np.sin,
+        np.linspace(0.0, 6.0, 10),
+        20,
+        n_stragglers=5,
+        codes=["replication", "berrut", "lagrange", "spline"],
+    )
+    assert [row.code for row in comparison.rows] == ["spline", "berrut", "replication", "lagrange"]
+    replication = by_code(comparison)["replication"]
+    assert 0.0 < comparison.score(replication).decoded < 1.0
+    assert by_code(comparison)["lagrange"].refused == "f must be a polynomial of known degree"
+    text = str(comparison)
+    assert text.startswith("Comparison(f, (K, N, S) = (10, 20, 5), best: spline)")
+    assert "lagrange: f must be a polynomial of known degree" in text
+
+
+def test_losses_are_the_same_for_all_codes():
+    inputs = np.linspace(0.0, 6.0, 20)
+    comparison = compare(
+        np.sin,
+        inputs,
+        20,
+        n_stragglers=7,
+        n_inputs=10,
+        codes=["replication-nearest", "replication-mean"],
+    )
+    nearest, mean = comparison.rows
+    assert [score.exact for score in nearest.scores] == [score.exact for score in mean.scores]
+    assert comparison.score(nearest).error < comparison.score(mean).error
+
+
+def test_labels_give_the_relative_accuracy():
+    inputs = np.eye(4)[[0, 1, 2, 3, 0, 1, 2, 3]]
+    comparison = compare(
+        lambda x: x,
+        inputs,
+        8,
+        n_stragglers=0,
+        codes=["replication"],
+        labels=[0, 1, 2, 3, 0, 1, 2, 0],
+    )
+    assert comparison.score(comparison.rows[0]).accuracy == 1.0
+    assert comparison.table()[0][3] == "acc."
+
+
+def test_liars_spoil_the_codes_that_do_not_look_for_them():
+    job = bundled("xsinx", 10)
+    honest, lying = (
+        compare(job.fn, job.inputs, 30, n_stragglers=0, n_liars=e, codes=["spline"]) for e in (0, 3)
+    )
+    assert lying.score(lying.rows[0]).error > 100 * honest.score(honest.rows[0]).error + 1e-3
+
+
+def test_progress_is_told_before_each_code():
+    seen = []
+    compare(
+        np.sin,
+        [0.0, 1.0],
+        4,
+        n_stragglers=1,
+        codes=["berrut", "letcc"],
+        on_code=seen.append,
+        repeats=1,
+    )
+    assert seen == ["berrut", "letcc"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"fn": 3}, TypeError, "fn must be callable, got 3"),
+        ({"inputs": 1.0}, ValueError, r"inputs must be a stack of inputs, got shape \(\)"),
+        ({"inputs": []}, ValueError, r"got shape \(0,\)"),
+        ({"n_inputs": 5}, ValueError, r"n_inputs must lie in \[1, 4\], got 5"),
+        ({"n_workers": 0}, ValueError, "n_workers must be >= 1"),
+        ({"n_stragglers": 8}, ValueError, r"n_stragglers must lie in \[0, 7\], got 8"),
+        ({"n_liars": 7}, ValueError, r"n_liars must lie in \[0, 6\], got 7"),
+        ({"degree": 0}, ValueError, "degree must be >= 1"),
+        ({"repeats": 0}, ValueError, "repeats must be >= 1"),
+        ({"codes": ["reed"]}, ValueError, r"codes must be among berrut, .*, got 'reed'"),
+        ({"labels": [1, 2]}, ValueError, r"labels has shape \(2,\), and there are 4 inputs"),
+    ],
+)
+def test_bad_arguments_are_refused(change, error, message):
+    given = {"fn": np.sin, "inputs": np.arange(4.0), "n_workers": 8, "n_stragglers": 2} | change
+    fn, inputs, n_workers = given.pop("fn"), given.pop("inputs"), given.pop("n_workers")
+    with pytest.raises(error, match=message):
+        compare(fn, inputs, n_workers, **given)
+
+
+# The functions at hand.
+
+
+def test_the_pendulum_equals_scipys_solution():
+    from scipy.integrate import solve_ivp
+
+    angle, damping = 2.0, 0.3
+    solution = solve_ivp(
+        lambda _, y: [y[1], -np.sin(y[0]) - damping * y[1]],
+        (0.0, 10.0),
+        [angle, 0.0],
+        t_eval=np.linspace(0.2, 10.0, 50),
+        rtol=1e-10,
+        atol=1e-12,
+    )
+    np.testing.assert_allclose(
+        pendulum(np.array([[angle, damping]]))[0], solution.y[0], rtol=0, atol=1e-6
+    )
+
+
+def test_the_polynomial_is_of_degree_2_and_whole():
+    line = np.arange(6)[:, None] * np.array([1, -2, 3, 0, 5, 1]) + np.array([4, 4, -1, 2, 0, 9])
+    values = polynomial(line)
+    assert values.dtype == line.dtype
+    assert not np.diff(values, n=3, axis=0).any()
+    assert np.diff(values, n=2, axis=0).any(axis=0).all()
+
+
+def test_the_linear_map_is_linear_over_whole_numbers():
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(-9, 10, size=(2, 3, 64))
+    np.testing.assert_array_equal(linear_map(3 * x - y), 3 * linear_map(x) - linear_map(y))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_each_function_has_inputs_for_its_setting(name):
+    k, n, s = SETTINGS[name]
+    job = bundled(name, 2 * k)
+    assert len(job.inputs) == 2 * k
+    assert len(np.asarray(job.fn(job.inputs[:k]))) == k
+    assert 0 < s < n
+
+
+# The command.
+
+
+def run(tmp_path, *options):
+    arguments = ["compare", f"--out={tmp_path / 'codes.png'}", f"--json={tmp_path / 'codes.json'}"]
+    assert main([*arguments, *options]) == 0
+    return json.loads((tmp_path / "codes.json").read_text())
+
+
+def test_the_command_writes_tables_picture_and_numbers(tmp_path, capsys):
+    (numbers,) = run(
+        tmp_path, "--function=xsinx", "--codes=spline,lagrange,berrut", "--repeats=2", "--groups=1"
+    )
+    printed = capsys.readouterr().out
+    assert "x sin x: 20 inputs, 40 workers, 12 of them lost" in printed
+    assert "not for this: lagrange: f must be a polynomial of known degree" in printed
+    assert codes()["spline"].guarantee in printed
+    assert max(map(len, printed.splitlines())) <= 80 + len(str(tmp_path))
+    assert (tmp_path / "codes.png").read_bytes().startswith(PNG)
+    assert [row["code"] for row in numbers["rows"]] == ["spline", "berrut", "lagrange"]
+    assert numbers["setting"]["n_inputs"] == 20
+
+
+def test_the_table_of_a_network_fits_a_terminal(tmp_path, capsys):
+    run(tmp_path, "--function=lenet5", "--codes=kernel,replication-nearest", "--groups=1")
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert "acc." in printed
+
+
+def test_your_function_is_found_where_the_program_starts(tmp_path):
+    (tmp_path / "mine.py").write_text("def cube(x):\n    return x**3\n")
+    np.savez(tmp_path / "points.npz", inputs=np.linspace(-1.0, 1.0, 8)[:, None])
+    command = [sys.executable, "-m", "coded", "compare", "--function=mine:cube", "--degree=3"]
+    options = ["--inputs=points.npz", "--k=4", "--n=14", "--s=3", "--codes=lagrange,spline"]
+    done = subprocess.run(
+        [*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "mine:cube: 4 inputs, 14 workers, 3 of them lost" in done.stdout
+    assert (tmp_path / "coded_compare.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--function=nothing"],
+            "function must be one of linear, polynomial, .* or module:function",
+        ),
+        (["--function=math:nothing"], "module math has no nothing"),
+        (["--function=numpy:sin"], "an npz file that holds inputs"),
+        (["--function=no.such.module:f"], "No module named 'no'"),
+        (["--function=xsinx", "--codes=reed"], "codes must be among"),
+        (["--function=xsinx", "--s=40"], r"n_stragglers must lie in \[0, 39\], got 40"),
+        (["--out=/nowhere/codes.png"], "cannot write /nowhere/codes.png"),
+        (["--k=three"], "invalid int value: 'three'"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(tmp_path, capsys, options, message):
+    with pytest.raises(SystemExit) as caught:
+        main(["compare", f"--out={tmp_path / 'codes.png'}", *options])
+    assert caught.value.code == 2
+    import re
+
+    told = capsys.readouterr().err
+    assert re.search(message, told)
+    assert told.count("\n") == 1
