@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from coded.order import path_order, similar_groups
     from coded.placement import balanced_copies
     from coded.points import chebyshev_first, chebyshev_second, equidistant, systematic
+    from coded.polynomial_check import require_polynomial
     from coded.recommendation import Recommendation, recommend
     from coded.result import CodedResult
     from coded.runtime import coded_map
+    from coded.schemes.analog_lagrange import AnalogLagrangeScheme
     from coded.schemes.berrut import BerrutScheme
     from coded.schemes.kernel import KernelScheme
     from coded.schemes.lagrange import LagrangeScheme
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 # Resolved on first use (PEP 562), so that a worker process pays only for what it uses.
 _HOME = {
+    "AnalogLagrangeScheme": "coded.schemes.analog_lagrange",
     "AnswerMemory": "coded.memory",
     "BerrutScheme": "coded.schemes.berrut",
     "CodedResult": "coded.result",
@@ -79,12 +82,14 @@ _HOME = {
     "pooled_gradients": "coded.features",
     "recommend": "coded.recommendation",
     "relative_accuracy": "coded.metrics",
+    "require_polynomial": "coded.polynomial_check",
     "similar_groups": "coded.order",
     "simulate": "coded.simulation",
     "systematic": "coded.points",
 }
 
 __all__ = [
+    "AnalogLagrangeScheme",
     "AnswerMemory",
     "BerrutScheme",
     "CodedResult",
@@ -121,6 +126,7 @@ __all__ = [
     "pooled_gradients",
     "recommend",
     "relative_accuracy",
+    "require_polynomial",
     "similar_groups",
     "simulate",
     "systematic",

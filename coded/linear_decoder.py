@@ -53,3 +53,16 @@ def residual(
 def amplification(decoder: NDArray[np.inexact]) -> float:
     """Give the largest factor by which errors of answers grow, ``max_k sum_r |D[k, r]|``."""
     return float(np.abs(decoder).sum(axis=1).max())
+
+
+def exact_amplification(
+    decoder: NDArray[np.inexact], generator: NDArray[np.inexact], wanted: NDArray[np.inexact]
+) -> float:
+    """Give `amplification`, or inf where ``D G_F`` misses T by more than the rounding of D.
+
+    The pseudoinverse drops directions that double precision cannot tell from rounding: D may
+    then be small, and wrong.
+    """
+    amplified = amplification(decoder)
+    rounding = (100 + decoder.shape[1]) * np.finfo(np.float64).eps * max(amplified, 1.0)
+    return amplified if residual(decoder, generator, wanted) <= rounding else float(np.inf)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from coded.schemes.variants import Variant
 
 _MODULES = (
+    "analog_lagrange",
     "berrut",
     "kernel",
     "lagrange",

@@ -1,0 +1,30 @@
+"""A seed from what callers pass as `rng`, which is never advanced."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+
+from coded.counts import read_count
+
+
+def read_seed(rng: int | np.random.Generator) -> int:
+    """Give a seed that stands for `rng`: an int itself, or what a generator would draw next.
+
+    Raises
+    ------
+    TypeError
+        If `rng` is neither an int nor a generator.
+    ValueError
+        If it is negative.
+
+    Examples
+    --------
+    >>> generator = np.random.default_rng(3)
+    >>> read_seed(generator) == read_seed(generator), read_seed(7)
+    (True, 7)
+    """
+    if isinstance(rng, np.random.Generator):
+        return int(copy.deepcopy(rng.bit_generator).random_raw())
+    return read_count(rng, "rng", at_least=0)
