@@ -28,6 +28,7 @@ EXPERIMENTS = (
     "rates",
     "split",
     "polynomials",
+    "privacy",
     "sensitivity",
     "published",
     "digits",
