@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from coded.call import WorkerBusyError
     from coded.comparison.measure import ComparedCode, Comparison, compare
     from coded.features import pooled_gradients
     from coded.local_workers import LocalWorkers
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from coded.polynomial_check import require_polynomial
     from coded.recommendation import Recommendation, recommend
     from coded.result import CodedResult
-    from coded.runtime import coded_map
+    from coded.runtime import coded_map, coded_map_async
     from coded.schemes.analog_lagrange import AnalogLagrangeScheme
     from coded.schemes.berrut import BerrutScheme
     from coded.schemes.kernel import KernelScheme
@@ -68,10 +69,12 @@ _HOME = {
     "TorchWorker": "coded.torch_worker",
     "UniformStragglers": "coded.stragglers",
     "WithPrior": "coded.schemes.with_prior",
+    "WorkerBusyError": "coded.call",
     "balanced_copies": "coded.placement",
     "chebyshev_first": "coded.points",
     "chebyshev_second": "coded.points",
     "coded_map": "coded.runtime",
+    "coded_map_async": "coded.runtime",
     "compare": "coded.comparison.measure",
     "equidistant": "coded.points",
     "label_confidence": "coded.metrics",
@@ -112,10 +115,12 @@ __all__ = [
     "TorchWorker",
     "UniformStragglers",
     "WithPrior",
+    "WorkerBusyError",
     "balanced_copies",
     "chebyshev_first",
     "chebyshev_second",
     "coded_map",
+    "coded_map_async",
     "compare",
     "equidistant",
     "label_confidence",

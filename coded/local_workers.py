@@ -261,6 +261,11 @@ class _Worker(Executor):
         assert pid is not None  # started by the submit in the constructor
         return pid
 
+    @property
+    def busy(self) -> bool:
+        """Whether a task is under way that somebody waits for, or waited for."""
+        return self._busy
+
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queue a task; raise BrokenProcessPool at once where the process is known to be dead."""
         answer: Future[T] = Future()

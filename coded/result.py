@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-
-from fastspline.arrays import FloatArray
 
 Indices: TypeAlias = NDArray[np.intp]
 
@@ -19,8 +17,8 @@ class CodedResult:
 
     Attributes
     ----------
-    outputs : array, shape (K, ...)
-        Decoded, in the kind and floating dtype of the answers.
+    outputs : array, shape (K, ...), or tuples and dicts of arrays
+        Decoded, in the kind, dtype and nesting of the answers.
     complete : bool
         Whether `wait_for` was met; else this is what could be made of the answers in time.
     responders : ndarray of int, shape (R,)
@@ -39,7 +37,7 @@ class CodedResult:
         where exact; None where the scheme gives none.
     """
 
-    outputs: FloatArray
+    outputs: Any
     complete: bool
     responders: Indices
     stragglers: Indices
@@ -54,7 +52,7 @@ class CodedResult:
         if self.std is not None and not self.exact.all():
             largest = f", largest std={self.std.max():.3g}"
         return (
-            f"CodedResult(outputs={tuple(self.outputs.shape)} {self.outputs.dtype}, "
+            f"CodedResult(outputs={_tell_outputs(self.outputs)}, "
             f"complete={self.complete}, responders={len(self.responders)} of "
             f"{len(self.latencies)}, failures={len(self.failures)}, "
             f"exact={int(self.exact.sum())} of {len(self.exact)}{largest})"
@@ -69,6 +67,15 @@ class CodedResult:
         rows += [f"  worker {n:3d}  not waited for" for n in late]
         rows += [f"  worker {n:3d}  {tell_error(error)}" for n, error in self.failures.items()]
         return "\n".join(rows)
+
+
+def _tell_outputs(outputs: Any) -> str:
+    """Give shapes and dtypes as the outputs are nested."""
+    if isinstance(outputs, dict):
+        return "{" + ", ".join(f"{k!r}: {_tell_outputs(v)}" for k, v in outputs.items()) + "}"
+    if isinstance(outputs, tuple):
+        return f"({', '.join(map(_tell_outputs, outputs))})"
+    return f"{tuple(outputs.shape)} {outputs.dtype}"
 
 
 def tell_error(error: BaseException) -> str:

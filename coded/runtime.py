@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from math import inf
 from numbers import Real
 from queue import Empty, SimpleQueue
 from time import perf_counter
-from typing import SupportsIndex, TypeAlias
+from typing import Any, SupportsIndex
 
 import numpy as np
-from numpy.typing import ArrayLike
 
+from coded.call import Arrival, Call, IsEnough, read_finite
 from coded.counts import read_count
-from coded.result import CodedResult, Indices, tell_error
+from coded.result import CodedResult, Indices
 from coded.schemes.protocol import (
     ErrorEstimating,
     Function,
-    NotEnoughRespondersError,
     Scheme,
-    read_numbers,
     require_scheme,
     worker_functions,
 )
-from fastspline.arrays import FloatArray, Restore, require_finite
+from coded.schemes.with_prior import WithPrior
+from coded.trees import Layout, pack
+from fastspline.arrays import FloatArray
 
-IsEnough: TypeAlias = Callable[[Indices], bool]
-
-_LOG = logging.getLogger(__name__)
 _LONGEST_WAIT = 0.5  # seconds at a time
-_HEADROOM = 2.0**28  # decoders amplify answers by less than this, Lagrange's by up to 1e8
 
 
 def coded_map(
     fn: Function,
-    inputs: ArrayLike,
+    inputs: Any,
     scheme: Scheme,
     executor: Executor | Sequence[Executor],
     *,
@@ -54,7 +52,9 @@ def coded_map(
     then are used too. What counts as a straggler, not as an error of the call: an exception in
     the worker, a failed submission (a broken or shut pool), a cancelled future, an answer that
     is no array of finite real numbers or holds some too large to decode, and an answer whose
-    shape differs from that of most others (of the first one where equally many differ).
+    shape differs from that of most others (of the first one where equally many differ). Workers
+    that are at work for an earlier call (executors whose ``busy`` is true, as those of
+    `LocalWorkers`) are not asked where the others are enough.
 
     Returns early with what there is as soon as `wait_for` can no longer be met, and at
     `timeout`; where that cannot be decoded but later answers could make it so, it waits for those
@@ -70,11 +70,13 @@ def coded_map(
     ----------
     fn : callable
         Gets coded input n, shape ``inputs.shape[1:]``, as numpy array or torch tensor like the
-        inputs, and returns an array, a tensor or a number. Under a scheme with
-        `worker_functions` some workers evaluate others instead. For process pools it must be
-        importable in the worker: a function of a module, not of ``__main__``, no lambda.
-    inputs : array_like, shape (K, ...)
-        A numpy array or torch tensor of finite numbers.
+        inputs, or a nest of them, and returns an array, a tensor or a number, or a nest of
+        them. Under a scheme with `worker_functions` some workers evaluate others instead. For
+        process pools it must be importable in the worker: a function of a module, not of
+        ``__main__``, no lambda.
+    inputs : array_like, shape (K, ...), or tuples and dicts of them
+        Numpy arrays or torch tensors of finite numbers. Of a nest, the numbers of all arrays make
+        up one input.
     scheme : Scheme
         The code, with ``scheme.n_inputs == K``.
     executor : Executor or sequence of Executor
@@ -121,6 +123,145 @@ def coded_map(
     >>> np.allclose(result.outputs, np.sqrt(inputs))
     True
     """
+    plan = _plan(fn, inputs, scheme, executor, wait_for, timeout, on_answer)
+    arrivals: SimpleQueue[Arrival] = SimpleQueue()  # of this call alone: late ones go nowhere
+    call = plan.begin(arrivals.put)
+    try:
+        plan.submit(call)
+        steps = call.steps(on_answer)
+        seconds = next(steps)
+        while True:
+            seconds = steps.send(_next_arrival(arrivals, seconds))
+    except StopIteration as done:
+        complete: bool = done.value
+    finally:
+        call.cancel()
+    return plan.finish(call, complete=complete)
+
+
+async def coded_map_async(
+    fn: Function,
+    inputs: Any,
+    scheme: Scheme,
+    executor: Executor | Sequence[Executor],
+    *,
+    wait_for: SupportsIndex | IsEnough | None = None,
+    timeout: float | None = None,
+    on_answer: Callable[[int, float], object] | None = None,
+) -> CodedResult:
+    """Compute as `coded_map` does, from a coroutine: the event loop runs on meanwhile.
+
+    Encoding and decoding run in a thread; answers are taken, and `on_answer` and `wait_for` are
+    called, in the loop. When the awaiting task is cancelled, tasks still queued are too.
+
+    Parameters
+    ----------
+    fn, inputs, scheme, executor, wait_for, timeout, on_answer
+        As for `coded_map`.
+
+    Returns
+    -------
+    CodedResult
+
+    Raises
+    ------
+    TypeError, ValueError, NotEnoughRespondersError
+        As `coded_map`.
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from coded import ReplicationScheme, coded_map_async
+    >>> async def roots(pool):
+    ...     return await coded_map_async(np.sqrt, [1.0, 4.0], ReplicationScheme(2, 4), pool)
+    >>> with ThreadPoolExecutor() as pool:
+    ...     asyncio.run(roots(pool)).outputs
+    array([1., 2.])
+    """
+    plan = await asyncio.to_thread(
+        _plan, fn, inputs, scheme, executor, wait_for, timeout, on_answer
+    )
+    loop = asyncio.get_running_loop()
+    arrivals: asyncio.Queue[Arrival] = asyncio.Queue()
+
+    def announce(arrival: Arrival) -> None:
+        with suppress(RuntimeError):  # a late answer, and the loop is closed
+            loop.call_soon_threadsafe(arrivals.put_nowait, arrival)
+
+    call = plan.begin(announce)
+    try:
+        plan.submit(call)
+        steps = call.steps(on_answer)
+        seconds = next(steps)
+        while True:
+            seconds = steps.send(await _next_arrival_async(arrivals, seconds))
+    except StopIteration as done:
+        complete: bool = done.value
+    finally:
+        call.cancel()
+    return await asyncio.to_thread(partial(plan.finish, call, complete=complete))
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """One call, checked and encoded; nothing has been submitted."""
+
+    fn: Function
+    scheme: Scheme  # bound
+    array: FloatArray
+    coded_inputs: FloatArray
+    layout: Layout
+    executors: Sequence[Executor]
+    is_wanted: IsEnough
+    least: int
+    wanted: str
+    timeout: float | None
+
+    def begin(self, announce: Callable[[Arrival], object]) -> Call:
+        """Start the clock."""
+        return Call(self.scheme, self.is_wanted, self.least, self.timeout, announce)
+
+    def submit(self, call: Call) -> None:
+        """Submit every worker's task."""
+        functions = worker_functions(self.scheme, self.fn)
+        tasks = self.layout.rows(self.coded_inputs)
+        call.submit(functions, tasks, self.executors, _spread(self.array, self.coded_inputs))
+
+    def finish(self, call: Call, *, complete: bool) -> CodedResult:
+        """Decode what came, or say that it does not suffice."""
+        responders = call.settle()
+        if not complete and not (len(responders) and self.scheme.can_decode(responders)):
+            cause = next(iter(call.failures.values()), None)
+            raise call.not_enough(self.fn, self.scheme, self.wanted) from cause
+        coded_outputs, layout = call.collect(responders)
+        std = None
+        if isinstance(self.scheme, ErrorEstimating):
+            outputs, std = self.scheme.decode_with_std(coded_outputs, responders)
+        else:
+            outputs = self.scheme.decode(coded_outputs, responders)
+        return CodedResult(
+            outputs=layout.unpack(outputs),
+            complete=complete,
+            responders=responders,
+            stragglers=np.setdiff1d(np.arange(self.scheme.n_workers), responders),
+            latencies=call.latencies,
+            failures=call.failures,
+            exact=self.scheme.exact_mask(responders),
+            std=std,
+        )
+
+
+def _plan(
+    fn: Function,
+    inputs: Any,
+    scheme: Scheme,
+    executor: Executor | Sequence[Executor],
+    wait_for: SupportsIndex | IsEnough | None,
+    timeout: float | None,
+    on_answer: Callable[[int, float], object] | None,
+) -> _Plan:
+    """Check all arguments, bind and encode."""
     if not callable(fn):
         raise TypeError(f"fn must be callable, got {fn!r}; pass the function, not its result")
     require_scheme(scheme)
@@ -128,218 +269,40 @@ def coded_map(
         raise TypeError(f"on_answer must be callable or None, got {on_answer!r}; pass a function")
     executors = _read_executors(executor)
     seconds = _read_timeout(timeout)
-    array, restore = _read_inputs(inputs, scheme)
-    is_wanted, wanted = _read_wait_for(wait_for, scheme)
-
-    bound = scheme.bind(restore(array))
+    array, layout = _read_inputs(inputs, scheme)
+    is_wanted, least, wanted = _read_wait_for(wait_for, scheme)
+    bound = scheme.bind(layout.unpack(array) if layout.form is None else array)
     coded_inputs = bound.encode(array)
-
-    def can_decode(responders: Indices) -> bool:
-        return len(responders) > 0 and bound.can_decode(responders)
-
-    def is_enough(responders: Indices) -> bool:
-        return len(responders) > 0 and is_wanted(responders) and can_decode(responders)
-
-    call = _Call(bound, seconds)
-    try:
-        tasks = [restore(coded_inputs[n, ...]) for n in range(scheme.n_workers)]
-        functions = worker_functions(bound, fn)
-        call.submit(functions, tasks, executors, _spread(array, coded_inputs))
-        complete = call.wait(is_enough, can_decode, on_answer)
-    finally:
-        call.cancel()
-    responders = call.settle()
-    if not complete and not (len(responders) and bound.can_decode(responders)):
-        raise call.not_enough(fn, scheme, wanted) from next(iter(call.failures.values()), None)
-    coded_outputs, restore = call.collect(responders)
-    std = None
-    if isinstance(bound, ErrorEstimating):
-        outputs, std = bound.decode_with_std(coded_outputs, responders)
-    else:
-        outputs = bound.decode(coded_outputs, responders)
-    return CodedResult(
-        outputs=restore(outputs),
-        complete=complete,
-        responders=responders,
-        stragglers=np.setdiff1d(np.arange(scheme.n_workers), responders),
-        latencies=call.latencies,
-        failures=call.failures,
-        exact=bound.exact_mask(responders),
-        std=std,
+    return _Plan(
+        fn, bound, array, coded_inputs, layout, executors, is_wanted, least, wanted, seconds
     )
 
 
-class _Call:
-    """The N tasks of one call and what has become of them; used by the calling thread alone."""
+def _next_arrival(arrivals: SimpleQueue[Arrival], seconds: float) -> Arrival | None:
+    """Wait for the next task to end; None if none does in time.
 
-    def __init__(self, scheme: Scheme, timeout: float | None) -> None:
-        n_workers = scheme.n_workers
-        self._scheme = scheme
-        self.failures: dict[int, BaseException] = {}
-        self.latencies = np.full(n_workers, np.nan)
-        self._timeout = timeout
-        self._futures: dict[int, Future[ArrayLike]] = {}
-        self._submitted = np.full(n_workers, np.nan)
-        self._began = perf_counter()
-        self._waiting: set[int] = set()
-        # Made anew for each call, so that a late answer finds only the queue of its own call.
-        self._arrivals: SimpleQueue[tuple[int, float]] = SimpleQueue()
-        self._answers: dict[tuple[int, ...], dict[int, tuple[FloatArray, Restore]]] = {}  # by shape
-
-    def submit(
-        self,
-        functions: Sequence[Function],
-        tasks: Sequence[FloatArray],
-        executors: Sequence[Executor],
-        order: Sequence[int],
-    ) -> None:
-        """Submit all tasks in `order`; each announces its end, in whichever thread that happens."""
-        for n in order:
-            self._submitted[n] = perf_counter()
-            future = _submit(executors[n % len(executors)], functions[n], tasks[n])
-            self._futures[n] = future
-            self._waiting.add(n)
-            future.add_done_callback(partial(_announce, self._arrivals, n))
-
-    def wait(
-        self,
-        is_enough: IsEnough,
-        can_decode: IsEnough,
-        on_answer: Callable[[int, float], object] | None,
-    ) -> bool:
-        """Take answers until they are enough (True), or can no longer be or not in time (False).
-
-        Where they cannot become enough, the first that can be decoded end the wait.
-        """
-        given_up = False
-        while not self._arrivals.empty() or not is_enough(self._responders()):
-            if self._arrivals.empty() and not self._can_become(is_enough):
-                if can_decode(self._responders()) or not self._can_become(can_decode):
-                    return False
-                is_enough = can_decode  # what was asked for is out of reach: then the least
-                given_up = True
-                continue
-            arrival = self._next_arrival()
-            if arrival is None:
-                for n in sorted(self._waiting):
-                    self._fail(n, TimeoutError(f"no answer within {self._timeout:.3g} s"))
-                return False
-            n, arrived = arrival
-            self._waiting.discard(n)
-            self._take(n, arrived, on_answer)
-        return not given_up
-
-    def _next_arrival(self) -> tuple[int, float] | None:
-        """Wait for the next task to end; None at the timeout.
-
-        In short waits: a Ctrl-C that comes just as a wait begins is seen only when it ends.
-        """
-        deadline = self._began + (inf if self._timeout is None else self._timeout)
-        while True:
-            remaining = deadline - perf_counter()
-            try:
-                return self._arrivals.get(timeout=min(max(remaining, 0.0), _LONGEST_WAIT))
-            except Empty:
-                if remaining <= _LONGEST_WAIT:
-                    return None
-
-    def cancel(self) -> None:
-        """Cancel what is still queued, and let go of all futures: late answers are then freed."""
-        for n in self._waiting:
-            self._futures[n].cancel()
-        self._futures.clear()
-
-    def settle(self) -> Indices:
-        """Fix the responders: the workers whose answers agree in shape; the others have failed."""
-        responders, leading = self._responders(), self._leading()
-        for shape, group in self._answers.items():
-            if group is not leading:
-                usual = next(array.shape for array, _ in leading.values())
-                for n in group:
-                    self._fail(n, ValueError(f"answer has shape {shape}, most others have {usual}"))
-        self.latencies[np.setdiff1d(np.arange(len(self.latencies)), responders)] = np.nan
-        return responders
-
-    def collect(self, responders: Indices) -> tuple[FloatArray, Restore]:
-        """Stack the answers of the responders, and give the way back to their kind."""
-        group = self._leading()
-        arrays, restores = zip(*(group[int(n)] for n in responders), strict=True)
-        return np.stack(arrays), restores[0]
-
-    def not_enough(self, fn: object, scheme: Scheme, wanted: str) -> NotEnoughRespondersError:
-        """Make the error that tells every worker's fate."""
-        responders = self._responders()
-        seconds = perf_counter() - self._began
-        timed_out = any(n in self._waiting for n in self.failures)
-        failed = [n for n in self.failures if n not in self._waiting]
-        parts = [
-            f"{len(responders)} of {scheme.n_workers} workers answered within {seconds:.3g} s",
-            f"{scheme!r} cannot decode that; waited for {wanted}",
-        ]
-        if failed:
-            parts.append(
-                f"{len(failed)} failed: {_list(failed)}; the first by "
-                f"{tell_error(self.failures[failed[0]])}"
-            )
-        if self._waiting:
-            parts.append(f"{len(self._waiting)} still out: {_list(sorted(self._waiting))}")
-        parts.append("raise timeout or n_workers" if timed_out else "see .failures for all reasons")
-        crashed = all(isinstance(self.failures[n], BrokenExecutor) for n in failed)
-        if not len(responders) and failed and crashed:
-            parts.append(
-                f"processes that die at once cannot import {getattr(fn, '__qualname__', 'fn')}: "
-                "define it at the top level of a file, not in a notebook or as a lambda, and "
-                'guard the program by if __name__ == "__main__":'
-            )
-        return NotEnoughRespondersError(
-            "; ".join(parts), responders=responders, failures=self.failures
-        )
-
-    def _take(
-        self, n: int, arrived: float, on_answer: Callable[[int, float], object] | None
-    ) -> None:
-        """File the answer of worker n, or its failure."""
-        future = self._futures[n]
-        if future.cancelled():
-            self._fail(n, CancelledError("the task was cancelled by its executor"))
-            return
-        error = future.exception()
-        if error is not None:
-            self._fail(n, error)
-            return
+    In short waits: a Ctrl-C that comes just as a wait begins is seen only when it ends.
+    """
+    end = perf_counter() + seconds
+    while True:
+        remaining = end - perf_counter()
         try:
-            array, restore = _read_answer(future.result(), self._scheme)
-        except Exception as unusable:  # noqa: BLE001 (what an answer does when it is read is the worker's doing)
-            # Without the traceback, whose frames would keep the answers of this call alive.
-            self._fail(n, unusable.with_traceback(None))
-            return
-        self._answers.setdefault(array.shape, {})[n] = array, restore
-        self.latencies[n] = arrived - self._submitted[n]
-        if on_answer is not None:
-            on_answer(n, float(self.latencies[n]))
+            if seconds == 0.0:
+                return arrivals.get_nowait()
+            return arrivals.get(timeout=min(max(remaining, 0.0), _LONGEST_WAIT))
+        except Empty:
+            if remaining <= _LONGEST_WAIT:
+                return None
 
-    def _fail(self, n: int, error: BaseException) -> None:
-        _LOG.debug("worker %d failed: %s", n, tell_error(error))
-        self.failures[n] = error
 
-    def _leading(self) -> dict[int, tuple[FloatArray, Restore]]:
-        """Give the answers of the shape that most have; of equally many, of the one seen first."""
-        return max(self._answers.values(), key=len, default={})
-
-    def _responders(self) -> Indices:
-        return np.array(sorted(self._leading()), dtype=np.intp)
-
-    def _can_become(self, is_enough: IsEnough) -> bool:
-        """Whether the answers would be enough if all who are still out answered alike."""
-        if not self._waiting:
-            return False
-        if not self.failures and len(self._answers) < 2:
-            return True
-        groups = list(self._answers.values()) or [{}]
-        return any(
-            is_enough(np.array(sorted(group.keys() | self._waiting), dtype=np.intp))
-            for group in groups
-        )
+async def _next_arrival_async(arrivals: asyncio.Queue[Arrival], seconds: float) -> Arrival | None:
+    """Wait for the next task to end; None if none does in time."""
+    if seconds == 0.0 or not arrivals.empty():
+        return None if arrivals.empty() else arrivals.get_nowait()
+    try:
+        return await asyncio.wait_for(arrivals.get(), None if seconds == inf else seconds)
+    except TimeoutError:
+        return None
 
 
 def _spread(inputs: FloatArray, coded_inputs: FloatArray) -> list[int]:
@@ -363,55 +326,20 @@ def _spread(inputs: FloatArray, coded_inputs: FloatArray) -> list[int]:
     return [n for _, n in sorted(turns, key=lambda turn: turn[0])]
 
 
-def _submit(executor: Executor, fn: Function, task: FloatArray) -> Future[ArrayLike]:
-    """Submit a task; where the executor refuses it, the future of a task that failed."""
-    try:
-        return executor.submit(fn, task)
-    except Exception as error:  # noqa: BLE001 (whatever an engine raises here, only this worker is lost)
-        refused: Future[ArrayLike] = Future()
-        refused.set_exception(error)
-        return refused
-
-
-def _announce(arrivals: SimpleQueue[tuple[int, float]], n: int, _: Future[ArrayLike]) -> None:
-    """Tell the calling thread that task n has ended; runs in a thread of the executor."""
-    arrivals.put((n, perf_counter()))
-
-
-def _read_answer(answer: ArrayLike, scheme: Scheme) -> tuple[FloatArray, Restore]:
-    """Give an answer as an array, checked, and the way back to its kind."""
-    if isinstance(answer, tuple | dict):
-        raise TypeError(f"answer is a {type(answer).__name__}; fn must return one array or number")
-    array, restore = read_numbers(scheme, answer, "answer")
-    if array.size == 0:
-        raise ValueError(f"answer is empty, it has shape {array.shape}")
-    if array.dtype.kind == "i":  # a field's numbers do not overflow
-        return array, restore
-    require_finite(array, "answer")
-    largest, limit = float(np.abs(array).max()), float(np.finfo(array.dtype).max) / _HEADROOM
-    if largest > limit:
-        raise ValueError(
-            f"answer holds numbers too large to decode: max |answer| = {largest:g}, at most "
-            f"{limit:.3g} is allowed in {array.dtype}; scale the answers down"
-        )
-    return array, restore
-
-
-def _read_inputs(inputs: ArrayLike, scheme: Scheme) -> tuple[FloatArray, Restore]:
-    """Give the inputs as an array of K finite rows, and the way back to the caller's kind."""
-    if isinstance(inputs, tuple | dict):
-        raise TypeError(
-            f"inputs must be a numpy array or torch tensor, got a {type(inputs).__name__}; "
-            "stack the inputs along axis 0"
-        )
-    array, restore = read_numbers(scheme, inputs, "inputs")
+def _read_inputs(inputs: Any, scheme: Scheme) -> tuple[FloatArray, Layout]:
+    """Give the inputs as one array of K finite rows, and what each row looks like."""
+    array, layout = pack(inputs, "inputs", partial(read_finite, scheme))
     if array.ndim == 0 or len(array) != scheme.n_inputs or array.size == 0:
         raise ValueError(
             f"inputs has shape {array.shape}, but {scheme!r} needs {scheme.n_inputs} of them, not "
             "empty, along axis 0; stack the inputs, or make a scheme with that n_inputs"
         )
-    require_finite(array, "inputs")
-    return array, restore
+    if layout.form is not None and isinstance(scheme, WithPrior):
+        raise TypeError(
+            "inputs must be one array for WithPrior, whose prior takes a stack of inputs, got a "
+            f"{type(inputs).__name__}; stack the inputs, or take the scheme without prior"
+        )
+    return array, layout
 
 
 def _read_executors(executor: Executor | Sequence[Executor]) -> Sequence[Executor]:
@@ -447,14 +375,14 @@ def _read_timeout(timeout: float | None) -> float | None:
 
 def _read_wait_for(
     wait_for: SupportsIndex | IsEnough | None, scheme: Scheme
-) -> tuple[IsEnough, str]:
-    """Give what the caller waits for as a predicate of the responders so far, and in words."""
+) -> tuple[IsEnough, int, str]:
+    """Give what the caller waits for: as a predicate, the least number, and in words."""
     if callable(wait_for):
-        return partial(_ask, wait_for), "the predicate wait_for"
+        return partial(_ask, wait_for), 1, "the predicate wait_for"
     least = scheme.min_responders
     if wait_for is not None:
         least = read_count(wait_for, "wait_for", at_least=1, at_most=scheme.n_workers)
-    return lambda responders: len(responders) >= least, f"{least} answer{'s' * (least > 1)}"
+    return lambda _: True, least, f"{least} answer{'s' * (least > 1)}"
 
 
 def _ask(wait_for: IsEnough, responders: Indices) -> bool:
@@ -467,9 +395,3 @@ def _ask(wait_for: IsEnough, responders: Indices) -> bool:
             f"wait_for must return True or False, but gave a {type(answer).__name__} without a "
             "truth value; reduce it, for example by .all() or .any()"
         ) from error
-
-
-def _list(workers: Sequence[int]) -> str:
-    """Write the first of many workers."""
-    shown = ", ".join(str(n) for n in workers[:8])
-    return shown if len(workers) <= 8 else f"{shown}, ..."

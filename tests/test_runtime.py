@@ -1,3 +1,5 @@
+import asyncio
+import collections
 import gc
 import itertools
 import logging
@@ -6,7 +8,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from concurrent.futures import CancelledError, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
@@ -22,7 +24,9 @@ from coded import (
     ReplicationScheme,
     SplineScheme,
     WithPrior,
+    WorkerBusyError,
     coded_map,
+    coded_map_async,
 )
 from coded.runtime import _spread
 from tests.worker_functions import (
@@ -211,7 +215,9 @@ BAD_ANSWERS = {
     "none": (lambda f: f.set_result(None), TypeError, "answer"),
     "text": (lambda f: f.set_result("answer"), TypeError, "answer"),
     "complex": (lambda f: f.set_result(np.array([1j, 0])), TypeError, "complex"),
-    "tuple": (lambda f: f.set_result((1.0, 2.0)), TypeError, "one array"),
+    "tuple": (lambda f: f.set_result((1.0, 2.0)), ValueError, r"shape \(\(\), \(\)\), most"),
+    "empty-tuple": (lambda f: f.set_result(()), ValueError, "answer holds an empty tuple"),
+    "nan-inside": (lambda f: f.set_result({"x": np.nan}), ValueError, r"answer\['x'\]"),
     "empty": (lambda f: f.set_result(np.zeros((0, 2))), ValueError, "empty"),
     "huge": (lambda f: f.set_result([1.7e308, -1.7e308]), ValueError, "too large to decode"),
     "huge-float32": (lambda f: f.set_result(np.float32([0, -3e38])), ValueError, "too large to"),
@@ -645,7 +651,7 @@ def test_result_is_frozen_pickles_and_compares_by_identity():
 
 
 def test_failures_are_logged_and_nothing_is_printed(caplog, capfd):
-    with ThreadPoolExecutor(1) as pool, caplog.at_level(logging.DEBUG, logger="coded.runtime"):
+    with ThreadPoolExecutor(1) as pool, caplog.at_level(logging.DEBUG, logger="coded.call"):
         coded_map(fail_on_zero, INPUTS, ReplicationScheme(2, 4), pool)
     assert "worker 0 failed: ArithmeticError: zero is hard" in caplog.messages
     assert capfd.readouterr() == ("", "")
@@ -674,8 +680,22 @@ BAD_ARGUMENTS = {
     "inputs-nan": ({"inputs": np.array([0.0, np.nan])}, ValueError, r"inputs\[1\] = nan"),
     "inputs-complex": ({"inputs": np.array([1j, 0])}, TypeError, "inputs must hold real"),
     "inputs-object": ({"inputs": np.array([None, 1])}, TypeError, "inputs must hold real"),
-    "inputs-tuple": ({"inputs": (INPUTS, INPUTS)}, TypeError, "got a tuple"),
-    "inputs-dict": ({"inputs": {"x": INPUTS}}, TypeError, "got a dict"),
+    "inputs-uneven": (
+        {"inputs": (INPUTS, INPUTS[:1])},
+        ValueError,
+        r"equal axis 0, got shapes \(2, 2\), \(1, 2\)",
+    ),
+    "inputs-empty-dict": ({"inputs": {}}, ValueError, "inputs holds an empty dict"),
+    "inputs-nan-inside": (
+        {"inputs": {"x": (INPUTS, [np.nan, 1.0])}},
+        ValueError,
+        r"inputs\['x'\]\[1\] must be finite, but inputs\['x'\]\[1\]\[0\] = nan",
+    ),
+    "inputs-nest-with-prior": (
+        {"inputs": (INPUTS,), "scheme": WithPrior(pairs(), double)},
+        TypeError,
+        "inputs must be one array for WithPrior",
+    ),
 }
 
 
@@ -747,3 +767,182 @@ if __name__ == "__main__":
         [sys.executable, program], capture_output=True, text=True, timeout=WAIT, check=False
     )
     assert "define it at the top level of a file" in done.stdout, done.stderr
+
+
+# ---- nested inputs and answers
+
+
+Pair = collections.namedtuple("Pair", ["image", "weight"])
+
+
+def test_nests_go_in_and_come_out():
+    inputs = {
+        "image": np.arange(12, dtype=np.float32).reshape(2, 2, 3),
+        "pair": Pair(torch.arange(2.0), np.array([1, 2])),
+    }
+
+    def f(coded_input):
+        image, (left, right) = coded_input["image"], coded_input["pair"]
+        assert image.shape == (2, 3)
+        assert image.dtype == np.float32
+        assert torch.is_tensor(coded_input["pair"].image)
+        return 2 * image, {"left": 3 * left, "sum": np.asarray(left) + right}
+
+    scheme = ReplicationScheme(2, 4)
+    with ThreadPoolExecutor(2) as pool:
+        result = coded_map(f, inputs, scheme, pool, wait_for=4)
+    image, rest = result.outputs
+    assert image.dtype == np.float32
+    np.testing.assert_array_equal(image, 2 * inputs["image"])
+    assert torch.equal(rest["left"], 3 * torch.arange(2.0))
+    np.testing.assert_array_equal(rest["sum"], [1.0, 3.0])
+    assert "((2, 2, 3) float32, {'left': (2,) torch.float32, 'sum': (2,) float64})" in repr(result)
+
+
+def test_a_nest_is_coded_like_its_numbers_side_by_side():
+    rng = np.random.default_rng(0)
+    left, right = rng.normal(size=(6, 3)), rng.normal(size=(6, 2, 2))
+    flat = np.concatenate([left, right.reshape(6, 4)], axis=1)
+    scheme = SplineScheme(6, 14)
+
+    def of_flat(x):
+        return np.sin(x)
+
+    def of_nest(x):
+        return np.sin(x[0]), np.sin(x[1])
+
+    with ThreadPoolExecutor(2) as pool:
+        pool = WithoutWorkers(pool, lost=(1, 5, 9))
+        expected = coded_map(of_flat, flat, scheme, pool)
+        result = coded_map(of_nest, (left, right), scheme, pool)
+    assert result.responders.tolist() == expected.responders.tolist()
+    np.testing.assert_array_equal(result.outputs[0], expected.outputs[:, :3])
+    np.testing.assert_array_equal(result.outputs[1].reshape(6, 4), expected.outputs[:, 3:])
+    np.testing.assert_array_equal(result.std, expected.std)
+
+
+class WithoutWorkers(Executor):
+    """An executor that refuses some tasks, counted from 0 in the order of the workers."""
+
+    def __init__(self, executor, lost):
+        self.executor, self.lost, self.coded = executor, lost, []
+
+    def submit(self, fn, /, *args):
+        self.coded.append(None)
+        if (len(self.coded) - 1) % 14 in self.lost:
+            raise RuntimeError("refused")
+        return self.executor.submit(fn, *args)
+
+
+# ---- workers that are busy with an earlier call
+
+
+class Busy(ManualExecutor):
+    busy = True
+
+
+def test_busy_workers_are_not_asked_where_the_others_are_enough():
+    idle, busy = ManualExecutor(), Busy()
+    outcome = []
+
+    def run():
+        outcome.append(coded_map(double, INPUTS, pairs(), [idle, busy, idle, idle], wait_for=3))
+
+    call = threading.Thread(target=run, daemon=True)
+    call.start()
+    for _ in range(3):
+        assert idle.submitted.acquire(timeout=WAIT)
+    for n in range(3):
+        idle.answer(n)
+    call.join(WAIT)
+    (result,) = outcome
+    assert busy.tasks == []
+    assert result.responders.tolist() == [0, 2, 3]
+    assert result.complete
+    assert isinstance(result.failures[1], WorkerBusyError)
+    assert result.stragglers.tolist() == [1]
+
+
+def test_busy_workers_are_asked_where_the_others_are_too_few():
+    workers = [Busy() for _ in range(4)]
+    thread = threading.Thread(
+        target=lambda: coded_map(double, INPUTS, pairs(), workers, wait_for=3), daemon=True
+    )
+    thread.start()
+    for worker in workers:
+        assert worker.submitted.acquire(timeout=WAIT)
+        worker.answer(0)
+    thread.join(WAIT)
+    assert not thread.is_alive()
+
+
+# ---- from a coroutine
+
+
+def test_the_event_loop_runs_on_while_workers_work():
+    pool, ticks = ManualExecutor(), []
+
+    async def main():
+        waiting = asyncio.ensure_future(
+            coded_map_async(double, INPUTS, pairs(), pool, on_answer=lambda n, _: ticks.append(n))
+        )
+        while len(pool.futures) < 4:
+            await asyncio.sleep(0.001)
+        order = _spread(INPUTS, pairs().encode(INPUTS))
+        pool.sort_last(order)
+        for n in (3, 0, 1):
+            pool.answer(n)
+            await asyncio.sleep(0)
+        return await asyncio.wait_for(waiting, WAIT)
+
+    result = asyncio.run(main())
+    np.testing.assert_array_equal(result.outputs, 2 * INPUTS)
+    assert sorted(ticks) == [0, 1, 3]
+    assert result.responders.tolist() == [0, 1, 3]
+
+
+def test_many_calls_of_one_loop_run_at_the_same_time():
+    barrier = threading.Barrier(3)
+
+    def meet(coded_input):
+        barrier.wait(WAIT)
+        return coded_input
+
+    async def main(pool):
+        calls = [
+            coded_map_async(meet, [[float(i)]], ReplicationScheme(1, 1), pool) for i in range(3)
+        ]
+        return await asyncio.gather(*calls)
+
+    with ThreadPoolExecutor(3) as pool:
+        results = asyncio.run(main(pool))
+    assert [float(one.outputs[0, 0]) for one in results] == [0.0, 1.0, 2.0]
+
+
+def test_a_coroutine_that_is_cancelled_cancels_its_tasks():
+    pool = ManualExecutor()
+
+    async def main():
+        waiting = asyncio.ensure_future(coded_map_async(double, INPUTS, pairs(), pool))
+        while len(pool.futures) < 4:
+            await asyncio.sleep(0.001)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(main())
+    assert all(future.cancelled() for future in pool.futures)
+
+
+def test_a_coroutine_times_out_and_late_answers_after_the_loop_go_nowhere():
+    pool = ManualExecutor()
+    with pytest.raises(NotEnoughRespondersError, match="0 of 4 workers answered"):
+        asyncio.run(coded_map_async(double, INPUTS, pairs(), pool, timeout=0.05))
+    assert all(future.cancelled() for future in pool.futures)
+
+
+def test_a_coroutine_refuses_bad_arguments_before_anything_is_submitted():
+    pool = ManualExecutor()
+    with pytest.raises(ValueError, match="timeout must be a positive"):
+        asyncio.run(coded_map_async(double, INPUTS, pairs(), pool, timeout=-1.0))
+    assert pool.tasks == []

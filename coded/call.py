@@ -1,0 +1,274 @@
+"""The tasks of one coded call, and what becomes of each; knows nothing of clocks' waiting."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from functools import partial
+from math import inf
+from time import perf_counter
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from coded.result import Indices, tell_error
+from coded.schemes.protocol import Function, NotEnoughRespondersError, Scheme, read_numbers
+from coded.trees import Layout, pack
+from fastspline.arrays import FloatArray, Restore, require_finite
+
+IsEnough: TypeAlias = Callable[[Indices], bool]
+Arrival: TypeAlias = tuple[int, float]
+
+_LOG = logging.getLogger(__name__)
+_HEADROOM = 2.0**28  # decoders amplify answers by less than this, Lagrange's by up to 1e8
+
+
+class WorkerBusyError(RuntimeError):
+    """A worker was not asked, because it is still at work for an earlier call."""
+
+
+class Call:
+    """The N tasks of one call and what has become of them; used by one thread.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        Bound to the inputs.
+    is_wanted : callable
+        Whether these responders are enough for the caller, who also wants them decodable.
+    least : int
+        Fewer than so many never are.
+    timeout : float or None
+        In seconds from now on.
+    announce : callable
+        ``announce((worker, moment))`` when a task has ended, in whichever thread that happens.
+    """
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        is_wanted: IsEnough,
+        least: int,
+        timeout: float | None,
+        announce: Callable[[Arrival], object],
+    ) -> None:
+        self.failures: dict[int, BaseException] = {}
+        self.latencies = np.full(scheme.n_workers, np.nan)
+        self._scheme = scheme
+        self._is_wanted = is_wanted
+        self._least = least
+        self._timeout = timeout
+        self._announce = announce
+        self._futures: dict[int, Future[Any]] = {}
+        self._submitted = np.full(scheme.n_workers, np.nan)
+        self._began = perf_counter()
+        self._waiting: set[int] = set()
+        self._answers: dict[Layout, dict[int, tuple[FloatArray, Layout]]] = {}
+
+    def submit(
+        self,
+        functions: Sequence[Function],
+        tasks: Sequence[object],
+        executors: Sequence[Executor],
+        order: Sequence[int],
+    ) -> None:
+        """Submit all tasks in `order`, but not to busy workers where the others are enough."""
+        busy = {n for n in order if getattr(executors[n % len(executors)], "busy", False) is True}
+        idle = np.array(sorted(set(order) - busy), dtype=np.intp)
+        if busy and not self._is_enough(idle):
+            busy = set()  # queue behind what they are at
+        for n in order:
+            if n in busy:
+                self._fail(n, WorkerBusyError("still at work for an earlier call; was not asked"))
+                continue
+            self._submitted[n] = perf_counter()
+            future = _submit(executors[n % len(executors)], functions[n], tasks[n])
+            self._futures[n] = future
+            self._waiting.add(n)
+            future.add_done_callback(partial(_tell, self._announce, n))
+
+    def steps(
+        self, on_answer: Callable[[int, float], object] | None
+    ) -> Generator[float, Arrival | None, bool]:
+        """Take answers until they are enough (True), or can no longer be or not in time (False).
+
+        Yields the seconds to wait for the next arrival, 0 for one that is there already, and is
+        sent that arrival, or None where none came. Where the answers cannot become enough, the
+        first that can be decoded end the wait.
+        """
+        is_enough, least = self._is_enough, self._least
+        deadline = inf if self._timeout is None else self._began + self._timeout
+        while True:
+            arrival = yield 0.0
+            if arrival is not None:
+                self._take(arrival, on_answer)
+                continue
+            if len(self._leading()) >= least and is_enough(self._responders()):
+                return is_enough == self._is_enough
+            if not self._can_become(is_enough):
+                if self._can_decode(self._responders()) or not self._can_become(self._can_decode):
+                    return False
+                is_enough, least = self._can_decode, 1  # what was asked for is out of reach
+                continue
+            arrival = yield max(deadline - perf_counter(), 0.0)
+            if arrival is None:
+                for n in sorted(self._waiting):
+                    self._fail(n, TimeoutError(f"no answer within {self._timeout:.3g} s"))
+                return False
+            self._take(arrival, on_answer)
+
+    def cancel(self) -> None:
+        """Cancel what is still queued, and let go of all futures: late answers are then freed."""
+        for n in self._waiting:
+            self._futures[n].cancel()
+        self._futures.clear()
+
+    def settle(self) -> Indices:
+        """Fix the responders: the workers whose answers agree in shape; the others have failed."""
+        responders, leading = self._responders(), self._leading()
+        for layout, group in self._answers.items():
+            if group is not leading:
+                usual = next(iter(leading.values()))[1]
+                for n in group:
+                    self._fail(
+                        n, ValueError(f"answer has shape {layout}, most others have {usual}")
+                    )
+        self.latencies[np.setdiff1d(np.arange(len(self.latencies)), responders)] = np.nan
+        return responders
+
+    def collect(self, responders: Indices) -> tuple[FloatArray, Layout]:
+        """Stack the answers of the responders, and give the way back to their kind."""
+        group = self._leading()
+        arrays, layouts = zip(*(group[int(n)] for n in responders), strict=True)
+        return np.stack(arrays), layouts[0]
+
+    def not_enough(self, fn: object, scheme: Scheme, wanted: str) -> NotEnoughRespondersError:
+        """Make the error that tells every worker's fate."""
+        responders = self._responders()
+        seconds = perf_counter() - self._began
+        timed_out = any(n in self._waiting for n in self.failures)
+        failed = [n for n in self.failures if n not in self._waiting]
+        parts = [
+            f"{len(responders)} of {scheme.n_workers} workers answered within {seconds:.3g} s",
+            f"{scheme!r} cannot decode that; waited for {wanted}",
+        ]
+        if failed:
+            parts.append(
+                f"{len(failed)} failed: {_list(failed)}; the first by "
+                f"{tell_error(self.failures[failed[0]])}"
+            )
+        if self._waiting:
+            parts.append(f"{len(self._waiting)} still out: {_list(sorted(self._waiting))}")
+        parts.append("raise timeout or n_workers" if timed_out else "see .failures for all reasons")
+        crashed = all(isinstance(self.failures[n], BrokenExecutor) for n in failed)
+        if not len(responders) and failed and crashed:
+            parts.append(
+                f"processes that die at once cannot import {getattr(fn, '__qualname__', 'fn')}: "
+                "define it at the top level of a file, not in a notebook or as a lambda, and "
+                'guard the program by if __name__ == "__main__":'
+            )
+        return NotEnoughRespondersError(
+            "; ".join(parts), responders=responders, failures=self.failures
+        )
+
+    def _take(self, arrival: Arrival, on_answer: Callable[[int, float], object] | None) -> None:
+        """File the answer of a worker, or its failure."""
+        n, moment = arrival
+        self._waiting.discard(n)
+        future = self._futures[n]
+        if future.cancelled():
+            self._fail(n, CancelledError("the task was cancelled by its executor"))
+            return
+        error = future.exception()
+        if error is not None:
+            self._fail(n, error)
+            return
+        try:
+            array, layout = _read_answer(future.result(), self._scheme)
+        except Exception as unusable:  # noqa: BLE001 (what an answer does when it is read is the worker's doing)
+            # Without the traceback, whose frames would keep the answers of this call alive.
+            self._fail(n, unusable.with_traceback(None))
+            return
+        self._answers.setdefault(layout, {})[n] = array, layout
+        self.latencies[n] = moment - self._submitted[n]
+        if on_answer is not None:
+            on_answer(n, float(self.latencies[n]))
+
+    def _fail(self, n: int, error: BaseException) -> None:
+        _LOG.debug("worker %d failed: %s", n, tell_error(error))
+        self.failures[n] = error
+
+    def _leading(self) -> dict[int, tuple[FloatArray, Layout]]:
+        """Give the answers of the shape that most have; of equally many, of the one seen first."""
+        return max(self._answers.values(), key=len, default={})
+
+    def _responders(self) -> Indices:
+        return np.array(sorted(self._leading()), dtype=np.intp)
+
+    def _can_decode(self, responders: Indices) -> bool:
+        return len(responders) > 0 and self._scheme.can_decode(responders)
+
+    def _is_enough(self, responders: Indices) -> bool:
+        return (
+            len(responders) >= self._least
+            and self._is_wanted(responders)
+            and self._can_decode(responders)
+        )
+
+    def _can_become(self, is_enough: IsEnough) -> bool:
+        """Whether the answers would be enough if all who are still out answered alike."""
+        if not self._waiting:
+            return False
+        if not self.failures and len(self._answers) < 2:
+            return True
+        groups = list(self._answers.values()) or [{}]
+        return any(
+            is_enough(np.array(sorted(group.keys() | self._waiting), dtype=np.intp))
+            for group in groups
+        )
+
+
+def _submit(executor: Executor, fn: Function, task: object) -> Future[Any]:
+    """Submit a task; where the executor refuses it, the future of a task that failed."""
+    try:
+        return executor.submit(fn, task)
+    except Exception as error:  # noqa: BLE001 (whatever an engine raises here, only this worker is lost)
+        refused: Future[Any] = Future()
+        refused.set_exception(error)
+        return refused
+
+
+def _tell(announce: Callable[[Arrival], object], n: int, _: Future[Any]) -> None:
+    """Tell that task n has ended; runs in a thread of the executor."""
+    announce((n, perf_counter()))
+
+
+def read_finite(scheme: Scheme, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
+    """Read `values` as the numbers that the scheme codes; ValueError if one is not finite."""
+    array, restore = read_numbers(scheme, values, name)
+    require_finite(array, name)
+    return array, restore
+
+
+def _read_answer(answer: ArrayLike, scheme: Scheme) -> tuple[FloatArray, Layout]:
+    """Give an answer as one array, checked, and the way back to its kind."""
+    array, layout = pack(answer, "answer", partial(read_finite, scheme), lead=0)
+    if array.size == 0:
+        raise ValueError(f"answer is empty, it has shape {layout}")
+    if array.dtype.kind == "i":  # a field's numbers do not overflow
+        return array, layout
+    largest, limit = float(np.abs(array).max()), float(np.finfo(array.dtype).max) / _HEADROOM
+    if largest > limit:
+        raise ValueError(
+            f"answer holds numbers too large to decode: max |answer| = {largest:g}, at most "
+            f"{limit:.3g} is allowed in {array.dtype}; scale the answers down"
+        )
+    return array, layout
+
+
+def _list(workers: Sequence[int]) -> str:
+    """Write the first of many workers."""
+    shown = ", ".join(str(n) for n in workers[:8])
+    return shown if len(workers) <= 8 else f"{shown}, ..."
