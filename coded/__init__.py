@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from coded.result import CodedResult
     from coded.runtime import coded_map, coded_map_async
     from coded.schemes.analog_lagrange import AnalogLagrangeScheme
+    from coded.schemes.approxifer import ApproxIFERScheme
     from coded.schemes.berrut import BerrutScheme
     from coded.schemes.kernel import KernelScheme
     from coded.schemes.lagrange import LagrangeScheme
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 _HOME = {
     "AnalogLagrangeScheme": "coded.schemes.analog_lagrange",
     "AnswerMemory": "coded.memory",
+    "ApproxIFERScheme": "coded.schemes.approxifer",
     "BerrutScheme": "coded.schemes.berrut",
     "CodedResult": "coded.result",
     "ComparedCode": "coded.comparison.measure",
@@ -94,6 +96,7 @@ _HOME = {
 __all__ = [
     "AnalogLagrangeScheme",
     "AnswerMemory",
+    "ApproxIFERScheme",
     "BerrutScheme",
     "CodedResult",
     "ComparedCode",

@@ -65,6 +65,76 @@ def alternating_signs(n: int) -> Points:
     return signs
 
 
+def leave_one_out_matrix(nodes: Points) -> NDArray[np.float64]:
+    """Give the matrix that predicts the value at each node from those at all others.
+
+    Row i is Berrut's interpolant through the other nodes at ``x_i``. Their signs are ranked
+    without node i, so that they change beyond it, as ``x_i - x_j`` does: what is left is
+    ``(-1)^j / |x_i - x_j|``.
+
+    Parameters
+    ----------
+    nodes : ndarray, shape (n,)
+        Strictly ascending x, n >= 2.
+
+    Returns
+    -------
+    ndarray, shape (n, n)
+        Rows sum to 1; the diagonal is 0.
+
+    Examples
+    --------
+    >>> leave_one_out_matrix(np.array([0.0, 1.0, 3.0])) @ [5.0, 8.0, 11.0]
+    array([ 6.5,  7. , 14. ])
+    """
+    terms = _left_out(nodes)
+    matrix: NDArray[np.float64] = terms / terms.sum(axis=1, keepdims=True)
+    return matrix
+
+
+def berrut_lengths(nodes: Points, points: Points) -> Points:
+    """Give the length that Berrut's error is proportional to, ``1 / |sum_j (-1)^j / (t - x_j)|``.
+
+    The interpolant r misses f by this length times ``|sum_j (-1)^j f[t, x_j]|``, a sum of
+    divided differences that alternates and therefore stays near its first order.
+
+    Parameters
+    ----------
+    nodes : ndarray, shape (n,)
+        Strictly ascending x.
+    points : ndarray, shape (m,)
+        Where the interpolant is evaluated, t.
+
+    Returns
+    -------
+    ndarray, shape (m,)
+        0 at nodes.
+
+    References
+    ----------
+    M. S. Floater, K. Hormann, "Barycentric rational interpolation with no poles and high rates
+    of approximation", Numer. Math. 107, 2007, proof of theorem 3, d = 0.
+    """
+    is_between = nearest_equal(points, nodes) < 0
+    lengths = np.zeros(len(points))
+    signs = alternating_signs(len(nodes))
+    lengths[is_between] = 1.0 / np.abs((signs / (points[is_between, None] - nodes)).sum(axis=1))
+    return lengths
+
+
+def left_out_lengths(nodes: Points) -> Points:
+    """Give `berrut_lengths` at each node, the node itself being left out, shape (n,)."""
+    return np.asarray(1.0 / np.abs(_left_out(nodes).sum(axis=1)))
+
+
+def _left_out(nodes: Points) -> NDArray[np.float64]:
+    """``(-1)^j / |x_i - x_j|``, 0 on the diagonal."""
+    distances = np.abs(nodes[:, None] - nodes)
+    np.fill_diagonal(distances, np.inf)
+    terms: NDArray[np.float64] = alternating_signs(len(nodes)) / distances
+    return terms
+
+
 def polynomial_weights(nodes: Points) -> Points:
     """Give the weights of polynomial interpolation, ``w_j = 1 / prod_{i != j} (x_j - x_i)``.
 

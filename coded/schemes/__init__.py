@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 _MODULES = (
     "analog_lagrange",
+    "approxifer",
     "berrut",
     "kernel",
     "lagrange",
