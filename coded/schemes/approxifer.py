@@ -259,15 +259,12 @@ def _stand_out(nodes: Points, answers: Matrix, suspects: NDArray[np.intp]) -> ND
 
 
 def _make(setting: Setting) -> ApproxIFERScheme:
-    """As many liars as the answers that are waited for can tell."""
     k, n, s = setting.n_inputs, setting.n_workers, setting.n_stragglers
-    plain = ApproxIFERScheme(k, n, n_stragglers=s, n_liars=0)
-    n_liars = max((plain.min_responders + 1) // 2 - plain.n_inputs, 0)
-    return ApproxIFERScheme(k, n, n_stragglers=s, n_liars=n_liars)
+    return ApproxIFERScheme(k, n, n_stragglers=s, n_liars=setting.n_liars)
 
 
 VARIANTS = {
     "approxifer": Variant(
-        _make, "none", "any answer, or 2 K + 2 E - 1 with E of them wrong; no bound on the error"
+        _make, "none", "any answer, 2 K + 2 E - 1 with liars; error grows as answers are lost"
     )
 }
