@@ -113,7 +113,7 @@ def berrut_lengths(nodes: Points, points: Points) -> Points:
     References
     ----------
     M. S. Floater, K. Hormann, "Barycentric rational interpolation with no poles and high rates
-    of approximation", Numer. Math. 107, 2007, proof of theorem 3, d = 0.
+    of approximation", Numer. Math. 107, 2007, the case d = 0.
     """
     is_between = nearest_equal(points, nodes) < 0
     lengths = np.zeros(len(points))

@@ -243,6 +243,37 @@ def test_a_single_input_is_decoded_by_majority():
     assert ApproxIFERScheme(1, 3, n_liars=1).decode([4.0, 9.0, 4.0], range(3)).tolist() == [4.0]
 
 
+def test_liars_about_real_digits_are_found():
+    from coded.demo.digits import read_digits
+    from coded.demo.lenet5 import load
+
+    model, digits = load(), read_digits(0)
+    scheme, bacc = ApproxIFERScheme(8, 19, n_liars=2), BerrutScheme(8, 19)
+    found, right = 0, np.zeros(3)
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        group = rng.choice(len(digits), 8, replace=False)
+        with torch.no_grad():
+            scores = model(torch.from_numpy(scheme.encode(digits.inputs[group])))
+        answers = softmax(scores.numpy().astype(float))
+        liars = np.sort(rng.permutation(19)[:2])
+        honest = np.setdiff1d(range(19), liars)
+        answers[liars] += rng.normal(size=(2, 10))
+        found += np.array_equal(scheme.locate_liars(answers, range(19)), liars)
+        for i, outputs in enumerate(
+            [
+                scheme.decode(answers, range(19)),
+                bacc.decode(answers[honest], honest),
+                bacc.decode(answers, range(19)),
+            ]
+        ):
+            right[i] += np.mean(outputs.argmax(axis=1) == digits.labels[group]) / 50
+    assert found >= 0.97 * 50
+    decoded, told_who_lies, taken_in = right
+    assert decoded >= told_who_lies - 0.005
+    assert decoded > taken_in + 0.02
+
+
 # What schemes have in common, where the answers choose the decoder.
 
 

@@ -142,7 +142,8 @@ class BerrutScheme(LinearScheme):
 
         References
         ----------
-        M. S. Floater, K. Hormann, Numer. Math. 107, 2007, proof of theorem 3, d = 0: the error.
+        M. S. Floater, K. Hormann, "Barycentric rational interpolation with no poles and high
+        rates of approximation", Numer. Math. 107, 2007, the case d = 0.
         """
         return self._decode_with_std(coded_outputs, responders, self._errors)
 
