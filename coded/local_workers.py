@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
+from numbers import Real
+from time import perf_counter
 from types import TracebackType
 from typing import Any, ParamSpec, Self, SupportsIndex, TypeVar
 
@@ -48,6 +50,10 @@ class LocalWorkers:
     one of them is set by the caller, who then decides for all. The workers ignore Ctrl-C, which
     is for the program that owns them, and end when that program ends, however it ends.
 
+    A process that has died is replaced when its worker gets the next task; so is one that has been
+    at a task for longer than `patience`, frozen or hopelessly slow, whose task then fails with
+    BrokenProcessPool. What can take longer than that must not be asked with that patience.
+
     This object owns the processes. `close`, leaving the ``with`` block, dropping the idle
     executors or the end of the interpreter kills them at once, whether idle, busy or frozen.
 
@@ -60,13 +66,17 @@ class LocalWorkers:
         If it raises, that worker is lost.
     initargs : tuple, optional
         Arguments of `initializer`; they are pickled.
+    patience : float, optional
+        Seconds after which a task is given up and its process replaced, once the worker is
+        asked again; None: never.
 
     Raises
     ------
     TypeError
-        If `n` is not an integer, `initializer` not callable, or `initargs` not a tuple.
+        If `n` is not an integer, `initializer` not callable, `initargs` not a tuple, or
+        `patience` not a number.
     ValueError
-        If `n` is less than 1.
+        If `n` is less than 1, or `patience` is not positive.
     RuntimeError
         In a daemonic process, which may not have children, and in a program without the
         ``__main__`` guard.
@@ -85,6 +95,7 @@ class LocalWorkers:
         *,
         initializer: Callable[..., object] | None = None,
         initargs: tuple[object, ...] = (),
+        patience: float | None = None,
     ) -> None:
         n = read_count(n, "n", at_least=1)
         if initializer is not None and not callable(initializer):
@@ -100,13 +111,14 @@ class LocalWorkers:
                 "LocalWorkers was made in a daemonic process, which may not have children; make "
                 "it in the main program, or pass the executor of a remote engine to coded_map"
             )
-        self._initializer, self._initargs = initializer, initargs
+        patience = _read_patience(patience)
+        start = partial(_Process, initializer, initargs)
         self._lock = threading.Lock()
         self._closed = False
         self._workers: list[_Worker] = []
         try:
             for _ in range(n):
-                self._workers.append(self._start())
+                self._workers.append(_Worker(start, patience))
         except BaseException:
             self.close()
             raise
@@ -135,12 +147,13 @@ class LocalWorkers:
 
     @property
     def executors(self) -> Sequence[Executor]:
-        """One executor a worker; the same live sequence each time, so `replace` is seen in it.
+        """One executor a worker, whichever process is behind it at the moment.
 
-        The executors belong to this object: their own ``shutdown`` does nothing.
+        The executors belong to this object: their own ``shutdown`` does nothing. Their ``busy``
+        says whether a task is under way, by which `coded_map` leaves slow workers alone.
         """
         self._require_open()
-        return self._workers
+        return tuple(self._workers)
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -197,9 +210,7 @@ class LocalWorkers:
         i = read_count(i, "i", at_least=0, at_most=len(self) - 1)
         with self._lock:
             self._require_open()
-            self._workers[i].kill()
-            self._workers[i].reap()
-            self._workers[i] = self._start()
+            self._workers[i].replace()
 
     def close(self) -> None:
         """Kill all processes; running tasks fail, queued ones are cancelled.
@@ -213,16 +224,79 @@ class LocalWorkers:
             for worker in self._workers:
                 worker.reap()
 
-    def _start(self) -> _Worker:
-        return _Worker(self._initializer, self._initargs)
-
     def _require_open(self) -> None:
         if self._closed:
             raise RuntimeError("this LocalWorkers is closed; make another one")
 
 
 class _Worker(Executor):
-    """One process as an executor: one task under way, the others queued here.
+    """A worker as an executor, whose process is another one when the first has been lost."""
+
+    def __init__(self, start: Callable[[], _Process], patience: float | None) -> None:
+        self._start = start
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._process = start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def ready(self) -> Future[int]:
+        """Done when the process is up."""
+        return self._process.ready
+
+    @property
+    def busy(self) -> bool:
+        """Whether the process is at a task, or still starting."""
+        return self._healthy().busy
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Queue a task; raise BrokenProcessPool at once where the process could not start."""
+        process = self._healthy()
+        try:
+            return process.submit(fn, *args, **kwargs)
+        except BrokenProcessPool:
+            if not process.was_up():
+                raise
+        with self._lock:  # it died just now
+            if self._process is process:
+                self._replace()
+        return self._process.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 (as Executor)
+        """Do nothing: the process belongs to LocalWorkers, whose close and replace end it."""
+
+    def replace(self) -> None:
+        """Kill the process, and start another one."""
+        with self._lock:
+            self._replace()
+
+    def kill(self) -> None:
+        """Kill the process for good."""
+        self._process.kill()
+
+    def reap(self) -> None:
+        """Wait for what the killed process leaves behind."""
+        self._process.reap()
+
+    def _healthy(self) -> _Process:
+        """Give the process, another one where this one is dead or has been at a task too long."""
+        if self._process.is_lost(self._patience):
+            with self._lock:
+                if self._process.is_lost(self._patience):  # no other thread has replaced it
+                    self._replace()
+        return self._process
+
+    def _replace(self) -> None:
+        self._process.kill()
+        self._process.reap()
+        self._process = self._start()
+
+
+class _Process:
+    """One process: one task under way, the others queued here.
 
     A stdlib pool hands up to two tasks ahead to its process, where they can no longer be
     cancelled: a slow worker would work off the questions of calls long answered. And in Python
@@ -241,6 +315,7 @@ class _Worker(Executor):
         self._lock = threading.Lock()
         self._queue: deque[_Task] = deque()
         self._busy = False
+        self._began = 0.0  # the task under way
         self._closed = False
         self._kill = weakref.finalize(self, _kill_processes, self._processes, os.getpid())
         self._kill.atexit = False  # too late there: see _run_before_threads_are_joined
@@ -263,15 +338,27 @@ class _Worker(Executor):
 
     @property
     def busy(self) -> bool:
-        """Whether a task is under way that somebody waits for, or waited for."""
         return self._busy
+
+    def was_up(self) -> bool:
+        """Whether the process has started well, whatever became of it since."""
+        return self.ready.done() and not self.ready.cancelled() and self.ready.exception() is None
+
+    def is_lost(self, patience: float | None) -> bool:
+        """Whether the process was up and has died, or has been at a task for too long."""
+        if self._closed or not self.was_up():
+            return False
+        if not self._processes[0].is_alive():
+            return True
+        is_late = patience is not None and perf_counter() - self._began > patience
+        return self._busy and is_late
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queue a task; raise BrokenProcessPool at once where the process is known to be dead."""
         answer: Future[T] = Future()
         with self._lock:
             if self._closed:
-                raise RuntimeError("this worker was closed or replaced; ask .executors again")
+                raise RuntimeError("this worker was closed or replaced meanwhile")
             self._drop_cancelled()
             self._queue.append(_Task(answer, partial(self._pool.submit, fn, *args, **kwargs)))
             if self._busy:
@@ -280,12 +367,10 @@ class _Worker(Executor):
         self._run_next()
         if answer.done() and isinstance(error := answer.exception(), BrokenProcessPool):
             raise BrokenProcessPool(
-                "the process of this worker has died; LocalWorkers.replace(i) starts another"
+                "the process of this worker died while it started; mend its initializer or what "
+                "it imports, then LocalWorkers.replace(i) starts another"
             ) from error
         return answer
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 (as Executor)
-        """Do nothing: the process belongs to LocalWorkers, whose close and replace end it."""
 
     def kill(self) -> None:
         """Refuse further tasks, cancel the queued ones, send SIGKILL, which frozen ones obey."""
@@ -310,6 +395,7 @@ class _Worker(Executor):
                 task = self._queue.popleft()
             if not task.answer.set_running_or_notify_cancel():
                 continue
+            self._began = perf_counter()
             try:
                 running = task.start()
             except RuntimeError as error:  # a broken or shut pool
@@ -335,6 +421,20 @@ class _Worker(Executor):
                 task.answer.set_running_or_notify_cancel()  # wakes those who wait for it
             else:
                 self._queue.append(task)
+
+
+def _read_patience(patience: float | None) -> float | None:
+    if patience is None:
+        return None
+    if isinstance(patience, bool) or not isinstance(patience, Real):
+        raise TypeError(
+            f"patience must be a number of seconds or None, got {patience!r}; None waits for ever"
+        )
+    if not patience > 0.0:
+        raise ValueError(
+            f"patience must be a positive number of seconds, got {patience}; None waits for ever"
+        )
+    return float(patience)
 
 
 @dataclass(frozen=True)

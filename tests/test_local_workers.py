@@ -8,12 +8,19 @@ import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
 import pytest
 
-from coded import LocalWorkers, NotEnoughRespondersError, ReplicationScheme, coded_map
+from coded import (
+    LocalWorkers,
+    NotEnoughRespondersError,
+    ReplicationScheme,
+    WorkerBusyError,
+    coded_map,
+)
 from tests.worker_functions import (
     WAIT,
     die_on_zero,
@@ -154,16 +161,17 @@ def test_a_killed_process_loses_its_task_only_and_is_replaced(four):
     result = coded_map(die_on_zero, INPUTS, one_each(), four.executors, timeout=WAIT)
     assert result.complete
     assert result.responders.tolist() == [1, 2, 3]
-    with pytest.raises(BrokenProcessPool):
-        four.executors[0].submit(abs, 1).result(WAIT)
+    old = four.pids
+    wait_until_gone(old[:1])
 
-    again = coded_map(double, INPUTS, one_each(), four.executors, timeout=WAIT)
+    again = coded_map(double, INPUTS, one_each(), four.executors, wait_for=4, timeout=WAIT)
     assert again.complete
-    assert list(again.failures) == [0]
-    assert isinstance(again.failures[0], BrokenProcessPool)
-    with pytest.raises(BrokenProcessPool, match=r"replace\(i\) starts another"):
-        four.executors[0].submit(abs, 1)
+    assert four.pids[1:] == old[1:]
+    assert four.pids[0] != old[0]
 
+
+def test_a_process_is_replaced_by_hand(four):
+    four.wait(WAIT)
     executors, old = four.executors, four.pids
     four.replace(0)
     assert four.pids[1:] == old[1:]
@@ -204,10 +212,63 @@ def test_calls_cancelled_on_a_frozen_process_leave_nothing_behind(four):
     executor = four.executors[2]
     for _ in range(20):
         coded_map(double, INPUTS, one_each(), four.executors, timeout=WAIT)
-    assert len(executor._queue) <= 1
+    assert len(executor._process._queue) <= 1
     os.kill(four.pids[2], signal.SIGKILL)  # with cancelled tasks behind the running one
-    with pytest.raises(BrokenProcessPool):
-        executor.submit(abs, 1).result(WAIT)
+    wait_until_gone(four.pids[2:3])
+    with suppress(BrokenProcessPool):  # a task may be lost before anybody knows of the death
+        executor.submit(abs, -1).result(WAIT)
+    assert executor.submit(abs, -1).result(WAIT) == 1
+
+
+def test_a_worker_that_is_at_a_task_for_too_long_gets_a_new_process(tmp_path):
+    with LocalWorkers(4, patience=0.5) as workers:
+        workers.wait(WAIT)
+        old = workers.pids
+        started = tmp_path / "started"
+        stuck = workers.executors[1].submit(touch_and_sleep, started, 3600.0)
+        os.kill(workers.pids[2], signal.SIGSTOP)
+        wait_for_file(started)
+        frozen = workers.executors[2].submit(abs, -1)
+        assert [one.busy for one in workers.executors] == [False, True, True, False]
+        ended = time.monotonic() + WAIT
+        while any(one.busy for one in workers.executors) and time.monotonic() < ended:
+            time.sleep(0.05)
+        for future in (stuck, frozen):
+            assert isinstance(future.exception(WAIT), BrokenProcessPool)
+        result = coded_map(double, INPUTS, one_each(), workers.executors, wait_for=4, timeout=WAIT)
+        assert result.complete
+        assert [a == b for a, b in zip(workers.pids, old, strict=True)] == [
+            True,
+            False,
+            False,
+            True,
+        ]
+
+
+def test_a_slow_worker_costs_later_calls_nothing(four, tmp_path):
+    four.wait(WAIT)
+    started = tmp_path / "started"
+    slow = four.executors[3].submit(touch_and_sleep, started, WAIT)
+    wait_for_file(started)
+    for _ in range(3):
+        result = coded_map(double, INPUTS, one_each(), four.executors, timeout=WAIT)
+        assert result.complete
+        assert isinstance(result.failures[3], WorkerBusyError)
+    assert not slow.done()
+
+
+@pytest.mark.parametrize(
+    ("patience", "kind", "words"),
+    [
+        (0.0, ValueError, "patience must be a positive number of seconds, got 0.0"),
+        (float("nan"), ValueError, "patience must be a positive"),
+        ("1", TypeError, "patience must be a number of seconds or None"),
+        (True, TypeError, "patience must be a number"),
+    ],
+)
+def test_bad_patience_is_refused(patience, kind, words):
+    with pytest.raises(kind, match=words):
+        LocalWorkers(1, patience=patience)
 
 
 # ---- their end
