@@ -1,9 +1,11 @@
-"""Whole-number arguments, checked once and the same way everywhere."""
+"""Arguments that are single numbers, checked once and the same way everywhere."""
 
 from __future__ import annotations
 
 import operator
 from typing import SupportsIndex
+
+import numpy as np
 
 
 def read_count(
@@ -44,3 +46,47 @@ def read_count(
     if at_most is not None and not at_least <= count <= at_most:
         raise ValueError(f"{name} must lie in [{at_least}, {at_most}], got {count}")
     return count
+
+
+def read_number(value: object, name: str, interval: str) -> float:
+    """Give `value` as a float that lies in `interval`.
+
+    Parameters
+    ----------
+    value : float
+        Python's or numpy's; a bool or an array is refused.
+    name : str
+        What the caller calls the argument; it begins every error message.
+    interval : str
+        In the usual notation, such as ``"(0, inf)"`` or ``"[0, 1]"``; NaN lies in none.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError
+        If `value` is no number.
+    ValueError
+        If `value` lies outside the interval.
+
+    Examples
+    --------
+    >>> read_number(1, "fraction", "[0, 1]")
+    1.0
+    """
+    number = require_number(value, name)
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    above = number >= low if interval[0] == "[" else number > low
+    below = number <= high if interval[-1] == "]" else number < high
+    if not (above and below):
+        raise ValueError(f"{name} must lie in {interval}, got {number:g}")
+    return number
+
+
+def require_number(value: object, name: str) -> float:
+    """Give a single real number as a float; TypeError, beginning with `name`, for all else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, got {value!r}; pass a float")
+    return float(value)

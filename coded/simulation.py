@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +21,7 @@ from coded.schemes.protocol import (
     worker_functions,
 )
 from coded.schemes.with_prior import WithPrior
+from coded.seeds import derived
 from coded.stragglers import StragglerModel, UniformStragglers
 from fastspline.arrays import FloatArray, Restore, require_finite
 
@@ -154,7 +154,7 @@ def simulate(
     require_scheme(scheme)
     repeats = read_count(repeats, "repeats", at_least=1)
     model = _read_stragglers(stragglers, scheme.n_workers)
-    generator = _derived(rng)
+    generator = derived(rng)
 
     bound = scheme.bind(inputs)
     array, as_given = read_numbers(bound, inputs, "inputs")
@@ -201,15 +201,6 @@ def as_reals(numbers: FloatArray) -> FloatArray:
         return numbers
     pairs: FloatArray = np.ascontiguousarray(numbers).view(np.float64)
     return pairs.reshape(*numbers.shape, 2)
-
-
-def _derived(rng: int | np.random.Generator) -> np.random.Generator:
-    """Make a generator from the seed or the state of `rng` alone, which stays as it is."""
-    if isinstance(rng, np.random.Generator):
-        state = copy.deepcopy(rng.bit_generator)
-    else:
-        state = np.random.PCG64(read_count(rng, "rng", at_least=0))
-    return np.random.default_rng(state.random_raw(4))
 
 
 def evaluate_workers(

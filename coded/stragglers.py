@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from coded.counts import read_count
+from coded.counts import read_count, require_number
 
 
 @runtime_checkable
@@ -82,7 +82,7 @@ class IndependentStragglers:
 
     def __post_init__(self) -> None:
         """Check the probability."""
-        _require_number(self.probability, "probability")
+        require_number(self.probability, "probability")
         if not 0 <= self.probability <= 1:
             raise ValueError(
                 f"probability must lie in [0, 1], got {self.probability}; 0.1 loses one in ten"
@@ -208,7 +208,7 @@ class ParetoDelays:
     def __post_init__(self) -> None:
         """Check the parameters."""
         for name in ("scale", "shape", "cap"):
-            _require_number(getattr(self, name), name)
+            require_number(getattr(self, name), name)
         for name in ("scale", "shape"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(
@@ -228,14 +228,26 @@ class ParetoDelays:
             f"({self.scale:.3g} s / t)^{self.shape:.3g}, median {median:.3g} s{cut}"
         )
 
-    def draw(self, n_workers: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Draw the delays of `n_workers` in seconds, shape (N,)."""
-        return np.minimum(self.scale * (1.0 + rng.pareto(self.shape, n_workers)), self.cap)
+    @property
+    def mean(self) -> float:
+        """The mean delay in seconds: infinite for a shape up to 1 without a cap."""
+        from scipy.special import exprel
 
+        if self.cap == math.inf:
+            return self.scale * self.shape / (self.shape - 1.0) if self.shape > 1 else math.inf
+        span = math.log(self.cap / self.scale)
+        # scale plus the integral of the tail; exprel(x) = (e^x - 1) / x
+        return self.scale * (1.0 + span * float(exprel((1.0 - self.shape) * span)))
 
-def _require_number(value: object, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number, got {value!r}; pass a float")
+    def tail(self, t: ArrayLike) -> NDArray[np.float64]:
+        """Give ``P(delay > t)`` for t in seconds, of the shape of `t`."""
+        seconds = np.asarray(t, dtype=np.float64)
+        power = (self.scale / np.maximum(seconds, self.scale)) ** self.shape
+        return np.where(seconds < self.cap, power, 0.0)
+
+    def draw(self, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Draw `size` delays in seconds, shape (size,)."""
+        return np.minimum(self.scale * (1.0 + rng.pareto(self.shape, size)), self.cap)
 
 
 def _require_workers(count: int, n_workers: int) -> None:
