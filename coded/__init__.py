@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         relative_accuracy,
     )
     from coded.order import path_order, similar_groups
-    from coded.placement import balanced_copies
+    from coded.placement import answered_fraction, balanced_copies
     from coded.points import chebyshev_first, chebyshev_second, equidistant, systematic
     from coded.polynomial_check import require_polynomial
     from coded.recommendation import Recommendation, recommend
@@ -72,6 +72,7 @@ _HOME = {
     "UniformStragglers": "coded.stragglers",
     "WithPrior": "coded.schemes.with_prior",
     "WorkerBusyError": "coded.call",
+    "answered_fraction": "coded.placement",
     "balanced_copies": "coded.placement",
     "chebyshev_first": "coded.points",
     "chebyshev_second": "coded.points",
@@ -119,6 +120,7 @@ __all__ = [
     "UniformStragglers",
     "WithPrior",
     "WorkerBusyError",
+    "answered_fraction",
     "balanced_copies",
     "chebyshev_first",
     "chebyshev_second",

@@ -65,6 +65,42 @@ def balanced_copies(n_inputs: int, n_workers: int) -> NDArray[np.intp]:
     return (worker + turn * (worker // n_inputs)) % n_inputs
 
 
+def answered_fraction(n_inputs: int, n_workers: int, n_stragglers: int) -> float:
+    """Give the mean fraction of inputs with an answer when copies are dealt evenly.
+
+    S workers, drawn at random, do not answer: an input with r copies is answered with
+    probability ``1 - C(S, r) / C(N, r)``; this is the mean over the inputs.
+
+    Parameters
+    ----------
+    n_inputs, n_workers : int
+        K and N as in `balanced_copies`.
+    n_stragglers : int
+        S, from 0 to N.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError
+        If a count is no integer.
+    ValueError
+        If a count is out of range.
+
+    Examples
+    --------
+    >>> round(answered_fraction(60, 100, 20), 4)
+    0.9077
+    """
+    held = balanced_copies(n_inputs, n_workers)
+    s = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n_workers)
+    copies = np.bincount(held, minlength=n_inputs).tolist()
+    lost = math.fsum(math.comb(s, r) / math.comb(n_workers, r) for r in copies)
+    return 1.0 - lost / n_inputs
+
+
 def places_far_apart(n_workers: int) -> NDArray[np.intp]:
     """Deal N places along a line to N workers so that near workers hold places far apart.
 

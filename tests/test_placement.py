@@ -1,9 +1,11 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coded import balanced_copies
+from coded import answered_fraction, balanced_copies
 from coded.placement import places_far_apart
 
 counts = {"n_inputs": st.integers(1, 50), "n_workers": st.integers(1, 160)}
@@ -91,3 +93,24 @@ def test_near_workers_hold_places_far_apart(n_workers):
 def test_a_bad_number_of_places_is_refused(n_workers, error):
     with pytest.raises(error, match="n_workers"):
         places_far_apart(n_workers)
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "s", "fraction"),
+    [(60, 100, 20, 0.907744), (20, 60, 35, 0.808738), (30, 70, 20, 0.940608)],
+)
+def test_answered_fractions_are_known(k, n, s, fraction):
+    assert answered_fraction(k, n, s) == pytest.approx(fraction, abs=5e-7)
+
+
+@pytest.mark.parametrize(("k", "n"), [(1, 1), (3, 2), (3, 7), (4, 8)])
+def test_answered_fraction_is_the_mean_over_all_losses(k, n):
+    held = balanced_copies(k, n)
+    for s in range(n + 1):
+        answered = [len({held[i] for i in who}) / k for who in combinations(range(n), n - s)]
+        assert answered_fraction(k, n, s) == pytest.approx(np.mean(answered), abs=1e-12)
+
+
+def test_answered_fraction_refuses_more_losses_than_workers():
+    with pytest.raises(ValueError, match=r"n_stragglers must lie in \[0, 4\], got 5"):
+        answered_fraction(2, 4, 5)
