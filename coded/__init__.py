@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from coded.call import WorkerBusyError
     from coded.comparison.measure import ComparedCode, Comparison, compare
     from coded.features import pooled_gradients
+    from coded.latency.simulator import simulate_latency
     from coded.local_workers import LocalWorkers
     from coded.memory import AnswerMemory
     from coded.metrics import (
@@ -91,6 +92,7 @@ _HOME = {
     "require_polynomial": "coded.polynomial_check",
     "similar_groups": "coded.order",
     "simulate": "coded.simulation",
+    "simulate_latency": "coded.latency.simulator",
     "systematic": "coded.points",
 }
 
@@ -139,6 +141,7 @@ __all__ = [
     "require_polynomial",
     "similar_groups",
     "simulate",
+    "simulate_latency",
     "systematic",
 ]
 
