@@ -21,12 +21,12 @@ from coded.latency import (
     Exponential,
     Hedged,
     LatencyResult,
+    Policy,
     Redundant,
     ServiceTime,
     Tied,
     simulate_latency,
 )
-from coded.latency.cluster import Policy
 
 PICTURE = RESULTS / "latency.png"
 N_SERVERS, LOAD, N_REQUESTS = 20, 0.3, 200_000

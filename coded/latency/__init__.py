@@ -17,6 +17,7 @@ from coded.latency.closed_forms import (
     redundancy_latency,
     replication_latency,
 )
+from coded.latency.cluster import Policy
 from coded.latency.policies import (
     C3,
     LATE,
@@ -36,6 +37,7 @@ __all__ = [
     "Hedged",
     "LatencyResult",
     "LeastOutstanding",
+    "Policy",
     "Redundant",
     "ServiceTime",
     "SlowFast",
