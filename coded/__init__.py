@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from coded.schemes.berrut import BerrutScheme
     from coded.schemes.kernel import KernelScheme
     from coded.schemes.lagrange import LagrangeScheme
+    from coded.schemes.mds import MDSScheme
     from coded.schemes.protocol import NotEnoughRespondersError, Scheme
     from coded.schemes.replication import ReplicationScheme
     from coded.schemes.spline import SplineScheme
@@ -60,6 +61,7 @@ _HOME = {
     "KernelScheme": "coded.schemes.kernel",
     "LagrangeScheme": "coded.schemes.lagrange",
     "LocalWorkers": "coded.local_workers",
+    "MDSScheme": "coded.schemes.mds",
     "MachineStragglers": "coded.stragglers",
     "NotEnoughRespondersError": "coded.schemes.protocol",
     "ParetoDelays": "coded.stragglers",
@@ -109,6 +111,7 @@ __all__ = [
     "KernelScheme",
     "LagrangeScheme",
     "LocalWorkers",
+    "MDSScheme",
     "MachineStragglers",
     "NotEnoughRespondersError",
     "ParetoDelays",

@@ -103,3 +103,26 @@ def path_length(inputs, order):
 def shortest_path_length(inputs):
     """The least length over all orders, by trying them."""
     return min(path_length(inputs, order) for order in permutations(range(len(inputs))))
+
+
+def least_squares_in_fractions(matrix, values):
+    """Solve the normal equations of ``matrix @ x = values`` exactly; matrix of full column rank."""
+    rows = [[Fraction(float(entry)) for entry in row] for row in matrix]
+    right = [[Fraction(float(entry)) for entry in row] for row in values]
+    columns = list(zip(*rows, strict=True))
+    system = [
+        [
+            *(sum(a * b for a, b in zip(c, d, strict=True)) for d in columns),
+            *(sum(a * y for a, y in zip(c, z, strict=True)) for z in zip(*right, strict=True)),
+        ]
+        for c in columns
+    ]
+    for i, row in enumerate(system):
+        pivot = next(k for k in range(i, len(system)) if system[k][i])
+        system[i], system[pivot] = system[pivot], row
+        system[i] = [entry / system[i][i] for entry in system[i]]
+        for k in range(len(system)):
+            if k != i:
+                factor = system[k][i]
+                system[k] = [a - factor * b for a, b in zip(system[k], system[i], strict=True)]
+    return np.array([[float(entry) for entry in row[len(columns) :]] for row in system])

@@ -14,6 +14,7 @@ _MODULES = (
     "berrut",
     "kernel",
     "lagrange",
+    "mds",
     "replication",
     "spline",
 )
