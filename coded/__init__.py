@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from coded.schemes.kernel import KernelScheme
     from coded.schemes.lagrange import LagrangeScheme
     from coded.schemes.mds import MDSScheme
+    from coded.schemes.product import ProductScheme
     from coded.schemes.protocol import NotEnoughRespondersError, Scheme
     from coded.schemes.replication import ReplicationScheme
     from coded.schemes.spline import SplineScheme
@@ -65,6 +66,7 @@ _HOME = {
     "MachineStragglers": "coded.stragglers",
     "NotEnoughRespondersError": "coded.schemes.protocol",
     "ParetoDelays": "coded.stragglers",
+    "ProductScheme": "coded.schemes.product",
     "Recommendation": "coded.recommendation",
     "ReplicationScheme": "coded.schemes.replication",
     "Scheme": "coded.schemes.protocol",
@@ -115,6 +117,7 @@ __all__ = [
     "MachineStragglers",
     "NotEnoughRespondersError",
     "ParetoDelays",
+    "ProductScheme",
     "Recommendation",
     "ReplicationScheme",
     "Scheme",

@@ -15,6 +15,7 @@ _MODULES = (
     "kernel",
     "lagrange",
     "mds",
+    "product",
     "replication",
     "spline",
 )
