@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         relative_accuracy,
     )
     from coded.order import path_order, similar_groups
-    from coded.placement import answered_fraction, balanced_copies
+    from coded.placement import balanced_copies, best_placement, expected_answered
     from coded.points import chebyshev_first, chebyshev_second, equidistant, systematic
     from coded.polynomial_check import require_polynomial
     from coded.recommendation import Recommendation, recommend
@@ -77,14 +77,15 @@ _HOME = {
     "UniformStragglers": "coded.stragglers",
     "WithPrior": "coded.schemes.with_prior",
     "WorkerBusyError": "coded.call",
-    "answered_fraction": "coded.placement",
     "balanced_copies": "coded.placement",
+    "best_placement": "coded.placement",
     "chebyshev_first": "coded.points",
     "chebyshev_second": "coded.points",
     "coded_map": "coded.runtime",
     "coded_map_async": "coded.runtime",
     "compare": "coded.comparison.measure",
     "equidistant": "coded.points",
+    "expected_answered": "coded.placement",
     "label_confidence": "coded.metrics",
     "mean_interval": "coded.metrics",
     "mean_l2": "coded.metrics",
@@ -128,14 +129,15 @@ __all__ = [
     "UniformStragglers",
     "WithPrior",
     "WorkerBusyError",
-    "answered_fraction",
     "balanced_copies",
+    "best_placement",
     "chebyshev_first",
     "chebyshev_second",
     "coded_map",
     "coded_map_async",
     "compare",
     "equidistant",
+    "expected_answered",
     "label_confidence",
     "mean_interval",
     "mean_l2",

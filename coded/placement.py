@@ -5,9 +5,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from coded.counts import read_count
+from coded.stragglers import (
+    ConsecutiveStragglers,
+    IndependentStragglers,
+    MachineStragglers,
+    StragglerModel,
+    UniformStragglers,
+)
 
 _STRIDES = 64  # that are tried: more hardly help
 
@@ -65,40 +72,158 @@ def balanced_copies(n_inputs: int, n_workers: int) -> NDArray[np.intp]:
     return (worker + turn * (worker // n_inputs)) % n_inputs
 
 
-def answered_fraction(n_inputs: int, n_workers: int, n_stragglers: int) -> float:
-    """Give the mean fraction of inputs with an answer when copies are dealt evenly.
+def best_placement(n_inputs: int, n_workers: int, model: StragglerModel) -> NDArray[np.intp]:
+    """Place copies so that as many inputs as possible are expected to have an answer.
 
-    S workers, drawn at random, do not answer: an input with r copies is answered with
-    probability ``1 - C(S, r) / C(N, r)``; this is the mean over the inputs.
+    No placement has a larger `expected_answered`:
+
+    - uniform and independent stragglers: an input's chance to be lost is a convex function of
+      its number of copies, so that balanced numbers are best (`balanced_copies`);
+    - whole machines: the same of the number of machines that hold the input; `balanced_copies`,
+      or dealing round-robin, ``n mod K``, where machines are too large for that;
+    - S consecutive stragglers: the first and the last K workers hold the inputs in order, so
+      that copies lie far apart; where K < N < 2K, N - K neighbouring inputs are held twice,
+      S workers apart as far as that can be, in the middle: blocks reach the ends least.
 
     Parameters
     ----------
-    n_inputs, n_workers : int
-        K and N as in `balanced_copies`.
-    n_stragglers : int
-        S, from 0 to N.
+    n_inputs : int
+        K >= 1.
+    n_workers : int
+        N >= 1.
+    model : UniformStragglers, IndependentStragglers, ConsecutiveStragglers or MachineStragglers
+        How workers are lost.
 
     Returns
     -------
-    float
+    ndarray of int, shape (N,)
+        The input that each worker holds, for ``ReplicationScheme(..., placement=...)``. Each
+        input is held by ``floor(N / K)`` or ``ceil(N / K)`` workers.
 
     Raises
     ------
     TypeError
-        If a count is no integer.
+        If a count is no integer, or the model is another.
     ValueError
-        If a count is out of range.
+        If a count is below 1, or the model loses more workers than there are.
 
     Examples
     --------
-    >>> round(answered_fraction(60, 100, 20), 4)
-    0.9077
+    >>> best_placement(4, 6, ConsecutiveStragglers(2))
+    array([0, 1, 2, 1, 2, 3])
+    >>> best_placement(4, 8, MachineStragglers(1, workers_per_machine=4))
+    array([0, 1, 2, 3, 1, 2, 3, 0])
     """
-    held = balanced_copies(n_inputs, n_workers)
-    s = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n_workers)
-    copies = np.bincount(held, minlength=n_inputs).tolist()
-    lost = math.fsum(math.comb(s, r) / math.comb(n_workers, r) for r in copies)
-    return 1.0 - lost / n_inputs
+    balanced = balanced_copies(n_inputs, n_workers)
+    expected = expected_answered(balanced, model, n_inputs=n_inputs)  # checks the model
+    if n_workers <= n_inputs:
+        return balanced
+    if isinstance(model, ConsecutiveStragglers):
+        return _twice_in_order(n_inputs, n_workers, model.count)
+    dealt = np.arange(n_workers) % n_inputs
+    is_better = expected_answered(dealt, model, n_inputs=n_inputs) > expected
+    return dealt if is_better else balanced
+
+
+def expected_answered(
+    placement: ArrayLike, model: StragglerModel, *, n_inputs: int | None = None
+) -> float:
+    """Give the share of the inputs that are expected to have an answer.
+
+    Of N workers, an input that r of them hold, spread over d machines, is without answer with
+    probability
+
+    - ``C(S, r) / C(N, r)`` where S uniform workers are lost;
+    - ``p^r`` where each is lost with probability p;
+    - ``C(m, d) / C(M, d)`` where m of M machines are lost;
+    - the share of the N - S + 1 blocks that contain all r, where S consecutive ones are lost.
+
+    Parameters
+    ----------
+    placement : array_like of int, shape (N,)
+        The input that each worker holds.
+    model : UniformStragglers, IndependentStragglers, ConsecutiveStragglers or MachineStragglers
+        How workers are lost.
+    n_inputs : int, optional
+        K; None means that the last input is held by some worker.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    TypeError
+        If `placement` holds no integers, or the model is another.
+    ValueError
+        If `placement` is empty or not one-dimensional, leaves [0, K), or the model loses more
+        workers than there are.
+
+    Examples
+    --------
+    >>> round(expected_answered(balanced_copies(60, 100), UniformStragglers(20)), 6)
+    0.907744
+    """
+    holds = read_placement(placement, n_inputs)
+    n_workers = len(holds)
+    count = int(holds.max()) + 1 if n_inputs is None else n_inputs
+    workers = [np.flatnonzero(holds == k) for k in range(count)]
+    if not isinstance(
+        model,
+        UniformStragglers | IndependentStragglers | ConsecutiveStragglers | MachineStragglers,
+    ):
+        raise TypeError(
+            f"model must be UniformStragglers, IndependentStragglers, ConsecutiveStragglers or "
+            f"MachineStragglers, got {model!r:.60}; of others draw, as simulate does"
+        )
+    model.draw(n_workers, np.random.default_rng(0))  # refuses to lose more than there are
+    lost = sum(_chance_to_lose(who, n_workers, model) for who in workers)
+    return 1.0 - lost / count
+
+
+def read_placement(placement: ArrayLike, n_inputs: int | None) -> NDArray[np.intp]:
+    """Give `placement` as an array of indices of inputs, shape (N,).
+
+    Parameters
+    ----------
+    placement : array_like of int, shape (N,)
+        The input that each worker holds.
+    n_inputs : int or None
+        K; None allows any.
+
+    Returns
+    -------
+    ndarray of int, shape (N,)
+        A copy.
+
+    Raises
+    ------
+    TypeError
+        If `placement` holds no integers.
+    ValueError
+        If it is empty or not one-dimensional or leaves [0, K).
+    """
+    array = np.asarray(placement)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(
+            f"placement must be one-dimensional and not empty, got shape {array.shape}; pass the "
+            "input that each worker holds"
+        )
+    if array.dtype.kind not in "iu":
+        raise TypeError(
+            f"placement must hold integers, got dtype {array.dtype}; pass the index of the input "
+            "that each worker holds"
+        )
+    n_allowed = math.inf if n_inputs is None else read_count(n_inputs, "n_inputs", at_least=1)
+    wrong = np.flatnonzero((array < 0) | (array >= n_allowed))
+    if wrong.size:
+        n = int(wrong[0])
+        raise ValueError(
+            f"placement must lie in [0, n_inputs) = [0, {n_allowed}), but placement[{n}] = "
+            f"{array[n]}; inputs are counted from 0"
+        )
+    return array.astype(np.intp)
 
 
 def places_far_apart(n_workers: int) -> NDArray[np.intp]:
@@ -155,6 +280,44 @@ def places_far_apart(n_workers: int) -> NDArray[np.intp]:
     nearest = sorted(strides, key=lambda t: abs(t - golden))[:_STRIDES]
     places = np.arange(n_workers)
     return np.argsort(places * max(nearest, key=worth) % n_workers)
+
+
+def _twice_in_order(n_inputs: int, n_workers: int, count: int) -> NDArray[np.intp]:
+    """Place copies where blocks of `count` workers take both of one input least often.
+
+    Two places a < b share few blocks if they lie `count` apart, and little is lost with the
+    others if blocks rarely miss both: so pairs lie in the middle.
+    """
+    n_twice = n_workers - n_inputs
+    if n_twice >= n_inputs:
+        return np.concatenate([np.arange(n_twice) % n_inputs, np.arange(n_inputs)])
+    apart = min(max(count, n_twice), n_inputs)
+    front = (n_workers - apart - n_twice) // 2
+    again = front + apart  # the first worker that holds a second copy
+    once = np.arange(again)
+    return np.concatenate([once, np.arange(front, front + n_twice), np.arange(again, n_inputs)])
+
+
+def _chance_to_lose(
+    holders: NDArray[np.intp],
+    n_workers: int,
+    model: UniformStragglers | IndependentStragglers | ConsecutiveStragglers | MachineStragglers,
+) -> float:
+    """Give the probability that all holders of one input are lost."""
+    copies = len(holders)
+    if copies == 0:
+        return 1.0
+    if isinstance(model, IndependentStragglers):
+        return float(model.probability**copies)
+    if isinstance(model, UniformStragglers):
+        return math.comb(model.count, copies) / math.comb(n_workers, copies)
+    if isinstance(model, MachineStragglers):
+        machines = -(-n_workers // model.workers_per_machine)
+        spread = len(np.unique(holders // model.workers_per_machine))
+        return math.comb(model.count, spread) / math.comb(machines, spread)
+    last = n_workers - model.count
+    starts = min(int(holders[0]), last) - max(int(holders[-1]) - model.count + 1, 0) + 1
+    return max(starts, 0) / (last + 1)
 
 
 def _largest_prime(most: int) -> int:

@@ -1,11 +1,22 @@
-from itertools import combinations
+import itertools
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coded import answered_fraction, balanced_copies
+from coded import (
+    ConsecutiveStragglers,
+    IndependentStragglers,
+    MachineStragglers,
+    ReplicationScheme,
+    UniformStragglers,
+    balanced_copies,
+    best_placement,
+    expected_answered,
+    simulate,
+)
 from coded.placement import places_far_apart
 
 counts = {"n_inputs": st.integers(1, 50), "n_workers": st.integers(1, 160)}
@@ -95,22 +106,159 @@ def test_a_bad_number_of_places_is_refused(n_workers, error):
         places_far_apart(n_workers)
 
 
+# Copies for a loss model.
+
+SMALL_MODELS = [
+    *(UniformStragglers(s) for s in (0, 1, 3, 5)),
+    *(IndependentStragglers(p) for p in (0.0, 0.3, 1.0)),
+    *(ConsecutiveStragglers(s) for s in range(6)),
+    *(MachineStragglers(m, workers_per_machine=w) for m in (1, 2) for w in (1, 2, 3)),
+]
+
+
+def drawn_sets(n_workers, model):
+    """Every set that the model can draw, with its probability."""
+    workers = range(n_workers)
+    if isinstance(model, IndependentStragglers):
+        for lost in itertools.product([False, True], repeat=n_workers):
+            p = model.probability
+            yield np.flatnonzero(lost), math.prod(p if one else 1 - p for one in lost)
+        return
+    if isinstance(model, UniformStragglers):
+        sets = list(itertools.combinations(workers, model.count))
+    elif isinstance(model, ConsecutiveStragglers):
+        sets = [range(i, i + model.count) for i in range(n_workers - model.count + 1)]
+    else:
+        size = model.workers_per_machine
+        machines = [workers[i : i + size] for i in range(0, n_workers, size)]
+        chosen = itertools.combinations(machines, model.count)
+        sets = [list(itertools.chain(*some)) for some in chosen]
+    for lost in sets:
+        yield np.array(lost, int), 1 / len(sets)
+
+
+def share_answered(n_inputs, placement, model):
+    """By going through all sets."""
+    placement = np.asarray(placement)
+    expected = 0.0
+    for lost, chance in drawn_sets(len(placement), model):
+        left = np.delete(placement, lost)
+        expected += chance * len(set(left.tolist())) / n_inputs
+    return expected
+
+
 @pytest.mark.parametrize(
-    ("k", "n", "s", "fraction"),
+    ("n_inputs", "n_workers", "count", "share"),
     [(60, 100, 20, 0.907744), (20, 60, 35, 0.808738), (30, 70, 20, 0.940608)],
 )
-def test_answered_fractions_are_known(k, n, s, fraction):
-    assert answered_fraction(k, n, s) == pytest.approx(fraction, abs=5e-7)
+def test_golden_shares_of_answered_inputs(n_inputs, n_workers, count, share):
+    model = UniformStragglers(count)
+    placement = best_placement(n_inputs, n_workers, model)
+    assert expected_answered(placement, model) == pytest.approx(share, abs=5e-7)
 
 
-@pytest.mark.parametrize(("k", "n"), [(1, 1), (3, 2), (3, 7), (4, 8)])
-def test_answered_fraction_is_the_mean_over_all_losses(k, n):
-    held = balanced_copies(k, n)
-    for s in range(n + 1):
-        answered = [len({held[i] for i in who}) / k for who in combinations(range(n), n - s)]
-        assert answered_fraction(k, n, s) == pytest.approx(np.mean(answered), abs=1e-12)
+@pytest.mark.parametrize("model", SMALL_MODELS, ids=repr)
+@given(placement=st.lists(st.integers(0, 3), min_size=6, max_size=7))
+def test_the_expected_share_is_that_over_all_sets(model, placement):
+    expected = share_answered(4, placement, model)
+    assert expected_answered(placement, model, n_inputs=4) == pytest.approx(expected, abs=1e-12)
 
 
-def test_answered_fraction_refuses_more_losses_than_workers():
-    with pytest.raises(ValueError, match=r"n_stragglers must lie in \[0, 4\], got 5"):
-        answered_fraction(2, 4, 5)
+@pytest.mark.parametrize(
+    "model",
+    [
+        UniformStragglers(20),
+        IndependentStragglers(0.25),
+        ConsecutiveStragglers(30),
+        MachineStragglers(3, workers_per_machine=8),
+    ],
+    ids=repr,
+)
+def test_the_simulation_has_the_expected_share(model):
+    inputs = np.arange(30.0)
+    placement = balanced_copies(30, 70)
+    scheme = ReplicationScheme(30, 70, fallback="mean", placement=placement)
+    run = simulate(np.sin, inputs, scheme, stragglers=model, repeats=1500, rng=3)
+    expected = expected_answered(placement, model)
+    assert run.exact.mean() == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("model", SMALL_MODELS, ids=repr)
+@pytest.mark.parametrize("counts", [(1, 5), (2, 6), (3, 5), (4, 5), (4, 6), (6, 5)])
+def test_no_placement_is_better(model, counts):
+    n_inputs, n_workers = counts
+    placement = best_placement(n_inputs, n_workers, model)
+    best = expected_answered(placement, model, n_inputs=n_inputs)
+    held = np.bincount(placement, minlength=n_inputs)
+    assert (held.min(), held.max()) == (n_workers // n_inputs, -(-n_workers // n_inputs))
+    # Which worker has which name does not matter: the first holds input 0.
+    for rest in itertools.product(range(n_inputs), repeat=n_workers - 1):
+        assert expected_answered((0, *rest), model, n_inputs=n_inputs) < best + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("n_workers", "count"), [(8, 2), (8, 3), (8, 5), (10, 2), (10, 4), (11, 3), (11, 6), (12, 9)]
+)
+@pytest.mark.parametrize("n_twice", [1, 2, 3])
+def test_no_pairs_are_better_against_neighbours_that_fail_together(n_workers, count, n_twice):
+    n_inputs, model = n_workers - n_twice, ConsecutiveStragglers(count)
+    blocks = [set(range(i, i + count)) for i in range(n_workers - count + 1)]
+    pairs = list(itertools.combinations(range(n_workers), 2))
+    # A block takes answers from as many inputs as it has workers, less one a pair it takes half of.
+    spared = {pair: sum(not block.isdisjoint(pair) for block in blocks) for pair in pairs}
+
+    def most(places, n_pairs):
+        if n_pairs == 0:
+            return 0
+        return max(
+            spared[a, b] + most([c for c in places[i + 1 :] if c != b], n_pairs - 1)
+            for i, a in enumerate(places[: len(places) - 2 * n_pairs + 1])
+            for b in places[i + 1 :]
+        )
+
+    lost = count - most(list(range(n_workers)), n_twice) / len(blocks)
+    placement = best_placement(n_inputs, n_workers, model)
+    share = expected_answered(placement, model)
+    assert share == pytest.approx(1 - lost / n_inputs, abs=1e-12)
+
+
+def test_placements_for_a_model_beat_balanced_copies():
+    # The second machine of 9 would hold input 9 twice.
+    model = MachineStragglers(1, workers_per_machine=9)
+    assert best_placement(10, 20, model).tolist() == [*range(10), *range(10)]
+    balanced = expected_answered(balanced_copies(10, 20), model)
+    assert balanced < expected_answered(best_placement(10, 20, model), model)
+    model = ConsecutiveStragglers(20)
+    best = expected_answered(best_placement(60, 100, model), model)
+    assert best > 0.01 + expected_answered(balanced_copies(60, 100), model)
+
+
+@pytest.mark.parametrize(
+    ("placement", "n_inputs", "error", "message"),
+    [
+        ([], 3, ValueError, r"placement must be one-dimensional and not empty, got shape \(0,\)"),
+        ([[0, 1]], 3, ValueError, r"got shape \(1, 2\); pass the input that each worker holds"),
+        ([0.0, 1.0], 3, TypeError, "placement must hold integers, got dtype float64"),
+        ([True, False], 3, TypeError, "placement must hold integers, got dtype bool"),
+        (
+            [0, 3],
+            3,
+            ValueError,
+            r"placement must lie in \[0, n_inputs\) = \[0, 3\), but .*\[1\] = 3",
+        ),
+        ([0, -1], None, ValueError, r"placement\[1\] = -1; inputs are counted from 0"),
+        ([0, 1], 0, ValueError, "n_inputs must be >= 1, got 0"),
+    ],
+)
+def test_bad_placements_are_refused(placement, n_inputs, error, message):
+    with pytest.raises(error, match=message):
+        expected_answered(placement, UniformStragglers(1), n_inputs=n_inputs)
+
+
+def test_bad_models_are_refused():
+    with pytest.raises(TypeError, match=r"model must be UniformStragglers, .*, got 3; of others"):
+        best_placement(3, 5, 3)
+    with pytest.raises(ValueError, match="count must be <= n_workers = 5, got 6"):
+        best_placement(3, 5, UniformStragglers(6))
+    with pytest.raises(ValueError, match="count must be <= 2, the machines that 5 workers fill"):
+        expected_answered([0, 1, 2, 0, 1], MachineStragglers(3, workers_per_machine=4))

@@ -1,6 +1,7 @@
-"""The errors that `ReplicationScheme` expects; what it decodes is in test_schemes.py."""
+"""Placements and expected errors of `ReplicationScheme`; more is in test_schemes.py."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -8,7 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coded import ReplicationScheme, simulate
+from coded import (
+    MachineStragglers,
+    ReplicationScheme,
+    balanced_copies,
+    best_placement,
+    simulate,
+)
 from coded.schemes.protocol import ErrorEstimating
 
 FALLBACKS = ["nearest", "mean"]
@@ -136,3 +143,54 @@ def test_the_nearest_is_the_nearest_however_near_inputs_are(seed, gap):
     outputs = scheme.decode(answered.astype(float), answered)
     expected = answered[np.linalg.norm(inputs[:, None] - inputs[answered], axis=-1).argmin(axis=1)]
     assert outputs.tolist() == expected.tolist()
+
+
+# Copies placed by the caller.
+
+
+def test_workers_hold_what_they_are_given():
+    scheme = ReplicationScheme(3, 5, fallback=None, placement=[2, 0, 1, 2, 2])
+    assert scheme.encode([10.0, 20.0, 30.0]).tolist() == [30.0, 10.0, 20.0, 30.0, 30.0]
+    assert scheme.min_responders == 5  # inputs 0 and 1 are held once
+    assert scheme.decode([1.0, 2.0, 3.0], [1, 2, 4]).tolist() == [1.0, 2.0, 3.0]
+    assert not scheme.can_decode([0, 1, 3, 4])
+    assert scheme.placement.tolist() == [2, 0, 1, 2, 2]
+    assert "placement=[2, 0, 1, 2, 2]" in repr(scheme)
+    assert repr(eval(repr(scheme))) == repr(scheme)
+    assert repr(pickle.loads(pickle.dumps(scheme))) == repr(scheme)
+
+
+def test_copies_are_balanced_unless_placed():
+    scheme = ReplicationScheme(4, 10)
+    assert np.array_equal(scheme.placement, balanced_copies(4, 10))
+    assert repr(ReplicationScheme(4, 10, placement=balanced_copies(4, 10))) == repr(scheme)
+    scheme.placement[0] = 3
+    assert scheme.placement[0] == 0
+
+
+def test_a_placement_may_leave_out_inputs_that_a_fallback_fills():
+    scheme = ReplicationScheme(3, 2, placement=[0, 2]).bind([0.0, 0.9, 2.0])
+    assert scheme.decode([5.0, 7.0], [0, 1]).tolist() == [5.0, 5.0, 7.0]
+    assert scheme.exact_mask([0, 1]).tolist() == [True, False, True]
+
+
+def test_a_placement_for_machines_survives_each_of_them():
+    model = MachineStragglers(1, workers_per_machine=6)
+    placement = best_placement(6, 12, model)
+    scheme = ReplicationScheme(6, 12, fallback=None, placement=placement)
+    for lost in (range(6), range(6, 12)):
+        assert scheme.can_decode(np.delete(np.arange(12), lost))
+
+
+@pytest.mark.parametrize(
+    ("placement", "error", "message"),
+    [
+        ([0, 1, 2], ValueError, "placement has 3 entries, but there are 4 workers; say for each"),
+        ([0, 1, 2, 3], ValueError, r"placement must lie in \[0, n_inputs\) = \[0, 3\)"),
+        ([0, 1, 1, 0], ValueError, "a worker for every input, but placement leaves out input 2"),
+        ([0.0, 1.0, 2.0, 0.0], TypeError, "placement must hold integers"),
+    ],
+)
+def test_bad_placements_are_refused(placement, error, message):
+    with pytest.raises(error, match=message):
+        ReplicationScheme(3, 4, fallback=None, placement=placement)

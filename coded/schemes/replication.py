@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from coded.distances import distances_between, flattened
 from coded.linear_maps import LinearMap, Matrix, MatrixMap, RowMap
-from coded.placement import balanced_copies
+from coded.placement import balanced_copies, read_placement
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
@@ -21,7 +21,7 @@ Fallback: TypeAlias = Literal["nearest", "mean"] | None
 
 
 class ReplicationScheme(LinearScheme):
-    """Send every input, as it is, to floor(N / K) or ceil(N / K) workers.
+    """Send every input, as it is, to floor(N / K) or ceil(N / K) workers, or as you place them.
 
     The first copy that answered counts. An input all of whose copies are lost gets
 
@@ -38,16 +38,20 @@ class ReplicationScheme(LinearScheme):
         N >= 1; N >= K with ``fallback=None``.
     n_stragglers : int, optional
         How many answers may be missing, in [0, N). None means ``max(N - K, 0)``, with
-        ``fallback=None`` what every responder set survives, ``floor(N / K) - 1``.
+        ``fallback=None`` what every input survives, ``floor(N / K) - 1`` if copies are balanced.
     fallback : {"nearest", "mean", None}, optional
         What an input without answer gets.
+    placement : array_like of int, shape (N,), optional
+        Which input each worker holds. None means `balanced_copies`; `best_placement` has those
+        for machines and for neighbours that fail together.
 
     Raises
     ------
     TypeError
-        If a count is no integer.
+        If a count is no integer or `placement` holds no integers.
     ValueError
-        If a count is out of range or `fallback` is none of the three.
+        If a count is out of range, `fallback` is none of the three, or `placement` has not N
+        entries, leaves [0, K) or, with ``fallback=None``, leaves out an input.
 
     Examples
     --------
@@ -67,6 +71,7 @@ class ReplicationScheme(LinearScheme):
         *,
         n_stragglers: int | None = None,
         fallback: Fallback = "nearest",
+        placement: ArrayLike | None = None,
     ) -> None:
         super().__init__(n_inputs, n_workers, n_stragglers)
         is_named = isinstance(fallback, str) and fallback in ("nearest", "mean")
@@ -75,16 +80,28 @@ class ReplicationScheme(LinearScheme):
                 f'fallback must be "nearest", "mean" or None, got {fallback!r}; '
                 '"nearest" fills lost answers best'
             )
+        self._copies = balanced_copies(self._n_inputs, self._n_workers)
+        if placement is not None:
+            self._copies = read_placement(placement, self._n_inputs)
+            if len(self._copies) != self._n_workers:
+                raise ValueError(
+                    f"placement has {len(self._copies)} entries, but there are "
+                    f"{self._n_workers} workers; say for each which input it holds"
+                )
         if fallback is None:
             self._n_stragglers = self._survivable(n_stragglers)
         self._fallback = fallback
-        self._copies = balanced_copies(self._n_inputs, self._n_workers)
         self._distances: NDArray[np.float64] | None = None
 
     @property
     def fallback(self) -> Fallback:
         """What an input without answer gets."""
         return self._fallback
+
+    @property
+    def placement(self) -> NDArray[np.intp]:
+        """Which input each worker holds, shape (N,)."""
+        return self._copies.copy()
 
     def bind(self, inputs: ArrayLike) -> Self:
         """Fix which inputs are near which, where the fallback asks for it.
@@ -186,11 +203,17 @@ class ReplicationScheme(LinearScheme):
 
     def _survivable(self, n_stragglers: int | None) -> int:
         """How many answers may be missing, whichever they are, if every input needs a copy."""
-        fewest = self._n_workers // self._n_inputs
-        if fewest == 0:
+        copies = np.bincount(self._copies, minlength=self._n_inputs)
+        fewest = int(copies.min())
+        if self._n_workers < self._n_inputs:
             raise ValueError(
                 f"fallback=None needs n_workers >= n_inputs, got n_workers = {self._n_workers} and "
                 f'n_inputs = {self._n_inputs}; add workers or choose fallback="nearest"'
+            )
+        if fewest == 0:
+            raise ValueError(
+                f"fallback=None needs a worker for every input, but placement leaves out input "
+                f'{copies.argmin()}; place it or choose fallback="nearest"'
             )
         if n_stragglers is None:
             return fewest - 1
@@ -237,7 +260,10 @@ class ReplicationScheme(LinearScheme):
         return self._copies
 
     def _settings(self) -> str:
-        return f"{super()._settings()}, fallback={self._fallback!r}"
+        settings = f"{super()._settings()}, fallback={self._fallback!r}"
+        if np.array_equal(self._copies, balanced_copies(self._n_inputs, self._n_workers)):
+            return settings
+        return f"{settings}, placement={self._copies.tolist()}"
 
 
 def _variant(fallback: Fallback, guarantee: str) -> Variant:
