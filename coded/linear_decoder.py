@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST_AMPLIFICATION = 1e8  # leaves about 8 of float64's 16 digits
+Number = TypeVar("Number", np.float64, np.complex128)
 
 
-def least_norm_decoder(
-    generator: NDArray[np.inexact], wanted: NDArray[np.inexact]
-) -> NDArray[np.inexact]:
+def least_norm_decoder(generator: NDArray[Number], wanted: NDArray[Number]) -> NDArray[Number]:
     """Give the decoder of least norm, ``D = T pinv(G_F)``.
 
     Worker n's answer is the combination ``G[n] @ z`` of unknown symbols z, and ``T z`` is
@@ -40,7 +40,7 @@ def least_norm_decoder(
 
 
 def residual(
-    decoder: NDArray[np.inexact], generator: NDArray[np.inexact], wanted: NDArray[np.inexact]
+    decoder: NDArray[Number], generator: NDArray[Number], wanted: NDArray[Number]
 ) -> float:
     """Tell by how much ``D G_F`` misses T: the largest entry, relative to T's largest.
 
@@ -50,13 +50,13 @@ def residual(
     return float(missed / np.abs(wanted).max())
 
 
-def amplification(decoder: NDArray[np.inexact]) -> float:
+def amplification(decoder: NDArray[Number]) -> float:
     """Give the largest factor by which errors of answers grow, ``max_k sum_r |D[k, r]|``."""
     return float(np.abs(decoder).sum(axis=1).max())
 
 
 def exact_amplification(
-    decoder: NDArray[np.inexact], generator: NDArray[np.inexact], wanted: NDArray[np.inexact]
+    decoder: NDArray[Number], generator: NDArray[Number], wanted: NDArray[Number]
 ) -> float:
     """Give `amplification`, or inf where ``D G_F`` misses T by more than the rounding of D.
 

@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from coded.counts import read_count
 from coded.linear_decoder import (
-    LARGEST_AMPLIFICATION,
     amplification,
     exact_amplification,
     least_norm_decoder,
 )
 from coded.linear_maps import LinearMap, MatrixMap
 from coded.masking import ComplexArray, gaussian_leakage, gaussian_masks
-from coded.schemes.linear import LinearScheme, apply_map
+from coded.schemes.exact import ExactScheme
+from coded.schemes.linear import apply_map
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
 from coded.seeds import read_seed
@@ -28,7 +28,7 @@ from fastspline.arrays import Restore, is_torch_tensor
 _EPS = float(np.finfo(np.float64).eps)
 
 
-class AnalogLagrangeScheme(LinearScheme):
+class AnalogLagrangeScheme(ExactScheme):
     """Code a polynomial exactly, and show each worker its input behind masks only.
 
     The encoder is the polynomial u of degree K + T - 1 through the K inputs and T masks,
@@ -226,27 +226,6 @@ class AnalogLagrangeScheme(LinearScheme):
         self._warn_of_rounding(array, outputs, amplification(decoder.dense()))
         return restore(outputs)
 
-    def amplification(self, responders: ArrayLike) -> float:
-        """Give the largest factor by which errors of the answers grow in the outputs.
-
-        Parameters
-        ----------
-        responders : array_like of int, shape (R,)
-            Indices of the answering workers, strictly ascending.
-
-        Returns
-        -------
-        float
-            ``max_k sum_r |D[k, r]|`` over the decoding matrix D; inf where there are
-            fewer than `min_responders`, or where D is not exact in double precision.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `can_decode`.
-        """
-        return self._amplification(self._read_responders(responders))
-
     def leakage(self, workers: ArrayLike, *, power: float) -> float:
         """Bound what some workers together learn about the inputs from one encoding.
 
@@ -288,26 +267,6 @@ class AnalogLagrangeScheme(LinearScheme):
         return gaussian_leakage(
             self.encoding_matrix[who], self.mask_matrix[who], power=power, mask_std=self._mask_std
         )
-
-    def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
-        """Tell which outputs are exact: all of them, f being a polynomial of the given degree.
-
-        Parameters
-        ----------
-        responders : array_like of int, shape (R,)
-            Indices of the answering workers, strictly ascending.
-
-        Returns
-        -------
-        ndarray of bool, shape (K,)
-            All true where these responders can be decoded.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `can_decode`.
-        """
-        return np.full(self._n_inputs, self.can_decode(responders))
 
     def read_numbers(self, values: ArrayLike, name: str) -> tuple[ComplexArray, Restore]:
         """Give real or complex `values` as complex128, and the way back to the caller's kind."""
@@ -368,18 +327,10 @@ class AnalogLagrangeScheme(LinearScheme):
         matrix = _powers(self.beta, len(points)) @ _powers(1.0 / ordered, len(points)).T
         return MatrixMap(matrix / len(points))
 
-    def _build_decoder(self, responders: Responders) -> LinearMap:
-        return MatrixMap(self._decoding_matrix(responders))
-
-    def _decoding_matrix(self, responders: Responders) -> ComplexArray:
-        """D of least norm with ``D P(beta_F) = P(alpha)``, P the powers below R."""
-        return least_norm_decoder(self._generator(responders), self._wanted())
-
-    def _amplification(self, responders: Responders) -> float:
-        if len(responders) < self.min_responders:
-            return np.inf
-        decoder = self._decoding_matrix(responders)
-        return exact_amplification(decoder, self._generator(responders), self._wanted())
+    def _build_exact(self, responders: Responders) -> tuple[LinearMap, float]:
+        generator, wanted = self._generator(responders), self._wanted()
+        decoder = least_norm_decoder(generator, wanted)
+        return MatrixMap(decoder), exact_amplification(decoder, generator, wanted)
 
     def _generator(self, responders: Responders) -> ComplexArray:
         """Give the R powers of the points of the responders, a row a worker."""
@@ -389,16 +340,14 @@ class AnalogLagrangeScheme(LinearScheme):
         """Give the R powers of the points of the inputs, a row an input."""
         return _powers(self.alpha, self.min_responders)
 
-    def _suffices(self, responders: Responders) -> bool:
-        return self._amplification(responders) <= LARGEST_AMPLIFICATION
+    def _determine(self, responders: Responders) -> bool:
+        return len(responders) >= self.min_responders
 
-    def _need(self, responders: Responders) -> str:
-        if len(responders) < self.min_responders:
-            return f"{self.min_responders} answers"
-        return (
-            f"answers that amplify errors by at most {LARGEST_AMPLIFICATION:.0e}, and these do by "
-            f"{self._amplification(responders):.1e} (a lower n_inputs or degree helps too)"
-        )
+    def _lack(self) -> str:
+        return f"{self.min_responders} answers"
+
+    def _advice(self) -> str:
+        return " (a lower n_inputs or degree helps too)"
 
     def _held(self) -> NDArray[np.intp]:
         return np.full(self._n_workers, -1)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from coded.barycentric import barycentric_matrix, polynomial_weights
 from coded.coincidence import nearest_equal, snapped
 from coded.counts import read_count
 from coded.linear_decoder import (
-    LARGEST_AMPLIFICATION,
     exact_amplification,
     least_norm_decoder,
 )
 from coded.linear_maps import LinearMap, Matrix, MatrixMap
 from coded.points import Points, chebyshev_first, chebyshev_second
-from coded.schemes.linear import LinearScheme
+from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
 
 
-class LagrangeScheme(LinearScheme):
+class LagrangeScheme(ExactScheme):
     """Code a polynomial function exactly; any ``(K - 1) degree + 1`` answers suffice.
 
     The encoder is the polynomial u of degree K - 1 through the inputs at `alpha`,
@@ -101,64 +100,15 @@ class LagrangeScheme(LinearScheme):
         """Points of the workers, ascending, shape (N,)."""
         return self._beta.copy()
 
-    def amplification(self, responders: ArrayLike) -> float:
-        """Give the largest factor by which errors of the answers grow in the outputs.
-
-        Parameters
-        ----------
-        responders : array_like of int, shape (R,)
-            Indices of the answering workers, strictly ascending.
-
-        Returns
-        -------
-        float
-            ``max_k sum_r |D[k, r]|`` over the decoding matrix D; inf where there are
-            fewer than `min_responders`, or where D is not exact in double precision.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `can_decode`.
-        """
-        return self._amplification(self._read_responders(responders))
-
-    def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
-        """Tell which outputs are exact: all of them, f being a polynomial of the given degree.
-
-        Parameters
-        ----------
-        responders : array_like of int, shape (R,)
-            Indices of the answering workers, strictly ascending.
-
-        Returns
-        -------
-        ndarray of bool, shape (K,)
-            All true where these responders can be decoded.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `can_decode`.
-        """
-        return np.full(self._n_inputs, self.can_decode(responders))
-
     def _build_encoder(self) -> LinearMap:
         weights = polynomial_weights(self._alpha)
         return MatrixMap(barycentric_matrix(self._alpha, weights, self._beta))
 
-    def _build_decoder(self, responders: Responders) -> LinearMap:
-        return MatrixMap(self._decoding_matrix(responders))
-
-    def _decoding_matrix(self, responders: Responders) -> Matrix:
+    def _build_exact(self, responders: Responders) -> tuple[LinearMap, float]:
         """D of least norm with ``D T(beta_F) = T(alpha)``, T the Chebyshev polynomials below R."""
-        decoder = least_norm_decoder(self._generator(responders), self._wanted())
-        return np.asarray(decoder, dtype=np.float64)
-
-    def _amplification(self, responders: Responders) -> float:
-        if len(responders) < self.min_responders:
-            return np.inf
-        decoder = self._decoding_matrix(responders)
-        return exact_amplification(decoder, self._generator(responders), self._wanted())
+        generator, wanted = self._generator(responders), self._wanted()
+        decoder = least_norm_decoder(generator, wanted)
+        return MatrixMap(decoder), exact_amplification(decoder, generator, wanted)
 
     def _generator(self, responders: Responders) -> Matrix:
         """Give the R Chebyshev polynomials at the points of the responders, a row a worker."""
@@ -171,16 +121,14 @@ class LagrangeScheme(LinearScheme):
         polynomials = np.polynomial.chebyshev.chebvander(self._alpha, self.min_responders - 1)
         return np.asarray(polynomials, dtype=np.float64)
 
-    def _suffices(self, responders: Responders) -> bool:
-        return self._amplification(responders) <= LARGEST_AMPLIFICATION
+    def _determine(self, responders: Responders) -> bool:
+        return len(responders) >= self.min_responders
 
-    def _need(self, responders: Responders) -> str:
-        if len(responders) < self.min_responders:
-            return f"{self.min_responders} answers"
-        return (
-            f"answers that amplify errors by at most {LARGEST_AMPLIFICATION:.0e}, and these do by "
-            f"{self._amplification(responders):.1e} (a lower n_inputs or degree helps too)"
-        )
+    def _lack(self) -> str:
+        return f"{self.min_responders} answers"
+
+    def _advice(self) -> str:
+        return " (a lower n_inputs or degree helps too)"
 
     def _held(self) -> NDArray[np.intp]:
         return nearest_equal(self._beta, self._alpha)

@@ -337,18 +337,28 @@ class LinearScheme(ABC):
 
     def _decoder(self, responders: Responders) -> LinearMap:
         """Give the decoder of one responder set; the latest ones are kept."""
+        plan = self._kept(responders)
+        if plan is None:
+            self._require_enough(responders)
+            plan = self._build_decoder(responders)
+            self._keep(responders, plan)
+        return plan
+
+    def _kept(self, responders: Responders) -> LinearMap | None:
+        """Give the decoder if it is among those that are kept."""
         with self._lock:
             plan = self._decoder_plans.get(responders)
             if plan is not None:
                 self._decoder_plans.move_to_end(responders)
-                return plan
-        self._require_enough(responders)
-        plan = self._build_decoder(responders)
+            return plan
+
+    def _keep(self, responders: Responders, plan: LinearMap) -> None:
+        """Keep a decoder, and let the one go that was used longest ago."""
         with self._lock:
             self._decoder_plans[responders] = plan
+            self._decoder_plans.move_to_end(responders)
             if len(self._decoder_plans) > _KEPT_DECODERS:
                 self._decoder_plans.popitem(last=False)
-        return plan
 
     def _require_enough(self, responders: Responders) -> None:
         """Raise NotEnoughRespondersError unless these answers can be decoded."""

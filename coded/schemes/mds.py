@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from coded.counts import read_count
-from coded.linear_decoder import LARGEST_AMPLIFICATION, amplification, least_norm_decoder
+from coded.linear_decoder import amplification, least_norm_decoder
 from coded.linear_maps import FilledMap, LinearMap, Matrix
 from coded.mds_generator import mds_generator
-from coded.schemes.linear import LinearScheme
+from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
 
 
-class MDSScheme(LinearScheme):
+class MDSScheme(ExactScheme):
     """Code a linear function exactly; any K answers suffice.
 
     The first K workers get the inputs as they are, each other worker a mixture of all of them
@@ -94,88 +94,28 @@ class MDSScheme(LinearScheme):
             spare = self._n_workers - self._n_inputs
             self._n_stragglers = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=spare)
 
-    def amplification(self, responders: ArrayLike) -> float:
-        """Give the largest factor by which errors of the answers grow in the outputs.
-
-        Parameters
-        ----------
-        responders : array_like of int, shape (R,)
-            Indices of the answering workers, strictly ascending.
-
-        Returns
-        -------
-        float
-            ``max_k sum_r |D[k, r]|`` over the decoding matrix D; inf where R < K.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `can_decode`.
-
-        Examples
-        --------
-        >>> round(MDSScheme(10, 11).amplification(range(1, 11)), 1)
-        12.4
-        """
-        return self._amplification(self._read_responders(responders))
-
-    def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
-        """Tell which outputs are exact: all of them, f being affine.
-
-        Parameters
-        ----------
-        responders : array_like of int, shape (R,)
-            Indices of the answering workers, strictly ascending.
-
-        Returns
-        -------
-        ndarray of bool, shape (K,)
-            All true where these responders can be decoded.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `can_decode`.
-        """
-        return np.full(self._n_inputs, self.can_decode(responders))
-
     def _generator_rows(self) -> Matrix:
         return mds_generator(self._n_inputs, self._n_workers)
 
     def _build_encoder(self) -> LinearMap:
         return FilledMap(self._held(), self._generator_rows()[self._n_inputs :])
 
-    def _build_decoder(self, responders: Responders) -> LinearMap:
+    def _build_exact(self, responders: Responders) -> tuple[LinearMap, float]:
+        """Own workers' answers as they are, the others' rows of ``pinv(G_F)``."""
         source = np.full(self._n_inputs, -1)
-        source[[n for n in responders if n < self._n_inputs]] = [
-            i for i, n in enumerate(responders) if n < self._n_inputs
-        ]
-        return FilledMap(source, self._lost_rows(responders))
-
-    def _lost_rows(self, responders: Responders) -> Matrix:
-        """Rows of ``pinv(G_F)`` for the inputs whose own worker is lost."""
-        lost = np.setdiff1d(np.arange(self._n_inputs), responders)
+        own = [n for n in responders if n < self._n_inputs]
+        source[own] = np.arange(len(own))
+        lost = np.flatnonzero(source < 0)
         generator = self._encoder().dense()[list(responders)]
         decoder = least_norm_decoder(generator, np.eye(self._n_inputs)[lost])
-        return np.asarray(decoder, dtype=np.float64)
+        amplified = max(amplification(decoder), 1.0) if lost.size else 1.0
+        return FilledMap(source, decoder), amplified
 
-    def _amplification(self, responders: Responders) -> float:
-        if len(responders) < self._n_inputs:
-            return np.inf
-        if responders[self._n_inputs - 1] == self._n_inputs - 1:  # all inputs' own workers
-            return 1.0
-        return max(amplification(self._lost_rows(responders)), 1.0)
+    def _determine(self, responders: Responders) -> bool:
+        return len(responders) >= self._n_inputs
 
-    def _suffices(self, responders: Responders) -> bool:
-        return self._amplification(responders) <= LARGEST_AMPLIFICATION
-
-    def _need(self, responders: Responders) -> str:
-        if len(responders) < self._n_inputs:
-            return f"{self._n_inputs} answers"
-        return (
-            f"answers that amplify errors by at most {LARGEST_AMPLIFICATION:.0e}, and these do by "
-            f"{self._amplification(responders):.1e}"
-        )
+    def _lack(self) -> str:
+        return f"{self._n_inputs} answers"
 
     def _held(self) -> NDArray[np.intp]:
         worker = np.arange(self._n_workers)

@@ -6,13 +6,13 @@ import math
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from coded.counts import read_count
-from coded.linear_decoder import LARGEST_AMPLIFICATION, amplification, least_norm_decoder
+from coded.linear_decoder import amplification, least_norm_decoder
 from coded.linear_maps import FilledMap, LinearMap, Matrix
 from coded.mds_generator import mds_generator
-from coded.schemes.linear import LinearScheme
+from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
 
@@ -20,7 +20,7 @@ Grid: TypeAlias = tuple[int, int]
 _Grids: TypeAlias = tuple[Grid, Grid]  # of the inputs, of the workers
 
 
-class ProductScheme(LinearScheme):
+class ProductScheme(ExactScheme):
     """Code a linear function exactly by two small codes, along the rows and columns of a grid.
 
     The inputs lie on a k1 x k2 grid and the coded inputs on an n1 x n2 grid, both row by row:
@@ -113,47 +113,6 @@ class ProductScheme(LinearScheme):
         """(n1, n2): worker ``i n2 + j`` lies in row i and column j."""
         return self._worker_grid
 
-    def amplification(self, responders: ArrayLike) -> float:
-        """Give the largest factor by which errors of the answers grow in the outputs.
-
-        Parameters
-        ----------
-        responders : array_like of int, shape (R,)
-            Indices of the answering workers, strictly ascending.
-
-        Returns
-        -------
-        float
-            ``max_k sum_r |D[k, r]|`` over the decoding matrix D; inf where peeling stops
-            before all outputs are known.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `can_decode`.
-        """
-        return self._amplification(self._read_responders(responders))
-
-    def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
-        """Tell which outputs are exact: all of them, f being affine.
-
-        Parameters
-        ----------
-        responders : array_like of int, shape (R,)
-            Indices of the answering workers, strictly ascending.
-
-        Returns
-        -------
-        ndarray of bool, shape (K,)
-            All true where these responders can be decoded.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `can_decode`.
-        """
-        return np.full(self._n_inputs, self.can_decode(responders))
-
     def _code_of_columns(self) -> Matrix:
         return mds_generator(self._input_grid[0], self._worker_grid[0])
 
@@ -165,11 +124,12 @@ class ProductScheme(LinearScheme):
         generator = np.kron(self._code_of_columns(), self._code_of_rows())
         return FilledMap(held, np.asarray(generator, dtype=np.float64)[held < 0])
 
-    def _build_decoder(self, responders: Responders) -> LinearMap:
+    def _build_exact(self, responders: Responders) -> tuple[LinearMap, float]:
         held = self._held()[list(responders)]
         source = np.full(self._n_inputs, -1)
         source[held[held >= 0]] = np.flatnonzero(held >= 0)
-        return FilledMap(source, self._decoding_matrix(responders)[source < 0])
+        decoder = self._decoding_matrix(responders)
+        return FilledMap(source, decoder[source < 0]), amplification(decoder)
 
     def _decoding_matrix(self, responders: Responders) -> Matrix:
         """D by peeling: each known place of the grid as a combination of the answers."""
@@ -189,7 +149,7 @@ class ProductScheme(LinearScheme):
         """Mark the grid's places that answered, shape (n1, n2)."""
         return np.isin(np.arange(self._n_workers), responders).reshape(self._worker_grid)
 
-    def _peels(self, responders: Responders) -> bool:
+    def _determine(self, responders: Responders) -> bool:
         """Tell whether peeling gives all places of the grid."""
         known = self._answered(responders)
         (k1, k2), n_known = self._input_grid, -1
@@ -199,24 +159,11 @@ class ProductScheme(LinearScheme):
             known[:, known.sum(axis=0) >= k1] = True
         return bool(known.all())
 
-    def _amplification(self, responders: Responders) -> float:
-        if not self._peels(responders):
-            return np.inf
-        return amplification(self._decoding_matrix(responders))
-
-    def _suffices(self, responders: Responders) -> bool:
-        return self._amplification(responders) <= LARGEST_AMPLIFICATION
-
-    def _need(self, responders: Responders) -> str:
+    def _lack(self) -> str:
         k1, k2 = self._input_grid
-        if not self._peels(responders):
-            return (
-                f"answers that peeling completes, {k2} in a row giving the row and {k1} in a "
-                f"column the column (any {self.min_responders} do)"
-            )
         return (
-            f"answers that amplify errors by at most {LARGEST_AMPLIFICATION:.0e}, and these do by "
-            f"{self._amplification(responders):.1e}"
+            f"answers that peeling completes, {k2} in a row giving the row and {k1} in a "
+            f"column the column (any {self.min_responders} do)"
         )
 
     def _held(self) -> NDArray[np.intp]:
