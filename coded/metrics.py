@@ -146,7 +146,7 @@ def label_confidence(outputs: ArrayLike, std: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     TypeError
-        If an argument holds no real numbers.
+        If an argument holds no real numbers, as the std None of a scheme that estimates no errors.
     ValueError
         If the shapes do not belong together, C < 2, an output is not finite, or a std is nan or
         negative.
@@ -159,6 +159,11 @@ def label_confidence(outputs: ArrayLike, std: ArrayLike) -> NDArray[np.float64]:
     from scipy.special import ndtr
 
     estimates, _ = read_array(outputs, "outputs")
+    if std is None:  # as in the results of a scheme without decode_with_std
+        raise TypeError(
+            "std must hold a number for each row of outputs, got None: the scheme estimates no "
+            "errors; decode with one that has decode_with_std, such as KernelScheme"
+        )
     spread, _ = read_array(std, "std")
     if estimates.ndim == 0 or estimates.shape[-1] < 2 or spread.shape != estimates.shape[:-1]:
         raise ValueError(

@@ -138,6 +138,8 @@ def simulate(
         If a count is out of range, inputs or answers have a wrong shape or are not finite.
     NotEnoughRespondersError
         If a draw leaves too few answers for the scheme (a ValueError too).
+    Exception
+        What `fn` itself raises; where it got a stack, with a note that says so.
 
     Examples
     --------
@@ -225,7 +227,15 @@ def evaluate_rows(
     """Evaluate f on all rows; give the answers and the way back to their kind."""
     n_rows = len(inputs)
     if batched:
-        answers, restore = read_numbers(scheme, fn(inputs), "fn(inputs)")
+        try:
+            given = fn(inputs)
+        except Exception as error:
+            error.add_note(
+                f"fn got a stack of {n_rows} inputs, shape {tuple(inputs.shape)}; pass "
+                "batched=False if fn takes one input at a time."
+            )
+            raise
+        answers, restore = read_numbers(scheme, given, "fn(inputs)")
     else:
         read = [read_numbers(scheme, fn(row), "fn(input)") for row in inputs]
         answers, restore = np.stack([answer for answer, _ in read]), read[0][1]

@@ -151,3 +151,17 @@ def test_label_confidence_at_the_ends():
 def test_bad_confidence_is_refused(outputs, std, message):
     with pytest.raises(ValueError, match=message):
         label_confidence(outputs, std)
+
+
+def test_confidence_without_std_says_which_schemes_have_one():
+    from coded import LagrangeScheme, simulate
+
+    inputs = np.linspace(0.0, 1.0, 4)
+    result = simulate(
+        lambda x: np.stack([x, 1.0 - x], axis=1),
+        inputs,
+        LagrangeScheme(4, 8, degree=2),
+        stragglers=1,
+    )
+    with pytest.raises(TypeError, match="estimates no errors; decode with one that has decode_wi"):
+        label_confidence(result.outputs, result.std)

@@ -127,6 +127,18 @@ def test_bad_arguments_are_refused(changes, error, message):
         simulate(**arguments)
 
 
+def test_a_function_of_one_input_is_told_that_it_got_a_stack():
+    def one_input(x):
+        return np.eye(4)[:3] @ x
+
+    with pytest.raises(ValueError, match="matmul") as caught:
+        simulate(one_input, INPUTS, SplineScheme(6, 20), stragglers=5)
+    (note,) = caught.value.__notes__
+    assert note.startswith("fn got a stack of 20 inputs, shape (20, 4); pass batched=False if fn")
+    run = simulate(one_input, INPUTS, SplineScheme(6, 20), stragglers=5, batched=False)
+    np.testing.assert_array_equal(run.reference, INPUTS[:, :3])
+
+
 # The loss and its two shares.
 
 

@@ -1,3 +1,4 @@
+import math
 import pickle
 import re
 import weakref
@@ -298,6 +299,58 @@ def test_bad_arguments_are_refused():
         WithPrior(BerrutScheme(4, 9), np.zeros(3))
     with pytest.raises(ValueError, match="remembers answers of f"):
         WithPrior(KernelScheme(4, 9, memory=AnswerMemory(5)), guess)
+
+
+@every_family
+def test_a_matrix_is_that_of_the_residuals(family):
+    scheme = WithPrior(FAMILIES[family], guess).bind(INPUTS)
+    coded_inputs = scheme.encode(INPUTS)
+    responders = np.array([0, 2, 3, 4, 5, 6, 8])
+    with pytest.raises(TypeError, match=r"adds the prior's guesses, so that it has no matrix"):
+        scheme.decoding_matrix(responders)
+    matrix = scheme.scheme.decoding_matrix(responders)  # as the message says
+    answers = f(coded_inputs)[responders]
+    expected = guess(INPUTS) + matrix @ (answers - guess(coded_inputs)[responders])
+    exact = scheme.exact_mask(responders)
+    expected[exact] = f(INPUTS)[exact]
+    tolerance = 1e3 * EPS * np.abs(matrix).sum(axis=1).max() * np.abs(answers).max()
+    np.testing.assert_allclose(scheme.decode(answers, responders), expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("prior", "error"),
+    [
+        (lambda x: math.sin(x[0]), TypeError),  # only of arrays with one number
+        (lambda x: np.eye(5)[:3] @ x, ValueError),  # (3, 5) @ (4, 5)
+        (lambda x: torch.nn.Linear(5, 3)(torch.as_tensor(x)), RuntimeError),  # float64
+    ],
+)
+def test_a_prior_that_fails_is_told_what_it_got(prior, error):
+    with pytest.raises(error) as caught:
+        WithPrior(BerrutScheme(4, 9), prior).bind(INPUTS)
+    (note,) = caught.value.__notes__
+    assert note.startswith("prior got a stack of 4 inputs, shape (4, 5); pass lambda stack: np.st")
+
+
+def test_a_prior_of_one_input_works_as_the_note_says():
+    def of_one(x):
+        return np.array([math.sin(x[0]), math.cos(x[1])])
+
+    def by_rows(stack):
+        return np.stack([of_one(x) for x in stack])
+
+    scheme = WithPrior(SplineScheme(4, 9), by_rows).bind(INPUTS)
+    answers = by_rows(scheme.encode(INPUTS))[:4]
+    np.testing.assert_allclose(scheme.decode(answers, range(4)), by_rows(INPUTS), atol=1e-13)
+
+
+def test_a_scheme_whose_workers_evaluate_something_else_is_refused():
+    class OtherFunctions(BerrutScheme):
+        def worker_functions(self, fn):
+            return [fn] * 8 + [np.cos]
+
+    with pytest.raises(TypeError, match="workers that evaluate something else than f"):
+        WithPrior(OtherFunctions(4, 9), guess)
 
 
 def test_repr_tells_scheme_and_prior():

@@ -8,8 +8,13 @@ from typing import Self, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from coded.linear_maps import Matrix
 from coded.schemes.linear import LinearScheme
-from coded.schemes.protocol import ErrorEstimating, NotEnoughRespondersError
+from coded.schemes.protocol import (
+    AssigningFunctions,
+    ErrorEstimating,
+    NotEnoughRespondersError,
+)
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
 Prior: TypeAlias = Callable[[FloatArray], ArrayLike]
@@ -38,7 +43,8 @@ class WithPrior:
     Raises
     ------
     TypeError
-        If `scheme` is no linear code or `prior` is not callable.
+        If `scheme` is no linear code or has workers that do not evaluate f, or `prior` is not
+        callable.
     ValueError
         If `scheme` has a memory.
 
@@ -67,6 +73,11 @@ class WithPrior:
             raise TypeError(
                 f"scheme must be a linear code, got {scheme!r}; make one and pass it, for example "
                 "SplineScheme(n_inputs, n_workers)"
+            )
+        if isinstance(scheme, AssigningFunctions):
+            raise TypeError(
+                f"scheme {scheme!r} has workers that evaluate something else than f, of which a "
+                "guess of f is no guess; use it without prior"
             )
         if not callable(prior):
             raise TypeError(
@@ -127,6 +138,8 @@ class WithPrior:
         ValueError
             If the prior gives not one guess for each input, guesses of two shapes, or a number
             that is not finite; else as the scheme's `bind`.
+        Exception
+            What the prior itself raises, with a note on the stack that it got.
         """
         bound = WithPrior(self._scheme.bind(inputs), self._prior)
         coded_inputs = bound._scheme.encode(inputs)
@@ -227,6 +240,24 @@ class WithPrior:
         estimates = self._scheme.decode(residuals, workers)
         return restore(self._completed(estimates, answers, workers))
 
+    def decoding_matrix(self, responders: ArrayLike) -> Matrix:  # noqa: ARG002 (the codes' own)
+        """Raise TypeError: `decode` adds the prior's guesses, which no matrix on answers does.
+
+        Parameters
+        ----------
+        responders : array_like of int, shape (R,)
+            Not read.
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
+        raise TypeError(
+            f"decode of {self!r} adds the prior's guesses, so that it has no matrix; that on the "
+            "residuals is bind(inputs).scheme.decoding_matrix(responders)"
+        )
+
     def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
         """Tell which outputs are exact answers, not estimates.
 
@@ -322,11 +353,19 @@ class _ErrorEstimatingWithPrior(WithPrior):
 
 def _guess(prior: Prior, stack: FloatArray, count: int) -> FloatArray:
     """Evaluate the prior on a stack; refuse what are not `count` finite guesses."""
-    guesses, _ = read_array(prior(stack), "prior(inputs)")
+    mending = "pass lambda stack: np.stack([prior(x) for x in stack]) if prior takes one input"
+    try:
+        given = prior(stack)
+    except Exception as error:
+        error.add_note(
+            f"prior got a stack of {count} inputs, shape {tuple(stack.shape)}; {mending}."
+        )
+        raise
+    guesses, _ = read_array(given, "prior(inputs)")
     if guesses.ndim == 0 or len(guesses) != count:
         raise ValueError(
             f"prior must give {count} guesses for {count} inputs along axis 0, got shape "
-            f"{guesses.shape}; it gets a stack of inputs, not one"
+            f"{guesses.shape}; {mending}"
         )
     require_finite(guesses, "prior(inputs)")
     return guesses
