@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coded import (
+    AnalogLagrangeScheme,
     BerrutScheme,
     KernelScheme,
     LagrangeScheme,
@@ -351,6 +352,12 @@ def test_a_scheme_whose_workers_evaluate_something_else_is_refused():
 
     with pytest.raises(TypeError, match="workers that evaluate something else than f"):
         WithPrior(OtherFunctions(4, 9), guess)
+
+
+def test_a_code_over_other_numbers_is_refused():
+    scheme = AnalogLagrangeScheme(4, 9, degree=2, n_colluders=1, mask_std=10.0)
+    with pytest.raises(TypeError, match="codes other numbers than the real ones"):
+        WithPrior(scheme, guess)
 
 
 def test_repr_tells_scheme_and_prior():

@@ -43,8 +43,8 @@ class WithPrior:
     Raises
     ------
     TypeError
-        If `scheme` is no linear code or has workers that do not evaluate f, or `prior` is not
-        callable.
+        If `scheme` is no linear code over the real numbers or has workers that do not evaluate
+        f, or `prior` is not callable.
     ValueError
         If `scheme` has a memory.
 
@@ -73,6 +73,11 @@ class WithPrior:
             raise TypeError(
                 f"scheme must be a linear code, got {scheme!r}; make one and pass it, for example "
                 "SplineScheme(n_inputs, n_workers)"
+            )
+        if type(scheme).read_numbers is not LinearScheme.read_numbers:
+            raise TypeError(
+                f"scheme {scheme!r} codes other numbers than the real ones that residuals are; "
+                "use it without prior"
             )
         if isinstance(scheme, AssigningFunctions):
             raise TypeError(
