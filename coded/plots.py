@@ -16,6 +16,8 @@ except ModuleNotFoundError as error:
         'plots need matplotlib, which is not installed; pip install "fastspline[demo]"'
     ) from error
 
+__all__ = ["Curve", "Errors", "Figure", "draw_curves", "draw_errors"]
+
 # Okabe and Ito's colours, told apart by the colour-blind too, each with a marker of its own.
 _STYLES = (
     ("#E69F00", "v"),

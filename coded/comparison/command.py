@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from coded.comparison.measure import Comparison
-    from coded.plots import Errors
 
     Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -89,7 +88,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         require_installed(parser, "torch", "mlxtend")
     from rich.console import Console
 
-    from coded.plots import draw_errors
+    from coded.comparison.picture import draw_comparisons
 
     console = Console(highlight=False)
     comparisons = []
@@ -103,7 +102,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     told = _guarantees(comparisons)
     for code, guarantee in told.items():
         console.print(f"[bold]{code:{max(map(len, told))}}[/bold]  {guarantee}")
-    draw_errors(_panels(comparisons)).savefig(options.out, format="png")
+    draw_comparisons(comparisons).savefig(options.out, format="png")
     console.print(
         "\nerror: mean square over the variance of f, with its 95 % interval. exact: share of "
         "outputs that are exact answers. draws: share that could be decoded. needs: any so many "
@@ -201,23 +200,3 @@ def _without_nan(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_without_nan(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _panels(comparisons: Sequence[Comparison]) -> dict[str, list[Errors]]:
-    """Give the curves of a picture: where every draw could be decoded."""
-    from coded.plots import Errors
-
-    panels: dict[str, list[Errors]] = {}
-    for comparison in comparisons:
-        setting = comparison.setting
-        title = f"{comparison.name}, K = {setting.n_inputs}, N = {setting.n_workers}"
-        panels[title] = [
-            Errors(
-                row.code,
-                [score.n_stragglers for score in row.scores if score.decoded == 1.0],
-                [score.error for score in row.scores if score.decoded == 1.0],
-            )
-            for row in comparison.rows
-            if row.scores
-        ]
-    return panels
