@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from coded.placement import balanced_copies, best_placement, expected_answered
     from coded.points import chebyshev_first, chebyshev_second, equidistant, systematic
     from coded.polynomial_check import require_polynomial
+    from coded.progress import ProgressBar
     from coded.recommendation import Recommendation, recommend
     from coded.result import CodedResult
     from coded.runtime import coded_map, coded_map_async
@@ -67,6 +68,7 @@ _HOME = {
     "NotEnoughRespondersError": "coded.schemes.protocol",
     "ParetoDelays": "coded.stragglers",
     "ProductScheme": "coded.schemes.product",
+    "ProgressBar": "coded.progress",
     "Recommendation": "coded.recommendation",
     "ReplicationScheme": "coded.schemes.replication",
     "Scheme": "coded.schemes.protocol",
@@ -119,6 +121,7 @@ __all__ = [
     "NotEnoughRespondersError",
     "ParetoDelays",
     "ProductScheme",
+    "ProgressBar",
     "Recommendation",
     "ReplicationScheme",
     "Scheme",

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from coded.result import CodedResult, tell_error
+
 try:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -16,7 +18,7 @@ except ModuleNotFoundError as error:
         'plots need matplotlib, which is not installed; pip install "fastspline[demo]"'
     ) from error
 
-__all__ = ["Curve", "Errors", "Figure", "draw_curves", "draw_errors"]
+__all__ = ["Curve", "Errors", "Figure", "draw_curves", "draw_errors", "draw_timeline"]
 
 # Okabe and Ito's colours, told apart by the colour-blind too, each with a marker of its own.
 _STYLES = (
@@ -70,6 +72,7 @@ class Errors:
 
 _LEAST = 1e-10  # drawn for smaller errors, so that exact codes are seen too
 _LINES = ("-", "--", ":")
+_LONGEST_REASON = 70  # letters
 
 
 def draw_curves(
@@ -193,6 +196,70 @@ def draw_errors(panels: Mapping[str, Sequence[Errors]]) -> Figure:
             ncols=min(len(names), 3 * columns),
             frameon=False,
         )
+    return figure
+
+
+def draw_timeline(result: CodedResult) -> Figure:
+    """Draw who answered when: a bar a worker, as long as its answer took.
+
+    Parameters
+    ----------
+    result : CodedResult
+        What `coded_map` gave.
+
+    Returns
+    -------
+    Figure
+        ``figure.savefig(path)`` writes it. Answers that were used are blue; who failed is
+        marked by a cross and why; who was not waited for is grey up to the last answer.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed (on import of this module).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from coded import ReplicationScheme, coded_map
+    >>> with ThreadPoolExecutor() as pool:
+    ...     result = coded_map(np.sqrt, [1.0, 4.0], ReplicationScheme(2, 4), pool, wait_for=4)
+    >>> len(draw_timeline(result).axes[0].patches)
+    4
+    """
+    latencies = result.latencies
+    last = max((float(latencies[n]) for n in result.responders), default=0.0)
+    figure = Figure(figsize=(7.0, 1.2 + 0.16 * len(latencies)), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    late = [int(n) for n in result.stragglers if n not in result.failures]
+    axes.barh(result.responders, latencies[result.responders], color="#0072B2", label="answered")
+    axes.barh(late, [last] * len(late), color="0.8", label="not waited for")
+    failed = sorted(result.failures)
+    axes.plot([0.0] * len(failed), failed, "x", color="#D55E00", label="failed", clip_on=False)
+    for n in failed:
+        reason = tell_error(result.failures[n])
+        told = reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…"
+        axes.annotate(told, (0.0, n), (8, 0), textcoords="offset points", va="center", fontsize=7)
+    axes.set_xlabel("seconds since submission")
+    axes.set_ylabel("worker")
+    axes.set_ylim(len(latencies) - 0.5, -0.5)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(f"{len(result.responders)} of {len(latencies)} answers used")
+    handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    counts = {
+        "answered": result.responders.size,
+        "not waited for": len(late),
+        "failed": len(failed),
+    }
+    names = [name for name, count in counts.items() if count]
+    figure.legend(
+        [handles[name] for name in names],
+        names,
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+    )
     return figure
 
 

@@ -1,10 +1,12 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from coded.plots import Curve, draw_curves
+from coded import CodedResult, ReplicationScheme, coded_map
+from coded.plots import Curve, draw_curves, draw_timeline
 
 PNG = b"\x89PNG\r\n\x1a\n"
 COUNTS = [0, 5, 10]
@@ -58,3 +60,38 @@ def test_without_matplotlib_the_error_names_the_extra():
     last = run.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: ")
     assert 'pip install "fastspline[demo]"' in last
+
+
+def test_the_timeline_shows_every_workers_fate():
+    def f(coded_input):
+        if coded_input[0] == 0.0:
+            raise ValueError("zero is hard")
+        return coded_input
+
+    inputs = np.array([[0.0], [1.0], [2.0]])
+    with ThreadPoolExecutor(1) as pool:
+        result = coded_map(f, inputs, ReplicationScheme(3, 3), pool, wait_for=2)
+    figure = draw_timeline(result)
+    (axes,) = figure.axes
+    assert axes.get_title() == "2 of 3 answers used"
+    widths = [bar.get_width() for bar in axes.patches]
+    np.testing.assert_array_equal(widths, result.latencies[[1, 2]])
+    assert [text.get_text() for text in axes.texts] == ["ValueError: zero is hard"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["answered", "failed"]
+
+
+def test_who_was_not_waited_for_is_grey():
+    latencies = np.array([0.2, np.nan, 0.1])
+    result = CodedResult(
+        outputs=np.zeros((2, 1)),
+        complete=True,
+        responders=np.array([0, 2]),
+        stragglers=np.array([1]),
+        latencies=latencies,
+        failures={},
+        exact=np.ones(2, bool),
+    )
+    figure = draw_timeline(result)
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [0.2, 0.1, 0.2]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["answered", "not waited for"]
