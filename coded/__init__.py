@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from coded.schemes.analog_lagrange import AnalogLagrangeScheme
     from coded.schemes.approxifer import ApproxIFERScheme
     from coded.schemes.berrut import BerrutScheme
+    from coded.schemes.field_lagrange import FieldLagrangeScheme
     from coded.schemes.kernel import KernelScheme
     from coded.schemes.lagrange import LagrangeScheme
     from coded.schemes.mds import MDSScheme
@@ -59,6 +60,7 @@ _HOME = {
     "ComparedCode": "coded.comparison.measure",
     "Comparison": "coded.comparison.measure",
     "ConsecutiveStragglers": "coded.stragglers",
+    "FieldLagrangeScheme": "coded.schemes.field_lagrange",
     "IndependentStragglers": "coded.stragglers",
     "KernelScheme": "coded.schemes.kernel",
     "LagrangeScheme": "coded.schemes.lagrange",
@@ -112,6 +114,7 @@ __all__ = [
     "ComparedCode",
     "Comparison",
     "ConsecutiveStragglers",
+    "FieldLagrangeScheme",
     "IndependentStragglers",
     "KernelScheme",
     "LagrangeScheme",

@@ -12,6 +12,7 @@ _MODULES = (
     "analog_lagrange",
     "approxifer",
     "berrut",
+    "field_lagrange",
     "kernel",
     "lagrange",
     "mds",
