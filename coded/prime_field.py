@@ -139,26 +139,26 @@ def product(left: IntArray, right: IntArray, prime: int, *, lowest: int = 0) -> 
     """
     m, k = left.shape
     columns = right.shape[1]
+    result = np.empty((m, columns), np.int64)
     if m == 0:
-        return np.empty((m, columns), np.int64)
+        return result
     half = (prime.bit_length() + 1) // 2
-    exact_terms = (_EXACT - prime) // (2**half * prime)  # 63 for the largest prime
+    exact_terms = (_EXACT - 4 * prime) // (2**half * prime)  # 63 for the largest prime
     halves = np.concatenate((left >> half, left & (2**half - 1))).astype(np.float64)
-    result = np.full((m, columns), -lowest, np.int64)
     width = max(_BLOCK_BYTES // (8 * (4 * m + min(k, exact_terms) + 1)), 16)
     for start in range(0, columns, width):
         block = result[:, start : start + width]
+        sums = np.zeros((2 * m, block.shape[1]))
         for first in range(0, k, exact_terms):
             terms = slice(first, first + exact_terms)
-            sums = halves[:, terms] @ right[terms, start : start + width].astype(np.float64)
+            sums += halves[:, terms] @ right[terms, start : start + width].astype(np.float64)
             _reduce_sums(sums, prime)
-            high, low = sums[:m], sums[m:]
-            high *= 2.0**half
-            high += low  # below 2^49: thousands of blocks of terms fit in 64 bits
-            block += high.astype(np.int64)
-        quotient = block // prime
+        high, low = sums[:m], sums[m:]
+        high *= 2.0**half
+        high += low
+        block[...] = high
+        quotient = (block - lowest) // prime
         quotient *= prime
-        quotient -= lowest
         block -= quotient
     return result
 
@@ -275,7 +275,7 @@ def _passes(power_of_base: int, twos: int, number: int) -> bool:
 
 
 def _reduce_sums(sums: NDArray[np.float64], prime: int) -> None:
-    """Bring integers below 2^53 - p in place to [-p, 2 p): the quotient is off by one at most."""
+    """Bring integers below 2^53 - p to [-p, 2 p) in place: the quotient is off by one at most."""
     quotient = sums * (1.0 / prime)
     np.floor(quotient, out=quotient)
     quotient *= prime

@@ -46,22 +46,22 @@ def locate_wrong_rows(
     """
     dimension = check.shape[1]
     remaining = len(check) // 2
-    kept = np.arange(len(points))
+    is_kept = np.ones(len(points), bool)
     while True:
         columns = _wrong_columns(check, symbols, prime)
         if columns.size == 0:
-            return np.setdiff1d(np.arange(len(points)), kept)
+            return np.flatnonzero(~is_kept)
         if remaining == 0:
             return None
-        wrong = berlekamp_welch(points[kept], symbols[:, columns[0]], dimension, remaining, prime)
+        kept = points[is_kept]
+        wrong = berlekamp_welch(kept, symbols[:, columns[0]], dimension, remaining, prime)
         if wrong is None:
             return None
-        symbols = symbols[
-            np.ix_(~wrong, columns)
-        ]  # others are codewords with these rows and without
-        kept = kept[~wrong]
+        # Columns that were codewords are so without these rows too.
+        symbols = symbols[np.ix_(~wrong, columns)]
+        is_kept[is_kept] = ~wrong
         remaining -= int(np.count_nonzero(wrong))
-        check = check_matrix(points[kept], dimension, prime)
+        check = check_matrix(kept[~wrong], dimension, prime)
 
 
 def check_matrix(points: IntArray, dimension: int, prime: int) -> IntArray:

@@ -285,8 +285,8 @@ class FieldLagrangeScheme(LinearScheme):
         if array.dtype.kind not in "iub":
             raise TypeError(
                 f"{name} must hold integers of at most 64 bits, got dtype {array.dtype}; "
-                "LagrangeScheme codes real numbers, and quantised ones, "
-                "np.rint(scale * x).astype(np.int64), are integers"
+                "LagrangeScheme codes real numbers; to code them here, quantise them, for example by "
+                "np.rint(scale * x).astype(np.int64)"
             )
         if array.dtype == np.uint64 and array.max(initial=0) > np.iinfo(np.int64).max:
             raise ValueError(f"{name} must fit in int64, got {array.max()}; reduce it modulo p")
