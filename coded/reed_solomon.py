@@ -75,7 +75,9 @@ def berlekamp_welch(
     """Find up to `n_wrong` wrong symbols of one codeword.
 
     Solves ``P(x_i) = y_i Q(x_i)`` for P of degree below ``dimension + n_wrong`` and Q monic of
-    degree `n_wrong`: Q is 0 wherever y_i is wrong, and P / Q is the polynomial.
+    degree `n_wrong`: Q is 0 wherever y_i is wrong, and P / Q is the polynomial. P is eliminated
+    first, for ``y_i Q(x_i)`` must be a codeword of dimension ``dimension + n_wrong``; n_wrong
+    unknowns are left.
 
     Parameters
     ----------
@@ -105,14 +107,16 @@ def berlekamp_welch(
     >>> np.flatnonzero(berlekamp_welch(points, received, 3, 2, 97))
     array([1, 5])
     """
-    powers = vandermonde(points, dimension + n_wrong + 1, prime)
-    of_p = powers[:, : dimension + n_wrong]
-    of_q = symbols[:, None] * powers[:, : n_wrong + 1] % prime  # the last is Q's leading term
-    solution = solve(np.hstack((of_p, prime - of_q[:, :-1])), of_q[:, -1], prime)
+    powers = vandermonde(points, n_wrong + 1, prime)
+    weighted = symbols[:, None] * powers % prime
+    free = dimension + n_wrong
+    check = check_matrix(points, free, prime)
+    of_q = product(check, weighted[:free], prime) - weighted[free:]
+    solution = solve(of_q[:, :-1], -of_q[:, -1], prime)
     if solution is None:
         return None
-    q = np.append(solution[dimension + n_wrong :], 1)
-    is_root = product(powers[:, : n_wrong + 1], q[:, None], prime)[:, 0] == 0
+    q = np.append(solution, 1)
+    is_root = product(powers, q[:, None], prime)[:, 0] == 0
     right = np.flatnonzero(~is_root)[:dimension]
     codeword = product(lagrange_matrix(points[right], points, prime), symbols[right, None], prime)
     wrong: NDArray[np.bool_] = codeword[:, 0] != symbols

@@ -485,9 +485,7 @@ def test_inputs_out_of_range_are_refused_with_the_range():
 @pytest.mark.parametrize("values", [[1.0, 2.0], np.float32([1, 2]), [1j, 2], torch.ones(2)])
 def test_floats_are_refused_and_the_way_is_shown(values):
     scheme = FieldLagrangeScheme(2, 2, degree=1)
-    with pytest.raises(
-        TypeError, match=r"inputs must hold integers .* LagrangeScheme codes real numbers; .*rint"
-    ):
+    with pytest.raises(TypeError, match=r"inputs must hold integers .* LagrangeScheme .*rint"):
         scheme.encode(values)
     with pytest.raises(TypeError, match="coded_outputs must hold integers"):
         scheme.decode(values, [0, 1])
@@ -501,6 +499,8 @@ def test_other_wrong_arrays_are_refused():
         scheme.encode(5)
     with pytest.raises(TypeError, match="inputs must be an array of integers, but is ragged"):
         scheme.encode([[1, 2], [3]])
+    with pytest.raises(TypeError, match="inputs must be an array of integers"):
+        scheme.encode(torch.ones(2, dtype=torch.bfloat16))
     with pytest.raises(TypeError, match="masked array"):
         scheme.encode(np.ma.masked_array([1, 2], mask=[True, False]))
     with pytest.raises(TypeError, match="at most 64 bits, got dtype object"):

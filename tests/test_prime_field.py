@@ -203,6 +203,29 @@ def test_interpolation_gives_the_golden_matrices():
     assert decoder.tolist() == [[26, 87, 61, 21], [67, 45, 67, 16]]
 
 
+def test_a_cube_is_decoded_from_every_four_of_seven_golden_answers():
+    alpha, beta = np.array([1, 2]), np.arange(3, 10)
+    coded_inputs = product(lagrange_matrix(alpha, beta, 97), np.array([[5], [11]]), 97)
+    assert coded_inputs.T.tolist() == [[17, 23, 29, 35, 41, 47, 53]]
+    answers = (coded_inputs**3 + 2 * coded_inputs + 1) % 97
+    assert answers.T.tolist() == [[1, 89, 4, 72, 37, 31, 89]]
+    for four in itertools.combinations(range(7), 4):
+        decoder = lagrange_matrix(beta[list(four)], alpha, 97)
+        assert product(decoder, answers[list(four)], 97).tolist() == [[39], [93]]
+
+
+def test_masked_squares_are_decoded_from_golden_answers():
+    beta = np.arange(3, 10)
+    masked = np.array([[5], [11], [42]])
+    coded_inputs = product(lagrange_matrix(np.array([1, 2, 10]), beta, 97), masked, 97)
+    assert coded_inputs.T.tolist() == [[30, 62, 10, 68, 42, 29, 29]]
+    answers = coded_inputs**2 % 97
+    assert answers.T.tolist() == [[27, 61, 3, 65, 18, 65, 65]]
+    for five in itertools.combinations(range(7), 5):
+        decoder = lagrange_matrix(beta[list(five)], np.array([1, 2]), 97)
+        assert product(decoder, answers[list(five)], 97).tolist() == [[25], [24]]
+
+
 @pytest.mark.parametrize("prime", [13, 97, 65537, LARGEST_PRIME])
 @pytest.mark.parametrize("n", [1, 2, 3, 6])
 def test_interpolation_is_galois(prime, n):

@@ -50,6 +50,8 @@ class FieldLagrangeScheme(LinearScheme):
     without anyone seeing it: coded inputs are of the size of p, so a worker that evaluates a
     degree above 2, or adds up products, reduces in between, by `coded.prime_field.balanced`.
 
+    `encoding_matrix` and `decoding_matrix` hold int64 residues in [0, p), to multiply modulo p.
+
     **Privacy.** With ``n_colluders = T > 0`` any T workers together learn nothing about the
     inputs, for their coded inputs are uniform and independent of them. Each `encode` draws new
     masks from the operating system's entropy: two encodings with one mask would tell the
@@ -137,7 +139,6 @@ class FieldLagrangeScheme(LinearScheme):
         self._rng = _read_rng(rng)
         self._alpha = np.arange(sources)
         self._beta = np.arange(first, first + self._n_workers)
-        self._generator = lagrange_matrix(self._alpha, self._beta, self._prime)
 
     @property
     def degree(self) -> int:
@@ -177,7 +178,7 @@ class FieldLagrangeScheme(LinearScheme):
     @property
     def encoding_matrix(self) -> NDArray[Any]:
         """The encoder's matrix for the inputs, int64 residues, shape (N, K); masks are added."""
-        return super().encoding_matrix
+        return self._encoder().dense()[:, : self._n_inputs]
 
     def encode(self, inputs: ArrayLike) -> NDArray[Any]:
         """Turn K inputs into N coded inputs, ``encoding_matrix @ inputs`` and masks, modulo p.
@@ -202,8 +203,36 @@ class FieldLagrangeScheme(LinearScheme):
         """
         array, restore = self._read_inputs(inputs)
         masks = self._draw_masks((self._n_colluders, *array.shape[1:]))
-        encoder = FieldMap(self._generator, self._prime)
-        return restore(apply_map(encoder, np.concatenate((array, masks)), "inputs"))
+        return restore(apply_map(self._encoder(), np.concatenate((array, masks)), "inputs"))
+
+    def decode(self, coded_outputs: ArrayLike, responders: ArrayLike) -> NDArray[Any]:
+        """Give the outputs of all inputs from the answers of some workers, liars corrected.
+
+        Parameters
+        ----------
+        coded_outputs : array_like of int, shape (R, ...)
+            Answers in the order of `responders`, any integers congruent to f modulo p; numpy or
+            torch.
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        array of int64 of the kind of `coded_outputs`, shape (K, ...)
+            ``f(inputs)`` modulo p, in [-(p - 1) / 2, (p - 1) / 2].
+
+        Raises
+        ------
+        TypeError
+            If `coded_outputs` or `responders` holds no integers.
+        ValueError
+            If `responders` is unsorted, repeats, leaves [0, N) or has not the length
+            of `coded_outputs`, or if an answer does not fit in int64.
+        NotEnoughRespondersError
+            If ``can_decode(responders)`` is false, or if more of these answers are wrong than
+            can be corrected (a ValueError too).
+        """
+        return super().decode(coded_outputs, responders)
 
     def locate_liars(self, coded_outputs: ArrayLike, responders: ArrayLike) -> NDArray[np.intp]:
         """Tell which workers answered wrongly.
@@ -272,20 +301,20 @@ class FieldLagrangeScheme(LinearScheme):
         ValueError
             If a number does not fit in int64.
         """
-        device = str(cast("Any", values).device) if is_torch_tensor(values) else None
         if isinstance(values, np.ma.MaskedArray):
             raise TypeError(f"{name} is a masked array; fill it")
+        source: Any = values
+        device = str(source.device) if is_torch_tensor(values) else None
         try:
-            source = cast("Any", values)
             array = np.asarray(source.detach().cpu() if device else source)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:  # ragged, or a tensor that numpy cannot hold
             raise TypeError(
-                f"{name} must be an array of integers, but is ragged: {error}"
+                f"{name} must be an array of integers, but is ragged or of another kind: {error}"
             ) from error
         if array.dtype.kind not in "iub":
             raise TypeError(
                 f"{name} must hold integers of at most 64 bits, got dtype {array.dtype}; "
-                "LagrangeScheme codes real numbers; to code them here, quantise them, for example by "
+                "LagrangeScheme codes real numbers; to code them here, quantise them, as by "
                 "np.rint(scale * x).astype(np.int64)"
             )
         if array.dtype == np.uint64 and array.max(initial=0) > np.iinfo(np.int64).max:
@@ -316,7 +345,8 @@ class FieldLagrangeScheme(LinearScheme):
         return copy.deepcopy(self._rng).integers(0, self._prime, shape)
 
     def _build_encoder(self) -> LinearMap:
-        return FieldMap(self._generator[:, : self._n_inputs], self._prime)
+        """Make the map from inputs and masks."""
+        return FieldMap(lagrange_matrix(self._alpha, self._beta, self._prime), self._prime)
 
     def _build_decoder(self, responders: Responders) -> LinearMap:
         """Take the first answers that suffice to outputs, and to the other answers as a check."""
