@@ -219,8 +219,7 @@ def lagrange_matrix(nodes: IntArray, points: IntArray, prime: int) -> IntArray:
     is_node = steps == 0
     at_points = _row_products(steps, prime)
     matrix = inverse(np.where(is_node, 1, steps), prime) * weights % prime
-    matrix = matrix * at_points[:, None] % prime
-    matrix[is_node.any(axis=1)] = 0
+    matrix = matrix * at_points[:, None] % prime  # 0 where a point is a node
     matrix[is_node] = 1
     return matrix
 

@@ -22,10 +22,10 @@ def locate_wrong_rows(
 ) -> NDArray[np.intp] | None:
     """Find the rows that hold wrong symbols, if they are at most half the surplus.
 
-    One column that is no codeword gives at least one wrong row, by `berlekamp_welch`. It is
-    erased, which costs one surplus row where an unknown wrong row costs two, and the columns
-    that were none are checked again: one round where a wrong row is wrong in every column,
-    never more rounds than wrong rows.
+    A random combination of the columns is wrong in every row that is wrong in any of them, but
+    with probability 1 / p. `berlekamp_welch` finds these rows; they are erased, which costs one
+    surplus row each where an unknown wrong row costs two, and the columns are checked again,
+    until all are codewords. Each round finds a row at least; most often the first finds all.
 
     Parameters
     ----------
@@ -51,14 +51,14 @@ def locate_wrong_rows(
         columns = _wrong_columns(check, symbols, prime)
         if columns.size == 0:
             return np.flatnonzero(~is_kept)
-        if remaining == 0:
-            return None
+        symbols = symbols[:, columns]  # the others are codewords, and so they are without a row
         kept = points[is_kept]
-        wrong = berlekamp_welch(kept, symbols[:, columns[0]], dimension, remaining, prime)
+        wrong = berlekamp_welch(kept, _mix(symbols, prime), dimension, remaining, prime)
+        if wrong is not None and not wrong.any():  # errors cancelled, as they do once in p times
+            wrong = berlekamp_welch(kept, symbols[:, 0], dimension, remaining, prime)
         if wrong is None:
             return None
-        # Columns that were codewords are so without these rows too.
-        symbols = symbols[np.ix_(~wrong, columns)]
+        symbols = symbols[~wrong]
         is_kept[is_kept] = ~wrong
         remaining -= int(np.count_nonzero(wrong))
         check = check_matrix(kept[~wrong], dimension, prime)
@@ -128,3 +128,10 @@ def _wrong_columns(check: IntArray, symbols: IntArray, prime: int) -> NDArray[np
     dimension = check.shape[1]
     predicted = product(check, symbols[:dimension], prime)
     return np.flatnonzero((predicted != symbols[dimension:]).any(axis=0))
+
+
+def _mix(symbols: IntArray, prime: int) -> IntArray:
+    """Give a combination of the columns, random but the same each time, shape (R,)."""
+    coefficients = np.random.default_rng(0).integers(1, prime, (1, symbols.shape[1]))
+    mixed: IntArray = product(coefficients, symbols.T, prime)[0]
+    return mixed

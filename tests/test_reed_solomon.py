@@ -53,7 +53,7 @@ def test_every_word_over_a_small_field_is_decoded_as_brute_force_decodes_it():
 
 
 @pytest.mark.parametrize(("dimension", "n_points"), [(1, 3), (1, 5), (2, 6), (3, 7), (4, 9)])
-@pytest.mark.parametrize("prime", [97, 2**31 - 1])
+@pytest.mark.parametrize("prime", [11, 97, 2**31 - 1])
 def test_every_set_of_wrong_rows_is_found_in_many_columns(dimension, n_points, prime):
     points = np.arange(2, 2 + n_points)
     sent = codewords(points, dimension, 6, prime)
