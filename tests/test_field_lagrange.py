@@ -332,9 +332,9 @@ def test_masks_are_new_in_each_encoding_unless_rng_is_given():
     assert np.array_equal(seeded.encode(inputs), first)
     assert np.array_equal(pickle.loads(pickle.dumps(seeded)).encode(inputs), first)
     by_number = FieldLagrangeScheme(2, 5, degree=1, n_colluders=1, rng=3)
-    assert np.array_equal(by_number.encode(inputs), first)
+    assert np.array_equal(by_number.encode(inputs), by_number.encode(inputs))
     other = FieldLagrangeScheme(2, 5, degree=1, n_colluders=1, rng=4)
-    assert not np.array_equal(other.encode(inputs), first)
+    assert not (other.encode(inputs) == by_number.encode(inputs)).any()
 
 
 # Arrays and their kinds.
@@ -523,12 +523,14 @@ def test_other_wrong_arrays_are_refused():
 # With the rest of the package.
 
 
-def test_the_variant_serves_polynomials_only():
-    variant = VARIANTS["lcc-field"]
+@pytest.mark.parametrize(("name", "threshold"), [("lcc-field", 5), ("lcc-field-private", 7)])
+def test_the_variants_serve_polynomials_only(name, threshold):
+    variant = VARIANTS[name]
     assert variant.numbers == "integer"
-    assert variant.make(Setting(3, 8, 1, degree=2)).min_responders == 5
+    assert variant.make(Setting(3, 9, 1, degree=2)).min_responders == threshold
+    assert variant.make(Setting(3, 9, 1, degree=2, n_liars=1)).min_responders == threshold + 2
     with pytest.raises(ValueError, match="polynomial of known degree"):
-        variant.make(Setting(3, 8, 1))
+        variant.make(Setting(3, 9, 1))
     with pytest.raises(ValueError, match="n_workers must be >= "):
         variant.make(Setting(3, 4, 1, degree=2))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, SupportsIndex, cast
 
 import numpy as np
@@ -24,6 +24,7 @@ from coded.reed_solomon import check_matrix, locate_wrong_rows
 from coded.schemes.linear import LinearScheme, apply_map
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
 from coded.schemes.variants import Setting, Variant
+from coded.seeds import read_seed
 from fastspline.arrays import Restore, is_torch_tensor
 
 
@@ -74,7 +75,7 @@ class FieldLagrangeScheme(LinearScheme):
     n_liars : int, optional
         How many workers may answer anything.
     rng : int or numpy.random.Generator, optional
-        Gives the masks, the same ones in each `encode`; for tests. It is copied, not advanced.
+        Gives the masks, the same ones in each `encode`; for tests. It is not advanced.
 
     Raises
     ------
@@ -136,7 +137,7 @@ class FieldLagrangeScheme(LinearScheme):
         # Without masks the workers' points may be the inputs': then workers hold inputs themselves.
         first = sources if self._n_colluders else 0
         self._prime = read_prime(prime, "prime", at_least=max(3, first + self._n_workers))
-        self._rng = _read_rng(rng)
+        self._seed = None if rng is None else read_seed(rng)
         self._alpha = np.arange(sources)
         self._beta = np.arange(first, first + self._n_workers)
 
@@ -340,9 +341,9 @@ class FieldLagrangeScheme(LinearScheme):
         return reduced(array, self._prime), restore, workers
 
     def _draw_masks(self, shape: tuple[int, ...]) -> IntArray:
-        if self._rng is None:
+        if self._seed is None:
             return random_residues(shape, self._prime)
-        return copy.deepcopy(self._rng).integers(0, self._prime, shape)
+        return np.random.default_rng(self._seed).integers(0, self._prime, shape)
 
     def _build_encoder(self) -> LinearMap:
         """Make the map from inputs and masks."""
@@ -430,23 +431,24 @@ class _CheckedMap(FieldMap):
     check: IntArray
 
 
-def _read_rng(rng: int | np.random.Generator | None) -> np.random.Generator | None:
-    """Give a generator of our own, or None."""
-    if rng is None:
-        return None
-    if isinstance(rng, np.random.Generator):
-        return copy.deepcopy(rng)
-    return np.random.default_rng(read_count(rng, "rng", at_least=0))
-
-
-def _make(setting: Setting) -> FieldLagrangeScheme:
+def _make(setting: Setting, n_colluders: int) -> FieldLagrangeScheme:
     if setting.degree is None:
         raise ValueError("f must be a polynomial of known degree")
-    return FieldLagrangeScheme(setting.n_inputs, setting.n_workers, degree=setting.degree)
+    return FieldLagrangeScheme(
+        setting.n_inputs,
+        setting.n_workers,
+        degree=setting.degree,
+        n_colluders=n_colluders,
+        n_liars=setting.n_liars,
+    )
 
 
+_GUARANTEE = "exact integers from (K + T - 1) d + 1 answers, 2 more for each liar"
 VARIANTS = {
     "lcc-field": Variant(
-        _make, "polynomial", "exact integers from (K - 1) d + 1 answers", numbers="integer"
-    )
+        partial(_make, n_colluders=0), "polynomial", _GUARANTEE, numbers="integer"
+    ),
+    "lcc-field-private": Variant(
+        partial(_make, n_colluders=1), "polynomial", f"{_GUARANTEE}, T = 1", numbers="integer"
+    ),
 }
