@@ -21,7 +21,7 @@ IntArray: TypeAlias = NDArray[np.int64]
 LARGEST_PRIME = 2**31 - 1  # the largest prime whose residues' products stay below 2^63
 
 _EXACT = 2**53  # float64 holds every integer up to here
-_BLOCK_BYTES = 1 << 20  # what one block of columns works on stays in the second cache
+_BLOCK_BYTES = 1 << 19  # what one block of columns works on stays in the second cache
 # Enough for every number below 3.3e24: J. Sorenson, J. Webster, "Strong pseudoprimes to twelve
 # prime bases", Math. Comp. 86 (2017).
 _WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
@@ -130,36 +130,44 @@ def product(left: IntArray, right: IntArray, prime: int, *, lowest: int = 0) -> 
     prime : int
         p <= `LARGEST_PRIME`.
     lowest : int, optional
-        The least number of the result's range.
+        The least number of the result's range, in (-p, 0].
 
     Returns
     -------
     ndarray of int64, shape (m, columns)
         Numbers in [lowest, lowest + p).
     """
-    m, k = left.shape
-    columns = right.shape[1]
-    result = np.empty((m, columns), np.int64)
-    if m == 0:
-        return result
+    (m, k), columns = left.shape, right.shape[1]
+    if 0 in (m, k, columns):
+        return np.zeros((m, columns), np.int64)
     half = (prime.bit_length() + 1) // 2
-    exact_terms = (_EXACT - 4 * prime) // (2**half * prime)  # 63 for the largest prime
+    # Sums of so many terms, and what is left of earlier ones and of the other half, stay exact.
+    exact_terms = (_EXACT - 4 * prime) // (2**half * prime) - 2  # 61 for the largest prime
     halves = np.concatenate((left >> half, left & (2**half - 1))).astype(np.float64)
-    width = max(_BLOCK_BYTES // (8 * (4 * m + min(k, exact_terms) + 1)), 16)
+    result = np.empty((m, columns), np.int64)
+    width = min(columns, max(_BLOCK_BYTES // (8 * (5 * m + min(k, exact_terms))), 16))
+    workspace = np.empty((2, 2 * m, width))  # memory that is new costs as much as the arithmetic
     for start in range(0, columns, width):
         block = result[:, start : start + width]
-        sums = np.zeros((2 * m, block.shape[1]))
+        sums, quotient = workspace[:, :, : block.shape[1]]
         for first in range(0, k, exact_terms):
             terms = slice(first, first + exact_terms)
-            sums += halves[:, terms] @ right[terms, start : start + width].astype(np.float64)
-            _reduce_sums(sums, prime)
+            factors = right[terms, start : start + width].astype(np.float64)
+            if first == 0:
+                np.matmul(halves[:, terms], factors, out=sums)
+                continue
+            _reduce_sums(sums, prime, quotient)
+            sums += halves[:, terms] @ factors
         high, low = sums[:m], sums[m:]
+        _reduce_sums(high, prime, quotient[:m])
         high *= 2.0**half
         high += low
         block[...] = high
-        quotient = (block - lowest) // prime
-        quotient *= prime
-        block -= quotient
+        multiple = quotient[:m].view(np.int64)
+        np.subtract(block, lowest, out=multiple)
+        multiple //= prime
+        multiple *= prime
+        block -= multiple
     return result
 
 
@@ -273,9 +281,9 @@ def _passes(power_of_base: int, twos: int, number: int) -> bool:
     return False
 
 
-def _reduce_sums(sums: NDArray[np.float64], prime: int) -> None:
+def _reduce_sums(sums: NDArray[np.float64], prime: int, quotient: NDArray[np.float64]) -> None:
     """Bring integers below 2^53 - p to [-p, 2 p) in place: the quotient is off by one at most."""
-    quotient = sums * (1.0 / prime)
+    np.multiply(sums, 1.0 / prime, out=quotient)
     np.floor(quotient, out=quotient)
     quotient *= prime
     sums -= quotient

@@ -37,18 +37,18 @@ class FieldLagrangeScheme(LinearScheme):
 
         (K + T - 1) d + 1  answers
 
-    determine it, and the outputs are its values at `alpha`: exact, without rounding. R answers
-    more than these, R - (K + T - 1) d - 1 = s, show that some of up to s workers lied, and
-    correct ``floor(s / 2)`` liars, whatever they answered (Reed-Solomon codes, Berlekamp and
-    Welch's decoder). `min_responders` includes ``2 n_liars`` of them; `decode` takes fewer too,
-    down to the threshold, and then corrects fewer, at the threshold none. More liars than
-    can be corrected are an error, unless they conspire to answer as another polynomial would.
+    determine it, and the outputs are its values at `alpha`: exact, without rounding. s answers
+    more than these correct ``floor(s / 2)`` liars, whatever they answered (Reed-Solomon codes,
+    Berlekamp and Welch's decoder). `min_responders` includes ``2 n_liars`` of them; `decode`
+    takes fewer too, down to the threshold, and then corrects fewer, at the threshold none. More
+    liars than can be corrected are an error, unless so many agree on another polynomial that
+    the honest look like the liars; one is always noticed where s is 1, two where s is 3.
 
     **Numbers.** Inputs are integers in [-(p - 1) / 2, (p - 1) / 2], and so are coded inputs and
     outputs: an output is ``f(input)`` itself if that lies in this range, `headroom`, else it
     is what is congruent to it modulo p; that f stays in range is the caller's business.
-    Answers may be any int64 congruent to f modulo p. One that overflowed 64 bits is wrong
-    without anyone seeing it: coded inputs are of the size of p, so a worker that evaluates a
+    Answers may be any int64 congruent to f modulo p. One that overflowed 64 bits is wrong, and
+    only spare answers show it: coded inputs are of the size of p, so a worker that evaluates a
     degree above 2, or adds up products, reduces in between, by `coded.prime_field.balanced`.
 
     `encoding_matrix` and `decoding_matrix` hold int64 residues in [0, p), to multiply modulo p.
