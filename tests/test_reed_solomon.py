@@ -96,6 +96,32 @@ def test_more_wrong_rows_than_can_be_corrected_are_told(surplus):
             assert locate_wrong_rows(points, received, check, prime) is None
 
 
+def test_rows_are_found_over_a_small_field_where_brute_force_finds_some():
+    # Over so few numbers errors often cancel in a combination of columns.
+    prime, points, reach = 5, np.arange(5), 2
+    check = check_matrix(points, 1, prime)
+    rng = np.random.default_rng(0)
+    sets = [set(c) for n in range(reach + 1) for c in itertools.combinations(range(5), n)]
+    n_found = 0
+    for _ in range(2000):
+        received = rng.integers(0, prime, (1, 3)) + np.zeros((5, 1), int)
+        wrong = rng.permutation(5)[: rng.integers(0, 5)]
+        received[wrong] += rng.integers(0, prime, (len(wrong), 3)) * rng.integers(0, 2, 3)
+        received %= prime
+        possible = [
+            rows
+            for rows in sets
+            if (np.ptp(np.delete(received, list(rows), axis=0), axis=0) == 0).all()
+        ]
+        found = locate_wrong_rows(points, received, check, prime)
+        if found is None:
+            assert possible == []
+        else:
+            n_found += 1
+            assert set(found.tolist()) == min(possible, key=len)
+    assert 500 < n_found < 1900
+
+
 def test_without_surplus_nothing_is_found():
     points = np.arange(3)
     check = check_matrix(points, 3, PRIME)
