@@ -80,20 +80,34 @@ def read_array(values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
     TypeError
         If `values` holds no real numbers (objects, strings, complex) or is ragged.
     """
+    array, device = as_numpy(values, name)
+    computed = _as_computed(array, name)
+    is_half = array.dtype.newbyteorder("=") == np.float16
+    return computed, Restore(np.dtype(np.float16) if is_half else computed.dtype, device)
+
+
+def as_numpy(values: ArrayLike, name: str) -> tuple[NDArray[Any], str | None]:
+    """Give `values` as a numpy array of its own dtype, and the device of a torch tensor.
+
+    Raises
+    ------
+    TypeError
+        If `values` is ragged, masked, or a tensor that numpy cannot hold.
+    """
     if is_torch_tensor(values):
-        return _read_tensor(values, name)
+        tensor: Any = values
+        try:
+            return tensor.detach().cpu().numpy(), str(tensor.device)
+        except TypeError as error:
+            raise TypeError(
+                f"{name} cannot be read as a numpy array: {error}; pass {name}.float()"
+            ) from error
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; fill it, or give weight 0 to masked points")
     try:
-        array = np.asarray(values)
+        return np.asarray(values), None
     except ValueError as error:
-        raise TypeError(
-            f"{name} must be an array of real numbers, but is ragged: {error}"
-        ) from error
-    computed = _as_computed(array, name)
-    return computed, Restore(
-        np.dtype(np.float16) if array.dtype.newbyteorder("=") == np.float16 else computed.dtype
-    )
+        raise TypeError(f"{name} must be an array of numbers, but is ragged: {error}") from error
 
 
 def read_vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
@@ -221,19 +235,4 @@ def _as_computed(array: NDArray[Any], name: str) -> FloatArray:
     raise TypeError(
         f"{name} must hold real numbers (float16, float32, float64, integers or booleans), "
         f"got dtype {array.dtype}; convert it first, for example with .astype(float)"
-    )
-
-
-def _read_tensor(values: Any, name: str) -> tuple[FloatArray, Restore]:
-    """Give a tensor's memory as a numpy array, and the way back to its kind and device."""
-    try:
-        array = values.detach().cpu().numpy()
-    except TypeError as error:
-        raise TypeError(
-            f"{name} cannot be read as a numpy array: {error}; pass {name}.float()"
-        ) from error
-    computed = _as_computed(array, name)
-    return computed, Restore(
-        np.dtype(np.float16) if array.dtype.newbyteorder("=") == np.float16 else computed.dtype,
-        str(values.device),
     )

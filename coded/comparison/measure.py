@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from coded.counts import read_count
 from coded.metrics import mean_interval, mean_square, relative_accuracy
+from coded.prime_field import balanced
 from coded.schemes import codes as all_codes
 from coded.schemes.protocol import (
     Function,
@@ -350,7 +351,7 @@ class _Race:
 
         def fn(inputs: NDArray[np.int64]) -> NDArray[np.int64]:
             answers = np.asarray(self._fn(inputs.astype(object)))
-            return ((answers + prime // 2) % prime - prime // 2).astype(np.int64)
+            return np.asarray(balanced(answers, prime), dtype=np.int64)
 
         return fn
 

@@ -23,7 +23,7 @@ from coded.schemes.linear import apply_map
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
 from coded.seeds import read_seed
-from fastspline.arrays import Restore, is_torch_tensor
+from fastspline.arrays import Restore, as_numpy, is_torch_tensor
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -270,18 +270,8 @@ class AnalogLagrangeScheme(ExactScheme):
 
     def read_numbers(self, values: ArrayLike, name: str) -> tuple[ComplexArray, Restore]:
         """Give real or complex `values` as complex128, and the way back to the caller's kind."""
-        if isinstance(values, np.ma.MaskedArray):
-            raise TypeError(f"{name} is a masked array; fill it")
-        if is_torch_tensor(values):
-            tensor: Any = values
-            array, device = tensor.detach().cpu().resolve_conj().numpy(), str(tensor.device)
-        else:
-            try:
-                array, device = np.asarray(values), None
-            except ValueError as error:
-                raise TypeError(
-                    f"{name} must be an array of numbers, but is ragged: {error}"
-                ) from error
+        given: Any = values
+        array, device = as_numpy(given.resolve_conj() if is_torch_tensor(given) else given, name)
         if array.dtype.kind not in "biufc" or array.dtype.itemsize > 16:
             raise TypeError(
                 f"{name} must hold real or complex numbers, got dtype {array.dtype}; "

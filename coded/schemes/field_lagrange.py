@@ -25,7 +25,7 @@ from coded.schemes.linear import LinearScheme, apply_map
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
 from coded.schemes.variants import Setting, Variant
 from coded.seeds import read_seed
-from fastspline.arrays import Restore, is_torch_tensor
+from fastspline.arrays import Restore, as_numpy
 
 
 class FieldLagrangeScheme(LinearScheme):
@@ -302,16 +302,7 @@ class FieldLagrangeScheme(LinearScheme):
         ValueError
             If a number does not fit in int64.
         """
-        if isinstance(values, np.ma.MaskedArray):
-            raise TypeError(f"{name} is a masked array; fill it")
-        source: Any = values
-        device = str(source.device) if is_torch_tensor(values) else None
-        try:
-            array = np.asarray(source.detach().cpu() if device else source)
-        except (TypeError, ValueError) as error:  # ragged, or a tensor that numpy cannot hold
-            raise TypeError(
-                f"{name} must be an array of integers, but is ragged or of another kind: {error}"
-            ) from error
+        array, device = as_numpy(values, name)
         if array.dtype.kind not in "iub":
             raise TypeError(
                 f"{name} must hold integers of at most 64 bits, got dtype {array.dtype}; "
@@ -445,10 +436,10 @@ def _make(setting: Setting, n_colluders: int) -> FieldLagrangeScheme:
 
 _GUARANTEE = "exact integers from (K + T - 1) d + 1 answers, 2 more for each liar"
 VARIANTS = {
-    "lcc-field": Variant(
+    "field-lagrange": Variant(
         partial(_make, n_colluders=0), "polynomial", _GUARANTEE, numbers="integer"
     ),
-    "lcc-field-private": Variant(
+    "field-lagrange-private": Variant(
         partial(_make, n_colluders=1), "polynomial", f"{_GUARANTEE}, T = 1", numbers="integer"
     ),
 }
