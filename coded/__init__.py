@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from coded.schemes.kernel import KernelScheme
     from coded.schemes.lagrange import LagrangeScheme
     from coded.schemes.mds import MDSScheme
+    from coded.schemes.parity import ParityScheme
     from coded.schemes.product import ProductScheme
     from coded.schemes.protocol import NotEnoughRespondersError, Scheme
     from coded.schemes.replication import ReplicationScheme
@@ -69,6 +70,7 @@ _HOME = {
     "MachineStragglers": "coded.stragglers",
     "NotEnoughRespondersError": "coded.schemes.protocol",
     "ParetoDelays": "coded.stragglers",
+    "ParityScheme": "coded.schemes.parity",
     "ProductScheme": "coded.schemes.product",
     "ProgressBar": "coded.progress",
     "Recommendation": "coded.recommendation",
@@ -123,6 +125,7 @@ __all__ = [
     "MachineStragglers",
     "NotEnoughRespondersError",
     "ParetoDelays",
+    "ParityScheme",
     "ProductScheme",
     "ProgressBar",
     "Recommendation",

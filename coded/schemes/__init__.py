@@ -16,6 +16,7 @@ _MODULES = (
     "kernel",
     "lagrange",
     "mds",
+    "parity",
     "product",
     "replication",
     "spline",
