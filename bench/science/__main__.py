@@ -33,6 +33,7 @@ EXPERIMENTS = (
     "published",
     "digits",
     "fashion",
+    "parity",
     "calibration",
     "zoo",
     "claims",
