@@ -88,7 +88,7 @@ def tell_jobs(jobs: Sequence[Numbers]) -> str:
         rows.append([f"`{code}`", variant.numbers, *cells, variant.guarantee])
     note = (
         "(K,N,S): K inputs, N workers, S of them lost; wrong: so many of the answers that come are "
-        "wrong, by as much as answers differ. Mean square of the error over the variance of f, the "
+        "wrong, by ten times their deviation. Mean square of the error over the variance of f, the "
         f"same inputs and losses for all codes, {GROUPS} groups of K inputs, 20 draws each; exact: "
         "up to rounding. In percent: how many draws could be decoded, where not all; -: not for "
         "this function or these counts. LeNet5: relative accuracy behind the error. Bold: exact, "

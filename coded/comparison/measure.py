@@ -26,6 +26,7 @@ from coded.simulation import as_reals, evaluate_rows, evaluate_workers
 from fastspline.arrays import FloatArray, read_array
 
 _TIMED = 3  # repeats
+_LIES = 10.0  # times the deviation of the answers
 _NOISE = 1e-20  # a relative mean square of rounding errors alone
 
 
@@ -209,7 +210,7 @@ def compare(
     n_stragglers : int
         S, in [0, N).
     n_liars : int, optional
-        E: so many of the answers are wrong, by noise as large as answers differ.
+        E: so many of the answers are wrong, by normal noise of ten times their deviation.
     n_inputs : int, optional
         K; all inputs are one group where it is left out.
     codes : sequence of str, optional
@@ -419,7 +420,7 @@ class _Trial:
         answers = self.coded_outputs[responders]
         if len(liars):
             at = np.searchsorted(responders, liars)
-            lies = rng.normal(scale=answers.std() or 1.0, size=answers[at].shape)
+            lies = rng.normal(scale=_LIES * (answers.std() or 1.0), size=answers[at].shape)
             answers[at] += np.rint(lies).astype(np.int64) if answers.dtype.kind == "i" else lies
         try:
             return self.scheme.decode(answers, responders)

@@ -405,7 +405,7 @@ VARIANTS = {
     "analog-lagrange-private": Variant(
         partial(_make, n_colluders=1, mask_std=100.0),
         "polynomial",
-        f"{_GUARANTEE}, T = 1 behind masks of deviation 100",
+        "the same, T = 1, masks of deviation 100",
         numbers="complex",
     ),
 }
