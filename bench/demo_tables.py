@@ -1,4 +1,4 @@
-"""The demo's tables and picture in README: `python -m bench.demo_tables` makes them."""
+"""The demo's tables and pictures in README: `python -m bench.demo_tables` makes them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from bench.report import README, RESULTS, to_markdown, write_table
-from coded.demo.live import DELAYS
+from coded.demo.live import DELAYS, HEDGE_SECONDS
 from coded.demo.settings import LIVE_K, Settings
 
 SETTINGS = ((20, 100, 60), (20, 60, 20), (60, 100, 20))
 PICTURE = RESULTS / "accuracy.png"
-MEASURED = ("median_seconds", "p90_seconds", "worst_seconds", "accuracy")
+MEASURED = ("median_seconds", "p90_seconds", "p99_seconds", "worst_seconds", "accuracy")
+STYLES = ("k-", "k--", "C1-", "C0--", "C0-", "C3-", "C2-")  # in the order of the strategies
+TAILS = RESULTS / "live.png"
+ROUNDS = 200
 
 Numbers = dict[str, Any]
 
@@ -58,7 +63,7 @@ def _tell_scheme(row: Numbers) -> list[str]:
 
 def tell_live(run: Numbers) -> str:
     """Make the table of times to answer."""
-    header = ["strategy", "median s", "p90 s", "worst s", "accuracy", "answers lost"]
+    header = ["strategy", "median s", "p90 s", "p99 s", "worst s", "accuracy", "answers lost"]
     rows = [
         [
             row["strategy"],
@@ -71,9 +76,26 @@ def tell_live(run: Numbers) -> str:
     caption = (
         f"{settings.rounds} rounds of {LIVE_K} digits on {settings.workers} worker processes, the "
         f"same delays and losses for all. {DELAYS}. Uncoded waits for all {LIVE_K} answers, the "
-        f"codes for {settings.least_answers} of {settings.workers}. A lost answer counts as wrong."
+        f"codes for {settings.least_answers} of {settings.workers}; hedged: digits without an "
+        f"answer after {HEDGE_SECONDS:.2f} s, within which 95 % of answers come, are asked again "
+        "of idle workers. A lost answer counts as wrong."
     )
     return f"{to_markdown(header, rows)}\n\n{caption}"
+
+
+def draw_tails(run: Numbers) -> Figure:
+    """Draw the share of rounds that took longer than t."""
+    figure = Figure(figsize=(7.0, 4.6), dpi=110, layout="constrained")
+    axes = figure.add_subplot(xscale="log", yscale="log")
+    for row, style in zip(run["live"], STYLES, strict=True):
+        seconds = sorted(row["seconds"])
+        shares = [1.0 - i / len(seconds) for i in range(len(seconds))]
+        axes.step(seconds, shares, style, where="pre", label=row["strategy"])
+    axes.set_xlabel("seconds from the question to all answers")
+    axes.set_ylabel("share of rounds that took longer")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(frameon=False)
+    return figure
 
 
 def main() -> None:
@@ -81,10 +103,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         runs = [run_demo(folder, *sizes, "--only=accuracy") for sizes in SETTINGS]
-        live = run_demo(folder, *SETTINGS[1], "--only=live")
+        live = run_demo(folder, *SETTINGS[1], "--only=live", f"--rounds={ROUNDS}")
         RESULTS.mkdir(exist_ok=True)
         PICTURE.write_bytes((folder / "20-100-60.json.png").read_bytes())
     write_table("accuracy", tell_accuracy(runs), readme=README)
+    draw_tails(live).savefig(TAILS, format="png")
     write_table("live", tell_live(live), readme=README)
 
 

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.counts import read_count, require_number
+from coded.counts import read_count, read_number, require_number
 
 
 @runtime_checkable
@@ -238,6 +238,24 @@ class ParetoDelays:
         span = math.log(self.cap / self.scale)
         # scale plus the integral of the tail; exprel(x) = (e^x - 1) / x
         return self.scale * (1.0 + span * float(exprel((1.0 - self.shape) * span)))
+
+    def quantile(self, q: float) -> float:
+        """Give the delay in seconds that a share q of all stay within.
+
+        Raises
+        ------
+        TypeError
+            If `q` is no number.
+        ValueError
+            If `q` does not lie in (0, 1).
+
+        Examples
+        --------
+        >>> round(ParetoDelays(scale=0.01, shape=2.0, cap=10.0).quantile(0.99), 6)
+        0.1
+        """
+        q = read_number(q, "q", "(0, 1)")
+        return float(min(self.scale * (1.0 - q) ** (-1.0 / self.shape), self.cap))
 
     def tail(self, t: ArrayLike) -> NDArray[np.float64]:
         """Give ``P(delay > t)`` for t in seconds, of the shape of `t`."""

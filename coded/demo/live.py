@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 from coded.demo.digits import Digits
 from coded.demo.faults import Fault, FaultyExecutor
 from coded.demo.settings import LIVE_K, Settings
-from coded.demo.strategies import make_strategies
+from coded.demo.strategies import Strategy, Uncoded, make_strategies
 from coded.local_workers import LocalWorkers
 from coded.runtime import coded_map
-from coded.schemes.protocol import NotEnoughRespondersError, Scheme
+from coded.schemes.protocol import NotEnoughRespondersError
 from coded.stragglers import ParetoDelays
 
 DELAYS = ParetoDelays(scale=0.02, shape=1.1, cap=1.0)
 TIMEOUT = 2.0  # seconds that a round may take
+HEDGE_SECONDS = DELAYS.quantile(0.95)
 KILLED, FROZEN = 1, 2  # worker numbers below K, so that those who only ask K workers are hit too
 _LOST = -1
 _START_SECONDS = 120.0  # longest wait for workers to start or to become idle
@@ -40,9 +41,11 @@ class LiveScore:
     strategy: str
     median_seconds: float
     p90_seconds: float
+    p99_seconds: float
     worst_seconds: float
     accuracy: float
     lost: int
+    seconds: tuple[float, ...]  # of each round
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +89,8 @@ def race(
     Strategies take turns, and each call begins with all workers up and idle. Codes use all N
     workers and wait for ``settings.least_answers``; uncoded gives K of the same
     workers, which have the same delays, one digit each and waits for all of them, until the
-    time-out at most.
+    time-out at most; hedged, it asks the other workers too where an answer takes longer than 95 %
+    of the delays.
 
     Parameters
     ----------
@@ -112,7 +116,7 @@ def race(
     TimeoutError
         If workers do not start or do not become idle.
     """
-    strategies = make_strategies(LIVE_K, settings.workers, settings.least_answers)
+    strategies = make_strategies(LIVE_K, settings.workers, settings.least_answers, HEDGE_SECONDS)
     schedule = Schedule.draw(settings)
     seconds: dict[str, list[float]] = {name: [] for name in strategies}
     guesses: dict[str, list[NDArray[np.intp]]] = {name: [] for name in strategies}
@@ -138,36 +142,53 @@ def race(
 def _ask(
     network: Network,
     inputs: NDArray[np.float32],
-    scheme: Scheme | None,
+    strategy: Strategy,
     executors: Sequence[Executor],
 ) -> NDArray[np.intp]:
     """Ask for the classes of K digits, by a code or uncoded; `_LOST` where no answer came."""
-    if scheme is None:
-        return _ask_uncoded(network, inputs, executors)
+    if isinstance(strategy, Uncoded):
+        return _ask_uncoded(network, inputs, executors, strategy.hedge_seconds)
     try:
-        result = coded_map(network, inputs, scheme, executors, timeout=TIMEOUT)
+        result = coded_map(network, inputs, strategy, executors, timeout=TIMEOUT)
     except NotEnoughRespondersError:
         return np.full(len(inputs), _LOST)
     return np.asarray(np.asarray(result.outputs).argmax(axis=-1))
 
 
 def _ask_uncoded(
-    network: Network, inputs: NDArray[np.float32], executors: Sequence[Executor]
+    network: Network,
+    inputs: NDArray[np.float32],
+    executors: Sequence[Executor],
+    hedge_seconds: float | None,
 ) -> NDArray[np.intp]:
-    """Give each of K workers one digit and wait until all have answered, failed or timed out."""
-    futures = [
-        executor.submit(network, digit)
-        for executor, digit in zip(executors[: len(inputs)], inputs, strict=True)
-    ]
-    done = wait(futures, TIMEOUT).done
-    return np.array(
-        [
-            np.asarray(future.result()).argmax()
-            if future in done and future.exception() is None
-            else _LOST
-            for future in futures
-        ]
-    )
+    """Give each of K workers one digit and wait until all are answered or it takes too long."""
+    digit_of = {
+        executor.submit(network, digit): i
+        for i, (executor, digit) in enumerate(zip(executors[: len(inputs)], inputs, strict=True))
+    }
+    classes = np.full(len(inputs), _LOST)
+    began = perf_counter()
+    idle = list(executors[len(inputs) :]) if hedge_seconds is not None else []
+    waiting = set(digit_of)
+    while waiting and (classes == _LOST).any():
+        hedges_now = bool(idle) and hedge_seconds is not None
+        limit = hedge_seconds if hedges_now and hedge_seconds is not None else TIMEOUT
+        done, waiting = wait(
+            waiting, max(began + limit - perf_counter(), 0.0), return_when=FIRST_COMPLETED
+        )
+        for future in done:
+            if future.exception() is None:
+                classes[digit_of[future]] = np.asarray(future.result()).argmax()
+        if done:
+            continue
+        if not hedges_now:
+            break
+        for i in np.flatnonzero(classes == _LOST)[: len(idle)]:
+            copy = idle.pop().submit(network, inputs[i])
+            digit_of[copy] = int(i)
+            waiting.add(copy)
+        idle = []
+    return classes
 
 
 @contextmanager
@@ -207,7 +228,9 @@ def _score(
         strategy=strategy,
         median_seconds=float(np.median(seconds)),
         p90_seconds=float(np.quantile(seconds, 0.9)),
+        p99_seconds=float(np.quantile(seconds, 0.99)),
         worst_seconds=float(seconds.max()),
         accuracy=float((guesses == labels).mean()),
         lost=int((guesses == _LOST).sum()),
+        seconds=tuple(round(float(one), 4) for one in seconds),
     )

@@ -17,9 +17,9 @@ from rich.table import Table
 from coded.demo.accuracy import Score, straggler_counts, sweep
 from coded.demo.digits import read_digits
 from coded.demo.lenet5 import compute_serially, load
-from coded.demo.live import DELAYS, TIMEOUT, LiveScore, Schedule, race
+from coded.demo.live import DELAYS, HEDGE_SECONDS, TIMEOUT, LiveScore, Schedule, race
 from coded.demo.settings import BATCHES, LIVE_K, Settings
-from coded.demo.strategies import KERNEL, SPLINE, UNCODED, make_schemes, make_strategies
+from coded.demo.strategies import HEDGED, KERNEL, SPLINE, UNCODED, make_schemes, make_strategies
 from coded.local_workers import LocalWorkers
 from coded.plots import Curve, draw_curves
 from coded.torch_worker import TorchWorker
@@ -99,7 +99,9 @@ def show(
             _draw(settings, accuracy, plot)
             console.print(f"Against the number of lost workers: {plot}\n", soft_wrap=True)
         if "live" in parts:
-            steps = settings.rounds * len(make_strategies(LIVE_K, settings.workers, 2))
+            steps = settings.rounds * len(
+                make_strategies(LIVE_K, settings.workers, 2, HEDGE_SECONDS)
+            )
             with _progress(console, "live", steps) as advance:
                 live = race(worker, digits, workers, settings, on_step=advance)
             asked = right[: LIVE_K * settings.rounds]
@@ -152,17 +154,19 @@ def _print_live(
         f"worker processes. {DELAYS}. In the middle of their tasks, {losses}. "
         f"{UNCODED.capitalize()} gives each of workers 0 to {LIVE_K - 1} a digit and waits for "
         f"all, the codes wait for {settings.least_answers} of {settings.workers}, "
-        f"both for {TIMEOUT:g} s at most. Times are from the call to the answers, "
+        f"both for {TIMEOUT:g} s at most; {HEDGED} asks idle workers again after "
+        f"{HEDGE_SECONDS:.2f} s. Times are from the call to the answers, "
         "encoding and decoding included; every call begins with "
         f"idle workers. The network itself has an accuracy of {network_accuracy:.3f} on these "
         "digits; a lost answer counts as wrong."
     )
-    table = _table("strategy", "median s", "p90 s", "worst s", "accuracy", "lost")
+    table = _table("strategy", "median s", "p90 s", "p99 s", "worst s", "accuracy", "lost")
     for score in scores:
         table.add_row(
             score.strategy,
             f"{score.median_seconds:.3f}",
             f"{score.p90_seconds:.3f}",
+            f"{score.p99_seconds:.3f}",
             f"{score.worst_seconds:.3f}",
             f"{score.accuracy:.3f}",
             str(score.lost),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TypeAlias
+
 from coded.schemes.berrut import BerrutScheme
 from coded.schemes.kernel import KernelScheme
 from coded.schemes.protocol import Scheme
@@ -9,12 +12,30 @@ from coded.schemes.replication import ReplicationScheme
 from coded.schemes.spline import SplineScheme
 
 UNCODED = "uncoded"
+HEDGED = "uncoded, hedged"
 REPLICATION_MEAN = "replication, mean"
 REPLICATION_NEAREST = "replication, nearest"
 BACC = "BACC"
 LETCC = "LeTCC as published"
 SPLINE = "SplineScheme (ours)"
 KERNEL = "KernelScheme (ours)"
+
+
+@dataclass(frozen=True)
+class Uncoded:
+    """Every input goes to one worker, and all answers are waited for.
+
+    Attributes
+    ----------
+    hedge_seconds : float or None
+        After so long, inputs without an answer are asked again of workers that are idle, and the
+        first answer counts (Dean, Barroso, "The Tail at Scale", CACM 56(2), 2013); None: never.
+    """
+
+    hedge_seconds: float | None = None
+
+
+Strategy: TypeAlias = Scheme | Uncoded
 
 
 def make_schemes(n_inputs: int, n_workers: int, n_stragglers: int) -> dict[str, Scheme]:
@@ -35,11 +56,13 @@ def make_schemes(n_inputs: int, n_workers: int, n_stragglers: int) -> dict[str, 
     }
 
 
-def make_strategies(n_inputs: int, n_workers: int, wait_for: int) -> dict[str, Scheme | None]:
-    """Make what races for the time to answer: uncoded (None), and the codes but for one.
+def make_strategies(
+    n_inputs: int, n_workers: int, wait_for: int, hedge_seconds: float
+) -> dict[str, Strategy]:
+    """Make what races for the time to answer: uncoded, hedged, and the codes but for one.
 
     Replication takes the same time whatever it fills lost answers with; "nearest" is better.
     """
     schemes = make_schemes(n_inputs, n_workers, n_workers - wait_for)
     del schemes[REPLICATION_MEAN]
-    return {UNCODED: None, **schemes}
+    return {UNCODED: Uncoded(), HEDGED: Uncoded(hedge_seconds), **schemes}
