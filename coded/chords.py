@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from coded.linear_maps import Matrix
 from coded.placement import places_far_apart
 from coded.points import copies_by_risk, systematic
+
+_MORE_AT_ENDS = 6  # times the share of lost workers: 1 where it is .15, 2 or 3 at .4, 4 at .6
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +52,16 @@ def chords_for_labels(order: NDArray[np.intp], n_workers: int) -> Design:
     return _with_chords(order, n_workers, copies, at_ends=0)
 
 
-def chords_for_smooth(order: NDArray[np.intp], n_workers: int) -> Design:
+def chords_for_smooth(order: NDArray[np.intp], n_workers: int, n_stragglers: int) -> Design:
     """Give what errs least for smooth functions of few numbers.
 
-    Fewer copies and more chord points, but three times the copies at the ends of the path: where
-    an end is lost all answers lie on one side of it, and extrapolation errs most.
+    As many copies as those that answer could give to all, and points on the chords. The ends of
+    the path get more copies the more is lost: where an end is lost all answers lie on one side
+    of it, and extrapolation errs most.
     """
-    copies = max(1, round(0.4 * n_workers / len(order)))
-    return _with_chords(order, n_workers, copies, at_ends=2 * copies)
+    copies = max(1, (n_workers - n_stragglers) // len(order))
+    at_ends = math.ceil(_MORE_AT_ENDS * n_stragglers / n_workers)
+    return _with_chords(order, n_workers, copies, at_ends=at_ends)
 
 
 def _with_chords(order: NDArray[np.intp], n_workers: int, copies: int, *, at_ends: int) -> Design:

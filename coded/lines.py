@@ -16,6 +16,8 @@ from coded.points import Points, chord_length
 from fastspline import Smoother
 from fastspline.arrays import FloatArray
 
+FEWEST_FOR_CURVE = 8  # inputs; of 5 or 6, points between them lose more than the copies they cost
+
 # Constants of the measurements on tuning images and smooth functions (bench/science).
 _N_LINES = 16  # 8: 3 % more error; 32: 1 % less
 _DETOUR = 0.2  # spread of the factors on the distances; .1 and .3: 1 to 2 % more error
@@ -25,18 +27,24 @@ _UNSEEN = 1e-18  # weight of a place without an answer: 0 but for the variance t
 
 
 def is_curve(rows: FloatArray, order: NDArray[np.intp]) -> bool:
-    """Tell whether the path is a curve that hardly bends from one input to the next.
+    """Tell whether the path is a curve: inputs are near along it or not at all.
 
-    From each input to the next but one it is then about as far as by way of the input between,
-    on average at least 0.9 of that: inputs have one parameter, and points between neighbours are
-    inputs like others. A path through a cloud of more dimensions turns at every input.
+    The nearest of the other inputs than the two neighbours on the path is then about as far as by
+    way of a neighbour, on average at least 0.9 of that: inputs have one parameter, and points
+    between neighbours are inputs like others. Paths through a cloud or a grid turn back to inputs
+    that they have passed. Fewer than eight inputs are never a curve, for f may wiggle between them.
     """
-    steps = steps_along(rows, order)
-    leaps = np.empty(max(len(order) - 2, 0))
-    leaps[::2], leaps[1::2] = (steps_along(rows, order[start::2]) for start in (0, 1))
-    ways = steps[1:] + steps[:-1]
-    turns = leaps[ways > 0.0] / ways[ways > 0.0]
-    return turns.size == 0 or bool(turns.mean() >= _STRAIGHT)
+    if len(order) < FEWEST_FOR_CURVE:
+        return False
+    distances = distances_between(rows, order)
+    near = np.abs(np.subtract.outer(*[np.arange(len(order))] * 2)) < 2
+    nearest = np.where(near, np.inf, distances).min(axis=1)
+    along = np.concatenate([[0.0], np.cumsum(distances.diagonal(1))])
+    ways = np.full(len(order), np.inf)
+    ways[2:] = along[2:] - along[:-2]
+    ways[:-2] = np.minimum(ways[:-2], along[2:] - along[:-2])
+    parts = nearest[ways > 0.0] / ways[ways > 0.0]
+    return parts.size == 0 or bool(parts.mean() >= _STRAIGHT)
 
 
 def several_lines(rows: FloatArray, order: NDArray[np.intp]) -> Matrix:
@@ -127,7 +135,11 @@ def expected_errors(
 def smoothing_matrix(
     knots: Matrix, points: Matrix, *, lam: float, seen: float, weights: Points | None = None
 ) -> Matrix:
-    """Give the mean of the lines' smoothing splines as a matrix, (m, n); variances with `seen`."""
+    """Give the mean of the lines' smoothing splines as a matrix, (m, n); variances with `seen`.
+
+    Several lines are paths through inputs that are no curve: there a spline keeps its last value
+    beyond its last answer, for a straight continuation would multiply the noise of a short step.
+    """
     own = np.ones(knots.shape[1]) if weights is None else weights
     shares = 1.0 / variances(knots, points, lam=seen, weights=weights)
     shares /= shares.sum(axis=0)
@@ -135,7 +147,8 @@ def smoothing_matrix(
     for here, there, share in zip(knots, points, shares, strict=True):
         order = np.argsort(here)
         smoother = Smoother(here[order], lam=lam, weights=own[order])
-        matrix[:, order] += share[:, None] * smoother.operator(there).dense()
+        reached = np.clip(there, here.min(), here.max()) if len(knots) > 1 else there
+        matrix[:, order] += share[:, None] * smoother.operator(reached).dense()
     return matrix
 
 

@@ -120,9 +120,19 @@ def test_labels_are_coded_by_copies_and_chord_points(n_inputs, n_workers, copies
     np.testing.assert_allclose(fractions, np.arange(1, count + 1) / (count + 1), atol=1e-12)
 
 
+def test_fewer_than_eight_inputs_of_few_numbers_get_copies_and_lines_between_them():
+    inputs = np.array([0.0, 1.0, 3.0, 4.0, 6.0])
+    bound = KernelScheme(5, 5, n_stragglers=2).bind(inputs)
+    assert np.array_equal(np.sort(bound.encoding_matrix, axis=1), np.eye(5)[[4] * 5])
+    lost = bound.encoding_matrix[:, [0, 2]].any(axis=1)
+    answered = np.flatnonzero(~lost)
+    outputs = bound.decode(bound.encode(inputs)[answered] ** 2, answered)
+    np.testing.assert_allclose(outputs[[0, 2]], [1.0, 1.0 + 2.0 / 3.0 * 15.0], rtol=1e-9)
+
+
 def test_few_numbers_get_chord_points_and_more_copies_at_the_ends():
     inputs = some_inputs(20)
-    matrix = KernelScheme(20, 100).bind(inputs).encoding_matrix
+    matrix = KernelScheme(20, 100, n_stragglers=60).bind(inputs).encoding_matrix
     held = (matrix == 1.0).sum(axis=0)[np.argsort(inputs)]
     assert held.tolist() == [6] + 18 * [2] + [6]
     assert (KernelScheme(3, 3).bind(inputs[:3]).encoding_matrix.sum(axis=0) == 1).all()

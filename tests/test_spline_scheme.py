@@ -132,8 +132,22 @@ def test_inputs_of_one_parameter_lie_on_a_curve_and_others_do_not():
     for n_inputs, n_numbers in ((20, 3), (60, 2), (60, 3), (60, 784)):
         inputs = cloud(n_inputs, n_numbers)
         assert not is_curve(inputs, path_order(inputs))
-    assert is_curve(np.ones((5, 2)), np.arange(5))
-    assert is_curve(cloud(2), np.arange(2))
+    assert is_curve(np.ones((8, 2)), np.arange(8))
+
+
+def test_a_grid_and_a_few_inputs_are_no_curve():
+    grid = np.stack(np.meshgrid(np.arange(4.0) / 3, np.arange(5.0) / 4), axis=-1).reshape(20, 2)
+    for inputs in (grid, np.linspace(0, 1, 7)[:, None], cloud(2), cloud(1)):
+        assert not is_curve(inputs, path_order(inputs))
+
+
+def test_splines_through_inputs_that_are_no_curve_keep_their_value_beyond_the_last_answer():
+    inputs = np.arange(5.0)
+    bound = SplineScheme(5, 5, n_stragglers=3).bind(inputs)
+    answered = np.flatnonzero((bound.encoding_matrix != 0)[:, 1:4].any(axis=1))
+    answers = np.exp(bound.encode(inputs))[answered]
+    outputs = bound.decode(answers, answered)
+    np.testing.assert_allclose(outputs[[0, 4]], np.exp(inputs[[1, 3]]), rtol=1e-12)
 
 
 # Generalised cross-validation.

@@ -15,6 +15,7 @@ from coded.distances import FEW, flattened, natural_units
 from coded.features import SMALLEST_SIDE, pooled_gradients
 from coded.kriging import Array, Kriging, distances, krige, krige_nearest
 from coded.linear_maps import FilledMap, LinearMap, Matrix, MatrixMap
+from coded.lines import FEWEST_FOR_CURVE
 from coded.memory import AnswerMemory
 from coded.order import path_order
 from coded.placement import balanced_copies
@@ -26,7 +27,8 @@ from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 Features: TypeAlias = Callable[[FloatArray], ArrayLike] | Literal["loo"] | None
 Objective: TypeAlias = Literal["outputs", "labels"]
 
-_RAW, _SMOOTH, _CUBIC = 1.5, 1.8, 3.0  # powers p of the covariance r^p: measured, not tuned
+# Powers p of the covariance r^p: measured, not tuned.
+_LINEAR, _RAW, _SMOOTH, _CUBIC = 1.0, 1.5, 1.8, 3.0
 _NEAREST = 100  # answers, of this batch and remembered, that estimate a lost one
 
 
@@ -45,9 +47,9 @@ class KernelScheme(LinearScheme):
     With ``objective="labels"`` every input has max(1, round(0.6 N / K)) copies, and the other
     workers lie evenly on the straight lines between neighbours of `path_order` over the
     features: where more than half of the answers are lost, a network's labels are a little more
-    often right; outputs err more. Inputs of at most 3 numbers are always coded like that, with
-    max(1, round(0.4 N / K)) copies, thrice as many of the two at the ends of the path: f is
-    expected to be smooth there.
+    often right; outputs err more. Eight or more inputs of at most 3 numbers are always coded like
+    that, for f is expected to be smooth there, with max(1, floor((N - S) / K)) copies, and
+    ceil(6 S / N) more of the two at the ends of the path.
 
     Parameters
     ----------
@@ -61,10 +63,10 @@ class KernelScheme(LinearScheme):
     features : callable, "loo" or None, optional
         phi. None: `pooled_gradients` (p = 1.8) of inputs whose last two axes are both at least
         8 long, else the flattened input itself: p = 1.5, and for at most 3 numbers, in units of
-        each one's range, p = 3 with a linear trend. A callable maps a stack (n, ...) of inputs to
-        (n, d) features, p = 1.8. "loo" chooses among flattened input and gradients, with p of 1.5,
-        1.8 and for at most 3 numbers 3, by the leave-one-out errors of the answers at hand; it is
-        no linear code.
+        each one's range, p = 3 with a linear trend, or 1 where inputs and memory are fewer than
+        eight. A callable maps a stack (n, ...) of inputs to (n, d) features, p = 1.8. "loo"
+        chooses among flattened input and gradients, with p of 1.5, 1.8 and for at most 3 numbers
+        that one, by the leave-one-out errors of the answers at hand; it is no linear code.
     objective : {"outputs", "labels"}, optional
         What counts: small errors of the outputs, or that the largest output is the right one.
     memory : AnswerMemory, optional
@@ -84,8 +86,8 @@ class KernelScheme(LinearScheme):
 
     Examples
     --------
-    >>> inputs = np.linspace(0.0, 3.0, 7)
-    >>> scheme = KernelScheme(7, 21).bind(inputs)
+    >>> inputs = np.linspace(0.0, 3.0, 9)
+    >>> scheme = KernelScheme(9, 21).bind(inputs)
     >>> outputs = scheme.decode(np.sin(scheme.encode(inputs))[::2], np.arange(0, 21, 2))
     >>> bool(np.abs(outputs - np.sin(inputs)).max() < 0.01)
     True
@@ -163,15 +165,19 @@ class KernelScheme(LinearScheme):
             for each input; if the memory holds inputs of another shape.
         """
         array, restore = self._read_inputs(inputs)
-        is_small = flattened(array).shape[1] <= FEW
         past, answers = self._recall(array)
+        is_small = flattened(array).shape[1] <= FEW
+        is_smooth = is_small and len(array) + len(past) >= FEWEST_FOR_CURVE
         bound = copy.copy(self)
         bound._forget_plans()
-        maps = self._feature_maps(array, restore, is_small=is_small)
-        has_chords = is_small or self._objective == "labels"
-        if has_chords:
-            design = chords_for_smooth if is_small else chords_for_labels
-            bound._given = design(path_order(maps[0][0](array)), self._n_workers)
+        power = _CUBIC if is_smooth else _LINEAR if is_small else _RAW
+        maps = self._feature_maps(array, restore, power)
+        has_chords = is_smooth or self._objective == "labels"
+        if is_smooth:
+            order = path_order(maps[0][0](array))
+            bound._given = chords_for_smooth(order, self._n_workers, self._n_stragglers)
+        elif has_chords:
+            bound._given = chords_for_labels(path_order(maps[0][0](array)), self._n_workers)
         else:
             bound._given = _copies(self._n_inputs, self._n_workers)
         sites = np.concatenate([array, MatrixMap(bound._design.chords)(array)])
@@ -261,7 +267,7 @@ class KernelScheme(LinearScheme):
         return restore(outputs), std
 
     def _feature_maps(
-        self, array: FloatArray, restore: Restore, *, is_small: bool
+        self, array: FloatArray, restore: Restore, power: float
     ) -> list[tuple[_FeatureMap, tuple[float, ...]]]:
         """Give the maps phi, the preferred one first, each with the powers to be tried."""
         phi = self._features
@@ -276,8 +282,8 @@ class KernelScheme(LinearScheme):
             return flattened(stack) / units
 
         if phi is None:
-            return [(in_units, (_CUBIC if is_small else _RAW,))]
-        raw = (in_units, (_CUBIC, _RAW, _SMOOTH) if is_small else (_RAW, _SMOOTH))
+            return [(in_units, (power,))]
+        raw = (in_units, tuple(dict.fromkeys((power, _RAW, _SMOOTH))))
         return [(pooled_gradients, (_SMOOTH, _RAW)), raw] if is_image else [raw]
 
     def _recall(self, array: FloatArray) -> tuple[FloatArray, FloatArray]:

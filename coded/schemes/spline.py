@@ -55,27 +55,29 @@ class SplineScheme(LinearScheme):
     The encoder is the natural cubic spline u that minimises ``sum_k (x_k - u(alpha_k))^2
     + lam_enc int u''^2``, and worker n gets ``u(beta_n)``. The decoder is the spline g
     that minimises ``sum_v (y_v - g(beta_v))^2 + lam_dec int g''^2`` over the answers, and
-    the outputs are ``g(alpha)``. Beyond their knots both are straight lines. O(K + N) and
-    O(R + K) per column.
+    the outputs are ``g(alpha)``. Beyond their knots both are straight lines, but for what is said
+    below. O(K + N) and O(R + K) per column.
 
     The code is systematic: most workers sit at an alpha and evaluate an input itself. `bind`
     lays the inputs along `path_order`, so that neighbours on the line are alike, and spaces
     alpha by the distances between neighbours (`chord_length`). For images (last two axes both
     at least 8 long) distances are those of `pooled_gradients` over the square roots of their
     lengths, else of the flattened inputs, those of up to three numbers in units of each
-    number's range. Then there are two cases, told apart by how straight the path is (from each
-    input to the next but one, in parts of the way by the input between):
+    number's range. Then there are two cases, told apart by whether the path comes back to inputs
+    that it has passed (the distance to the nearest input but the two neighbours on the path, in
+    parts of the way by a neighbour):
 
-    - Inputs of one parameter lie on a curve (at least 0.9), along which f is expected to be
-      smooth. All but one of the copies that fit sit at each alpha, three more at each end, and
-      the other workers in the widest gaps (`on_curve`).
-    - Other inputs: points between neighbours would be off the data, where f tells little. All
-      workers evaluate inputs, and those that are far from others get more copies
-      (`copies_by_risk`). The decoder is the mean of 16 splines, each along another short path
-      through the inputs, with weights in inverse proportion to the splines' posterior
+    - Eight or more inputs of one parameter lie on a curve (0.9 or more on average), along which
+      f is expected to be smooth. All but one of the copies that fit sit at each alpha, up to
+      three more at each end, and the other workers in the widest gaps (`on_curve`).
+    - Other inputs: points between neighbours would be off the data, where f tells little, or
+      too few to tell how f wiggles there. All workers evaluate inputs, and those that are far
+      from others get more copies (`copies_by_risk`). The decoder is the mean of 16 splines, each
+      along another short path through the inputs, with weights in inverse proportion to the splines' posterior
       variances at the lost input (that of an integrated Wiener process, with noise of variance
       lam_dec, but at least 0.01 cubed mean gaps). One path takes a lost input from two
-      neighbours; several take it from more, and the nearest count most.
+      neighbours; several take it from more, and the nearest count most. Beyond its last answer
+      each of these splines keeps its value.
 
     Unbound, inputs keep the order given, equidistant on a curve. Of answers at equal points
     the first one counts. Two answers, both at one point, give that answer for all inputs.
