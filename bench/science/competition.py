@@ -49,6 +49,7 @@ SETTINGS: tuple[Setting, ...] = (
 HEAVIER: tuple[Setting, ...] = ((20, 100, 60), (60, 100, 20), (60, 60, 12))
 SEED = 4
 ROUNDING = 1e-16  # relative mean squares below are exact answers, rounded
+RARE = {(5, 20, 7): (200, 30), (20, 60, 6): (40, 20)}  # where few draws lose an input
 SIZES = {  # batches and draws that networks can afford
     "LeNet5, digits": (16, 10),
     "RepVGG, CIFAR-10": (10, 8),
@@ -168,10 +169,10 @@ def label(setting: Setting) -> str:
 
 
 def size_of(setting: Setting, *, quick: bool, name: str = "") -> tuple[int, int]:
-    """Give how many batches and draws: losses of a few inputs are rare events, and cheap."""
+    """Give how many batches and draws."""
     if quick:
         return 3, 2
-    return SIZES.get(name, (30, 40) if setting[0] == 5 else (16, 10))
+    return SIZES.get(name, RARE.get(setting, (16, 10)))
 
 
 # The four parts.

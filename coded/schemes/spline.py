@@ -73,11 +73,11 @@ class SplineScheme(LinearScheme):
     - Other inputs: points between neighbours would be off the data, where f tells little, or
       too few to tell how f wiggles there. All workers evaluate inputs, and those that are far
       from others get more copies (`copies_by_risk`). The decoder is the mean of 16 splines, each
-      along another short path through the inputs, with weights in inverse proportion to the splines' posterior
-      variances at the lost input (that of an integrated Wiener process, with noise of variance
-      lam_dec, but at least 0.01 cubed mean gaps). One path takes a lost input from two
-      neighbours; several take it from more, and the nearest count most. Beyond its last answer
-      each of these splines keeps its value.
+      along another short path through the inputs, with weights in inverse proportion to the
+      splines' posterior variances at the lost input (that of an integrated Wiener process, with
+      noise of variance lam_dec, but at least 0.01 cubed mean gaps). One path takes a lost input
+      from two neighbours; several take it from more, and the nearest count most. Beyond its last
+      answer each of these splines keeps its value.
 
     Unbound, inputs keep the order given, equidistant on a curve. Of answers at equal points
     the first one counts. Two answers, both at one point, give that answer for all inputs.
