@@ -32,10 +32,10 @@ def is_curve(rows: FloatArray, order: NDArray[np.intp]) -> bool:
     The nearest of the other inputs than the two neighbours on the path is then about as far as by
     way of a neighbour, on average at least 0.9 of that: inputs have one parameter, and points
     between neighbours are inputs like others. Paths through a cloud or a grid turn back to inputs
-    that they have passed. Fewer than eight inputs are never a curve, for f may wiggle between them.
+    that they have passed. Three to seven inputs are never a curve, for f may wiggle between them.
     """
     if len(order) < FEWEST_FOR_CURVE:
-        return False
+        return len(order) < 3
     distances = distances_between(rows, order)
     near = np.abs(np.subtract.outer(*[np.arange(len(order))] * 2)) < 2
     nearest = np.where(near, np.inf, distances).min(axis=1)
