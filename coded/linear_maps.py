@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -19,6 +19,9 @@ class LinearMap(Protocol):
     def __call__(self, values: FloatArray) -> FloatArray:
         """Map (n, ...) to (m, ...), dtype kept; ValueError if a number is or becomes infinite."""
 
+    def adjoint(self, cotangent: FloatArray) -> FloatArray:
+        """Map (m, ...) to (n, ...) by the conjugate transpose; ValueError as in a call."""
+
     def dense(self) -> Matrix:
         """Give the matrix, shape (m, n)."""
 
@@ -31,13 +34,11 @@ class MatrixMap:
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """Multiply each column of `values` by the matrix, in the dtype of `values`."""
-        require_finite(values, "values")
-        columns = values.reshape(len(values), -1)
-        with np.errstate(over="ignore", invalid="ignore"):  # told below
-            product = self.matrix.astype(values.dtype, copy=False) @ columns
-        if not np.isfinite(product).all():
-            raise ValueError(f"values overflow in {values.dtype}; scale them down")
-        return product.reshape(len(self.matrix), *values.shape[1:])
+        return _multiply(self.matrix, values, "values")
+
+    def adjoint(self, cotangent: FloatArray) -> FloatArray:
+        """Multiply each column of `cotangent` by the conjugate transpose, in its dtype."""
+        return _multiply(self.matrix.conj().T, cotangent, "cotangent")
 
     def dense(self) -> Matrix:
         """Give the matrix, shape (m, n)."""
@@ -56,6 +57,11 @@ class RowMap:
         require_finite(values, "values")
         return values[self.index]
 
+    def adjoint(self, cotangent: FloatArray) -> FloatArray:
+        """Add up what the copies of each row get."""
+        require_finite(cotangent, "cotangent")
+        return _add_rows(cotangent, self.index, self.n_rows)
+
     def dense(self) -> Matrix:
         """Give the matrix of zeros and ones, shape (m, n)."""
         return np.eye(self.n_rows)[self.index]
@@ -72,6 +78,11 @@ class FilledMap:
     weights: Matrix  # (rows that are sums, n)
     constant: NDArray[np.float64] | None = None  # (rows that are sums, columns)
 
+    @property
+    def linear_part(self) -> FilledMap:
+        """The map without its constant."""
+        return self if self.constant is None else replace(self, constant=None)
+
     def __call__(self, values: FloatArray) -> FloatArray:
         """Copy rows bit for bit; mix the others in the dtype of `values`."""
         require_finite(values, "values")
@@ -87,8 +98,59 @@ class FilledMap:
             raise ValueError(f"values overflow in {values.dtype}; scale them down")
         return result
 
+    def adjoint(self, cotangent: FloatArray) -> FloatArray:
+        """Apply the transpose of the linear part: copies add up, sums are spread by weight."""
+        require_finite(cotangent, "cotangent")
+        is_copy = self.source >= 0
+        result = _add_rows(cotangent[is_copy], self.source[is_copy], self.weights.shape[1])
+        if len(self.weights) == 0:
+            return result
+        with np.errstate(over="ignore"):  # told below
+            result += _multiply(self.weights.T, cotangent[~is_copy], "cotangent")
+        if not np.isfinite(result).all():
+            raise ValueError(f"cotangent overflows in {result.dtype}; scale it down")
+        return result
+
     def dense(self) -> Matrix:
         """Give the matrix, shape (m, n)."""
         matrix = np.eye(self.weights.shape[1])[self.source]
         matrix[self.source < 0] = self.weights
         return matrix
+
+
+def apply_map(linear_map: LinearMap, array: FloatArray, name: str) -> FloatArray:
+    """Apply the map; where it refuses a number, say so under the caller's name of the array."""
+    try:
+        return linear_map(array)
+    except ValueError as error:
+        require_finite(array, name)
+        raise ValueError(
+            f"{name} overflow: max |{name}| = {np.abs(array).max():g} is too large for "
+            f"{array.dtype} once they are combined; scale them down"
+        ) from error
+
+
+def _multiply(matrix: Matrix, rows: FloatArray, name: str) -> FloatArray:
+    """Multiply each column of `rows` by the matrix, in their dtype; `name` begins errors."""
+    require_finite(rows, name)
+    columns = rows.reshape(len(rows), -1)
+    with np.errstate(over="ignore", invalid="ignore"):  # told below
+        product: FloatArray = matrix.astype(rows.dtype, copy=False) @ columns
+    if not np.isfinite(product).all():
+        raise ValueError(f"{name} overflow in {rows.dtype}; scale them down")
+    return product.reshape(len(matrix), *rows.shape[1:])
+
+
+def _add_rows(rows: FloatArray, index: NDArray[np.intp], n_rows: int) -> FloatArray:
+    """Give an array of n rows in which row ``index[i]`` has got row i; sums in float64."""
+    result: FloatArray = np.zeros((n_rows, *rows.shape[1:]), rows.dtype)
+    if len(index) == 0:
+        return result
+    order = np.argsort(index, kind="stable")
+    targets, starts = np.unique(index[order], return_index=True)
+    with np.errstate(over="ignore"):  # told below
+        sums_dtype = np.result_type(rows.dtype, np.float64)
+        result[targets] = np.add.reduceat(rows[order], starts, axis=0, dtype=sums_dtype)
+    if not np.isfinite(result).all():
+        raise ValueError(f"cotangent overflows in {rows.dtype}; scale it down")
+    return result

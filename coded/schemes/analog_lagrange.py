@@ -16,10 +16,9 @@ from coded.linear_decoder import (
     exact_amplification,
     least_norm_decoder,
 )
-from coded.linear_maps import LinearMap, MatrixMap
+from coded.linear_maps import LinearMap, MatrixMap, apply_map
 from coded.masking import ComplexArray, gaussian_leakage, gaussian_masks
 from coded.schemes.exact import ExactScheme
-from coded.schemes.linear import apply_map
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
 from coded.seeds import read_seed

@@ -202,6 +202,9 @@ class ApproxIFERScheme(LinearScheme):
         matrix[:, honest] = self._berrut_matrix(nodes[honest])
         return MatrixMap(matrix)
 
+    def _looks_at_answers(self) -> bool:
+        return self._n_liars > 0
+
     def _suspects(self, answers: Matrix, responders: Responders) -> NDArray[np.intp]:
         """Give the E positions among the responders that the columns vote for."""
         voting = _sample(answers[:, (answers != answers[0]).any(axis=0)])

@@ -124,5 +124,8 @@ class _Amplifying:
     def __call__(self, values: FloatArray) -> FloatArray:
         return self.decoder(values)
 
+    def adjoint(self, cotangent: FloatArray) -> FloatArray:
+        return self.decoder.adjoint(cotangent)
+
     def dense(self) -> Matrix:
         return self.decoder.dense()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.counts import read_count
-from coded.linear_maps import LinearMap
+from coded.linear_maps import LinearMap, apply_map
 from coded.prime_field import (
     LARGEST_PRIME,
     IntArray,
@@ -21,7 +21,7 @@ from coded.prime_field import (
     reduced,
 )
 from coded.reed_solomon import check_matrix, locate_wrong_rows
-from coded.schemes.linear import LinearScheme, apply_map
+from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
 from coded.schemes.variants import Setting, Variant
 from coded.seeds import read_seed
@@ -409,6 +409,10 @@ class FieldMap:
         columns = values.reshape(len(values), -1)
         result = product(self.matrix, columns, self.prime, lowest=-(self.prime // 2))
         return result.reshape(len(self.matrix), *values.shape[1:])
+
+    def adjoint(self, cotangent: NDArray[Any]) -> NDArray[Any]:
+        """Multiply each column of `cotangent` by the transpose, modulo p."""
+        return FieldMap(self.matrix.T, self.prime)(cotangent)
 
     def dense(self) -> NDArray[Any]:
         """Give the matrix, shape (m, n)."""

@@ -19,7 +19,7 @@ from coded.lines import FEWEST_FOR_CURVE
 from coded.memory import AnswerMemory
 from coded.order import path_order
 from coded.placement import balanced_copies
-from coded.schemes.linear import LinearScheme, apply_map
+from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
@@ -257,14 +257,15 @@ class KernelScheme(LinearScheme):
         self._require_enough(workers)
         survivors = self._survivors(workers)
         parts = self._krige(array, survivors)
-        outputs = apply_map(self._fill(survivors, parts), array, "coded_outputs")
+        decoder = self._fill(survivors, parts)
+        outputs = self._apply_decoder(decoder, coded_outputs, array, restore)
         values = _columns(array)[survivors.first]
         if self._remembered is not None:
             values = np.concatenate([values, _columns(self._remembered)])
         std = np.zeros(self._n_inputs)
         spread = [kriging.std(values[sources]) for sources, kriging in parts]
         std[survivors.lost] = np.concatenate([np.empty(0), *spread])
-        return restore(outputs), std
+        return outputs, std
 
     def _feature_maps(
         self, array: FloatArray, restore: Restore, power: float
@@ -315,6 +316,9 @@ class KernelScheme(LinearScheme):
         self._require_enough(responders)
         survivors = self._survivors(responders)
         return self._fill(survivors, self._krige(coded_outputs, survivors))
+
+    def _looks_at_answers(self) -> bool:
+        return len(self._spaces) > 1 or self._remembered is not None
 
     def _require_alike(self, coded_outputs: FloatArray) -> None:
         """Raise ValueError unless answers have the shape of those remembered, if any are."""

@@ -6,18 +6,20 @@ import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.counts import read_count
-from coded.linear_maps import LinearMap, Matrix, RowMap
+from coded.linear_maps import LinearMap, Matrix, RowMap, apply_map
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
-from fastspline.arrays import FloatArray, Restore, read_array, require_finite
+from fastspline.arrays import FloatArray, Restore, is_torch_tensor, read_array
 
 _KEPT_DECODERS = 256  # decoding plans kept per scheme, one a responder set
-_PLANS = frozenset({"_lock", "_encoder_plan", "_decoder_plans"})
+_KEPT_MATRICES = 16  # of those on devices
+_PLANS = frozenset({"_lock", "_encoder_plan", "_decoder_plans", "_matrix_on"})
 
 
 class LinearScheme(ABC):
@@ -27,7 +29,8 @@ class LinearScheme(ABC):
     (and `bind` if it looks at the data, `read_numbers` if it codes no real numbers); checks
     at the door, dtypes, torch tensors, the cache of decoding plans, both matrices and
     pickling are here. float32 and float64 are kept, integers become float64, torch tensors
-    come back as tensors.
+    come back as tensors, on their device, and can be differentiated. Where the answers choose
+    the decoder, the derivative is that of the decoder chosen.
 
     Parameters
     ----------
@@ -126,8 +129,7 @@ class LinearScheme(ABC):
             If axis 0 has not K rows, or a number is not finite or so large that coded
             inputs overflow.
         """
-        array, restore = self._read_inputs(inputs)
-        return restore(apply_map(self._encoder(), array, "inputs"))
+        return self._map_inputs(inputs, self._encoder)
 
     def can_decode(self, responders: ArrayLike) -> bool:
         """Tell whether `decode` is defined for these responders.
@@ -176,6 +178,8 @@ class LinearScheme(ABC):
         NotEnoughRespondersError
             If ``can_decode(responders)`` is false (a ValueError too).
         """
+        if is_torch_tensor(coded_outputs) and self._codes_real_numbers():
+            return _run_eagerly(self._decode_tensor, coded_outputs, responders)
         array, restore, workers = self._read_answers(coded_outputs, responders)
         decoder = self._choose_decoder(array, workers)
         return restore(apply_map(decoder, array, "coded_outputs"))
@@ -199,8 +203,7 @@ class LinearScheme(ABC):
         TypeError, ValueError
             As `encode`.
         """
-        array, restore = self._read_inputs(inputs)
-        return restore(apply_map(self._fit_map(), array, "inputs"))
+        return self._map_inputs(inputs, self._fit_map)
 
     def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
         """Tell which outputs are exact answers, not estimates.
@@ -294,6 +297,10 @@ class LinearScheme(ABC):
         """Give the decoder for these answers; a linear code's depends on the responders alone."""
         return self._decoder(responders)
 
+    def _looks_at_answers(self) -> bool:
+        """Tell whether `_choose_decoder` does."""
+        return type(self)._choose_decoder is not LinearScheme._choose_decoder
+
     def _decode_with_std(
         self,
         coded_outputs: ArrayLike,
@@ -307,7 +314,7 @@ class LinearScheme(ABC):
         """
         array, restore, workers = self._read_answers(coded_outputs, responders)
         decoder = self._choose_decoder(array, workers)
-        outputs = apply_map(decoder, array, "coded_outputs")
+        outputs = self._apply_decoder(decoder, coded_outputs, array, restore)
         exact = self.exact_mask(np.array(workers))
         std = np.zeros(self._n_inputs)
         if not exact.all():
@@ -316,11 +323,57 @@ class LinearScheme(ABC):
             errors = estimate(decoder, answers / unit, workers)
             with np.errstate(over="ignore"):
                 std[~exact] = unit * errors[~exact]
-        return restore(outputs), std
+        return outputs, std
+
+    def _apply_decoder(
+        self,
+        decoder: LinearMap,
+        coded_outputs: ArrayLike,
+        array: FloatArray,
+        restore: Restore,
+    ) -> FloatArray:
+        """Apply a decoder to answers, which `array` are the numbers of, as they came."""
+        if is_torch_tensor(coded_outputs) and self._codes_real_numbers():
+            return _run_eagerly(self._on_tensor, decoder, coded_outputs, "coded_outputs")
+        return restore(apply_map(decoder, array, "coded_outputs"))
 
     def _settings(self) -> str:
         """Give the keyword arguments of `__repr__`, each after a comma."""
         return f", n_stragglers={self._n_stragglers}"
+
+    # Tensors. torch is there if the caller has one, and only then.
+
+    def _codes_real_numbers(self) -> bool:
+        return type(self).read_numbers is LinearScheme.read_numbers
+
+    def _map_inputs(self, inputs: ArrayLike, build: Callable[[], LinearMap]) -> FloatArray:
+        """Apply the map that `build` gives to the inputs, as they came."""
+        if is_torch_tensor(inputs) and self._codes_real_numbers():
+            return _run_eagerly(self._map_input_tensor, inputs, build)
+        array, restore = self._read_inputs(inputs)
+        return restore(apply_map(build(), array, "inputs"))
+
+    def _map_input_tensor(self, inputs: Any, build: Callable[[], LinearMap]) -> FloatArray:
+        self._require_inputs(tuple(inputs.shape))
+        return self._on_tensor(build(), inputs, "inputs")
+
+    def _decode_tensor(self, coded_outputs: Any, responders: ArrayLike) -> FloatArray:
+        workers = self._read_responders(responders)
+        self._require_answers(tuple(coded_outputs.shape), workers)
+        if not self._looks_at_answers():
+            return self._on_tensor(self._decoder(workers), coded_outputs, "coded_outputs")
+        from coded.torch_maps import apply_chosen
+
+        choose = partial(self._choose_decoder, responders=workers)
+        outputs: Any = apply_chosen(choose, coded_outputs, "coded_outputs")
+        return outputs  # type: ignore[no-any-return]
+
+    def _on_tensor(self, linear_map: LinearMap, values: Any, name: str) -> FloatArray:
+        from coded.torch_maps import apply_to_tensor
+
+        matrix_on = None if values.device.type == "cpu" else self._matrix_on
+        result: Any = apply_to_tensor(linear_map, values, name, matrix_on)
+        return result  # type: ignore[no-any-return]
 
     # Plans.
 
@@ -328,6 +381,7 @@ class LinearScheme(ABC):
         self._lock = threading.Lock()
         self._encoder_plan: LinearMap | None = None
         self._decoder_plans: OrderedDict[Responders, LinearMap] = OrderedDict()
+        self._matrix_on: Any = lru_cache(maxsize=_KEPT_MATRICES)(_dense_on)
 
     def _encoder(self) -> LinearMap:
         """Give the encoder, made on first use."""
@@ -371,26 +425,40 @@ class LinearScheme(ABC):
 
     def _read_inputs(self, inputs: ArrayLike) -> tuple[FloatArray, Restore]:
         """Give the inputs as an array with K rows, and the way back to the caller's kind."""
-        array, restore = self.read_numbers(inputs, "inputs")
-        if array.ndim == 0 or len(array) != self._n_inputs:
+        array, restore = self._read(inputs, "inputs")
+        self._require_inputs(array.shape)
+        return array, restore
+
+    def _require_inputs(self, shape: tuple[int, ...]) -> None:
+        if not shape or shape[0] != self._n_inputs:
             raise ValueError(
-                f"inputs has shape {array.shape}, but {self!r} needs {self._n_inputs} rows; "
+                f"inputs has shape {shape}, but {self!r} needs {self._n_inputs} rows; "
                 "stack the inputs, or make a scheme with that n_inputs"
             )
-        return array, restore
 
     def _read_answers(
         self, coded_outputs: ArrayLike, responders: ArrayLike
     ) -> tuple[FloatArray, Restore, Responders]:
         """Give the answers as an array with a row a responder, and the way back to their kind."""
         workers = self._read_responders(responders)
-        array, restore = self.read_numbers(coded_outputs, "coded_outputs")
-        if array.ndim == 0 or len(array) != len(workers):
+        array, restore = self._read(coded_outputs, "coded_outputs")
+        self._require_answers(array.shape, workers)
+        return array, restore, workers
+
+    def _require_answers(self, shape: tuple[int, ...], workers: Responders) -> None:
+        if not shape or shape[0] != len(workers):
             raise ValueError(
-                f"coded_outputs has shape {array.shape}, but there are {len(workers)} responders; "
+                f"coded_outputs has shape {shape}, but there are {len(workers)} responders; "
                 "pass one row for each responder, in the same order"
             )
-        return array, restore, workers
+
+    def _read(self, values: Any, name: str) -> tuple[FloatArray, Restore]:
+        """Read numbers, of which no gradient is lost without a word."""
+        if is_torch_tensor(values) and not self._codes_real_numbers():
+            from coded.torch_maps import refuse_gradient
+
+            refuse_gradient(values, name, self)
+        return self.read_numbers(values, name)
 
     def _read_responders(self, responders: ArrayLike) -> Responders:
         """Check the indices and give them as a tuple."""
@@ -424,13 +492,14 @@ class LinearScheme(ABC):
         return workers
 
 
-def apply_map(linear_map: LinearMap, array: FloatArray, name: str) -> FloatArray:
-    """Apply the map; where it refuses a number, say so under the caller's name of the array."""
-    try:
-        return linear_map(array)
-    except ValueError as error:
-        require_finite(array, name)
-        raise ValueError(
-            f"{name} overflow: max |{name}| = {np.abs(array).max():g} is too large for "
-            f"{array.dtype} once they are combined; scale them down"
-        ) from error
+def _dense_on(linear_map: LinearMap, device: Any) -> Any:
+    from coded.torch_maps import dense_on
+
+    return dense_on(linear_map, device)
+
+
+def _run_eagerly(fn: Callable[..., FloatArray], *arguments: object) -> FloatArray:
+    from coded.torch_maps import run_eagerly
+
+    result: FloatArray = run_eagerly(fn, *arguments)
+    return result

@@ -395,6 +395,9 @@ class SplineScheme(LinearScheme):
         )
         return _ChosenMap(matrix[:, sites.which] / sites.counts[sites.which], lam)
 
+    def _looks_at_answers(self) -> bool:
+        return self._lam_dec == "gcv"
+
     def _errors(
         self, decoder: LinearMap, answers: Matrix, responders: Responders
     ) -> NDArray[np.float64]:
@@ -495,6 +498,9 @@ class _FirstCopies:
     def __call__(self, values: FloatArray) -> FloatArray:
         require_finite(values[self.unread], "values")
         return self.linear_map(values)
+
+    def adjoint(self, cotangent: FloatArray) -> FloatArray:
+        return self.linear_map.adjoint(cotangent)
 
     def dense(self) -> Matrix:
         return self.linear_map.dense()

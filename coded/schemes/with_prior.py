@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self, TypeAlias, cast
+from typing import Any, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,7 @@ from coded.schemes.protocol import (
     ErrorEstimating,
     NotEnoughRespondersError,
 )
-from fastspline.arrays import FloatArray, Restore, read_array, require_finite
+from fastspline.arrays import FloatArray, Restore, is_torch_tensor, read_array, require_finite
 
 Prior: TypeAlias = Callable[[FloatArray], ArrayLike]
 
@@ -303,6 +303,10 @@ class WithPrior:
                 "decode; wait for more answers or raise n_workers",
                 responders=workers,
             )
+        if is_torch_tensor(coded_outputs):
+            from coded.torch_maps import refuse_gradient
+
+            refuse_gradient(cast(Any, coded_outputs), "coded_outputs", self)
         answers, restore = read_array(coded_outputs, "coded_outputs")
         guesses = at_coded[workers]
         if answers.shape != guesses.shape:

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coded.linear_maps import FilledMap, MatrixMap, RowMap
+from coded.schemes.spline import _FirstCopies
+from fastspline import Smoother
+
+
+def filled(rng, constant=None):
+    """Rows 2 and 0 of four, and two weighted sums."""
+    return FilledMap(np.array([2, -1, 0, -1, 2]), rng.normal(size=(2, 4)), constant)
+
+
+MAPS = {
+    "matrix": lambda rng: MatrixMap(rng.normal(size=(5, 4))),
+    "complex": lambda rng: MatrixMap(rng.normal(size=(5, 4)) + 1j * rng.normal(size=(5, 4))),
+    "rows": lambda rng: RowMap(rng.integers(0, 4, 6), 4),
+    "filled": filled,
+    "filled-nothing": lambda _: FilledMap(np.array([1, 1, 3]), np.empty((0, 4))),
+    "affine": lambda rng: filled(rng, rng.normal(size=(2, 6))).linear_part,
+    "spline": lambda _: Smoother(np.arange(4.0), lam=0.1).operator([0.5, 1.0, 1.0, 4.0]),
+    "first-copies": lambda _: _FirstCopies(
+        Smoother(np.arange(3.0), lam=0.0).operator([0.5, 1.0]).gather([0, 1, 3], 4), np.array([2])
+    ),
+}
+every_map = pytest.mark.parametrize("name", MAPS)
+
+
+@every_map
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("trailing", [(), (6,), (2, 3)], ids=str)
+def test_the_adjoint_is_the_conjugate_transpose(name, dtype, trailing, rng):
+    linear_map = MAPS[name](rng)
+    matrix = linear_map.dense()
+    cotangent = rng.normal(size=(len(matrix), *trailing)).astype(dtype)
+    if np.iscomplexobj(matrix):
+        cotangent = cotangent.astype(np.complex128 if dtype == np.float64 else np.complex64)
+    kept = cotangent.copy()
+    result = linear_map.adjoint(cotangent)
+    expected = np.tensordot(matrix.conj().T, kept, axes=1)
+    assert (result.dtype, result.shape) == (cotangent.dtype, (4, *trailing))
+    np.testing.assert_allclose(result, expected, atol=1e-5 if dtype == np.float32 else 1e-13)
+    np.testing.assert_array_equal(cotangent, kept)
+
+
+@given(seed=st.integers(0, 999), name=st.sampled_from(sorted(MAPS.keys() - {"complex"})))
+def test_inner_products_agree(seed, name):
+    rng = np.random.default_rng(seed)
+    linear_map = MAPS[name](rng)
+    values = rng.normal(size=(4, 2))
+    cotangent = rng.normal(size=(len(linear_map.dense()), 2))
+    np.testing.assert_allclose(
+        np.vdot(linear_map(values), cotangent),
+        np.vdot(values, linear_map.adjoint(cotangent)),
+        atol=1e-12,
+    )
+
+
+@every_map
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_cotangents_that_are_not_finite_are_refused(name, bad, rng):
+    linear_map = MAPS[name](rng)
+    cotangent = np.zeros((len(linear_map.dense()), 2))
+    cotangent[1, 1] = bad
+    with pytest.raises(
+        ValueError, match=rf"cotangent must be finite, but cotangent\[1, 1\] = {bad}"
+    ):
+        linear_map.adjoint(cotangent)
+
+
+@pytest.mark.parametrize(
+    "linear_map",
+    [
+        MatrixMap(np.ones((2, 1))),
+        RowMap(np.array([0, 0]), 1),
+        FilledMap(np.array([0, 0]), np.empty((0, 1))),
+        FilledMap(np.array([0, -1]), np.ones((1, 1))),
+    ],
+    ids=["matrix", "rows", "copies", "copy-and-sum"],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cotangents_whose_sums_overflow_are_refused(linear_map, dtype):
+    with pytest.raises(ValueError, match="cotangent overflow"):
+        linear_map.adjoint(np.full((2, 1), np.finfo(dtype).max, dtype))
+
+
+def test_an_affine_map_has_a_linear_part(rng):
+    affine = filled(rng, rng.normal(size=(2, 3)))
+    values = rng.normal(size=(4, 3))
+    zero = affine(np.zeros((4, 3)))
+    np.testing.assert_allclose(affine.linear_part(values), affine(values) - zero, atol=1e-14)
+    assert affine.linear_part.constant is None
