@@ -1,5 +1,9 @@
 """Small torch models that worker processes import."""
 
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import torch
 
 from tests.worker_functions import touch
@@ -41,9 +45,85 @@ class Large(torch.nn.Module):
         return self.linear(batch)
 
 
-class Pair(torch.nn.Module):
+class Labelled(torch.nn.Module):
+    """Gives text beside numbers."""
+
     def forward(self, batch):
-        return batch, batch
+        return {"a": batch, "b": [batch, "text"]}
+
+
+class Unbatched(torch.nn.Module):
+    def forward(self, batch):
+        return batch, batch.mean(0)
+
+
+class Sum(torch.nn.Module):
+    """Of two arguments, the second of which may be nested."""
+
+    def forward(self, left, right):
+        return left + (right["inside"][0] if isinstance(right, dict) else right)
+
+
+class Head(torch.nn.Module):
+    """The first of many rows."""
+
+    def forward(self, batch):
+        return batch[:, 0]
+
+
+class Named(NamedTuple):
+    scores: object
+    hidden: object
+
+
+@dataclass
+class Held:
+    scores: object
+    hidden: object
+    loss: object = None
+
+
+class Output(OrderedDict):
+    """As ModelOutput of transformers: a mapping whose entries that are None are not in it."""
+
+
+class Scores(torch.nn.Module):
+    """Twice the input and its first two columns, in the form wanted."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.form = form
+
+    def forward(self, batch):
+        scores, last = 2 * batch, batch[..., :2]
+        if self.form == "output":
+            return Output(logits=scores, hidden_states=(last,))
+        kinds = {
+            "tuple": lambda *both: both,
+            "list": lambda *both: list(both),
+            "named": Named,
+            "dict": lambda *both: dict(zip(("scores", "hidden"), both, strict=True), loss=None),
+            "dataclass": Held,
+        }
+        return kinds[self.form](scores, {"last": last})
+
+
+class Switches(torch.nn.Module):
+    """Turns its dropout on."""
+
+    def __init__(self):
+        super().__init__()
+        self.dropout = torch.nn.Dropout(0.5)
+
+    def forward(self, batch):
+        return self.dropout.train()(batch)
+
+
+class KeepsTraining(Switches):
+    """Does not listen."""
+
+    def train(self, mode=True):  # noqa: ARG002, FBT002
+        return self
 
 
 class Mean(torch.nn.Module):
@@ -54,6 +134,10 @@ class Mean(torch.nn.Module):
 def make_small():
     torch.manual_seed(7)
     return Small()
+
+
+def give_model(model):
+    return model
 
 
 def make_nothing():

@@ -4,6 +4,8 @@ import subprocess
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +15,24 @@ import torch
 from coded import LocalWorkers, NotEnoughRespondersError, ReplicationScheme, TorchWorker, coded_map
 from tests.models import (
     CountsLoads,
+    Head,
+    KeepsTraining,
+    Labelled,
     Large,
     Mean,
-    Pair,
+    Scores,
     Small,
+    Sum,
+    Switches,
+    Unbatched,
     count_threads,
+    give_model,
     make_nothing,
     make_small,
 )
 from tests.worker_functions import WAIT, read_environment
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
 def small(dtype=torch.float32):
@@ -111,7 +122,8 @@ def test_integers_become_float64_where_the_model_has_no_dtype(given):
         None,
         np.zeros(3, np.longdouble),
         [[1.0], [1.0, 2.0]],
-        {"x": 1.0},
+        {"input": "text"},
+        ([1.0], [None]),
     ],
     ids=repr,
 )
@@ -183,6 +195,187 @@ def test_one_worker_serves_many_threads_and_loads_once(tmp_path, batch):
         answers = list(pool.map(worker, [batch[0]] * 32, timeout=WAIT))
     assert all(np.array_equal(answer, answers[0]) for answer in answers)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+# ---- eval mode
+
+
+def test_every_module_stays_in_eval_mode(batch):
+    worker = TorchWorker(torch.nn.Sequential(small(), torch.nn.Dropout(0.9)))
+    first = worker(batch[0])
+    for _ in range(3):
+        assert np.array_equal(worker(batch[0]), first)
+
+
+def test_a_forward_that_switches_to_training_is_found_out_each_time(batch):
+    worker = TorchWorker(Switches())
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"switched Dropout 'dropout' to training.*; leave"):
+            worker(batch[0])
+
+
+def test_a_model_that_does_not_go_into_eval_mode_is_refused(batch):
+    with pytest.raises(
+        ValueError, match=r"leaves KeepsTraining '' and 1 more modules in tr.*; let"
+    ):
+        TorchWorker(KeepsTraining())(batch[0])
+
+
+@pytest.mark.parametrize("norm", [torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d])
+def test_batch_norms_without_running_statistics_are_refused(norm):
+    model = torch.nn.Sequential(torch.nn.ReLU(), norm(3, track_running_stats=False))
+    with pytest.raises(ValueError, match=rf"statistics in {norm.__name__} '1', so .*; train it"):
+        TorchWorker(model)
+    with pytest.raises(ValueError, match="no running statistics"):
+        TorchWorker(partial(give_model, model))(np.zeros(3))
+
+
+def test_norms_of_single_inputs_are_welcome(batch):
+    model = torch.nn.Sequential(torch.nn.InstanceNorm1d(3), torch.nn.GroupNorm(1, 3))
+    stack = np.stack([batch, batch + 1.0], axis=1).transpose(1, 2, 0)
+    answers = TorchWorker(model, batched=True)(stack)
+    for one, answer in zip(stack, answers, strict=True):
+        np.testing.assert_allclose(TorchWorker(model)(one), answer, atol=1e-6)
+
+
+# ---- half precision
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_is_computed_in_float32(dtype, batch):
+    model = small()
+    given = torch.from_numpy(batch[0]).to(dtype)
+    answer = TorchWorker(model)(given)
+    assert answer.dtype == torch.float32
+    np.testing.assert_allclose(
+        answer, by_hand(model, given.double().numpy()[None])[0], rtol=1e-4, atol=1e-5
+    )
+    powered = TorchWorker(Sum())((given, given))
+    assert powered.dtype == torch.float32
+    assert torch.equal(powered, 2 * given.float())
+
+
+# ---- nested inputs and answers
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+@pytest.mark.parametrize("batched", [False, True], ids=["single", "batched"])
+@pytest.mark.parametrize(
+    ("form", "names"),
+    [
+        ("tuple", ()),
+        ("named", ("scores", "hidden")),
+        ("list", ()),
+        ("dict", ("scores", "hidden")),
+        ("dataclass", ("scores", "hidden")),
+        ("output", ("logits", "hidden_states")),
+    ],
+)
+def test_answers_are_nests_of_arrays(kind, batched, form, names, batch):
+    given = batch if batched else batch[0]
+    given = torch.from_numpy(given) if kind == "torch" else given
+    answer = TorchWorker(Scores(form), batched=batched)(given)
+    if form in ("tuple", "named", "list"):
+        assert isinstance(answer, tuple)
+        assert getattr(answer, "_fields", ()) == names
+        scores, hidden = answer
+    else:
+        assert type(answer) is dict
+        assert tuple(answer) == names  # the entry that is None is left out
+        scores, hidden = answer.values()
+    hidden = hidden[0] if form == "output" else hidden["last"]
+    for one, expected in ((scores, given * 2), (hidden, given[..., :2])):
+        assert type(one) is type(given)
+        assert np.array_equal(one, expected)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda a, b: (a, b),
+        lambda a, b: (a, {"inside": (b,)}),
+        lambda a, b: {"left": a, "right": b},
+        lambda a, b: {"right": {"inside": (b,)}, "left": a},
+    ],
+)
+@pytest.mark.parametrize("batched", [False, True], ids=["single", "batched"])
+def test_a_tuple_is_positional_and_a_dict_keyword_arguments(given, batched, batch):
+    left, right = (batch, batch[:, ::-1]) if batched else (batch[0], batch[1])
+    answer = TorchWorker(Sum(), batched=batched)(given(left, right))
+    assert np.array_equal(answer, left + right)
+    mixed = TorchWorker(Sum(), batched=batched)(given(left, torch.from_numpy(right.copy())))
+    assert torch.is_tensor(mixed)
+    assert np.array_equal(mixed, left + right)
+
+
+@pytest.mark.parametrize("given", [(), {}, ((), {})], ids=repr)
+def test_an_input_without_arrays_is_refused(given):
+    with pytest.raises(ValueError, match="coded_input holds no array, got"):
+        TorchWorker(Sum())(given)
+
+
+def test_coded_map_takes_and_gives_nests(workers, rng):
+    inputs = {"left": rng.normal(size=(2, 3)), "right": rng.normal(size=(2, 3))}
+    call = partial(
+        coded_map,
+        scheme=ReplicationScheme(2, 4),
+        executor=workers.executors,
+        wait_for=4,
+        timeout=WAIT,
+    )
+    result = call(TorchWorker(Sum()), inputs)
+    np.testing.assert_array_equal(result.outputs, inputs["left"] + inputs["right"])
+    result = call(TorchWorker(Scores("output")), inputs["left"])
+    assert result.outputs.keys() == {"logits", "hidden_states"}
+    np.testing.assert_array_equal(result.outputs["logits"], 2 * inputs["left"])
+
+
+# ---- devices
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_model_computes_where_it_lies_and_answers_come_back(device, batch):
+    model = small().to(device)
+    expected = by_hand(model.cpu(), batch)
+    worker = TorchWorker(model.to(device), batched=True)
+    for given in (batch, torch.from_numpy(batch), torch.from_numpy(batch).to(device)):
+        answer = worker(given)
+        assert type(answer) is type(given)
+        if torch.is_tensor(given):
+            assert answer.device == given.device
+            answer = answer.cpu()
+        np.testing.assert_allclose(answer, expected, rtol=1e-4, atol=1e-5)
+
+
+# ---- what a task costs
+
+
+def test_a_task_is_the_input_and_little_else():
+    """Bytes that are pickled for one worker: the model is not among them."""
+    worker = TorchWorker(Large())
+    image = np.zeros((3, 224, 224), np.float32)
+    assert len(pickle.dumps((worker, image))) < image.nbytes + 600
+    stacked = np.zeros((8, 3, 224, 224), np.float32)
+    row = torch.from_numpy(stacked[3])  # as coded_map sends one
+    assert len(pickle.dumps((worker, row))) < image.nbytes + 800
+    # Among torch's processes tensors go through shared memory, and their address is sent.
+    assert len(ForkingPickler.dumps((worker, row))) < 1200
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_a_worker_copies_neither_input_nor_answer(kind, batch):
+    worker = TorchWorker(torch.nn.Identity(), batched=True)
+    arrived = pickle.loads(pickle.dumps(torch.from_numpy(batch) if kind == "torch" else batch))
+    answer = worker(arrived)
+    assert np.shares_memory(np.asarray(answer), np.asarray(arrived))
+
+
+def test_an_answer_is_sent_without_the_tensor_that_it_is_a_part_of():
+    rows = torch.zeros(1000, 8)
+    answer = TorchWorker(Head())(rows)
+    assert answer.shape == (8,)
+    assert len(pickle.dumps(answer)) < 8 * 4 + 600
+    assert len(pickle.dumps(TorchWorker(Head())(rows.numpy()))) < 8 * 4 + 600
 
 
 # ---- in worker processes
@@ -310,9 +503,11 @@ def test_a_module_that_does_not_pickle_is_refused_and_leaves_no_file(tmp_path, m
     assert list(tmp_path.iterdir()) == []
 
 
-def test_models_that_do_not_answer_by_one_tensor_are_told_apart(batch):
-    with pytest.raises(TypeError, match="Pair must give one tensor, but gave a tuple"):
-        TorchWorker(Pair())(batch[0])
+def test_answers_that_are_no_tensors_are_told_apart(batch):
+    with pytest.raises(TypeError, match=r"must give tensors, .* but gave a str at \['b'\]\[1\]; "):
+        TorchWorker(Labelled())(batch[0])
+    with pytest.raises(ValueError, match=r"gave shape \(3,\) at \[1\] for a batch of 5; axis 0"):
+        TorchWorker(Unbatched(), batched=True)(batch)
     with pytest.raises(ValueError, match=r"Mean gave shape \(\) for a batch of 1"):
         TorchWorker(Mean())(batch[0])
     with pytest.raises(TypeError, match="the function gave None"):
@@ -321,7 +516,7 @@ def test_models_that_do_not_answer_by_one_tensor_are_told_apart(batch):
 
 def test_a_model_that_fails_is_the_cause_of_the_calls_failure(batch):
     with ThreadPoolExecutor(1) as pool, pytest.raises(NotEnoughRespondersError) as caught:
-        coded_map(TorchWorker(Pair()), batch[:2], ReplicationScheme(2, 4), pool)
+        coded_map(TorchWorker(Labelled()), batch[:2], ReplicationScheme(2, 4), pool)
     assert isinstance(caught.value.__cause__, TypeError)
 
 
