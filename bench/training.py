@@ -271,11 +271,12 @@ def draw(curves: Curves) -> Figure:
             some = curves[ANY if name == PATIENT else case, name]
             losses = np.mean([one.losses for one in some], axis=0)
             axes.plot(
-                some[0].steps, losses, strategy.dashes, color=strategy.color, lw=1.6, label=name
-            )
+                some[0].steps, losses, strategy.dashes, color=strategy.color, lw=1.6, label=name,
+                zorder=3 if name == PATIENT else 2,
+            )  # fmt: skip
         axes.set_title(case, fontsize=10)
         axes.set_xlabel("steps")
-        axes.set_yscale("log")
+        axes.set_ylim(0.0, 3.0)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel("test loss")
     figure.axes[0].legend(frameon=False, fontsize=8)
@@ -300,7 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     with LocalWorkers(MACHINES, initializer=_network) as workers:
         workers.wait(START_SECONDS)
-        curves = run(workers.executors, steps=40, batch=BATCH, seeds=2)
+        curves = run(workers.executors, steps=30, batch=BATCH, seeds=2)
     save(draw(curves), PICTURE)
     write_table("training", tell(curves), readme=README)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from coded.linear_maps import FilledMap, LinearMap, Matrix, apply_map
+from coded.linear_maps import FilledMap, LinearMap, apply_map
 from fastspline.arrays import FloatArray
 
 try:
@@ -22,8 +24,8 @@ except ModuleNotFoundError as error:
 
 MatrixOn: TypeAlias = Callable[[LinearMap, torch.device], torch.Tensor]
 Choose: TypeAlias = Callable[[FloatArray], LinearMap]
-_T = TypeVar("_T")
 
+_SMALL_MATRIX = 500_000  # entries; measured
 _COMPUTED = {
     torch.float64: torch.float64,
     torch.float32: torch.float32,
@@ -99,12 +101,6 @@ def refuse_gradient(values: torch.Tensor, name: str, scheme: object) -> None:
         raise TypeError(
             f"{name} requires grad, but {scheme!r} is not differentiable; pass {name}.detach()"
         )
-
-
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def run_eagerly(fn: Callable[..., _T], *arguments: object) -> _T:
-    """Call a function that torch.compile is not to trace: numpy and numba are inside."""
-    return fn(*arguments)
 
 
 class _Mapped(torch.autograd.Function):
@@ -222,14 +218,13 @@ class _Derivative:
         linear_map = self.linear_map
         if isinstance(linear_map, FilledMap):
             linear_map = linear_map.linear_part
-        try:
-            return linear_map.adjoint(array) if self.is_adjoint else linear_map(array)
-        except ValueError:  # not finite, or it overflows
-            matrix: Matrix = linear_map.dense()
-            with np.errstate(all="ignore"):
-                columns = array.reshape(len(array), -1).astype(np.float64)
-                product = (matrix.T if self.is_adjoint else matrix) @ columns
-                return product.astype(array.dtype).reshape(len(product), *array.shape[1:])
+        if not (self.is_adjoint and _is_faster_dense(linear_map)):
+            with suppress(ValueError):  # a number is not finite, or a sum overflows
+                return linear_map.adjoint(array) if self.is_adjoint else linear_map(array)
+        matrix = linear_map.dense().astype(array.dtype, copy=False)
+        with np.errstate(all="ignore"):
+            columns = (matrix.T if self.is_adjoint else matrix) @ array.reshape(len(array), -1)
+            return columns.reshape(len(columns), *array.shape[1:])
 
 
 _Rule: TypeAlias = _Outward | _Derivative
@@ -244,6 +239,12 @@ def _on_cpu(values: torch.Tensor) -> FloatArray:
     """Give a tensor's numbers as an array, on the same memory where that is the CPU's."""
     array: FloatArray = values.detach().cpu().resolve_neg().numpy()
     return array
+
+
+def _is_faster_dense(linear_map: LinearMap) -> bool:
+    """Tell whether the matrix is, transposed: a spline's adjoint goes column by column."""
+    shape: tuple[int, ...] = getattr(linear_map, "shape", ())  # splines tell theirs
+    return 0 < math.prod(shape) < _SMALL_MATRIX and len(shape) == 2
 
 
 def _is_affine(linear_map: LinearMap | None) -> bool:

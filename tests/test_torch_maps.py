@@ -273,13 +273,24 @@ def test_per_example_gradients():
         torch.testing.assert_close(gradient, alone.grad)
 
 
+@pytest.mark.parametrize("transform", [torch.func.vmap, torch.func.jacrev, torch.func.jacfwd])
+def test_what_looks_at_numbers_is_called_outside_of_transforms(transform):
+    scheme = SplineScheme(3, 6)
+    with pytest.raises(TypeError, match=r"inputs has no numbers .*; under torch.func only encode"):
+        transform(lambda x: scheme.bind(x).encode(x))(numbers(3, 3))
+    with pytest.raises(TypeError, match=r"coded_outputs has no numbers .*; under torch.func"):
+        transform(lambda y: scheme.decode_with_std(y, range(6))[0])(numbers(6, 6))
+
+
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # dynamo looks
-@pytest.mark.parametrize("scheme", [SplineScheme(K, N), BerrutScheme(K, N)], ids=repr)
+@pytest.mark.parametrize("scheme", [SplineScheme(K, N), KernelScheme(K, N)], ids=repr)
 def test_compiled_programs_give_the_same(scheme):
     model = torch.nn.Linear(WIDTH, WIDTH, dtype=torch.float64)
 
     def through(inputs):
-        return scheme.decode(model(scheme.encode(inputs)).tanh(), np.arange(N)).square().sum()
+        bound = scheme.bind(inputs)
+        outputs = bound.decode(model(bound.encode(inputs)).tanh(), np.arange(N))
+        return outputs.square().sum() + bound.decode_with_std(outputs.sin(), [1, 4, 7])[0].sum()
 
     compiled = torch.compile(through, backend="aot_eager")
     for seed in (0, 1):

@@ -20,6 +20,7 @@ from coded.points import Points, chebyshev_first, chebyshev_second
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
+from coded.untraced import untraced
 from fastspline.arrays import FloatArray
 
 WorkerPoints: TypeAlias = Literal["second", "first"]
@@ -110,6 +111,7 @@ class BerrutScheme(LinearScheme):
         """Points of the workers, ascending, shape (N,)."""
         return self._beta.copy()
 
+    @untraced
     def decode_with_std(
         self, coded_outputs: ArrayLike, responders: ArrayLike
     ) -> tuple[FloatArray, NDArray[np.float64]]:

@@ -22,6 +22,7 @@ from coded.placement import balanced_copies
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
+from coded.untraced import untraced
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
 Features: TypeAlias = Callable[[FloatArray], ArrayLike] | Literal["loo"] | None
@@ -142,6 +143,7 @@ class KernelScheme(LinearScheme):
         """The caller's memory of earlier answers."""
         return self._memory
 
+    @untraced
     def bind(self, inputs: ArrayLike) -> Self:
         """Fix the features of the inputs, who evaluates what, and what the memory holds.
 
@@ -223,6 +225,7 @@ class KernelScheme(LinearScheme):
             )
         return super().decoding_matrix(responders)
 
+    @untraced
     def decode_with_std(
         self, coded_outputs: ArrayLike, responders: ArrayLike
     ) -> tuple[FloatArray, NDArray[np.float64]]:

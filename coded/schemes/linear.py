@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from coded.counts import read_count
 from coded.linear_maps import LinearMap, Matrix, RowMap, apply_map
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
+from coded.untraced import untraced
 from fastspline.arrays import FloatArray, Restore, is_torch_tensor, read_array
 
 _KEPT_DECODERS = 256  # decoding plans kept per scheme, one a responder set
@@ -108,6 +109,7 @@ class LinearScheme(ABC):
         """Return the scheme itself: nothing in it depends on the inputs."""
         return self
 
+    @untraced
     def encode(self, inputs: ArrayLike) -> FloatArray:
         """Turn K inputs into N coded inputs, ``encoding_matrix @ inputs``.
 
@@ -129,7 +131,7 @@ class LinearScheme(ABC):
             If axis 0 has not K rows, or a number is not finite or so large that coded
             inputs overflow.
         """
-        return self._map_inputs(inputs, self._encoder)
+        return self._map_inputs(self._encoder, inputs)
 
     def can_decode(self, responders: ArrayLike) -> bool:
         """Tell whether `decode` is defined for these responders.
@@ -152,6 +154,7 @@ class LinearScheme(ABC):
         """
         return self._suffices(self._read_responders(responders))
 
+    @untraced
     def decode(self, coded_outputs: ArrayLike, responders: ArrayLike) -> FloatArray:
         """Give the outputs of all inputs from the answers of some workers.
 
@@ -179,11 +182,12 @@ class LinearScheme(ABC):
             If ``can_decode(responders)`` is false (a ValueError too).
         """
         if is_torch_tensor(coded_outputs) and self._codes_real_numbers():
-            return _run_eagerly(self._decode_tensor, coded_outputs, responders)
+            return self._decode_tensor(coded_outputs, responders)
         array, restore, workers = self._read_answers(coded_outputs, responders)
         decoder = self._choose_decoder(array, workers)
         return restore(apply_map(decoder, array, "coded_outputs"))
 
+    @untraced
     def encoder_fit(self, inputs: ArrayLike) -> FloatArray:
         """Give what the encoder makes of each input at the input's own point.
 
@@ -203,7 +207,7 @@ class LinearScheme(ABC):
         TypeError, ValueError
             As `encode`.
         """
-        return self._map_inputs(inputs, self._fit_map)
+        return self._map_inputs(self._fit_map, inputs)
 
     def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
         """Tell which outputs are exact answers, not estimates.
@@ -334,7 +338,7 @@ class LinearScheme(ABC):
     ) -> FloatArray:
         """Apply a decoder to answers, which `array` are the numbers of, as they came."""
         if is_torch_tensor(coded_outputs) and self._codes_real_numbers():
-            return _run_eagerly(self._on_tensor, decoder, coded_outputs, "coded_outputs")
+            return self._on_tensor(decoder, coded_outputs, "coded_outputs")
         return restore(apply_map(decoder, array, "coded_outputs"))
 
     def _settings(self) -> str:
@@ -346,16 +350,13 @@ class LinearScheme(ABC):
     def _codes_real_numbers(self) -> bool:
         return type(self).read_numbers is LinearScheme.read_numbers
 
-    def _map_inputs(self, inputs: ArrayLike, build: Callable[[], LinearMap]) -> FloatArray:
+    def _map_inputs(self, build: Callable[[], LinearMap], inputs: Any) -> FloatArray:
         """Apply the map that `build` gives to the inputs, as they came."""
         if is_torch_tensor(inputs) and self._codes_real_numbers():
-            return _run_eagerly(self._map_input_tensor, inputs, build)
+            self._require_inputs(tuple(inputs.shape))
+            return self._on_tensor(build(), inputs, "inputs")
         array, restore = self._read_inputs(inputs)
         return restore(apply_map(build(), array, "inputs"))
-
-    def _map_input_tensor(self, inputs: Any, build: Callable[[], LinearMap]) -> FloatArray:
-        self._require_inputs(tuple(inputs.shape))
-        return self._on_tensor(build(), inputs, "inputs")
 
     def _decode_tensor(self, coded_outputs: Any, responders: ArrayLike) -> FloatArray:
         workers = self._read_responders(responders)
@@ -458,7 +459,15 @@ class LinearScheme(ABC):
             from coded.torch_maps import refuse_gradient
 
             refuse_gradient(values, name, self)
-        return self.read_numbers(values, name)
+        try:
+            return self.read_numbers(values, name)
+        except RuntimeError as error:
+            if not is_torch_tensor(values):
+                raise
+            raise TypeError(
+                f"{name} has no numbers to look at ({error}); under torch.func only encode and "
+                "decode work: call bind and decode_with_std outside"
+            ) from error
 
     def _read_responders(self, responders: ArrayLike) -> Responders:
         """Check the indices and give them as a tuple."""
@@ -496,10 +505,3 @@ def _dense_on(linear_map: LinearMap, device: Any) -> Any:
     from coded.torch_maps import dense_on
 
     return dense_on(linear_map, device)
-
-
-def _run_eagerly(fn: Callable[..., FloatArray], *arguments: object) -> FloatArray:
-    from coded.torch_maps import run_eagerly
-
-    result: FloatArray = run_eagerly(fn, *arguments)
-    return result

@@ -15,6 +15,7 @@ from coded.placement import balanced_copies, read_placement
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
+from coded.untraced import untraced
 from fastspline.arrays import FloatArray
 
 Fallback: TypeAlias = Literal["nearest", "mean"] | None
@@ -103,6 +104,7 @@ class ReplicationScheme(LinearScheme):
         """Which input each worker holds, shape (N,)."""
         return self._copies.copy()
 
+    @untraced
     def bind(self, inputs: ArrayLike) -> Self:
         """Fix which inputs are near which, where the fallback asks for it.
 
@@ -131,6 +133,7 @@ class ReplicationScheme(LinearScheme):
         bound._distances = distances_between(flattened(array), np.arange(self._n_inputs))
         return bound
 
+    @untraced
     def decode_with_std(
         self, coded_outputs: ArrayLike, responders: ArrayLike
     ) -> tuple[FloatArray, NDArray[np.float64]]:

@@ -40,7 +40,8 @@ from coded.points import (
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders, Scheme
 from coded.schemes.variants import Setting, Variant
-from fastspline import Smoother
+from coded.untraced import untraced
+from fastspline import Smoother, SplineOperator
 from fastspline.arrays import FloatArray, require_finite
 
 # Squared errors grow as these powers of the variance, which grows as the cubed gap: as the square
@@ -226,6 +227,7 @@ class SplineScheme(LinearScheme):
         """Smoothing of the decoder, as given."""
         return self._lam_dec
 
+    @untraced
     def bind(self, inputs: ArrayLike) -> Self:
         """Lay the inputs along a short path, spaced by the distances between neighbours.
 
@@ -293,6 +295,7 @@ class SplineScheme(LinearScheme):
             )
         return super().decoding_matrix(responders)
 
+    @untraced
     def decode_with_std(
         self, coded_outputs: ArrayLike, responders: ArrayLike
     ) -> tuple[FloatArray, NDArray[np.float64]]:
@@ -492,8 +495,12 @@ class _ChosenMap(MatrixMap):
 class _FirstCopies:
     """A map that reads some of its rows; the rows that it leaves out must be finite too."""
 
-    linear_map: LinearMap
+    linear_map: SplineOperator
     unread: NDArray[np.intp]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.linear_map.shape
 
     def __call__(self, values: FloatArray) -> FloatArray:
         require_finite(values[self.unread], "values")

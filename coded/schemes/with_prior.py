@@ -15,6 +15,7 @@ from coded.schemes.protocol import (
     ErrorEstimating,
     NotEnoughRespondersError,
 )
+from coded.untraced import untraced
 from fastspline.arrays import FloatArray, Restore, is_torch_tensor, read_array, require_finite
 
 Prior: TypeAlias = Callable[[FloatArray], ArrayLike]
@@ -123,6 +124,7 @@ class WithPrior:
         """How many answers the scheme asks for."""
         return self._scheme.min_responders
 
+    @untraced
     def bind(self, inputs: ArrayLike) -> WithPrior:
         """Bind the scheme, and evaluate the prior on the inputs and on the coded inputs.
 
@@ -217,6 +219,7 @@ class WithPrior:
         """
         return self._scheme.can_decode(responders) and self._guesses is not None
 
+    @untraced
     def decode(self, coded_outputs: ArrayLike, responders: ArrayLike) -> FloatArray:
         """Give ``prior(x) + decode(f(u) - prior(u))``, and exact answers as they came.
 
@@ -234,7 +237,7 @@ class WithPrior:
         Raises
         ------
         TypeError
-            As the scheme's `decode`.
+            If answers require grad, or as the scheme's `decode`.
         ValueError
             If answers have another shape than the prior's guesses; else as the scheme's
             `decode`.
@@ -351,6 +354,7 @@ class WithPrior:
 class _ErrorEstimatingWithPrior(WithPrior):
     """`WithPrior` of a scheme that is `ErrorEstimating`, which it is then too."""
 
+    @untraced
     def decode_with_std(
         self, coded_outputs: ArrayLike, responders: ArrayLike
     ) -> tuple[FloatArray, NDArray[np.float64]]:
