@@ -22,6 +22,7 @@ from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
 from coded.seeds import read_seed
+from coded.untraced import untraced
 from fastspline.arrays import Restore, as_numpy, is_torch_tensor
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -159,6 +160,7 @@ class AnalogLagrangeScheme(ExactScheme):
         """The masks' part of the encoder, shape (N, T)."""
         return self._encoder().dense()[:, self._n_inputs :]
 
+    @untraced
     def encode(self, inputs: ArrayLike) -> ComplexArray:
         """Turn K inputs into N coded inputs behind fresh masks.
 
@@ -187,6 +189,7 @@ class AnalogLagrangeScheme(ExactScheme):
             array = np.concatenate([array, gaussian_masks(shape, self._mask_std, rng)])
         return restore(apply_map(self._encoder(), array, "inputs"))
 
+    @untraced
     def decode(self, coded_outputs: ArrayLike, responders: ArrayLike) -> ComplexArray:
         """Give the outputs of all inputs from the answers of some workers.
 

@@ -16,6 +16,7 @@ from coded.rational_locator import clipped, locator_magnitudes, most_voted
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
+from coded.untraced import untraced
 from fastspline.arrays import FloatArray, require_finite
 
 # That vote. 1000 find hardly more liars; each costs a singular value decomposition, (K + E)^3.
@@ -122,6 +123,7 @@ class ApproxIFERScheme(LinearScheme):
         """Points of the workers, ascending, shape (N,)."""
         return self._beta.copy()
 
+    @untraced
     def locate_liars(self, coded_outputs: ArrayLike, responders: ArrayLike) -> NDArray[np.intp]:
         """Give the E workers whose answers fit the others least.
 

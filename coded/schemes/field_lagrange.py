@@ -25,6 +25,7 @@ from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
 from coded.schemes.variants import Setting, Variant
 from coded.seeds import read_seed
+from coded.untraced import untraced
 from fastspline.arrays import Restore, as_numpy
 
 
@@ -181,6 +182,7 @@ class FieldLagrangeScheme(LinearScheme):
         """The encoder's matrix for the inputs, int64 residues, shape (N, K); masks are added."""
         return self._encoder().dense()[:, : self._n_inputs]
 
+    @untraced
     def encode(self, inputs: ArrayLike) -> NDArray[Any]:
         """Turn K inputs into N coded inputs, ``encoding_matrix @ inputs`` and masks, modulo p.
 
@@ -206,6 +208,7 @@ class FieldLagrangeScheme(LinearScheme):
         masks = self._draw_masks((self._n_colluders, *array.shape[1:]))
         return restore(apply_map(self._encoder(), np.concatenate((array, masks)), "inputs"))
 
+    @untraced
     def decode(self, coded_outputs: ArrayLike, responders: ArrayLike) -> NDArray[Any]:
         """Give the outputs of all inputs from the answers of some workers, liars corrected.
 
@@ -235,6 +238,7 @@ class FieldLagrangeScheme(LinearScheme):
         """
         return super().decode(coded_outputs, responders)
 
+    @untraced
     def locate_liars(self, coded_outputs: ArrayLike, responders: ArrayLike) -> NDArray[np.intp]:
         """Tell which workers answered wrongly.
 
