@@ -221,7 +221,7 @@ def test_schemes_print_as_they_are_typed(scheme, text):
         (np.zeros(4, complex), TypeError, "inputs must hold real numbers"),
         (["a", "b", "c", "d"], TypeError, "inputs must hold real numbers"),
         (np.array([None] * 4), TypeError, "inputs must hold real numbers"),
-        ([[1.0], [1.0, 2.0], [1.0], [1.0]], TypeError, "inputs must be an array of real numbers"),
+        ([[1.0], [1.0, 2.0], [1.0], [1.0]], TypeError, "inputs must be an array of numbers"),
     ],
 )
 def test_bad_inputs_are_refused(family, inputs, error, message):

@@ -296,7 +296,7 @@ class AnalogLagrangeScheme(ExactScheme):
             f"{amplified:.1e}; lower mask_std, degree or n_inputs, or wait for more answers (if "
             "f is 0 at all inputs, ignore this)",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
     def _points(self) -> ComplexArray:
