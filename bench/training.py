@@ -290,14 +290,19 @@ def save(figure: Figure, path: Path) -> None:
     Image.open(buffer).convert("RGB").quantize(64).save(path, optimize=True)
 
 
+def run_quickly() -> Curves:
+    """Take two steps, on threads."""
+    with ExitStack() as stack:
+        threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in range(MACHINES)]
+        return run(threads, steps=2, batch=32, seeds=1)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, draw and rewrite the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.training", description="Train.")
     parser.add_argument("--quick", action="store_true", help="few steps, on threads; print only")
     if parser.parse_args(arguments).quick:
-        with ExitStack() as stack:
-            threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in range(MACHINES)]
-            sys.stdout.write(tell(run(threads, steps=2, batch=32, seeds=1)) + "\n")
+        sys.stdout.write(f"{tell(run_quickly())}\n")
         return
     with LocalWorkers(MACHINES, initializer=_network) as workers:
         workers.wait(START_SECONDS)

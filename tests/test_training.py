@@ -1,6 +1,3 @@
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-
 import numpy as np
 import pytest
 import torch
@@ -20,9 +17,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def curves():
-    with ExitStack() as stack:
-        machines = [stack.enter_context(ThreadPoolExecutor(1)) for _ in range(training.MACHINES)]
-        return training.run(machines, steps=2, batch=32, seeds=1)
+    return training.run_quickly()
 
 
 def test_a_gradient_is_the_loss_backwards(digits):
