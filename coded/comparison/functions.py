@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from traceback import extract_tb
+from zipfile import is_zipfile
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from coded.comparison.settings import SETTINGS
 from coded.schemes.protocol import Function
@@ -15,6 +17,10 @@ from fastspline.arrays import FloatArray
 
 _SEED = 5
 _ODE_STEPS = 200
+
+
+class FunctionFailedError(Exception):
+    """The user's function raised an error; the message says which, and where."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +147,7 @@ def read_job(function: str, inputs: Path | None, degree: int | None, count: int)
     Raises
     ------
     ValueError
-        If there is no such function, or the file has no ``inputs``.
+        If there is no such function, or the file has no ``inputs``, or labels for other ones.
     ImportError, OSError
         If the module or the file cannot be read.
     """
@@ -157,8 +163,50 @@ def read_job(function: str, inputs: Path | None, degree: int | None, count: int)
         raise ValueError(f"function {function} is not there: module {module} has no {name}")
     if inputs is None:
         raise ValueError(f"inputs must be given for {function}: an npz file that holds inputs")
-    with np.load(inputs) as arrays:
-        if "inputs" not in arrays:
-            raise ValueError(f"inputs file {inputs} holds {sorted(arrays)}, needed is inputs")
-        labels = arrays.get("labels")
-        return Job(function, fn, arrays["inputs"], labels, degree)
+    points, labels = _read_arrays(inputs)
+    return Job(function, _telling(fn), points, labels, degree)
+
+
+def _read_arrays(path: Path) -> tuple[NDArray[np.number], NDArray[np.intp] | None]:
+    """Read inputs, and labels where there are some, from an npz file."""
+    try:
+        arrays = dict(np.load(path)) if is_zipfile(path) else {}
+    except ValueError as error:
+        raise ValueError(f"inputs file {path} holds other things than numbers: {error}") from error
+    if "inputs" not in arrays:
+        held = f"holds {sorted(arrays)}" if arrays else "is no npz file"
+        path.open("rb").close()  # says so where there is no such file
+        raise ValueError(f"inputs file {path} {held}; write it by np.savez(path, inputs=...)")
+    points, labels = arrays["inputs"], arrays.get("labels")
+    if points.ndim == 0 or points.size == 0 or points.dtype.kind not in "biuf":
+        raise ValueError(
+            f"inputs in {path} must be a stack of numbers, got shape {points.shape}, dtype "
+            f"{points.dtype}; put one input in each row"
+        )
+    if labels is not None and labels.shape != points.shape[:1]:
+        raise ValueError(
+            f"labels in {path} have shape {labels.shape}, and there are {len(points)} inputs; "
+            "give one class for each input"
+        )
+    return points, labels
+
+
+def _telling(fn: Function) -> Function:
+    """Let what f raises say where in f that was."""
+    if not callable(fn):
+        return fn  # refused by `compare`
+
+    def call(inputs: NDArray[np.number]) -> ArrayLike:
+        try:
+            return fn(inputs)
+        except Exception as error:
+            inside = [
+                f" ({frame.filename}, line {frame.lineno})"
+                for frame in extract_tb(error.__traceback__)[1:]
+            ]
+            raise FunctionFailedError(
+                f"it raised {type(error).__name__}: {error}{inside[0] if inside else ''}, called "
+                f"with a numpy stack of inputs of shape {inputs.shape}, dtype {inputs.dtype}"
+            ) from error
+
+    return call

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.counts import read_count
-from coded.metrics import mean_interval, mean_square, relative_accuracy
+from coded.metrics import mean_interval, mean_square, read_labels, relative_accuracy
 from coded.prime_field import balanced
 from coded.schemes import codes as all_codes
 from coded.schemes.protocol import (
@@ -23,11 +23,15 @@ from coded.schemes.protocol import (
 )
 from coded.schemes.variants import Setting, Variant
 from coded.simulation import as_reals, evaluate_rows, evaluate_workers
-from fastspline.arrays import FloatArray, read_array
+from fastspline.arrays import FloatArray, is_torch_tensor, read_array, require_finite
 
 _TIMED = 3  # repeats
 _LIES = 10.0  # times the deviation of the answers
 _NOISE = 1e-20  # a relative mean square of rounding errors alone
+
+
+class _NotForFunctionError(Exception):
+    """f does not take the numbers that a code works in."""
 
 
 @dataclass(frozen=True)
@@ -197,14 +201,17 @@ def compare(
 
     Codes over whole numbers take part where the inputs are whole and `degree` is known; f
     is then evaluated on Python's integers, which do not overflow. Codes over the complex
-    numbers evaluate f there, and those for linear maps take part where `degree` is 1.
+    numbers evaluate f there, and those for linear maps take part where `degree` is 1. Where f
+    fails on such numbers the code is listed among those that cannot serve.
 
     Parameters
     ----------
     fn : callable
-        From a stack of inputs, shape (n, ...), to the stack of answers; numpy or torch.
+        From a stack of inputs, shape (n, ...), to the stack of answers; numpy or torch. It gets
+        copies of the inputs.
     inputs : array_like, shape (M, ...)
-        ``M // n_inputs`` groups are compared on; what is left over is not used.
+        Numpy or torch; f gets the same kind. ``M // n_inputs`` groups are compared on; what is
+        left over is not used.
     n_workers : int
         N.
     n_stragglers : int
@@ -216,7 +223,8 @@ def compare(
     codes : sequence of str, optional
         Names out of ``coded.schemes.codes()``; None takes all of them.
     labels : array_like of int, shape (M,), optional
-        Classes, where the answers are scores: then there is relative accuracy too.
+        Classes, where the answers are scores: then there is relative accuracy too, over the
+        groups of which f itself has some right.
     degree : int, optional
         Where f is a polynomial; 1 for a linear map.
     repeats : int, optional
@@ -237,7 +245,10 @@ def compare(
     TypeError
         If an argument is of the wrong kind.
     ValueError
-        If a count is out of range, there are fewer than K inputs, or a name is unknown.
+        If a count is out of range, there are fewer than K inputs, a name is unknown, labels do
+        not belong to the answers, or f does not give a finite answer to every input.
+    Exception
+        What `fn` itself raises.
 
     Examples
     --------
@@ -249,27 +260,31 @@ def compare(
     """
     if not callable(fn):
         raise TypeError(f"fn must be callable, got {fn!r}; pass a function of a stack of inputs")
-    given = np.asarray(inputs)
+    given: Any = inputs if is_torch_tensor(inputs) else np.asarray(inputs)
     if given.ndim == 0 or len(given) == 0:
-        raise ValueError(f"inputs must be a stack of inputs, got shape {given.shape}")
+        raise ValueError(
+            f"inputs must be a stack of inputs, got shape {tuple(given.shape)}; pass at least "
+            "one, along axis 0"
+        )
     k = len(given) if n_inputs is None else n_inputs
     k = read_count(k, "n_inputs", at_least=1, at_most=len(given))
     n = read_count(n_workers, "n_workers", at_least=1)
     s = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n - 1)
     n_liars = read_count(n_liars, "n_liars", at_least=0, at_most=n - s)
     repeats = read_count(repeats, "repeats", at_least=1)
+    rng = read_count(rng, "rng", at_least=0)
     if degree is not None:
         degree = read_count(degree, "degree", at_least=1)
     setting = Setting(k, n, s, degree, n_liars)
     known = all_codes()
-    chosen = list(known) if codes is None else list(codes)
-    for code in chosen:
-        if code not in known:
-            raise ValueError(f"codes must be among {', '.join(known)}, got {code!r}")
+    chosen = list(known) if codes is None else _read_codes(codes, known)
     groups = [given[i : i + k] for i in range(0, len(given) - k + 1, k)]
     classes = None if labels is None else np.asarray(labels)
-    if classes is not None and classes.shape != given.shape[:1]:
-        raise ValueError(f"labels has shape {classes.shape}, and there are {len(given)} inputs")
+    if classes is not None and classes.shape != tuple(given.shape[:1]):
+        raise ValueError(
+            f"labels has shape {classes.shape}, and there are {len(given)} inputs; give one class "
+            "for each input"
+        )
 
     race = _Race(fn, groups, classes, setting, repeats, rng)
     rows = []
@@ -294,33 +309,43 @@ class _Race:
     def __init__(
         self,
         fn: Function,
-        groups: Sequence[NDArray[Any]],
+        groups: Sequence[Any],
         labels: NDArray[np.intp] | None,
         setting: Setting,
         repeats: int,
         rng: int,
     ) -> None:
-        self._fn = fn
+        self._original = fn
         self._groups = groups
         self._labels = labels
         self._setting = setting
         self._repeats = repeats
         self._rng = rng
         self._counts = _counts(setting)
-        references = [read_array(fn(group), "fn(inputs)")[0] for group in groups]
+        references = [_answers(self._fn, group) for group in groups]
         self._variance = _variance(references)
-        self.seconds = min(_seconds(lambda: fn(groups[0])) for _ in range(_TIMED))
+        self._accurate = [self._is_ever_right(i, answers) for i, answers in enumerate(references)]
+        if labels is not None and not any(self._accurate):
+            raise ValueError(
+                "fn is right for none of labels; check that the labels belong to these inputs"
+            )
+        copies = [_copied(groups[0]) for _ in range(_TIMED)]
+        self.seconds = min(_seconds(partial(fn, one)) for one in copies)
+
+    def _fn(self, inputs: Any) -> ArrayLike:
+        """Evaluate f, which may write into what it gets."""
+        return self._original(_copied(inputs))
 
     def run(self, code: str, variant: Variant) -> ComparedCode:
         """Measure one code, or say why it cannot serve."""
         try:
             self._require(variant)
             scheme = variant.make(self._setting)
-        except ValueError as error:
+            fn = self._function(variant, scheme)
+            trials = [_Trial(scheme, fn, group) for group in self._groups]
+        except (ValueError, _NotForFunctionError) as error:
             refused = str(error).partition(";")[0]
             return ComparedCode(code, "", variant.guarantee, None, (), 0.0, 0.0, 0.0, refused)
-        fn = self._function(variant, scheme)
-        trials = [_Trial(scheme, fn, group) for group in self._groups]
         scores = tuple(self._score(trials, count) for count in self._counts)
         encode, decode = self._time(scheme, trials[0])
         return ComparedCode(
@@ -341,20 +366,43 @@ class _Race:
             raise ValueError("f must be a linear map")
         if variant.numbers != "real" and degree is None:
             raise ValueError("f must be a polynomial of known degree")
-        if variant.numbers == "integer" and self._groups[0].dtype.kind not in "iu":
-            raise ValueError("inputs must be whole numbers")
+        if variant.numbers == "integer" and not _are_whole(self._groups[0]):
+            raise ValueError("inputs must be whole numbers, in numpy")
 
     def _function(self, variant: Variant, scheme: Scheme) -> Function:
         """Give f over the numbers that the code works in."""
-        if variant.numbers != "integer":
-            return self._fn
-        prime: int = scheme.prime  # type: ignore[attr-defined]
 
-        def fn(inputs: NDArray[np.int64]) -> NDArray[np.int64]:
-            answers = np.asarray(self._fn(inputs.astype(object)))
+        def fn(inputs: NDArray[Any]) -> ArrayLike:
+            try:
+                return self._fn(inputs)
+            except Exception as error:
+                raise _NotForFunctionError(
+                    f"f raised {type(error).__name__} on coded inputs: {error}"
+                ) from error
+
+        def integer_fn(inputs: NDArray[np.int64]) -> NDArray[np.int64]:
+            answers = np.asarray(fn(inputs.astype(object)))
+            if answers.dtype.kind not in "iuO" or any(
+                not isinstance(answer, int) for answer in set(answers.ravel().tolist())
+            ):
+                raise _NotForFunctionError("f must give whole numbers for whole numbers")
             return np.asarray(balanced(answers, prime), dtype=np.int64)
 
-        return fn
+        if variant.numbers != "integer":
+            return fn
+        prime: int = scheme.prime  # type: ignore[attr-defined]
+        return integer_fn
+
+    def _is_ever_right(self, i: int, answers: FloatArray) -> bool:
+        """Tell whether f gives any of group i its label."""
+        if self._labels is None:
+            return False
+        classes = read_labels(self._group_labels(i), answers)
+        return bool((answers.argmax(axis=1) == classes).any())
+
+    def _group_labels(self, i: int) -> NDArray[np.intp]:
+        k = self._setting.n_inputs
+        return cast(NDArray[np.intp], self._labels)[i * k : (i + 1) * k]
 
     def _score(self, trials: Sequence[_Trial], count: int) -> Score:
         """Draw losses of so many workers, and liars among the others, and decode."""
@@ -374,19 +422,14 @@ class _Race:
                     continue
                 errors.append(float(mean_square(as_reals(outputs), as_reals(trial.reference))))
                 exact.append(trial.scheme.exact_mask(responders).mean())
-                if self._labels is not None:
-                    accuracies.append(self._accuracy(trial, outputs, i))
+                if self._accurate[i]:
+                    accuracy = relative_accuracy(outputs, trial.reference, self._group_labels(i))
+                    accuracies.append(float(accuracy))
         if not errors:
             return Score(count, 0.0, np.nan, np.nan, None, 0.0)
         error, half_width = mean_interval(np.array(errors) / self._variance)
-        accuracy = float(np.mean(accuracies)) if accuracies else None
-        return Score(count, len(errors) / draws, error, half_width, accuracy, float(np.mean(exact)))
-
-    def _accuracy(self, trial: _Trial, outputs: FloatArray, i: int) -> float:
-        """Give the relative accuracy on group i."""
-        k = self._setting.n_inputs
-        labels = cast(NDArray[np.intp], self._labels)[i * k : (i + 1) * k]
-        return float(relative_accuracy(outputs, trial.reference, labels))
+        mean = float(np.mean(accuracies)) if accuracies else None
+        return Score(count, len(errors) / draws, error, half_width, mean, float(np.mean(exact)))
 
     def _time(self, scheme: Scheme, trial: _Trial) -> tuple[float, float]:
         """Give the seconds of binding and encoding, and of decoding from new workers."""
@@ -426,6 +469,38 @@ class _Trial:
             return self.scheme.decode(answers, responders)
         except NotEnoughRespondersError:
             return None
+
+
+def _read_codes(codes: Sequence[str], known: Collection[str]) -> list[str]:
+    """Check the names of codes."""
+    if isinstance(codes, str):
+        raise TypeError(f"codes must be a sequence of names, got {codes!r}; pass [{codes!r}]")
+    unknown = next((code for code in codes if code not in known), None)
+    if unknown is not None or not codes:
+        given = "none" if unknown is None else repr(unknown)
+        raise ValueError(f"codes must be among {', '.join(known)}, got {given}")
+    return list(codes)
+
+
+def _copied(inputs: Any) -> Any:
+    return inputs.clone() if is_torch_tensor(inputs) else inputs.copy()
+
+
+def _are_whole(inputs: Any) -> bool:
+    return isinstance(inputs, np.ndarray) and inputs.dtype.kind in "iu"
+
+
+def _answers(fn: Function, group: Any) -> FloatArray:
+    """Give f's answers to a group, one for each input."""
+    given = fn(group)
+    answers, _ = read_array(given, "fn(inputs)")
+    if answers.ndim == 0 or len(answers) != len(group):
+        raise ValueError(
+            f"fn must return an answer for each of the {len(group)} inputs of a stack, along axis "
+            f"0, got shape {answers.shape}; pass a function of a stack of inputs"
+        )
+    require_finite(answers, "fn(inputs)")
+    return answers
 
 
 def _counts(setting: Setting) -> list[int]:
