@@ -5,6 +5,7 @@ import math
 import pickle
 import re
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import mpmath
 import numpy as np
@@ -203,6 +204,23 @@ def test_masks_are_fresh_unless_seeded():
     np.testing.assert_array_equal(drawn.encode(inputs), again.encode(inputs))
 
 
+def test_masks_of_one_encoding_are_independent():
+    scheme = masked(2, 9, n_colluders=3, mask_std=2.0)
+    seen = scheme.encode(np.zeros((2, 20_000)))
+    covariance = seen @ seen.conj().T / 20_000
+    expected = 4.0 * scheme.mask_matrix @ scheme.mask_matrix.conj().T
+    np.testing.assert_allclose(covariance, expected, rtol=0, atol=0.08 * np.abs(expected).max())
+
+
+def test_threads_and_copies_of_a_scheme_never_share_masks():
+    scheme = masked(1, 8)
+    copies = [scheme] * 20 + [pickle.loads(pickle.dumps(scheme)) for _ in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        firsts = list(pool.map(lambda one: tuple(one.encode([[7.0, 7.0]])[0]), copies * 2))
+    assert len(set(firsts)) == len(firsts)
+    assert all(one != other for one, other in firsts)
+
+
 def test_unstable_sets_are_refused_with_their_amplification():
     scheme = AnalogLagrangeScheme(10, 100, degree=4)
     together = range(scheme.min_responders)
@@ -252,6 +270,18 @@ def test_masks_that_eat_all_digits_are_told():
                 r"rounding errors up to about \d.* lower mask_std", str(warning.message)
             )
     assert caught
+
+
+def test_the_warning_begins_where_rounding_is_a_tenth_of_the_outputs():
+    scheme, everyone = masked(2, 8), range(8)
+    large = scheme.beta**6  # of modulus 1, orthogonal to all polynomials of degree 4: decodes to 0
+    amplified = np.abs(scheme.decoding_matrix(everyone)).sum(axis=1).max()
+    for ratio, told in ((0.09, False), (0.11, True)):
+        output = 3 * EPS * amplified / ratio
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            scheme.decode(large + output, everyone)
+        assert bool(caught) == told, ratio
 
 
 def test_real_numbers_of_any_dtype_come_back_complex():

@@ -88,6 +88,12 @@ def test_units_do_not_matter_and_columns_do_not_see_each_other(seed, scale, shif
     np.testing.assert_allclose(magnitudes[2:3], alone, rtol=0, atol=1e-9)
 
 
+def test_what_varies_little_about_a_large_number_is_located_as_well():
+    points, values = chebyshev_second(9), np.random.default_rng(0).normal(size=(9, 4))
+    near, far = (locator_magnitudes(points, values + shift, 3) for shift in (0.0, 1e8))
+    np.testing.assert_allclose(far, near, rtol=0, atol=1e-5)
+
+
 def test_the_locator_leaves_the_least_residual_of_all_denominators():
     rng = np.random.default_rng(3)
     points, values, degree = chebyshev_second(11), rng.normal(size=11), 3

@@ -226,6 +226,22 @@ def test_the_error_is_the_length_times_alternating_divided_differences():
 
 
 @every_kind
+def test_expected_errors_are_a_length_times_those_of_answers_left_out(kind):
+    scheme = BerrutScheme(4, 9, worker_points=kind)
+    who = [0, 2, 3, 5, 8]
+    nodes, answers = scheme.beta[who], np.random.default_rng(3).normal(size=(5, 2))
+    ratios = []
+    for i in range(5):
+        others = np.delete(nodes, i)
+        guess = [reference.berrut(others, np.delete(column, i), nodes[i]) for column in answers.T]
+        error = np.linalg.norm(guess - answers[i])
+        ratios.append(error / berrut_lengths(others, nodes[i : i + 1])[0])
+    expected = berrut_lengths(nodes, scheme.alpha) * np.sqrt(np.mean(np.square(ratios)))
+    _, std = scheme.decode_with_std(answers, who)
+    np.testing.assert_allclose(std, expected, rtol=1e-9)
+
+
+@every_kind
 @pytest.mark.parametrize(("k", "n", "s"), [(5, 12, 3), (8, 16, 4), (20, 40, 10), (60, 100, 20)])
 def test_expected_errors_are_those_of_networks(kind, k, n, s):
     scheme = BerrutScheme(k, n, n_stragglers=s, worker_points=kind)

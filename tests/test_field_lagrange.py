@@ -337,6 +337,25 @@ def test_masks_are_new_in_each_encoding_unless_rng_is_given():
     assert not (other.encode(inputs) == by_number.encode(inputs)).any()
 
 
+def test_masks_of_one_encoding_are_independent_and_uniform():
+    # What two colluders of two see of many equal inputs: each of the p^2 pairs equally often.
+    prime, count = 7, 49_000
+    scheme = FieldLagrangeScheme(1, 4, degree=1, prime=prime, n_colluders=2)
+    coded_inputs = scheme.encode(np.full((1, count), 3)) % prime
+    for first, second in itertools.combinations(range(4), 2):
+        seen = np.bincount(coded_inputs[first] * prime + coded_inputs[second], minlength=prime**2)
+        chi_square = ((seen - count / prime**2) ** 2).sum() / (count / prime**2)
+        assert chi_square < 48 + 7 * np.sqrt(2 * 48)  # once in 1e8
+
+
+def test_threads_and_copies_of_a_scheme_never_share_masks():
+    scheme = FieldLagrangeScheme(1, 3, degree=1, n_colluders=1)
+    copies = [scheme] * 20 + [pickle.loads(pickle.dumps(scheme)) for _ in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        firsts = list(pool.map(lambda one: tuple(one.encode([[7, 7]])[0]), copies * 2))
+    assert len(set(firsts)) == len(firsts)
+
+
 # Arrays and their kinds.
 
 

@@ -109,6 +109,13 @@ def test_representatives_are_exact_up_to_the_ends_of_int64(prime):
     assert torch.equal(balanced(torch.tensor(values), prime), torch.tensor(expected))
 
 
+def test_no_residue_is_likelier_where_words_do_not_divide_by_the_prime():
+    # 2^32 = 2.5 p: of words modulo p 3 in 5 would lie in the lower half.
+    prime = next(p for p in range(1717986919, 0, -1) if is_prime(p))
+    drawn = random_residues((100_000,), prime)
+    assert abs(np.mean(drawn < prime / 2) - 0.5) < 0.01
+
+
 def test_random_residues_are_uniform_in_range_and_new_each_time():
     for prime, shape in [(3, (4, 5)), (LARGEST_PRIME, (2, 0, 3)), (2**30 + 3, (1000,))]:
         drawn = random_residues(shape, prime)
