@@ -50,8 +50,8 @@ def read_prime(prime: SupportsIndex, name: str, *, at_least: int = 2) -> int:
         )
     if value < at_least:
         raise ValueError(
-            f"{name} must be at least {at_least}, to have enough numbers, got {value}; the largest "
-            f"one allowed is {LARGEST_PRIME} = 2**31 - 1"
+            f"{name} must be at least {at_least}, to have so many different points, got {value}; "
+            f"the largest one allowed is {LARGEST_PRIME} = 2**31 - 1"
         )
     return value
 

@@ -295,11 +295,14 @@ def test_the_command_writes_tables_picture_and_numbers(tmp_path, capsys):
     assert numbers["setting"]["n_inputs"] == 20
 
 
-def test_the_table_of_a_network_fits_a_terminal(tmp_path, capsys):
+@pytest.mark.parametrize("columns", ["80", "40"])
+def test_the_table_of_a_network_is_whole_in_a_terminal(tmp_path, capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
     run(tmp_path, "--function=lenet5", "--codes=kernel,replication-nearest", "--groups=1")
     printed = capsys.readouterr().out
     assert "…" not in printed
     assert "acc." in printed
+    assert "replication-nearest" in printed
 
 
 def test_your_function_is_found_where_the_program_starts(tmp_path):

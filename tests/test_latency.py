@@ -204,6 +204,14 @@ def test_hedging_sends_no_copy_of_what_is_answered_in_time():
     assert late.load_per_request == pytest.approx(1.5)
 
 
+def test_tied_copies_at_idle_servers_work_until_the_message_comes():
+    result = simulate_latency(
+        Tied(2, cancel_seconds=0.25), Empirical([1.0]), n_servers=60, load=1e-6, n_requests=100
+    )
+    assert result.load_per_request == pytest.approx(1.25)
+    np.testing.assert_allclose(result.latencies, 1.0, rtol=1e-9)
+
+
 def test_tied_requests_cut_the_tail_without_the_doubled_work():
     setting = {"n_servers": 10, "load": 0.45, "n_requests": 30_000}
     service = ParetoDelays(scale=0.5, shape=2.5, cap=20.0)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _NEEDED = ("matplotlib", "rich")
+_WIDTH = 80  # columns that every table fits
 _NUMBERS = (
     ("k", "K", "inputs that are coded together"),
     ("n", "N", "workers, each with one coded input"),
@@ -173,6 +174,7 @@ def _progress(console: Console, what: str, steps: int) -> Iterator[Callable[[], 
 def _print(console: Console, comparison: Comparison) -> None:
     """Print the table, and who could not take part."""
     from rich import box
+    from rich.console import Console
     from rich.table import Table
 
     setting = comparison.setting
@@ -187,7 +189,8 @@ def _print(console: Console, comparison: Comparison) -> None:
         table.add_column(heading, justify="right" if i else "left", no_wrap=True)
     for line in cells:
         table.add_row(*line)
-    console.print(table)
+    # A narrow terminal wraps lines, which is better than to lose digits.
+    Console(width=max(console.width, _WIDTH)).print(table)
     for refusal in comparison.refusals():
         console.print(f"  not for this: {refusal}", soft_wrap=True)
     console.print()

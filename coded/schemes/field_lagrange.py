@@ -308,10 +308,14 @@ class FieldLagrangeScheme(LinearScheme):
         """
         array, device = as_numpy(values, name)
         if array.dtype.kind not in "iub":
-            raise TypeError(
-                f"{name} must hold integers of at most 64 bits, got dtype {array.dtype}; "
-                "LagrangeScheme codes real numbers; to code them here, quantise them, as by "
+            mend = (
+                "reduce Python's integers modulo p, then .astype(np.int64)"
+                if array.dtype.kind == "O"
+                else "LagrangeScheme codes real numbers; to code them here, quantise them, as by "
                 "np.rint(scale * x).astype(np.int64)"
+            )
+            raise TypeError(
+                f"{name} must hold integers of at most 64 bits, got dtype {array.dtype}; {mend}"
             )
         if array.dtype == np.uint64 and array.max(initial=0) > np.iinfo(np.int64).max:
             raise ValueError(f"{name} must fit in int64, got {array.max()}; reduce it modulo p")
