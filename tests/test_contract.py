@@ -283,10 +283,8 @@ def test_one_scheme_serves_many_threads(code, setting):
 
 @at_its_largest
 def test_it_prints_as_it_is_typed(code, setting):
-    import coded
-
     scheme = CODES[code].make(setting)
-    again = eval(repr(scheme), vars(coded) | {name: getattr(coded, name) for name in coded.__all__})
+    again = eval(repr(scheme), {type(scheme).__name__: type(scheme)})
     assert repr(again) == repr(scheme)
     assert type(again) is type(scheme)
 

@@ -21,7 +21,9 @@ class ExactScheme(LinearScheme):
 
     Errors of the answers, their rounding above all, grow by up to `amplification`: responders
     that amplify by more than 1e8 are refused, as if there were too few of them. A family
-    supplies `_build_exact`, `_determine` and `_lack` besides the encoder.
+    supplies `_build_encoder`, `_held`, `_build_exact`, `_determine` and `_lack`, perhaps
+    `_advice` and `_settings`, and sets `_n_stragglers`, the losses that it survives whichever
+    they are.
     """
 
     def amplification(self, responders: ArrayLike) -> float:

@@ -26,9 +26,10 @@ _PLANS = frozenset({"_lock", "_encoder_plan", "_decoder_plans", "_matrix_on"})
 class LinearScheme(ABC):
     """Everything that a linear code offers, from two linear maps.
 
-    A family supplies `_build_encoder`, `_build_decoder`, `_suffices` and `_held`
-    (and `bind` if it looks at the data, `read_numbers` if it codes no real numbers); checks
-    at the door, dtypes, torch tensors, the cache of decoding plans, both matrices and
+    A family supplies `_build_encoder`, `_build_decoder`, `_suffices` and `_held`; where that
+    applies also `bind` (it looks at the data), `read_numbers` (it codes no real numbers),
+    `_need` (more than 1 answer must come) and `_settings` (it has options, which `repr` shows).
+    Checks at the door, dtypes, torch tensors, the cache of decoding plans, both matrices and
     pickling are here. float32 and float64 are kept, integers become float64, torch tensors
     come back as tensors, on their device, and can be differentiated. Where the answers choose
     the decoder, the derivative is that of the decoder chosen.
