@@ -330,10 +330,10 @@ def test_the_runtime_keeps_complex_numbers():
         ({"n_colluders": 3}, ValueError, r"n_colluders - 1\) \* degree \+ 1 = 9, got 8; add work"),
         ({"mask_std": None}, ValueError, "mask_std must be given with n_colluders=1: leakage"),
         ({"n_colluders": 0}, ValueError, "mask_std = 10.0 has no use with n_colluders=0"),
-        ({"mask_std": 0.0}, ValueError, "mask_std must be positive and finite, got 0.0"),
-        ({"mask_std": -1}, ValueError, "mask_std must be positive and finite, got -1"),
-        ({"mask_std": math.inf}, ValueError, "mask_std must be positive and finite, got inf"),
-        ({"mask_std": math.nan}, ValueError, "mask_std must be positive and finite, got nan"),
+        ({"mask_std": 0.0}, ValueError, r"mask_std must lie in \(0, inf\), got 0"),
+        ({"mask_std": -1}, ValueError, r"mask_std must lie in \(0, inf\), got -1"),
+        ({"mask_std": math.inf}, ValueError, r"mask_std must lie in \(0, inf\), got inf"),
+        ({"mask_std": math.nan}, ValueError, r"mask_std must lie in \(0, inf\), got nan"),
         ({"mask_std": "1"}, TypeError, "mask_std must be a number, got '1'"),
         ({"mask_std": True}, TypeError, "mask_std must be a number, got True"),
         ({"rng": -1}, ValueError, "rng must be >= 0, got -1"),
@@ -357,7 +357,7 @@ def test_bad_numbers_and_workers_are_refused():
     with pytest.raises(ValueError, match="inputs overflow"):
         scheme.encode([1.7e308, 1.7e308])
     for power in (0.0, -1.0, math.inf):
-        with pytest.raises(ValueError, match="power must be positive and finite"):
+        with pytest.raises(ValueError, match="power must lie in"):
             scheme.leakage([0], power=power)
     with pytest.raises(ValueError, match=r"responders must lie in \[0, n_workers\)"):
         scheme.leakage([8], power=1.0)

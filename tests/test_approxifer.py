@@ -234,6 +234,18 @@ def test_outputs_with_many_columns_are_decoded_by_a_sample_of_them():
     )
 
 
+def test_no_sample_is_drawn_that_a_liar_could_know():
+    # Lies in all columns but the 128 that a generator of seed 0 would choose.
+    scheme, rng = ApproxIFERScheme(4, 11, n_liars=1), np.random.default_rng(1)
+    weights, inputs = rng.normal(size=(6, 3000)) / 4, rng.normal(size=(4, 6))
+    answers = np.tanh(scheme.encode(inputs) @ weights)
+    spared = np.random.default_rng(0).choice(3000, 128, replace=False)
+    lies = rng.normal(size=3000)
+    lies[spared] = 0.0
+    answers[5] += lies
+    assert scheme.locate_liars(answers, range(11)).tolist() == [5]
+
+
 def test_constant_answers_are_returned():
     scheme = ApproxIFERScheme(3, 9, n_liars=2)
     np.testing.assert_allclose(scheme.decode(np.full((9, 2), 7.0), range(9)), 7.0, rtol=1e-14)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from functools import partial
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.counts import read_count
+from coded.counts import read_count, read_number
 from coded.linear_decoder import (
     amplification,
     exact_amplification,
@@ -263,7 +262,7 @@ class AnalogLagrangeScheme(ExactScheme):
         As `AnalogLagrangeScheme`, "mutual information security".
         """
         who = list(self._read_responders(workers))
-        power = _read_positive(power, "power")
+        power = read_number(power, "power", "(0, inf)")
         if self._mask_std is None:
             return np.inf if who else 0.0
         return gaussian_leakage(
@@ -375,16 +374,7 @@ def _read_mask_std(mask_std: float | None, n_colluders: int) -> float | None:
             "as 1 / mask_std^2, rounding errors grow as mask_std^degree; try 1000 times the "
             "inputs' size"
         )
-    return _read_positive(mask_std, "mask_std")
-
-
-def _read_positive(value: float, name: str) -> float:
-    """Give a positive, finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be positive and finite, got {value!r}")
-    return float(value)
+    return read_number(mask_std, "mask_std", "(0, inf)")
 
 
 def _make(setting: Setting, n_colluders: int, mask_std: float | None) -> AnalogLagrangeScheme:
