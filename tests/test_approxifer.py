@@ -223,6 +223,8 @@ def test_outputs_with_many_columns_are_decoded_by_a_sample_of_them():
     constant = np.hstack([answers, np.ones((11, 2000))])
     assert scheme.locate_liars(answers, range(11)).tolist() == [2, 7]
     assert scheme.locate_liars(constant, range(11)).tolist() == [2, 7]
+    few = np.hstack([answers[:, :20], np.ones((11, 20_000))])  # which say nothing do not vote
+    assert scheme.locate_liars(few, range(11)).tolist() == [2, 7]
     np.testing.assert_array_equal(
         scheme.decode(answers, range(11)), scheme.decode(answers.copy(), range(11))
     )
@@ -240,10 +242,12 @@ def test_no_sample_is_drawn_that_a_liar_could_know():
     weights, inputs = rng.normal(size=(6, 3000)) / 4, rng.normal(size=(4, 6))
     answers = np.tanh(scheme.encode(inputs) @ weights)
     spared = np.random.default_rng(0).choice(3000, 128, replace=False)
-    lies = rng.normal(size=3000)
-    lies[spared] = 0.0
-    answers[5] += lies
-    assert scheme.locate_liars(answers, range(11)).tolist() == [5]
+    for liar in range(11):
+        lies = rng.normal(size=3000)
+        lies[spared] = 0.0
+        lied = answers.copy()
+        lied[liar] += lies
+        assert scheme.locate_liars(lied, range(11)).tolist() == [liar]
 
 
 def test_constant_answers_are_returned():

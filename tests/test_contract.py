@@ -182,6 +182,17 @@ def test_what_the_mask_names_is_exact(code, setting):
                 np.testing.assert_allclose(outputs[mask], expected[mask], rtol=0, atol=1e-6)
 
 
+@at_its_largest
+def test_workers_that_hold_an_input_get_it_bit_for_bit_and_no_others_do(code, setting):
+    # What `exact_mask` and the outputs of `WithPrior` rest on.
+    scheme = bound(code, setting)
+    inputs = some(code, setting.n_inputs, 4, seed=9)
+    coded_inputs = scheme.encode(inputs)
+    for n, k in enumerate(scheme._held()):
+        is_input = (coded_inputs[n] == inputs).all(axis=1)
+        assert np.flatnonzero(is_input).tolist() == ([k] if k >= 0 else []), n
+
+
 @everywhere
 def test_it_is_a_scheme_and_so_many_answers_always_suffice(code, setting):
     scheme = bound(code, setting)

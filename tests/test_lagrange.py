@@ -120,3 +120,13 @@ def test_a_small_decoder_that_is_wrong_does_not_pass():
     apart = np.array([[1.0, 1.0], [1.0, 1.5]])
     decoder = least_norm_decoder(apart, wanted)
     assert exact_amplification(decoder, apart, wanted) == pytest.approx(5.0)  # row (3, -2)
+
+
+@pytest.mark.parametrize("n_inputs", range(2, 12))
+def test_a_worker_at_an_input_gets_it_bit_for_bit(n_inputs):
+    # 2 K divides N - 1: every alpha is a beta, though their cosines may differ in the last bit.
+    inputs = np.random.default_rng(0).normal(size=(n_inputs, 3))
+    for n_workers in (2 * n_inputs + 1, 6 * n_inputs + 1):
+        coded_inputs = LagrangeScheme(n_inputs, n_workers, degree=1).encode(inputs)
+        held = (coded_inputs[:, None] == inputs).all(axis=2)
+        np.testing.assert_array_equal(held.sum(axis=0), 1)
