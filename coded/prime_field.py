@@ -97,11 +97,15 @@ def balanced(values: Any, prime: int) -> Any:
     array([ 3,  4, -3, 30])
     """
     residues = reduced(values, prime)
+    if isinstance(residues, np.ndarray) and residues.dtype == np.uint64:
+        residues = residues.astype(np.int64)  # to have a sign
     return residues - prime * (residues > prime // 2)
 
 
 def reduced(values: Any, prime: int) -> Any:
     """Give integers as residues in [0, p), in the kind of `values`."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biu" and values.itemsize < 8:
+        values = values.astype(np.int64)  # p itself may not fit in fewer bits
     return values - values // prime * prime  # numpy divides by vector instructions, % does not
 
 

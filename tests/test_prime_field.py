@@ -109,6 +109,18 @@ def test_representatives_are_exact_up_to_the_ends_of_int64(prime):
     assert torch.equal(balanced(torch.tensor(values), prime), torch.tensor(expected))
 
 
+@pytest.mark.parametrize("dtype", ["bool", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])
+@pytest.mark.parametrize("prime", [3, 97, LARGEST_PRIME])
+def test_integers_of_any_width_are_reduced(dtype, prime):
+    ends = [0, 1] if dtype == "bool" else [np.iinfo(dtype).min, 5, np.iinfo(dtype).max]
+    residues = reduced(np.array(ends, dtype), prime)
+    assert residues.tolist() == [int(end) % prime for end in ends]
+    representatives = balanced(np.array(ends, dtype), prime)
+    assert representatives.dtype == np.int64
+    half = (prime - 1) // 2
+    assert representatives.tolist() == [(int(end) + half) % prime - half for end in ends]
+
+
 def test_no_residue_is_likelier_where_words_do_not_divide_by_the_prime():
     # 2^32 = 2.5 p: of words modulo p 3 in 5 would lie in the lower half.
     prime = next(p for p in range(1717986919, 0, -1) if is_prime(p))
