@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from coded.points import chebyshev_first, chebyshev_second, equidistant, systematic
     from coded.polynomial_check import require_polynomial
     from coded.progress import ProgressBar
+    from coded.ray_executor import RayExecutor
     from coded.recommendation import Recommendation, recommend
     from coded.result import CodedResult
     from coded.runtime import coded_map, coded_map_async
@@ -73,6 +74,7 @@ _HOME = {
     "ParityScheme": "coded.schemes.parity",
     "ProductScheme": "coded.schemes.product",
     "ProgressBar": "coded.progress",
+    "RayExecutor": "coded.ray_executor",
     "Recommendation": "coded.recommendation",
     "ReplicationScheme": "coded.schemes.replication",
     "Scheme": "coded.schemes.protocol",
@@ -128,6 +130,7 @@ __all__ = [
     "ParityScheme",
     "ProductScheme",
     "ProgressBar",
+    "RayExecutor",
     "Recommendation",
     "ReplicationScheme",
     "Scheme",
