@@ -82,8 +82,8 @@ def coded_map(
     executor : Executor or sequence of Executor
         One `concurrent.futures.Executor`, or a sequence of them: coded input n goes to
         ``executor[n % len(executor)]``. A Dask client gives one by
-        ``client.get_executor(pure=False)``; with ``pure=True`` Dask merges equal coded inputs
-        into one task and the redundancy is lost.
+        ``client.get_executor(pure=False)``; without ``pure=False`` Dask merges equal coded inputs
+        into one task, and such an executor is refused.
     wait_for : int or callable, optional
         Least number of answers, in [1, N], or a predicate of the responders so far (ascending
         indices), which must stay true when responders are added: it is also asked about those
@@ -345,7 +345,7 @@ def _read_inputs(inputs: Any, scheme: Scheme) -> tuple[FloatArray, Layout]:
 def _read_executors(executor: Executor | Sequence[Executor]) -> Sequence[Executor]:
     """Give the executors as a list that a replaced worker does not change meanwhile."""
     if isinstance(executor, Executor):
-        return [executor]
+        executor = [executor]
     if not isinstance(executor, Sequence) or not all(isinstance(one, Executor) for one in executor):
         raise TypeError(
             "executor must be a concurrent.futures.Executor or a sequence of them, got "
@@ -354,7 +354,19 @@ def _read_executors(executor: Executor | Sequence[Executor]) -> Sequence[Executo
         )
     if not executor:
         raise ValueError("executor must hold at least one Executor, got an empty sequence")
+    for one in executor:
+        _require_separate_tasks(one)
     return list(executor)
+
+
+def _require_separate_tasks(executor: Executor) -> None:
+    """Refuse Dask's executor without pure=False, which gives equal tasks one run and one fate."""
+    is_dask = type(executor).__module__.startswith("distributed.")
+    if is_dask and getattr(executor, "_kwargs", {"pure": False}).get("pure", True):
+        raise ValueError(
+            "executor merges equal coded inputs into one task, so that copies are no longer "
+            "copies; make it by client.get_executor(pure=False)"
+        )
 
 
 def _read_timeout(timeout: float | None) -> float | None:
