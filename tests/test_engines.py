@@ -3,39 +3,49 @@
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
 import distributed
-import joblib
 import loky
 import numpy as np
 import pytest
 import ray
-from joblib.externals.loky import get_reusable_executor
 from loky.process_executor import TerminatedWorkerError
 
 from coded import (
     LocalWorkers,
+    MachineStragglers,
     NotEnoughRespondersError,
     RayExecutor,
     ReplicationScheme,
     SplineScheme,
     coded_map,
+    simulate,
 )
-from tests.faults import FAULTS, FOUR, INPUTS, KILLED, UNPICKLABLE, check_lost, check_well
+from tests.faults import (
+    FAULTS,
+    FOUR,
+    KILLED,
+    UNPICKLABLE,
+    check_late,
+    check_lost,
+    check_well,
+    check_wrong_shape,
+)
 from tests.worker_functions import WAIT, answer_pid, double
 
 # ---- loky, and the copy of it in joblib: as stdlib pools, but functions travel by value
 
 
-@pytest.fixture(params=[loky.get_reusable_executor, get_reusable_executor], ids=["loky", "joblib"])
+@pytest.fixture(scope="module", params=["loky", "joblib.externals.loky"])
 def pool(request):
-    with request.param(max_workers=2, timeout=WAIT) as pool:
+    module = import_module(request.param)
+    with module.get_reusable_executor(max_workers=2) as pool:
         yield pool
-        pool.shutdown(kill_workers=True)
 
 
 def test_functions_without_a_module_run_on_loky(pool):
-    twice = eval("lambda coded_input: 2.0 * coded_input", {})  # as from a notebook
+    twice = eval("lambda coded_input: 2.0 * coded_input", {})  # as in a notebook
     inputs = np.linspace(0.0, 3.0, 4)
     scheme = SplineScheme(4, 12)
     result = coded_map(twice, inputs, scheme, pool, wait_for=12, timeout=WAIT)
@@ -44,9 +54,13 @@ def test_functions_without_a_module_run_on_loky(pool):
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, UNPICKLABLE], ids=str)
-def test_a_task_that_fails_on_loky_is_told_of(fault):
-    with loky.get_reusable_executor(max_workers=2) as pool:
-        check_lost(fault, pool)
+def test_a_task_that_fails_on_loky_is_told_of(fault, pool):
+    check_lost(fault, pool)
+
+
+def test_late_and_wrong_answers_on_loky_go_nowhere(pool, tmp_path):
+    check_wrong_shape(pool, tmp_path)
+    check_late(pool, tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore:A worker stopped:UserWarning")
@@ -57,18 +71,6 @@ def test_a_killed_process_breaks_a_pool_of_loky_and_another_one_works():
     assert isinstance(caught.value.__cause__, TerminatedWorkerError)
     with loky.get_reusable_executor(max_workers=2) as another:
         check_well(another)
-
-
-def test_joblib_spends_its_processes_on_tasks_that_call_coded_map():
-    """joblib.Parallel is no executor; it runs whole calls, each with an executor of its own."""
-    calls = (joblib.delayed(call_on_threads)(INPUTS + n) for n in range(4))
-    for n, outputs in enumerate(joblib.Parallel(2)(calls)):
-        np.testing.assert_allclose(outputs, 2.0 * (INPUTS + n), atol=1e-9)
-
-
-def call_on_threads(inputs):
-    with ThreadPoolExecutor(2) as pool:
-        return coded_map(double, inputs, SplineScheme(4, 8), pool, timeout=WAIT).outputs
 
 
 # ---- several at once
@@ -86,7 +88,7 @@ def test_engines_are_mixed_in_one_call():
         distributed.Client(cluster) as client,
     ):
         environment.setenv("RAY_AUTH_MODE", "disabled")
-        ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+        ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
         try:
             executors = [
                 threads,
@@ -145,13 +147,9 @@ def test_a_call_with_a_thousand_workers(scheme):
     assert len(running) <= 4
 
 
-def test_a_share_of_a_cluster():
-    """One machine does the work of 10 of 1000 workers; where its answers go is decided by n."""
-    inputs = np.linspace(0.0, 3.0, 200).reshape(200, 1)
-    bound = SplineScheme(200, 1000).bind(inputs)
-    mine = np.arange(30, 40)
-    coded_inputs = bound.encode(inputs)
-    whole = np.sin(coded_inputs)
-    assert np.array_equal(np.sin(coded_inputs[mine]), whole[mine])
-    others = np.setdiff1d(np.arange(1000), mine)
-    np.testing.assert_allclose(bound.decode(whole[others], others), np.sin(inputs), atol=1e-3)
+def test_a_cluster_of_a_thousand_workers_is_simulated_on_one_machine():
+    inputs = np.linspace(0.0, 3.0, 200)
+    lost = MachineStragglers(5, workers_per_machine=20)
+    result = simulate(np.sin, inputs, SplineScheme(200, 1000), stragglers=lost, repeats=5)
+    assert [len(responders) for responders in result.responders] == [900] * 5
+    np.testing.assert_allclose(result.outputs, np.tile(np.sin(inputs), (5, 1)), atol=1e-3)

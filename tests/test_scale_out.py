@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +31,7 @@ address, inputs, scheme = sys.argv[1], np.linspace(0.0, 3.0, 8), SplineScheme(8,
 {lines}
 assert abs(result.outputs - np.sin(inputs)).max() < 0.05, result.outputs
 print("executors:", len({executors}))
+print("used:", len(set(result.responders % len({executors}))))
 """
 
 
@@ -44,12 +47,24 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def wait_for_listener(port):
+    deadline = time.monotonic() + WAIT
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=WAIT).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
 @pytest.fixture
 def place(tmp_path):
     """The environment of the printed commands."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return os.environ | {
+    ray_folder = tempfile.mkdtemp(prefix="ray")  # short, for it holds sockets
+    yield os.environ | {
         "PATH": path,
+        "RAY_TMPDIR": ray_folder,
         "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)]),
         "HOME": str(tmp_path),
         "HOST": "127.0.0.1",
@@ -57,6 +72,7 @@ def place(tmp_path):
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "disabled",
     }
+    shutil.rmtree(ray_folder)
 
 
 @contextmanager
@@ -144,9 +160,10 @@ def test_ray(place, tmp_path):
     head, node = printed("ray processes")
     program = write(tmp_path, "ray", "ray", "nodes")
     with started(head, place):
-        call_until(1, program, place)
+        wait_for_listener(int(place["PORT"]))
         with started(node, place) as second:
             assert "complete=True" in call_until(2, program, place)
             kill(find_family(second))
-            text = call(program, place)
-            assert "complete=True" in text
+            text = call(program, place)  # at once, before Ray knows
+    assert "complete=True" in text
+    assert "executors: 2\nused: 1\n" in text
