@@ -43,8 +43,9 @@ class RayExecutor(Executor):
     program, otherwise the workers must be able to import them. An argument that is an
     ``ObjectRef`` arrives as the object, as usual in Ray.
 
-    The cluster is the caller's: `shutdown` ends this executor, not Ray. One executor serves many
-    threads. Answers are unpickled here: workers are trusted code.
+    The cluster is the caller's: `shutdown` ends this executor, not Ray. After ``ray.shutdown()``
+    the futures of tasks under way never end: a call that waits for them needs its timeout. One
+    executor serves many threads. Answers are unpickled here: workers are trusted code.
 
     Parameters
     ----------
@@ -105,6 +106,7 @@ class RayExecutor(Executor):
         self._name = options.pop("name", None)
         self._options = {"max_retries": 0, **options}
         _CALL.options(**self._options)  # Ray refuses here what it does not know
+        self._there = ray.put(None)  # see _cancel_task
         self._lock = threading.Lock()
         self._closed = False
         self._open: set[Future[Any]] = set()
@@ -163,7 +165,7 @@ class RayExecutor(Executor):
             reference = task.remote(fn, *args, **kwargs)
             self._open.add(answer)
         answer.add_done_callback(self._open.discard)
-        answer.add_done_callback(partial(_cancel_task, reference, self._force))
+        answer.add_done_callback(partial(_cancel_task, reference, self._there, self._force))
         reference.future().add_done_callback(partial(_pass_on, answer))
         return answer
 
@@ -211,10 +213,20 @@ def _pass_on(answer: Future[T], done: Future[T]) -> None:
             answer.set_exception(error)
 
 
-def _cancel_task(reference: ray.ObjectRef[Any], force: bool, answer: Future[Any]) -> None:  # noqa: FBT001 (of a partial)
-    """Cancel the task of a cancelled future."""
+def _cancel_task(
+    reference: ray.ObjectRef[Any],
+    there: ray.ObjectRef[None],
+    force: bool,  # noqa: FBT001 (of a partial)
+    answer: Future[Any],
+) -> None:
+    """Cancel the task of a cancelled future.
+
+    In the thread in which Ray takes answers, where it calls back for an object that is there:
+    Ray (2.60) aborts the whole process if another thread cancels a task at the very moment at
+    which its answer comes ("Tried to complete task that was not pending").
+    """
     if not answer.cancelled():
         return
     answer.set_running_or_notify_cancel()  # wakes those who wait for it
     if ray.is_initialized():  # else the task is gone with the cluster
-        ray.cancel(reference, force=force)
+        there.future().add_done_callback(lambda _: ray.cancel(reference, force=force))

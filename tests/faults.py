@@ -1,5 +1,6 @@
 """What can go wrong with one worker of four, and what a call then says, on whichever engine."""
 
+import gc
 import os
 import resource
 import signal
@@ -11,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from coded import NotEnoughRespondersError, ReplicationScheme, coded_map
@@ -193,6 +195,32 @@ def check_well(executors):
     assert result.complete, result
     assert result.failures == {}
     assert np.array_equal(result.outputs, 2.0 * INPUTS)
+
+
+def check_nothing_piles_up(executors):
+    """Two hundred calls, each of which leaves a task, cost no file, thread or process for good."""
+    for _ in range(10):
+        check_well(executors)
+    before = count_holdings()
+    for _ in range(200):
+        result = coded_map(double, INPUTS, FOUR, executors, timeout=WAIT)
+        assert result.complete
+        assert np.array_equal(result.outputs[result.exact], 2.0 * INPUTS[result.exact])
+    check_well(executors)
+    gc.collect()
+    for name, count in count_holdings().items():
+        assert count <= before[name] + 10, name
+
+
+def count_holdings():
+    """What this process has open."""
+    me = psutil.Process()
+    return {
+        "files": me.num_fds(),
+        "threads": me.num_threads(),
+        "processes": len(me.children(recursive=True)),
+        "shared memory": Path("/proc/self/maps").read_text().count("/dev/shm"),
+    }
 
 
 def check_answers(result):

@@ -25,6 +25,7 @@ from tests.faults import (
     check_interrupted,
     check_late,
     check_lost,
+    check_nothing_piles_up,
     check_well,
     check_wrong_shape,
 )
@@ -146,6 +147,10 @@ def hold(started, release, coded_input):
     touch(started)
     wait_for_file(release)
     return 2.0 * coded_input
+
+
+def test_nothing_piles_up(executors):
+    check_nothing_piles_up(executors)
 
 
 # ---- where tasks run

@@ -2,7 +2,8 @@
 
 import gc
 import os
-import threading
+import subprocess
+import sys
 import time
 import weakref
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
@@ -27,6 +28,7 @@ from tests.faults import (
     check_interrupted,
     check_late,
     check_lost,
+    check_nothing_piles_up,
     check_well,
     check_wrong_shape,
 )
@@ -319,12 +321,33 @@ def test_many_threads_share_an_executor():
     executor.shutdown()
 
 
-def test_threads_do_not_pile_up(executors):
-    check_well(executors)
-    before = set(threading.enumerate())
-    for _ in range(20):
-        check_well(executors)
-    assert set(threading.enumerate()) <= before
+def test_nothing_piles_up(executors):
+    check_nothing_piles_up(executors)
+
+
+def test_without_ray_or_its_cluster_the_cure_is_told():
+    program = (
+        "import sys\n"
+        "from coded import RayExecutor\n"
+        "for make in (RayExecutor, RayExecutor.for_nodes):\n"
+        "    try:\n"
+        "        make()\n"
+        "    except RuntimeError as error:\n"
+        "        print(error)\n"
+        "del sys.modules['coded.ray_executor']\n"
+        "sys.modules['ray'] = None\n"
+        "try:\n"
+        "    import coded.ray_executor\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=WAIT, check=True
+    )
+    first, second, third = done.stdout.splitlines()
+    assert first == second
+    assert first.startswith("Ray is not initialised in this process; call ray.init()")
+    assert third.endswith('not installed; pip install "fastspline[ray]"')
 
 
 # ---- bad arguments
