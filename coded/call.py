@@ -107,7 +107,7 @@ class Call:
                 continue
             if len(self._leading()) >= least and is_enough(self._responders()):
                 return is_enough == self._is_enough
-            if not self._can_become(is_enough):
+            if not self._can_become(is_enough) and not self._is_disputed():
                 if self._can_decode(self._responders()) or not self._can_become(self._can_decode):
                     return False
                 is_enough, least = self._can_decode, 1  # what was asked for is out of reach
@@ -216,6 +216,12 @@ class Call:
             and self._is_wanted(responders)
             and self._can_decode(responders)
         )
+
+    def _is_disputed(self) -> bool:
+        """Whether two shapes lead, equally many answers each, and one more answer may decide."""
+        most = len(self._leading())
+        leaders = sum(len(group) == most for group in self._answers.values())
+        return bool(self._waiting) and leaders > 1
 
     def _can_become(self, is_enough: IsEnough) -> bool:
         """Whether the answers would be enough if all who are still out answered alike."""

@@ -56,11 +56,11 @@ def coded_map(
     that are at work for an earlier call (executors whose ``busy`` is true, as those of
     `LocalWorkers`) are not asked where the others are enough.
 
-    Returns early with what there is as soon as `wait_for` can no longer be met, and at
-    `timeout`; where that cannot be decoded but later answers could make it so, it waits for those
-    first. Without a timeout, a frozen worker whose answer `wait_for` needs blocks the call for
-    ever, for no engine reports it. Tasks are submitted one an input first, so that the first
-    answers of a shared pool cover all inputs.
+    Returns early with what there is as soon as `wait_for` can no longer be met, and at `timeout`;
+    where that cannot be decoded but later answers could make it so, or where two shapes have
+    equally many answers, it waits for more first. Without a timeout, a frozen worker whose answer
+    `wait_for` needs blocks the call for ever, for no engine reports it. Tasks are submitted one an
+    input first, so that the first answers of a shared pool cover all inputs.
 
     The executor is the caller's and is never shut down. On return, tasks still queued are
     cancelled; running ones are left to finish and their answers go nowhere, least of all into a
