@@ -16,7 +16,7 @@ import pytest
 
 from tests.worker_functions import WAIT, wait_until_gone
 
-TEXT = (Path(__file__).parent / "scale_out.md").read_text()
+TEXT = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 PROGRAM = """
 import sys
