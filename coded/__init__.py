@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         mean_square,
         relative_accuracy,
     )
+    from coded.model import CodedBatch, CodedModel
     from coded.order import path_order, similar_groups
     from coded.placement import balanced_copies, best_placement, expected_answered
     from coded.points import chebyshev_first, chebyshev_second, equidistant, systematic
@@ -58,6 +59,8 @@ _HOME = {
     "AnswerMemory": "coded.memory",
     "ApproxIFERScheme": "coded.schemes.approxifer",
     "BerrutScheme": "coded.schemes.berrut",
+    "CodedBatch": "coded.model",
+    "CodedModel": "coded.model",
     "CodedResult": "coded.result",
     "ComparedCode": "coded.comparison.measure",
     "Comparison": "coded.comparison.measure",
@@ -114,6 +117,8 @@ __all__ = [
     "AnswerMemory",
     "ApproxIFERScheme",
     "BerrutScheme",
+    "CodedBatch",
+    "CodedModel",
     "CodedResult",
     "ComparedCode",
     "Comparison",

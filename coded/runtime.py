@@ -124,19 +124,20 @@ def coded_map(
     True
     """
     plan = _plan(fn, inputs, scheme, executor, wait_for, timeout, on_answer)
-    arrivals: SimpleQueue[Arrival] = SimpleQueue()  # of this call alone: late ones go nowhere
-    call = plan.begin(arrivals.put)
-    try:
-        plan.submit(call)
-        steps = call.steps(on_answer)
-        seconds = next(steps)
-        while True:
-            seconds = steps.send(_next_arrival(arrivals, seconds))
-    except StopIteration as done:
-        complete: bool = done.value
-    finally:
-        call.cancel()
-    return plan.finish(call, complete=complete)
+    return Submitted(plan, on_answer).result()
+
+
+def submit_coded_map(
+    fn: Function,
+    inputs: Any,
+    scheme: Scheme,
+    executor: Executor | Sequence[Executor],
+    *,
+    wait_for: SupportsIndex | IsEnough | None = None,
+    timeout: float | None = None,
+) -> Submitted:
+    """Do the first half of `coded_map`: give its tasks to the workers, and wait for none."""
+    return Submitted(_plan(fn, inputs, scheme, executor, wait_for, timeout, None), None)
 
 
 async def coded_map_async(
@@ -203,6 +204,37 @@ async def coded_map_async(
     return await asyncio.to_thread(partial(plan.finish, call, complete=complete))
 
 
+class Submitted:
+    """A coded map whose tasks have been submitted; used by one thread, which asks once."""
+
+    def __init__(self, plan: _Plan, on_answer: Callable[[int, float], object] | None) -> None:
+        self._plan, self._on_answer = plan, on_answer
+        self._arrivals: SimpleQueue[Arrival] = SimpleQueue()  # of this call alone
+        self._call = plan.begin(self._arrivals.put)
+        try:
+            plan.submit(self._call)
+        except BaseException:
+            self._call.cancel()
+            raise
+
+    def result(self) -> CodedResult:
+        """Wait and decode, as `coded_map` does."""
+        try:
+            steps = self._call.steps(self._on_answer)
+            seconds = next(steps)
+            while True:
+                seconds = steps.send(_next_arrival(self._arrivals, seconds))
+        except StopIteration as done:
+            complete: bool = done.value
+        finally:
+            self._call.cancel()
+        return self._plan.finish(self._call, complete=complete)
+
+    def cancel(self) -> None:
+        """Cancel what is still queued, and let late answers go."""
+        self._call.cancel()
+
+
 @dataclass(frozen=True, eq=False)
 class _Plan:
     """One call, checked and encoded; nothing has been submitted."""
@@ -262,20 +294,26 @@ def _plan(
     on_answer: Callable[[int, float], object] | None,
 ) -> _Plan:
     """Check all arguments, bind and encode."""
-    if not callable(fn):
-        raise TypeError(f"fn must be callable, got {fn!r}; pass the function, not its result")
-    require_scheme(scheme)
     if on_answer is not None and not callable(on_answer):
         raise TypeError(f"on_answer must be callable or None, got {on_answer!r}; pass a function")
-    executors = _read_executors(executor)
-    seconds = _read_timeout(timeout)
+    executors, seconds = read_settings(fn, scheme, executor, timeout)
     array, layout = _read_inputs(inputs, scheme)
-    is_wanted, least, wanted = _read_wait_for(wait_for, scheme)
+    is_wanted, least, wanted = read_wait_for(wait_for, scheme)
     bound = scheme.bind(layout.unpack(array) if layout.form is None else array)
     coded_inputs = bound.encode(array)
     return _Plan(
         fn, bound, array, coded_inputs, layout, executors, is_wanted, least, wanted, seconds
     )
+
+
+def read_settings(
+    fn: Function, scheme: Scheme, executor: Executor | Sequence[Executor], timeout: float | None
+) -> tuple[Sequence[Executor], float | None]:
+    """Check what does not depend on the inputs; give the executors as a list, and the timeout."""
+    if not callable(fn):
+        raise TypeError(f"fn must be callable, got {fn!r}; pass the function, not its result")
+    require_scheme(scheme)
+    return _read_executors(executor), _read_timeout(timeout)
 
 
 def _next_arrival(arrivals: SimpleQueue[Arrival], seconds: float) -> Arrival | None:
@@ -385,7 +423,7 @@ def _read_timeout(timeout: float | None) -> float | None:
     return float(timeout)
 
 
-def _read_wait_for(
+def read_wait_for(
     wait_for: SupportsIndex | IsEnough | None, scheme: Scheme
 ) -> tuple[IsEnough, int, str]:
     """Give what the caller waits for: as a predicate, the least number, and in words."""
