@@ -349,7 +349,8 @@ def _groups(array: FloatArray, size: int) -> list[Indices]:
     if n_groups == 1:
         groups = [np.arange(len(array))]
     else:
-        groups = similar_groups(array, -(-len(array) // n_groups))
+        parts = np.stack([array.real, array.imag], axis=1) if np.iscomplexobj(array) else array
+        groups = similar_groups(parts, -(-len(array) // n_groups))
     # Copies of a row side by side, for the codes that take the inputs in the order given.
     return [group[np.arange(size) * len(group) // size] for group in groups]
 

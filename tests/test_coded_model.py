@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coded import (
+    AnalogLagrangeScheme,
     CodedModel,
+    FieldLagrangeScheme,
     LagrangeScheme,
     LocalWorkers,
     NotEnoughRespondersError,
@@ -88,6 +90,18 @@ def test_similar_rows_share_a_group_and_groups_are_of_equal_size(pool):
     groups = sorted(sorted(set(group.tolist())) for group in answered.groups)
     assert groups == [[0, 2, 4, 6], [1, 3, 5, 7]]
     assert all(len(group) == 5 for group in answered.groups)
+
+
+def test_a_code_over_complex_numbers_takes_groups_too(pool, rng):
+    batch = rng.normal(size=(7, 2)) + 1j * rng.normal(size=(7, 2))
+    model = CodedModel(double, AnalogLagrangeScheme(3, 6, degree=1), pool, timeout=WAIT)
+    np.testing.assert_allclose(model(batch), 2.0 * batch, rtol=1e-9)
+
+
+def test_a_code_over_whole_numbers_takes_groups_too(pool, rng):
+    batch = rng.integers(-50, 50, size=(7, 2))
+    model = CodedModel(np.square, FieldLagrangeScheme(3, 6, degree=2), pool, timeout=WAIT)
+    np.testing.assert_array_equal(model(batch), batch**2)
 
 
 def test_a_batch_of_k_is_one_coded_map(rng):

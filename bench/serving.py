@@ -1,0 +1,377 @@
+"""A model server under load while its workers are killed and frozen: `python -m bench.serving`.
+
+Starts each of the servers of `bench.digit_server`, sends it requests at a fixed rate from several
+threads, kills and freezes worker processes meanwhile, and writes README's table and
+bench/results/serving.png. A latency counts from the moment at which the request was due, so that
+a server that stalls is not asked less. ``--quick`` loads the coded server for seconds and only
+prints. Linux: processes are found by /proc.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGINT, SIGKILL, SIGSTOP, Signals
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from bench.report import RESULTS, ROOT, to_markdown, write_table
+from coded.demo.digits import Digits, read_digits
+
+PICTURE = RESULTS / "serving.png"
+STRATEGIES = ("coded", "one worker", "one worker, then others")
+CLIENTS = 16
+_CLASSES = 10
+_GIVE_UP = 10.0  # seconds that a client waits
+_START, _END = 180.0, 30.0  # longest waits for a server
+
+
+@dataclass(frozen=True)
+class Load:
+    """What happens to a server.
+
+    Attributes
+    ----------
+    workers : int
+        Worker processes.
+    rate : float
+        Requests a second.
+    seconds : float
+        How long.
+    faults : sequence of (float, Signals)
+        When which signal hits a worker, another one each time, in seconds, ascending.
+    recovery : float
+        Seconds after the last fault until its consequences count as over.
+    """
+
+    workers: int
+    rate: float
+    seconds: float
+    faults: Sequence[tuple[float, Signals]]
+    recovery: float
+
+    @property
+    def phases(self) -> dict[str, tuple[float, float]]:
+        """Seconds from and to."""
+        first, last = self.faults[0][0], self.faults[-1][0] + self.recovery
+        return {"before": (0.0, first), "during": (first, last), "after": (last, self.seconds)}
+
+
+FULL = Load(
+    workers=8,
+    rate=30.0,
+    seconds=45.0,
+    faults=((10.0, SIGKILL), (15.0, SIGSTOP), (20.0, SIGKILL), (25.0, SIGSTOP)),
+    recovery=8.0,
+)
+QUICK = Load(
+    workers=6, rate=20.0, seconds=6.0, faults=((1.0, SIGKILL), (2.5, SIGSTOP)), recovery=2.0
+)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What became of a request; times in seconds, from the start of the load and from due."""
+
+    due: float
+    seconds: float
+    failure: str = ""
+    is_shaped: bool = False
+    is_right: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One server under load.
+
+    Attributes
+    ----------
+    replies : list of Reply
+        In the order due.
+    struck : list of (float, Signals, int)
+        When which signal hit which process.
+    before, after : set of int
+        The worker processes before the load and at its end.
+    orphans : list of int
+        Processes that were still there when the server had ended, and were killed then.
+    """
+
+    replies: list[Reply]
+    struck: list[tuple[float, Signals, int]]
+    before: set[int]
+    after: set[int]
+    orphans: list[int]
+
+
+class _Process(NamedTuple):
+    state: str
+    parent: int
+    group: int
+
+
+def _processes() -> dict[int, _Process]:
+    """Look at all processes; zombies are none."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            state, parent, group = path.read_text().rpartition(")")[2].split()[:3]
+            if state not in "ZX":
+                found[int(path.parent.name)] = _Process(state, int(parent), int(group))
+    return found
+
+
+def _workers(group: int) -> list[int]:
+    """Give the worker processes of a server: spawned by a process that the server has spawned."""
+    processes = {pid: one for pid, one in _processes().items() if one.group == group}
+    spawned = {pid for pid in processes if b"spawn_main" in _command(pid)}
+    return sorted(pid for pid in spawned if processes[pid].parent in spawned)
+
+
+def _command(pid: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+def _members(group: int) -> list[int]:
+    return sorted(pid for pid, one in _processes().items() if one.group == group)
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@dataclass
+class Server:
+    """A running server, in a process group of its own."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    orphans: list[int]
+
+    @property
+    def group(self) -> int:
+        return self.process.pid
+
+
+@contextmanager
+def serve(strategy: str, n_workers: int) -> Iterator[Server]:
+    """Start a server, wait until it answers, and have all its processes gone at the end.
+
+    Raises
+    ------
+    RuntimeError
+        If it ends or does not answer in time; with what it wrote.
+    """
+    port = _free_port()
+    command = [sys.executable, "-m", "bench.digit_server", strategy, str(port), str(n_workers)]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+        )
+        server = Server(process, f"http://127.0.0.1:{port}", [])
+        try:
+            _wait_until_up(server, log)
+            yield server
+        finally:
+            server.orphans.extend(_end(process))
+
+
+def _wait_until_up(server: Server, log: IO[bytes]) -> None:
+    deadline = time.monotonic() + _START
+    while time.monotonic() < deadline and server.process.poll() is None:
+        with suppress(OSError), urllib.request.urlopen(f"{server.url}/health", timeout=2.0):
+            return
+        time.sleep(0.2)
+    log.seek(0)
+    raise RuntimeError(f"the server did not start:\n{log.read().decode(errors='replace')}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> list[int]:
+    """End a server as Ctrl-C does; kill what that leaves, and give it."""
+    process.send_signal(SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_END)
+    deadline = time.monotonic() + _END / 3
+    while (orphans := _members(process.pid)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if orphans:
+        os.killpg(process.pid, SIGKILL)
+        process.wait(_END)
+    return orphans
+
+
+def strike(load: Load, strategy: str = "coded") -> Outcome:
+    """Run one server under load, and let its workers be killed and frozen."""
+    digits = read_digits(0).batch(0, round(load.rate * load.seconds))
+    with serve(strategy, load.workers) as server:
+        before = set(_workers(server.group))
+        _ask(server.url, digits, 0)  # the server's own first use
+        replies: list[Reply] = []
+        start = time.perf_counter() + 0.1
+        clients = [
+            threading.Thread(target=_client, args=(server.url, digits, load, start, i, replies))
+            for i in range(CLIENTS)
+        ]
+        for client in clients:
+            client.start()
+        struck = []
+        for seconds, signal in load.faults:
+            time.sleep(max(start + seconds - time.perf_counter(), 0.0))
+            old = set(_workers(server.group)) & before - {pid for _, _, pid in struck}
+            victim = min(old)
+            os.kill(victim, signal)
+            struck.append((time.perf_counter() - start, signal, victim))
+        for client in clients:
+            client.join()
+        after = {pid for pid in _workers(server.group) if _processes()[pid].state != "T"}
+        os.kill(min(after), SIGSTOP)  # the server must end with a frozen worker too
+    return Outcome(sorted(replies, key=lambda one: one.due), struck, before, after, server.orphans)
+
+
+def _client(
+    url: str, digits: Digits, load: Load, start: float, first: int, replies: list[Reply]
+) -> None:
+    """Send every CLIENTS-th request when it is due, or as soon as the one before is answered."""
+    for i in range(first, len(digits), CLIENTS):
+        due = i / load.rate
+        time.sleep(max(start + due - time.perf_counter(), 0.0))
+        failure, logits = "", np.empty(0)
+        try:
+            logits = _ask(url, digits, i)
+        except (OSError, ValueError) as error:  # HTTP's errors are OSErrors
+            failure = f"{type(error).__name__}: {error}"
+        replies.append(
+            Reply(
+                due=due,
+                seconds=time.perf_counter() - start - due,
+                failure=failure,
+                is_shaped=logits.shape == (_CLASSES,),
+                is_right=logits.size > 0 and bool(logits.argmax() == digits.labels[i]),
+            )
+        )
+
+
+def _ask(url: str, digits: Digits, i: int) -> np.ndarray:
+    """Send one request."""
+    pixels = np.rint(255 * digits.inputs[i]).astype(np.uint8).tobytes()
+    body = json.dumps({"pixels": base64.b64encode(pixels).decode()}).encode()
+    request = urllib.request.Request(
+        f"{url}/predict", body, {"Content-Type": "application/json"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=_GIVE_UP) as response:
+        return np.array(json.load(response)["logits"], dtype=float)
+
+
+def tell(load: Load, outcomes: dict[str, Outcome]) -> str:
+    """Make the table."""
+    header = ["server", "phase", "sent", "lost", "wrong shape", "accuracy"]
+    header += ["median s", "p99 s", "worst s"]
+    rows = []
+    for strategy, outcome in outcomes.items():
+        for phase, (start, stop) in load.phases.items():
+            replies = [one for one in outcome.replies if start <= one.due < stop]
+            answered = [one for one in replies if not one.failure]
+            seconds = np.array([one.seconds for one in replies])
+            rows.append(
+                [
+                    strategy,
+                    phase,
+                    str(len(replies)),
+                    str(len(replies) - len(answered)),
+                    str(sum(not one.is_shaped for one in answered)),
+                    f"{np.mean([one.is_right for one in replies]):.3f}",
+                    *(
+                        f"{value:.3f}"
+                        for value in (*np.quantile(seconds, [0.5, 0.99]), seconds.max())
+                    ),
+                ]
+            )
+    return to_markdown(header, rows, words=2)
+
+
+def caption(load: Load) -> str:
+    """Say what was done."""
+    from bench.digit_server import ATTEMPTS, BATCH, SERVICE, TIMEOUT
+
+    k, n = load.workers // 2, load.workers
+    kinds = ", ".join(f"{name.name} at {at:g} s" for at, name in load.faults)
+    start, stop = load.phases["during"]
+    return (
+        f"LitServe with LeNet5 (made to take {1000 * SERVICE:g} ms) on {n} worker processes, "
+        f"{load.rate:g} requests a second for {load.seconds:g} s; latencies count from when a "
+        f"request was due, lost ones included, which count as wrong. A worker process is struck "
+        f"by {kinds}; during: from {start:g} to {stop:g} s. All servers replace dead workers, and "
+        f"those at a task for {TIMEOUT:g} s. Coded: batches of up to {k} requests within "
+        f"{1000 * BATCH:g} ms, SplineScheme({k}, {n}, n_stragglers={3 * n // 8}). One worker: the "
+        f"one that has been free for longest, waited for {TIMEOUT:g} s; then others: up to "
+        f"{ATTEMPTS} attempts."
+    )
+
+
+def draw(outcomes: dict[str, Outcome], path: Path) -> None:
+    """Draw latency over time, one panel a server, faults as lines."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 2.2 * len(outcomes)), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(outcomes), sharex=True, sharey=True, squeeze=False)[:, 0]
+    for panel, (strategy, outcome) in zip(panels, outcomes.items(), strict=True):
+        for is_lost, colour, marker in ((False, "tab:blue", "."), (True, "tab:red", "x")):
+            replies = [one for one in outcome.replies if bool(one.failure) == is_lost]
+            name = f"{len(replies)} {'lost' if is_lost else 'answered'}"
+            due, seconds = ([getattr(one, what) for one in replies] for what in ("due", "seconds"))
+            panel.scatter(due, seconds, s=12 + 20 * is_lost, c=colour, marker=marker, label=name)
+        for at, signal, _ in outcome.struck:
+            panel.axvline(at, color="black", linewidth=0.8, linestyle=":")
+            panel.annotate(
+                "killed" if signal == SIGKILL else "frozen",
+                (at, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(2, -9),
+                textcoords="offset points",
+                fontsize=8,
+            )
+        panel.set_yscale("log")
+        panel.set_title(strategy, loc="left", fontsize=10)
+        panel.set_ylabel("latency in s")
+        panel.legend(loc="upper left", fontsize=8)
+    panels[-1].set_xlabel("request due, s")
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, dpi=100)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run all servers; write the table and the picture."""
+    parser = argparse.ArgumentParser(prog="python -m bench.serving", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="the coded server only, for seconds")
+    if parser.parse_args(arguments).quick:
+        print(tell(QUICK, {"coded": strike(QUICK)}))
+        return
+    outcomes = {strategy: strike(FULL, strategy) for strategy in STRATEGIES}
+    table = tell(FULL, outcomes)
+    print(table)
+    draw(outcomes, PICTURE)
+    write_table("serving", f"{table}\n\n{caption(FULL)}")
+
+
+if __name__ == "__main__":
+    main()
