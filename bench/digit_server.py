@@ -19,7 +19,7 @@ import litserve as ls
 import numpy as np
 from numpy.typing import NDArray
 
-from coded import CodedModel, LocalWorkers, SplineScheme, TorchWorker
+from coded import CodedModel, KernelScheme, LocalWorkers, TorchWorker
 from coded.demo.lenet5 import load
 
 TIMEOUT = 1.0  # seconds that a worker is waited for; one at work for longer is replaced
@@ -73,8 +73,9 @@ class Coded(DigitsAPI):
 
     def setup(self, device: str) -> None:
         super().setup(device)
-        k, n = self.n_workers // 2, self.n_workers
-        scheme = SplineScheme(k, n, n_stragglers=3 * n // 8)
+        scheme = KernelScheme(
+            self.n_workers // 2, self.n_workers, n_stragglers=3 * self.n_workers // 8
+        )
         self.model = CodedModel(self.network, scheme, self.workers.executors, timeout=TIMEOUT)
         self.model(np.zeros((1, 1, 32, 32), np.float32))  # compiles
 

@@ -320,7 +320,7 @@ def caption(load: Load) -> str:
         f"request was due, lost ones included, which count as wrong. A worker process is struck "
         f"by {kinds}; during: from {start:g} to {stop:g} s. All servers replace dead workers, and "
         f"those at a task for {TIMEOUT:g} s. Coded: batches of up to {k} requests within "
-        f"{1000 * BATCH:g} ms, SplineScheme({k}, {n}, n_stragglers={3 * n // 8}). One worker: the "
+        f"{1000 * BATCH:g} ms, KernelScheme({k}, {n}, n_stragglers={3 * n // 8}). One worker: the "
         f"one that has been free for longest, waited for {TIMEOUT:g} s; then others: up to "
         f"{ATTEMPTS} attempts."
     )
@@ -337,6 +337,8 @@ def draw(outcomes: dict[str, Outcome], path: Path) -> None:
     for panel, (strategy, outcome) in zip(panels, outcomes.items(), strict=True):
         for is_lost, colour, marker in ((False, "tab:blue", "."), (True, "tab:red", "x")):
             replies = [one for one in outcome.replies if bool(one.failure) == is_lost]
+            if not replies:
+                continue
             name = f"{len(replies)} {'lost' if is_lost else 'answered'}"
             due, seconds = ([getattr(one, what) for one in replies] for what in ("due", "seconds"))
             panel.scatter(due, seconds, s=12 + 20 * is_lost, c=colour, marker=marker, label=name)
@@ -344,9 +346,9 @@ def draw(outcomes: dict[str, Outcome], path: Path) -> None:
             panel.axvline(at, color="black", linewidth=0.8, linestyle=":")
             panel.annotate(
                 "killed" if signal == SIGKILL else "frozen",
-                (at, 1.0),
+                (at, 0.0),
                 xycoords=("data", "axes fraction"),
-                xytext=(2, -9),
+                xytext=(2, 3),
                 textcoords="offset points",
                 fontsize=8,
             )
