@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.util import Finalize
 from numbers import Real
 from time import perf_counter
 from types import TracebackType
@@ -320,6 +321,8 @@ class _Process:
         self._kill = weakref.finalize(self, _kill_processes, self._processes, os.getpid())
         self._kill.atexit = False  # too late there: see _run_before_threads_are_joined
         _run_before_threads_are_joined(self._kill)
+        # A process that multiprocessing has spawned joins its children first of all.
+        Finalize(self, self._kill, exitpriority=0)
         with _single_threaded_children():
             self.ready = self.submit(os.getpid)
         failure = self.ready.exception() if self.ready.done() else None

@@ -28,6 +28,7 @@ from tests.worker_functions import (
     fail,
     ignores_interrupt,
     is_running,
+    leave_a_worker_frozen,
     make_workers_and_tell,
     read_environment,
     touch,
@@ -479,6 +480,24 @@ def test_a_daemonic_process_is_refused_with_the_reason():
     assert "daemonic process, which may not have children" in answer.recv()
     process.join(WAIT)
     assert process.exitcode == 0
+
+
+def test_a_process_that_a_server_has_spawned_ends_in_spite_of_a_frozen_worker():
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=leave_a_worker_frozen, args=(theirs,))
+    process.start()
+    assert ours.poll(WAIT)
+    pid = ours.recv()
+    try:
+        ours.send("end")
+        process.join(QUICK)
+        assert process.exitcode == 0
+        wait_until_gone([pid])
+    finally:
+        if is_running(pid):
+            os.kill(pid, signal.SIGKILL)
+        process.join(WAIT)
 
 
 def test_the_workers_themselves_stay_at_home(shared):

@@ -124,3 +124,12 @@ def make_workers_and_tell(connection):
         connection.send(str(error))
     else:
         connection.send("")
+
+
+def leave_a_worker_frozen(connection):
+    """End while a worker is frozen and its owner still there, as in a server's process."""
+    workers = leave_a_worker_frozen.workers = LocalWorkers(1)
+    workers.wait(WAIT)
+    os.kill(workers.pids[0], signal.SIGSTOP)
+    connection.send(workers.pids[0])
+    connection.recv()
