@@ -12,7 +12,9 @@ import base64
 import signal
 import sys
 import time
-from concurrent.futures import BrokenExecutor
+from asyncio import FIRST_COMPLETED
+from collections import deque
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import litserve as ls
@@ -25,7 +27,7 @@ from coded.demo.lenet5 import load
 TIMEOUT = 1.0  # seconds that a worker is waited for; one at work for longer is replaced
 SERVICE = 0.02  # seconds that LeNet5 is made to take, as a larger network would
 BATCH = 0.005  # seconds that a batch is waited for
-ATTEMPTS = 5
+HEDGE = 0.1  # seconds after which the hedging server asks another worker
 _START = 120.0
 
 Image = NDArray[np.float32]
@@ -84,18 +86,16 @@ class Coded(DigitsAPI):
 
 
 class Single(DigitsAPI):
-    """Each request to the worker that has been free for longest; a failed one is not answered."""
+    """Each request to one idle worker, in turn; a failed or late one is not answered."""
 
-    attempts = 1
+    attempts, patience = 1, TIMEOUT
 
     def __init__(self, n_workers: int) -> None:
         super().__init__(n_workers, enable_async=True)
 
     def setup(self, device: str) -> None:
         super().setup(device)
-        self.free: asyncio.Queue[int] = asyncio.Queue()
-        for worker in range(self.n_workers):
-            self.free.put_nowait(worker)
+        self.turns = deque(self.workers.executors)
 
     async def decode_request(self, request: dict[str, str]) -> Image:
         return super().decode_request(request)
@@ -104,26 +104,34 @@ class Single(DigitsAPI):
         return super().encode_response(logits)
 
     async def predict(self, image: Image) -> NDArray[np.floating]:
+        end = time.monotonic() + TIMEOUT
+        tasks: set[asyncio.Future[NDArray[np.floating]]] = set()
         for attempt in range(1, self.attempts + 1):
-            worker = await self.free.get()
-            try:
-                task = self.workers.executors[worker].submit(self.network, image)
-                return await asyncio.wait_for(asyncio.wrap_future(task), TIMEOUT)
-            except (BrokenExecutor, TimeoutError):
-                if attempt == self.attempts:
-                    raise
-            finally:
-                self.free.put_nowait(worker)
-        raise AssertionError  # the last attempt returns or raises
+            tasks.add(asyncio.wrap_future(self.idle().submit(self.network, image)))
+            is_last = attempt == self.attempts
+            seconds = end - time.monotonic() if is_last else self.patience
+            done, tasks = await asyncio.wait(tasks, timeout=seconds, return_when=FIRST_COMPLETED)
+            for task in done:
+                if not task.cancelled() and task.exception() is None:
+                    return task.result()
+        raise TimeoutError(f"no worker has answered within {TIMEOUT} s")
+
+    def idle(self) -> Executor:
+        """Give an idle worker, or one that is at work where there is none."""
+        for _ in range(len(self.turns)):
+            self.turns.rotate()
+            if not self.turns[0].busy:
+                break
+        return self.turns[0]
 
 
-class Retried(Single):
-    """Each request to one worker, and to another one if that fails or takes too long."""
+class Hedged(Single):
+    """As before, but another worker is asked when one fails or is slow; the first answer counts."""
 
-    attempts = ATTEMPTS
+    attempts, patience = 4, HEDGE
 
 
-STRATEGIES = {"coded": Coded, "one worker": Single, "one worker, then others": Retried}
+STRATEGIES = {"coded": Coded, "one worker": Single, "hedged": Hedged}
 
 
 def main() -> None:

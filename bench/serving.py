@@ -34,7 +34,7 @@ from bench.report import RESULTS, ROOT, to_markdown, write_table
 from coded.demo.digits import Digits, read_digits
 
 PICTURE = RESULTS / "serving.png"
-STRATEGIES = ("coded", "one worker", "one worker, then others")
+STRATEGIES = ("coded", "one worker", "hedged")
 CLIENTS = 16
 _CLASSES = 10
 _GIVE_UP = 10.0  # seconds that a client waits
@@ -309,7 +309,7 @@ def tell(load: Load, outcomes: dict[str, Outcome]) -> str:
 
 def caption(load: Load) -> str:
     """Say what was done."""
-    from bench.digit_server import ATTEMPTS, BATCH, SERVICE, TIMEOUT
+    from bench.digit_server import BATCH, HEDGE, SERVICE, TIMEOUT
 
     k, n = load.workers // 2, load.workers
     kinds = ", ".join(f"{name.name} at {at:g} s" for at, name in load.faults)
@@ -320,9 +320,9 @@ def caption(load: Load) -> str:
         f"request was due, lost ones included, which count as wrong. A worker process is struck "
         f"by {kinds}; during: from {start:g} to {stop:g} s. All servers replace dead workers, and "
         f"those at a task for {TIMEOUT:g} s. Coded: batches of up to {k} requests within "
-        f"{1000 * BATCH:g} ms, KernelScheme({k}, {n}, n_stragglers={3 * n // 8}). One worker: the "
-        f"one that has been free for longest, waited for {TIMEOUT:g} s; then others: up to "
-        f"{ATTEMPTS} attempts."
+        f"{1000 * BATCH:g} ms, KernelScheme({k}, {n}, n_stragglers={3 * n // 8}). One worker: an "
+        f"idle one in turn, waited for {TIMEOUT:g} s. Hedged: another idle one is asked when one "
+        f"fails, and after {HEDGE:g} s; the first answer counts."
     )
 
 
