@@ -39,6 +39,10 @@ class Network:
 
     worker: TorchWorker
 
+    def load(self) -> None:
+        """Import and load all that a task needs, before the first one, which has little time."""
+        self.worker.load()
+
     def __call__(self, image: Image) -> NDArray[np.floating]:
         """Give the logits of one digit."""
         time.sleep(SERVICE)
@@ -54,9 +58,8 @@ class DigitsAPI(ls.LitAPI):
 
     def setup(self, device: str) -> None:  # noqa: ARG002 (LitServe's signature)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # by which LitServe ends us
-        lenet5 = TorchWorker(load)
-        self.network = Network(lenet5)
-        self.workers = LocalWorkers(self.n_workers, initializer=lenet5.load, patience=TIMEOUT)
+        self.network = Network(TorchWorker(load))
+        self.workers = LocalWorkers(self.n_workers, initializer=self.network.load, patience=TIMEOUT)
         self.workers.wait(_START)
 
     def decode_request(self, request: dict[str, str]) -> Image:
