@@ -138,7 +138,8 @@ STRATEGIES = {"coded": Coded, "one worker": Single, "hedged": Hedged}
 
 
 def main() -> None:
-    """Serve until interrupted."""
+    """Serve until interrupted, also where a background shell has had Ctrl-C ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     strategy, port, n_workers = sys.argv[1:]
     server = ls.LitServer(STRATEGIES[strategy](int(n_workers)), accelerator="cpu")
     server.run(
