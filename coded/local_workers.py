@@ -353,8 +353,8 @@ class _Process:
             return False
         if not self._processes[0].is_alive():
             return True
-        is_late = patience is not None and perf_counter() - self._began > patience
-        return self._busy and is_late
+        # Asked in this order, for another thread sets them in the other one.
+        return self._busy and patience is not None and perf_counter() - self._began > patience
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queue a task; raise BrokenProcessPool at once where the process is known to be dead."""
@@ -366,6 +366,7 @@ class _Process:
             self._queue.append(_Task(answer, partial(self._pool.submit, fn, *args, **kwargs)))
             if self._busy:
                 return answer
+            self._began = perf_counter()
             self._busy = True
         self._run_next()
         if answer.done() and isinstance(error := answer.exception(), BrokenProcessPool):
