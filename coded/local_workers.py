@@ -55,6 +55,9 @@ class LocalWorkers:
     at a task for longer than `patience`, frozen or hopelessly slow, whose task then fails with
     BrokenProcessPool. What can take longer than that must not be asked with that patience.
 
+    Tasks and answers cross by pipes, pickled; nothing listens on a network. Answers are unpickled
+    in this process: workers, and what they compute, are trusted code.
+
     This object owns the processes. `close`, leaving the ``with`` block, dropping the idle
     executors or the end of the interpreter kills them at once, whether idle, busy or frozen.
 
@@ -237,6 +240,7 @@ class _Worker(Executor):
         self._start = start
         self._patience = patience
         self._lock = threading.Lock()
+        self._closed = False
         self._process = start()
 
     @property
@@ -261,9 +265,7 @@ class _Worker(Executor):
         except BrokenProcessPool:
             if not process.was_up():
                 raise
-        with self._lock:  # it died just now
-            if self._process is process:
-                self._replace()
+        self._exchange(process)  # it died just now
         return self._process.submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 (as Executor)
@@ -271,11 +273,12 @@ class _Worker(Executor):
 
     def replace(self) -> None:
         """Kill the process, and start another one."""
-        with self._lock:
-            self._replace()
+        self._exchange(self._process)
 
     def kill(self) -> None:
         """Kill the process for good."""
+        with self._lock:
+            self._closed = True
         self._process.kill()
 
     def reap(self) -> None:
@@ -284,16 +287,22 @@ class _Worker(Executor):
 
     def _healthy(self) -> _Process:
         """Give the process, another one where this one is dead or has been at a task too long."""
-        if self._process.is_lost(self._patience):
-            with self._lock:
-                if self._process.is_lost(self._patience):  # no other thread has replaced it
-                    self._replace()
+        process = self._process
+        if process.is_lost(self._patience):
+            self._exchange(process)
         return self._process
 
-    def _replace(self) -> None:
-        self._process.kill()
-        self._process.reap()
-        self._process = self._start()
+    def _exchange(self, lost: _Process) -> None:
+        """Start another process in place of a lost one, where no other thread has done so.
+
+        Where that fails, the lost one stays, and the next task tries again.
+        """
+        with self._lock:
+            if self._closed or self._process is not lost:
+                return
+            self._process = self._start()
+        lost.kill()
+        lost.reap()
 
 
 class _Process:
@@ -318,11 +327,13 @@ class _Process:
         self._busy = False
         self._began = 0.0  # the task under way
         self._closed = False
-        self._kill = weakref.finalize(self, _kill_processes, self._processes, os.getpid())
-        self._kill.atexit = False  # too late there: see _run_before_threads_are_joined
-        _run_before_threads_are_joined(self._kill)
+        self._interrupted = False
+        self._owner = os.getpid()
+        self._kill = weakref.finalize(self, _kill_processes, self._processes, self._owner)
+        self._kill.atexit = False  # too late there: see _kill_all
         # A process that multiprocessing has spawned joins its children first of all.
         Finalize(self, self._kill, exitpriority=0)
+        _ALIVE[id(self)] = self
         with _single_threaded_children():
             self.ready = self.submit(os.getpid)
         failure = self.ready.exception() if self.ready.done() else None
@@ -349,6 +360,8 @@ class _Process:
 
     def is_lost(self, patience: float | None) -> bool:
         """Whether the process was up and has died, or has been at a task for too long."""
+        if self._interrupted:
+            return True
         if self._closed or not self.was_up():
             return False
         if not self._processes[0].is_alive():
@@ -359,16 +372,15 @@ class _Process:
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queue a task; raise BrokenProcessPool at once where the process is known to be dead."""
         answer: Future[T] = Future()
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("this worker was closed or replaced meanwhile")
-            self._drop_cancelled()
-            self._queue.append(_Task(answer, partial(self._pool.submit, fn, *args, **kwargs)))
-            if self._busy:
+        task = _Task(answer, partial(self._pool.submit, fn, *args, **kwargs))
+        try:
+            if not self._enqueue(task):
                 return answer
-            self._began = perf_counter()
-            self._busy = True
-        self._run_next()
+            self._run_next()
+        except KeyboardInterrupt:  # whether the process is at a task now is anybody's guess
+            self._interrupted = True
+            self.kill()
+            raise
         if answer.done() and isinstance(error := answer.exception(), BrokenProcessPool):
             raise BrokenProcessPool(
                 "the process of this worker died while it started; mend its initializer or what "
@@ -385,9 +397,26 @@ class _Process:
             task.answer.cancel()
         self._kill()
 
+    def is_mine(self) -> bool:
+        """Whether this is the process's parent, not a fork of the parent."""
+        return self._owner == os.getpid()
+
     def reap(self) -> None:
         """Wait for the pool's thread, which the killed process has set free."""
         self._pool.shutdown(wait=True)
+
+    def _enqueue(self, task: _Task) -> bool:
+        """Queue a task; whether the process is not at work, and is to be given one."""
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("this worker was closed or replaced meanwhile")
+            self._drop_cancelled()
+            self._queue.append(task)
+            if self._busy:
+                return False
+            self._began = perf_counter()  # first: another thread may ask whether it is late
+            self._busy = True
+        return True
 
     def _run_next(self) -> None:
         """Hand the next task that nobody cancelled to the process, which is not at work."""
@@ -402,8 +431,9 @@ class _Process:
             self._began = perf_counter()
             try:
                 running = task.start()
-            except RuntimeError as error:  # a broken or shut pool
-                task.answer.set_exception(error)
+            except Exception as error:  # noqa: BLE001 (a broken or shut pool, no memory)
+                # Without the traceback, whose frames hold the task and this future.
+                task.answer.set_exception(error.with_traceback(None))
                 continue
             running.add_done_callback(partial(self._finish, task.answer))
             return
@@ -486,17 +516,28 @@ def _kill_processes(processes: Sequence[SpawnProcess], owner: int) -> None:
             process.kill()
 
 
-def _run_before_threads_are_joined(function: Callable[[], object]) -> None:
-    """Run `function` at interpreter exit before the threads of concurrent.futures are joined.
+_ALIVE: weakref.WeakValueDictionary[int, _Process] = weakref.WeakValueDictionary()
+
+
+def _kill_all() -> None:
+    """Kill all processes at interpreter exit, before the threads of concurrent.futures are joined.
 
     At exit, concurrent.futures joins the thread of every pool, and that thread joins its
     process: with a frozen process the interpreter would never exit, with a busy one late. It
     registers this by ``threading._register_atexit``, whose functions run in the reverse order of
     their registration and before all functions of `atexit`. There is no public way to come
     first, so this is the one private name that we use; concurrent.futures.process, imported by
-    this module, has registered already, so that ours run before.
+    this module, has registered already, so that this runs before.
     """
-    threading._register_atexit(function)  # type: ignore[attr-defined]
+    references = [reference() for reference in _ALIVE.valuerefs()]
+    mine = [process for process in references if process is not None and process.is_mine()]
+    for process in mine:
+        process.kill()
+    for process in mine:  # or concurrent.futures wakes a thread that is just closing its pipe
+        process.reap()
+
+
+threading._register_atexit(_kill_all)  # type: ignore[attr-defined]
 
 
 @contextmanager

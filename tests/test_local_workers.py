@@ -159,6 +159,7 @@ def test_a_call_on_healthy_workers(shared):
 
 
 def test_a_killed_process_loses_its_task_only_and_is_replaced(four):
+    four.wait(WAIT)  # or the others answer before this one has begun
     result = coded_map(die_on_zero, INPUTS, one_each(), four.executors, timeout=WAIT)
     assert result.complete
     assert result.responders.tolist() == [1, 2, 3]
@@ -329,6 +330,31 @@ def test_close_during_a_call_ends_the_call(tmp_path):
         workers.close()
         with pytest.raises(NotEnoughRespondersError):
             call.result(WAIT)
+
+
+def test_close_while_a_lost_process_is_being_replaced_leaves_no_orphan():
+    workers = LocalWorkers(1)
+    workers.wait(WAIT)
+    (executor,), old = workers.executors, workers.pids
+    os.kill(*old, signal.SIGKILL)
+    deadline = time.monotonic() + WAIT
+    while not executor._process.is_lost(None):
+        assert time.monotonic() < deadline
+    start, closing = executor._start, threading.Thread(target=workers.close)
+
+    def close_and_start():
+        closing.start()
+        while "closed" not in repr(workers):
+            time.sleep(0.001)
+        time.sleep(0.05)  # close goes on, or waits
+        return start()
+
+    executor._start = close_and_start
+    with suppress(RuntimeError):
+        executor.submit(abs, -1)
+    closing.join(WAIT)
+    assert executor.pid not in old
+    wait_until_gone([executor.pid])
 
 
 def test_dropped_workers_end():
