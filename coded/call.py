@@ -14,8 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from coded.result import Indices, tell_error
-from coded.schemes.protocol import Function, NotEnoughRespondersError, Scheme, read_numbers
-from coded.trees import Layout, pack
+from coded.schemes.protocol import (
+    Function,
+    NotEnoughRespondersError,
+    Scheme,
+    number_reader,
+)
+from coded.trees import Layout, Read, pack
 from fastspline.arrays import FloatArray, Restore, require_finite
 
 IsEnough: TypeAlias = Callable[[Indices], bool]
@@ -57,6 +62,7 @@ class Call:
         self.failures: dict[int, BaseException] = {}
         self.latencies = np.full(scheme.n_workers, np.nan)
         self._scheme = scheme
+        self._read = number_reader(scheme)
         self._is_wanted = is_wanted
         self._least = least
         self._timeout = timeout
@@ -75,7 +81,7 @@ class Call:
         order: Sequence[int],
     ) -> None:
         """Submit all tasks in `order`, but not to busy workers where the others are enough."""
-        busy = {n for n in order if getattr(executors[n % len(executors)], "busy", False) is True}
+        busy = {n for n in order if _is_busy(executors[n % len(executors)])}
         idle = np.array(sorted(set(order) - busy), dtype=np.intp)
         if busy and not self._is_enough(idle):
             busy = set()  # queue behind what they are at
@@ -84,10 +90,10 @@ class Call:
                 self._fail(n, WorkerBusyError("still at work for an earlier call; was not asked"))
                 continue
             self._submitted[n] = perf_counter()
-            future = _submit(executors[n % len(executors)], functions[n], tasks[n])
-            self._futures[n] = future
             self._waiting.add(n)
-            future.add_done_callback(partial(_tell, self._announce, n))
+            # One statement: a Ctrl-C would come between two, and the task be lost from sight.
+            self._futures[n] = _submit(executors[n % len(executors)], functions[n], tasks[n])
+            self._futures[n].add_done_callback(partial(_tell, self._announce, n))
 
     def steps(
         self, on_answer: Callable[[int, float], object] | None
@@ -120,9 +126,12 @@ class Call:
             self._take(arrival, on_answer)
 
     def cancel(self) -> None:
-        """Cancel what is still queued, and let go of all futures: late answers are then freed."""
-        for n in self._waiting:
-            self._futures[n].cancel()
+        """Cancel what is still queued, and let go of all futures: late answers are then freed.
+
+        May be called again, to finish what a Ctrl-C has interrupted.
+        """
+        for future in self._futures.values():
+            future.cancel()
         self._futures.clear()
 
     def settle(self) -> Indices:
@@ -135,8 +144,14 @@ class Call:
                     self._fail(
                         n, ValueError(f"answer has shape {layout}, most others have {usual}")
                     )
-        self.latencies[np.setdiff1d(np.arange(len(self.latencies)), responders)] = np.nan
+        self.latencies[self.others(responders)] = np.nan
         return responders
+
+    def others(self, responders: Indices) -> Indices:
+        """Give the workers that are not among the responders."""
+        is_other = np.ones(len(self.latencies), dtype=np.bool_)
+        is_other[responders] = False
+        return np.flatnonzero(is_other)
 
     def collect(self, responders: Indices) -> tuple[FloatArray, Layout]:
         """Stack the answers of the responders, and give the way back to their kind."""
@@ -176,17 +191,19 @@ class Call:
     def _take(self, arrival: Arrival, on_answer: Callable[[int, float], object] | None) -> None:
         """File the answer of a worker, or its failure."""
         n, moment = arrival
+        future = self._futures.pop(n, None)
+        if future is None:  # told twice
+            return
         self._waiting.discard(n)
-        future = self._futures[n]
-        if future.cancelled():
+        try:
+            error = future.exception()
+            if error is not None:
+                self._fail(n, error)
+                return
+            array, layout = _read_answer(future.result(), self._read)
+        except CancelledError:
             self._fail(n, CancelledError("the task was cancelled by its executor"))
             return
-        error = future.exception()
-        if error is not None:
-            self._fail(n, error)
-            return
-        try:
-            array, layout = _read_answer(future.result(), self._scheme)
         except Exception as unusable:  # noqa: BLE001 (what an answer does when it is read is the worker's doing)
             # Without the traceback, whose frames would keep the answers of this call alive.
             self._fail(n, unusable.with_traceback(None))
@@ -236,13 +253,22 @@ class Call:
         )
 
 
+def _is_busy(executor: Executor) -> bool:
+    """Whether an executor says that it is at work; one that cannot tell is asked."""
+    try:
+        return getattr(executor, "busy", False) is True
+    except Exception:  # noqa: BLE001 (what is wrong shows when the task is submitted)
+        return False
+
+
 def _submit(executor: Executor, fn: Function, task: object) -> Future[Any]:
     """Submit a task; where the executor refuses it, the future of a task that failed."""
     try:
         return executor.submit(fn, task)
     except Exception as error:  # noqa: BLE001 (whatever an engine raises here, only this worker is lost)
         refused: Future[Any] = Future()
-        refused.set_exception(error)
+        # Without the traceback, whose frames hold the task, the executor and this future.
+        refused.set_exception(error.with_traceback(None))
         return refused
 
 
@@ -251,22 +277,23 @@ def _tell(announce: Callable[[Arrival], object], n: int, _: Future[Any]) -> None
     announce((n, perf_counter()))
 
 
-def read_finite(scheme: Scheme, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
-    """Read `values` as the numbers that the scheme codes; ValueError if one is not finite."""
-    array, restore = read_numbers(scheme, values, name)
+def read_finite(read: Read, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
+    """Read `values`; ValueError if one is not finite."""
+    array, restore = read(values, name)
     require_finite(array, name)
     return array, restore
 
 
-def _read_answer(answer: ArrayLike, scheme: Scheme) -> tuple[FloatArray, Layout]:
+def _read_answer(answer: ArrayLike, read: Read) -> tuple[FloatArray, Layout]:
     """Give an answer as one array, checked, and the way back to its kind."""
-    array, layout = pack(answer, "answer", partial(read_finite, scheme), lead=0)
+    array, layout = pack(answer, "answer", read, lead=0)
     if array.size == 0:
         raise ValueError(f"answer is empty, it has shape {layout}")
     if array.dtype.kind == "i":  # a field's numbers do not overflow
         return array, layout
     largest, limit = float(np.abs(array).max()), float(np.finfo(array.dtype).max) / _HEADROOM
-    if largest > limit:
+    if not largest <= limit:
+        pack(answer, "answer", partial(read_finite, read), lead=0)  # tells which is not finite
         raise ValueError(
             f"answer holds numbers too large to decode: max |answer| = {largest:g}, at most "
             f"{limit:.3g} is allowed in {array.dtype}; scale the answers down"

@@ -22,7 +22,7 @@ from coded.call import IsEnough, WorkerBusyError, read_finite
 from coded.order import similar_groups
 from coded.result import CodedResult, Indices, tell_error
 from coded.runtime import Submitted, read_settings, read_wait_for, submit_coded_map
-from coded.schemes.protocol import Function, Scheme, read_numbers
+from coded.schemes.protocol import Function, Scheme, number_reader, read_numbers
 from coded.trees import Layout, pack
 from fastspline.arrays import FloatArray
 
@@ -185,7 +185,7 @@ class CodedModel:
         """
         if self._closed:
             raise RuntimeError("this CodedModel is closed; make another one")
-        array, layout = pack(batch, "batch", partial(read_finite, self._scheme))
+        array, layout = pack(batch, "batch", partial(read_finite, number_reader(self._scheme)))
         if array.ndim == 0 or array.size == 0:
             raise ValueError(
                 f"batch must hold at least one row along axis 0, got shape {array.shape}; "

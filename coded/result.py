@@ -80,5 +80,9 @@ def _tell_outputs(outputs: Any) -> str:
 
 def tell_error(error: BaseException) -> str:
     """Name and first line of an exception."""
-    line = str(error).strip().partition("\n")[0].rstrip(".")
+    try:
+        text = str(error)
+    except Exception as fault:  # noqa: BLE001 (a worker's exception may be unable to tell itself)
+        text = f"its text cannot be given, for that raises {type(fault).__name__}"
+    line = text.strip().partition("\n")[0].rstrip(".")
     return f"{type(error).__name__}: {line}" if line else type(error).__name__

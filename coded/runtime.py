@@ -16,8 +16,6 @@ from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import Any, SupportsIndex
 
-import numpy as np
-
 from coded.call import Arrival, Call, IsEnough, read_finite
 from coded.counts import read_count
 from coded.result import CodedResult, Indices
@@ -25,6 +23,7 @@ from coded.schemes.protocol import (
     ErrorEstimating,
     Function,
     Scheme,
+    number_reader,
     require_scheme,
     worker_functions,
 )
@@ -114,6 +113,7 @@ def coded_map(
     Examples
     --------
     >>> from concurrent.futures import ThreadPoolExecutor
+    >>> import numpy as np
     >>> from coded import ReplicationScheme, coded_map
     >>> inputs = np.array([1.0, 2.0, 3.0])
     >>> with ThreadPoolExecutor() as pool:
@@ -124,7 +124,12 @@ def coded_map(
     True
     """
     plan = _plan(fn, inputs, scheme, executor, wait_for, timeout, on_answer)
-    return Submitted(plan, on_answer).result()
+    submitted = Submitted(plan, on_answer)
+    try:
+        submitted.submit()
+        return submitted.result()
+    finally:  # a Ctrl-C may have come anywhere, also as tasks were being cancelled
+        submitted.cancel()
 
 
 def submit_coded_map(
@@ -137,7 +142,13 @@ def submit_coded_map(
     timeout: float | None = None,
 ) -> Submitted:
     """Do the first half of `coded_map`: give its tasks to the workers, and wait for none."""
-    return Submitted(_plan(fn, inputs, scheme, executor, wait_for, timeout, None), None)
+    submitted = Submitted(_plan(fn, inputs, scheme, executor, wait_for, timeout, None), None)
+    try:
+        submitted.submit()
+    except BaseException:
+        submitted.cancel()
+        raise
+    return submitted
 
 
 async def coded_map_async(
@@ -152,8 +163,8 @@ async def coded_map_async(
 ) -> CodedResult:
     """Compute as `coded_map` does, from a coroutine: the event loop runs on meanwhile.
 
-    Encoding and decoding run in a thread; answers are taken, and `on_answer` and `wait_for` are
-    called, in the loop. When the awaiting task is cancelled, tasks still queued are too.
+    Encoding and decoding run in a thread; tasks are submitted, answers taken, and `on_answer` and
+    `wait_for` called in the loop. When the awaiting task is cancelled, tasks still queued are too.
 
     Parameters
     ----------
@@ -173,6 +184,7 @@ async def coded_map_async(
     --------
     >>> import asyncio
     >>> from concurrent.futures import ThreadPoolExecutor
+    >>> import numpy as np
     >>> from coded import ReplicationScheme, coded_map_async
     >>> async def roots(pool):
     ...     return await coded_map_async(np.sqrt, [1.0, 4.0], ReplicationScheme(2, 4), pool)
@@ -200,22 +212,24 @@ async def coded_map_async(
     except StopIteration as done:
         complete: bool = done.value
     finally:
-        call.cancel()
+        try:
+            call.cancel()
+        finally:  # a Ctrl-C came meanwhile
+            call.cancel()
     return await asyncio.to_thread(partial(plan.finish, call, complete=complete))
 
 
 class Submitted:
-    """A coded map whose tasks have been submitted; used by one thread, which asks once."""
+    """A coded map whose tasks are submitted first; used by one thread, which asks once."""
 
     def __init__(self, plan: _Plan, on_answer: Callable[[int, float], object] | None) -> None:
         self._plan, self._on_answer = plan, on_answer
         self._arrivals: SimpleQueue[Arrival] = SimpleQueue()  # of this call alone
         self._call = plan.begin(self._arrivals.put)
-        try:
-            plan.submit(self._call)
-        except BaseException:
-            self._call.cancel()
-            raise
+
+    def submit(self) -> None:
+        """Give the tasks to the workers."""
+        self._plan.submit(self._call)
 
     def result(self) -> CodedResult:
         """Wait and decode, as `coded_map` does."""
@@ -276,7 +290,7 @@ class _Plan:
             outputs=layout.unpack(outputs),
             complete=complete,
             responders=responders,
-            stragglers=np.setdiff1d(np.arange(self.scheme.n_workers), responders),
+            stragglers=call.others(responders),
             latencies=call.latencies,
             failures=call.failures,
             exact=self.scheme.exact_mask(responders),
@@ -321,12 +335,12 @@ def _next_arrival(arrivals: SimpleQueue[Arrival], seconds: float) -> Arrival | N
 
     In short waits: a Ctrl-C that comes just as a wait begins is seen only when it ends.
     """
+    if seconds == 0.0:
+        return None if arrivals.empty() else arrivals.get_nowait()
     end = perf_counter() + seconds
     while True:
         remaining = end - perf_counter()
         try:
-            if seconds == 0.0:
-                return arrivals.get_nowait()
             return arrivals.get(timeout=min(max(remaining, 0.0), _LONGEST_WAIT))
         except Empty:
             if remaining <= _LONGEST_WAIT:
@@ -335,10 +349,13 @@ def _next_arrival(arrivals: SimpleQueue[Arrival], seconds: float) -> Arrival | N
 
 async def _next_arrival_async(arrivals: asyncio.Queue[Arrival], seconds: float) -> Arrival | None:
     """Wait for the next task to end; None if none does in time."""
+    if seconds == 0.0 and arrivals.empty():
+        await asyncio.sleep(0)  # lets the loop take what has been announced
     if seconds == 0.0 or not arrivals.empty():
         return None if arrivals.empty() else arrivals.get_nowait()
-    try:
-        return await asyncio.wait_for(arrivals.get(), None if seconds == inf else seconds)
+    try:  # not wait_for, which before Python 3.12 may take an answer for a cancellation
+        async with asyncio.timeout(None if seconds == inf else seconds):
+            return await arrivals.get()
     except TimeoutError:
         return None
 
@@ -366,7 +383,7 @@ def _spread(inputs: FloatArray, coded_inputs: FloatArray) -> list[int]:
 
 def _read_inputs(inputs: Any, scheme: Scheme) -> tuple[FloatArray, Layout]:
     """Give the inputs as one array of K finite rows, and what each row looks like."""
-    array, layout = pack(inputs, "inputs", partial(read_finite, scheme))
+    array, layout = pack(inputs, "inputs", partial(read_finite, number_reader(scheme)))
     if array.ndim == 0 or len(array) != scheme.n_inputs or array.size == 0:
         raise ValueError(
             f"inputs has shape {array.shape}, but {scheme!r} needs {scheme.n_inputs} of them, not "

@@ -100,17 +100,18 @@ def pack(nest: Any, name: str, read: Read, *, lead: int = 1) -> tuple[FloatArray
     """
     leaves: list[tuple[FloatArray, Restore]] = []
     form = _take(nest, name, read, leaves)
+    if form is None:
+        array, restore = leaves[0]
+        return array, Layout(None, (array.shape[lead:],), (restore,))
     arrays = [array for array, _ in leaves]
     for array in arrays:
-        if form is not None and (array.ndim < lead or array.shape[:lead] != arrays[0].shape[:lead]):
+        if array.ndim < lead or array.shape[:lead] != arrays[0].shape[:lead]:
             raise ValueError(
                 f"{name} must hold arrays with equal axis 0, got shapes "
                 f"{', '.join(str(one.shape) for one in arrays)}; stack each along axis 0"
             )
     shapes = tuple(array.shape[lead:] for array in arrays)
     layout = Layout(form, shapes, tuple(restore for _, restore in leaves))
-    if form is None:
-        return arrays[0], layout
     flat = [array.reshape(*array.shape[:lead], -1) for array in arrays]
     return np.concatenate(flat, axis=lead), layout
 
@@ -127,7 +128,7 @@ def _take(nest: Any, name: str, read: Read, leaves: list[tuple[FloatArray, Resto
         inside = [_take(nest[key], f"{name}[{key!r}]", read, leaves) for key in keys]
         return (dict, keys, *inside)
     inside = [_take(value, f"{name}[{i}]", read, leaves) for i, value in enumerate(nest)]
-    return (type(nest), (), *inside)
+    return (type(nest) if hasattr(nest, "_make") else tuple, (), *inside)
 
 
 def _build(form: Form, leaves: Any) -> Any:
@@ -138,7 +139,7 @@ def _build(form: Form, leaves: Any) -> Any:
     values = [_build(one, leaves) for one in inside]
     if kind is dict:
         return dict(zip(keys, values, strict=True))
-    return tuple(values) if kind is tuple else kind(*values)  # a named tuple
+    return tuple(values) if kind is tuple else kind._make(values)  # a named tuple
 
 
 def _tell(form: Form, shapes: Any) -> str:

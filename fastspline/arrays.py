@@ -48,6 +48,9 @@ class Restore:
         return result
 
 
+_PLAIN = {dtype: Restore(dtype) for dtype in _KEPT}  # of what needs no conversion
+
+
 def is_torch_tensor(values: object) -> bool:
     """Tell whether `values` is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
@@ -80,6 +83,8 @@ def read_array(values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
     TypeError
         If `values` holds no real numbers (objects, strings, complex) or is ragged.
     """
+    if type(values) is np.ndarray and (plain := _PLAIN.get(values.dtype)) is not None:
+        return values, plain
     array, device = as_numpy(values, name)
     computed = _as_computed(array, name)
     is_half = array.dtype.newbyteorder("=") == np.float16

@@ -821,6 +821,31 @@ def test_a_nest_is_coded_like_its_numbers_side_by_side():
     np.testing.assert_array_equal(result.std, expected.std)
 
 
+def test_tuples_of_other_libraries_come_back_as_tuples():
+    """As of torch.max, whose tuples are made of one sequence."""
+    inputs = torch.tensor([[1.0, 3.0], [5.0, 4.0]])
+    with ThreadPoolExecutor(2) as pool:
+        result = coded_map(
+            lambda x: torch.max(x, dim=0), inputs, ReplicationScheme(2, 4), pool, timeout=WAIT
+        )
+    assert type(result.outputs) is tuple
+    assert result.outputs[0].tolist() == [3.0, 5.0]
+    assert result.outputs[1].tolist() == [1.0, 0.0]
+
+
+def test_an_error_without_a_text_is_told_by_its_kind():
+    class UntellableError(Exception):
+        def __str__(self):
+            return self.lost
+
+    def f(_):
+        raise UntellableError
+
+    with ThreadPoolExecutor(2) as pool, pytest.raises(NotEnoughRespondersError) as caught:
+        coded_map(f, INPUTS, pairs(), pool)
+    assert "first by UntellableError: its text cannot be given" in str(caught.value)
+
+
 class WithoutWorkers(Executor):
     """An executor that refuses some tasks, counted from 0 in the order of the workers."""
 

@@ -124,11 +124,14 @@ class AssigningFunctions(Protocol):
         """Give what each of the N workers evaluates; `fn` is f."""
 
 
+def number_reader(scheme: Scheme) -> Callable[[ArrayLike, str], tuple[FloatArray, Restore]]:
+    """Give what reads the numbers that the scheme codes, real ones unless it says otherwise."""
+    return scheme.read_numbers if isinstance(scheme, ReadingNumbers) else read_array
+
+
 def read_numbers(scheme: Scheme, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
-    """Read `values` as the numbers that the scheme codes, real ones unless it says otherwise."""
-    if isinstance(scheme, ReadingNumbers):
-        return scheme.read_numbers(values, name)
-    return read_array(values, name)
+    """Read `values` as the numbers that the scheme codes."""
+    return number_reader(scheme)(values, name)
 
 
 def worker_functions(scheme: Scheme, fn: Function) -> Sequence[Function]:

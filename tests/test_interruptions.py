@@ -1,0 +1,467 @@
+"""Ctrl-C, cancellation and executors that misbehave, at every point of a call."""
+
+import asyncio
+import gc
+import linecache
+import random
+import signal
+import sys
+import threading
+import time
+import weakref
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+
+import numpy as np
+import pytest
+
+import coded.call
+import coded.local_workers
+import coded.runtime
+from coded import (
+    LocalWorkers,
+    NotEnoughRespondersError,
+    ReplicationScheme,
+    SplineScheme,
+    coded_map,
+    coded_map_async,
+)
+from tests.faults import CALLS, FOUR, INPUTS, check_well
+from tests.worker_functions import WAIT, ManualExecutor, double
+
+every_call = pytest.mark.parametrize("call", CALLS, ids=["sync", "async"])
+
+
+class Eager(Executor):
+    """An executor that has the answer when `submit` returns, but for some tasks never."""
+
+    def __init__(self, never=()):
+        self.never, self.futures = never, []
+
+    def submit(self, fn, /, *args):
+        future = self.make()
+        self.futures.append(future)
+        if len(self.futures) - 1 not in self.never:
+            future.set_running_or_notify_cancel()
+            future.set_result(fn(*args))
+        return future
+
+    make = Future
+
+
+# ---- Ctrl-C
+
+
+def takes_signals(frame):
+    """Whether Python handles signals in this line: not at `try`, and not as `with` ends."""
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    return not line.strip().startswith(("try:", "with "))
+
+
+@contextmanager
+def interrupted_at(event, files):
+    """Raise KeyboardInterrupt at one line of some files, as if Ctrl-C came just then."""
+    count, former = -1, sys.gettrace()
+
+    def trace(frame, what, _):
+        nonlocal count
+        if frame.f_code.co_filename not in files:
+            return None
+        if what == "line" and takes_signals(frame):
+            count += 1
+            if count == event:
+                raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(former)
+
+
+def test_ctrl_c_at_any_line_leaves_no_task_queued():
+    """One answer never comes, so that the call goes on to its timeout and to decoding."""
+    files = {coded.call.__file__, coded.runtime.__file__}
+    event, is_over = 0, False
+    while not is_over:
+        pool = Eager(never=[1])
+        try:
+            with interrupted_at(event, files):
+                coded_map(double, INPUTS, FOUR, pool, wait_for=4, timeout=0.001)
+            is_over = True
+        except KeyboardInterrupt:
+            event += 1
+        assert all(future.done() for future in pool.futures), event
+    assert event > 150
+
+
+# Python cannot raise what a signal raises in a finalizer, and warns.
+in_finalizers = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture
+def interrupt_soon():
+    """Send a real signal after some seconds; the former handler comes back."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGALRM, interrupt)
+    yield partial(signal.setitimer, signal.ITIMER_REAL)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, former)
+
+
+def call_until_interrupted(interrupt_soon, seconds, *args, **kwargs):
+    """Call, and tell whether the signal came before its end."""
+    try:
+        interrupt_soon(seconds)
+        coded_map(*args, **kwargs)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        interrupt_soon(0)
+    return False
+
+
+@in_finalizers
+def test_ctrl_c_at_any_moment_leaves_a_pool_of_threads_usable(interrupt_soon):
+    """What was queued does not run; only a task that is just being submitted may."""
+    ran, draw, interrupted = [], random.Random(1), 0
+
+    def f(coded_input):
+        ran.append(coded_input)
+        time.sleep(0.001)
+        return coded_input
+
+    scheme = ReplicationScheme(4, 24)
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(100):
+            seconds = draw.uniform(1e-4, 0.02)
+            interrupted += call_until_interrupted(
+                interrupt_soon, seconds, f, INPUTS, scheme, pool, wait_for=24, timeout=WAIT
+            )
+            so_far = len(ran)
+            assert pool.submit(abs, -1).result(WAIT) == 1
+            assert len(ran) - so_far <= 2
+    assert interrupted > 10
+
+
+@in_finalizers
+@pytest.mark.usefixtures("capfd")  # processes that are interrupted as they start complain
+def test_ctrl_c_at_any_moment_leaves_workers_usable(interrupt_soon):
+    draw, interrupted = random.Random(2), 0
+    with LocalWorkers(4) as workers:
+        workers.wait(WAIT)
+        for _ in range(60):
+            interrupted += call_until_interrupted(
+                interrupt_soon,
+                draw.uniform(1e-4, 0.003),
+                *(double, INPUTS, FOUR, workers.executors),
+                wait_for=4,
+                timeout=WAIT,
+            )
+        check_well(workers.executors)
+    assert interrupted > 10
+
+
+@pytest.mark.parametrize("name", ["_enqueue", "_run_next"])
+def test_ctrl_c_while_a_worker_gets_its_task_costs_the_process_at_most(name):
+    with LocalWorkers(4) as workers:
+        workers.wait(WAIT)
+        before = workers.pids
+        for event in range(0, 10, 2):
+            with interrupted_in(name, event), suppress(KeyboardInterrupt):
+                for _ in range(8):
+                    workers.executors[0].submit(abs, -1).result(WAIT)
+        assert workers.pids[1:] == before[1:]
+        check_well(workers.executors)
+
+
+@contextmanager
+def interrupted_in(name, event):
+    """Raise KeyboardInterrupt at the event-th line that runs in a method of a worker."""
+    count, former = -1, sys.gettrace()
+
+    def trace(frame, what, _):
+        nonlocal count
+        is_there = frame.f_code.co_filename == coded.local_workers.__file__
+        if not is_there or frame.f_code.co_name != name:
+            return None
+        if what == "line" and takes_signals(frame):
+            count += 1
+            if count == event:
+                raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(former)
+
+
+# ---- asyncio
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_a_cancellation_that_meets_an_answer_is_obeyed(turns):
+    """At whichever turn of the loop it comes; asyncio.wait_for once dropped it."""
+    pool = ManualExecutor()
+
+    async def main():
+        call = asyncio.ensure_future(
+            coded_map_async(double, INPUTS, FOUR, pool, wait_for=4, timeout=WAIT)
+        )
+        while len(pool.futures) < 4:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.005)
+        pool.answer(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(call, WAIT / 2)
+
+    asyncio.run(main())
+    assert all(future.done() for future in pool.futures)
+
+
+@pytest.mark.parametrize("stage", ["bind", "decode"])
+def test_a_cancellation_while_a_thread_codes_ends_the_call(stage):
+    reached, release = threading.Event(), threading.Event()
+
+    class Slow(ReplicationScheme):
+        def bind(self, inputs):
+            return self.hold("bind", super().bind(inputs))
+
+        def decode_with_std(self, coded_outputs, responders):
+            return self.hold("decode", super().decode_with_std(coded_outputs, responders))
+
+        def hold(self, name, value):
+            if name == stage:
+                reached.set()
+                assert release.wait(WAIT)
+            return value
+
+    pool = Eager(never=[3])
+    scheme = Slow(4, 4, n_stragglers=1)
+
+    async def main():
+        call = asyncio.ensure_future(coded_map_async(double, INPUTS, scheme, pool))
+        while not reached.is_set():
+            await asyncio.sleep(0.001)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(call, WAIT)
+        release.set()
+
+    try:
+        asyncio.run(main())
+    finally:
+        release.set()
+    assert len(pool.futures) == (0 if stage == "bind" else 4)
+    assert all(future.done() for future in pool.futures)
+
+
+def test_a_loop_that_ends_under_a_call_cancels_its_tasks(caplog):
+    pool = ManualExecutor()
+
+    async def main():
+        call = asyncio.ensure_future(coded_map_async(double, INPUTS, FOUR, pool))
+        while len(pool.futures) < 4:
+            await asyncio.sleep(0.001)
+        pool.futures[3].set_running_or_notify_cancel()
+        return call
+
+    call = asyncio.run(main())
+    assert call.cancelled()
+    assert [future.cancelled() for future in pool.futures] == [True, True, True, False]
+    pool.answer(3)  # and the loop is closed
+    assert caplog.messages == []
+
+
+def test_two_hundred_calls_share_a_loop():
+    """Two answers of each of the odd ones are missing; every call gets its own outputs."""
+
+    def f(coded_input):
+        if coded_input[1] and coded_input[0] == coded_input[1]:
+            raise ArithmeticError
+        return 2.0 * coded_input
+
+    async def main(pool):
+        inputs = [np.array([[i + 0.5, i % 2], [i + 0.25, 0.0]]) for i in range(200)]
+        scheme = ReplicationScheme(2, 6)
+        calls = [coded_map_async(f, one, scheme, pool, timeout=WAIT) for one in inputs]
+        return inputs, await asyncio.gather(*calls)
+
+    with ThreadPoolExecutor(4) as pool:
+        inputs, results = asyncio.run(main(pool))
+    for one, result in zip(inputs, results, strict=True):
+        assert result.complete
+        assert np.array_equal(result.outputs, 2.0 * one)
+
+
+# ---- executors that misbehave
+
+
+@every_call
+def test_an_executor_that_answers_in_submit(call):
+    result = call(double, INPUTS, FOUR, Eager(), wait_for=4)
+    assert result.responders.tolist() == [0, 1, 2, 3]
+    assert np.array_equal(result.outputs, 2.0 * INPUTS)
+
+
+@every_call
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
+def test_what_is_no_failure_of_a_worker_ends_the_call_and_cancels(kind, call):
+    class Stops(Eager):
+        def submit(self, fn, /, *args):
+            if len(self.futures) == 2:
+                raise kind
+            return super().submit(fn, *args)
+
+    pool = Stops(never=[0, 1])
+    with pytest.raises(kind):
+        call(double, INPUTS, FOUR, pool)
+    assert all(future.cancelled() for future in pool.futures)
+
+
+@every_call
+def test_an_answer_that_is_told_twice_counts_once(call):
+    class TellsTwice(Future):
+        def add_done_callback(self, fn):
+            super().add_done_callback(fn)
+            super().add_done_callback(fn)
+
+    pool = Eager()
+    pool.make = TellsTwice
+    heard = []
+    result = call(double, INPUTS, FOUR, pool, wait_for=4, on_answer=lambda n, _: heard.append(n))
+    assert sorted(heard) == [0, 1, 2, 3]
+    assert np.array_equal(result.outputs, 2.0 * INPUTS)
+
+
+@every_call
+@pytest.mark.parametrize("method", ["exception", "result"])
+def test_a_future_that_cannot_tell_what_it_holds_is_a_failure(method, call):
+    class Broken(Future):
+        pass
+
+    def raise_error(*_, **__):
+        raise ConnectionError("the cluster is gone")
+
+    setattr(Broken, method, raise_error)
+    pool = Eager()
+    pool.make = Broken
+    with pytest.raises(NotEnoughRespondersError, match=r"4 failed.*the cluster is gone"):
+        call(double, INPUTS, FOUR, pool)
+    result = call(double, INPUTS, FOUR, [pool, Eager(), Eager(), Eager()])
+    assert result.complete
+    assert isinstance(result.failures[0], ConnectionError)
+
+
+@every_call
+def test_an_executor_that_cannot_tell_whether_it_is_busy_is_asked(call):
+    class Unsure(Eager):
+        @property
+        def busy(self):
+            raise OSError
+
+    result = call(double, INPUTS, FOUR, [Unsure(), Eager(), Eager(), Eager()], wait_for=4)
+    assert result.complete
+
+
+@every_call
+def test_an_executor_whose_submit_blocks_delays_only(call):
+    class Slow(Eager):
+        def submit(self, fn, /, *args):
+            time.sleep(0.02)
+            return super().submit(fn, *args)
+
+    result = call(double, INPUTS, FOUR, Slow(), wait_for=4, timeout=0.01)
+    assert result.complete  # the answers were there when the time was up
+    assert np.array_equal(result.outputs, 2.0 * INPUTS)
+
+
+@every_call
+def test_a_shape_does_not_win_by_being_first_where_others_are_still_out(call):
+    """When four answers of a shape are out of reach, two shapes with one answer are no majority."""
+
+    def f(coded_input):
+        return np.zeros(3) if coded_input == 0.0 else 2.0 * coded_input
+
+    for order in [(0, 1, 2, 3), (0, 2, 3, 1)]:
+        pool = ManualExecutor()
+
+        def play(pool=pool, order=order):
+            for _ in range(4):
+                assert pool.submitted.acquire(timeout=WAIT)
+            for n in order[:3]:
+                inputs = [float(args[0]) for _, args, _ in pool.tasks]
+                pool.answer(inputs.index(n))
+                time.sleep(0.05)
+
+        player = threading.Thread(target=play)
+        player.start()
+        result = call(f, INPUTS, FOUR, pool, wait_for=4, timeout=WAIT)
+        player.join(WAIT)
+        assert result.responders.tolist() == sorted(order[1:3])
+        assert str(result.failures[0]) == "answer has shape (3,), most others have ()"
+
+
+# ---- what a call keeps alive
+
+
+class Payload(np.ndarray):
+    """An array that can be watched."""
+
+
+def test_a_refused_task_is_freed_at_once_though_its_error_is_kept():
+    class Refuses(Executor):
+        seen = None
+
+        def submit(self, _, /, *args):
+            task = args[0].view(Payload)
+            self.seen = weakref.ref(task)
+            raise RuntimeError("no")
+
+    gc.disable()
+    try:
+        refuses = Refuses()
+        result = coded_map(double, INPUTS, FOUR, [refuses, Eager(), Eager(), Eager()])
+        assert str(result.failures[0]) == "no"
+        assert refuses.seen() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("scheme", [FOUR, SplineScheme(4, 8)], ids=repr)
+def test_calls_leave_no_answers_to_the_collector_of_cycles(scheme):
+    """That would free them late; here one worker fails, one call fails, and all are of no use."""
+    answers = []
+
+    def f(coded_input):
+        answer = coded_input.copy().view(Payload)
+        answers.append(weakref.ref(answer))
+        if coded_input[0] == 0.0:
+            raise ArithmeticError
+        return answer
+
+    def answer_nan(coded_input):
+        answer = np.full_like(coded_input, np.nan).view(Payload)
+        answers.append(weakref.ref(answer))
+        return answer
+
+    gc.disable()
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            coded_map(f, INPUTS[:, np.newaxis], scheme, pool, wait_for=2)
+            with suppress(NotEnoughRespondersError):
+                coded_map(answer_nan, INPUTS[:, np.newaxis], scheme, pool)
+        assert len(answers) > 2
+        assert {answer() for answer in answers} == {None}
+    finally:
+        gc.enable()
