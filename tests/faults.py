@@ -245,6 +245,7 @@ def check_wrong_shape(executors, tmp_path, call=coded_map):
         assert str(result.failures[0]) == "answer has shape (3,), most others have ()"
         assert len(result.responders) >= 2
         check_answers(result)
+        wait_until_idle(executors)
 
 
 def check_frozen(executors, tmp_path, call=coded_map):
