@@ -6,11 +6,13 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.distance import cdist
 
 from bench import reference
 from bench.race import Competitor, error_against
-from coded import BerrutScheme, SplineScheme, coded_map, path_order
+from coded import BerrutScheme, KernelScheme, SplineScheme, TorchWorker, coded_map, path_order
+from coded.demo.lenet5 import load
 from coded.schemes import codes
 from coded.schemes.variants import Setting
 
@@ -134,6 +136,62 @@ def test_every_code(race, code, step):
         shape=f"({len(rows)} -> {len(matrix)}) x 3,072",
         dtype=str(rows.dtype),
         threads=CPUS,
+    )
+
+
+class VisionTransformer(torch.nn.Module):
+    """As large as ViT-S/14 on 224 x 224 pixels; its weights do not matter for its time."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = torch.nn.Conv2d(3, 384, 14, stride=14)
+        layer = torch.nn.TransformerEncoderLayer(384, 6, 1536, batch_first=True)
+        self.layers = torch.nn.TransformerEncoder(layer, 12, enable_nested_tensor=False)
+        self.head = torch.nn.Linear(384, 1000)
+
+    def forward(self, images):
+        tokens = self.patches(images).flatten(2).swapaxes(1, 2)
+        return self.head(self.layers(tokens).mean(axis=1))
+
+
+NETWORKS = {"LeNet5": (load, (1, 32, 32)), "ViT-S/14": (VisionTransformer, (3, 224, 224))}
+SHARED = {
+    "KernelScheme": KernelScheme,
+    "SplineScheme": SplineScheme,
+    "LeTCC": SplineScheme.paper,
+}
+
+
+@pytest.mark.benchmark(group="share")
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("code", SHARED)
+def test_share_of_encoding_and_decoding(race, network, code):
+    build, shape = NETWORKS[network]
+    worker = TorchWorker(build().eval())
+    scheme = SHARED[code](20, 60, n_stragglers=20)
+    inputs = np.random.default_rng(0).random((20, *shape), np.float32)
+    responders = np.arange(60)[np.arange(60) % 3 > 0]
+    answers = np.random.default_rng(1).random((len(responders), 10), np.float32)
+
+    def bind_encode_decode():
+        bound = scheme.bind(inputs)
+        return bound.encode(inputs), bound.decode(answers, responders)
+
+    bound = scheme.bind(inputs)
+    few = 2  # of the 60 coded inputs: the network's time is the same for all
+    race(
+        f"{network}: `{code}`, bind + encode + decode",
+        bind_encode_decode,
+        {
+            "the network on N inputs": Competitor(
+                lambda: [worker(image) for image in inputs[:few]], scale=60 / few, checked=False
+            )
+        },
+        error=lambda result: float(np.abs(result[0] - bound.encode(inputs)).max()),
+        tolerance=0.0,
+        shape=f"(20 -> 60) x {' x '.join(map(str, shape))}",
+        dtype="float32",
+        threads=1,
     )
 
 
