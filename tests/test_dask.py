@@ -45,7 +45,7 @@ NAMES = ["w0", "w1", "w2", "w3"]  # texts: where a number is the name, tasks for
 def client():
     """Four worker processes, which are started again when they die."""
     settings = {"distributed.scheduler.allowed-failures": 0, "distributed.admin.tick.limit": "60s"}
-    scheduler = {"cls": distributed.Scheduler, "options": {"dashboard": False}}
+    scheduler = {"cls": distributed.Scheduler, "options": {"dashboard_address": ":0"}}
     worker = {"cls": distributed.Nanny, "options": {"nthreads": 1, "dashboard": False}}
     with (
         dask.config.set(settings),

@@ -83,7 +83,7 @@ def test_engines_are_mixed_in_one_call():
         LocalWorkers(1) as workers,
         loky.ProcessPoolExecutor(1) as pool,
         distributed.LocalCluster(
-            n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs=50
+            n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
