@@ -1,7 +1,7 @@
 """README's table "which code for which job": `python -m bench.codes` runs all codes and writes it.
 
 The functions of `python -m coded compare` at their own (K, N, S), and two of them with answers
-that are wrong. Stored in results/codes.json; `--table` writes the table from there again.
+that are wrong. Stored in results/comparison/codes.json, from which `--table` writes the table.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from coded.comparison.settings import SETTINGS
 from coded.schemes import codes
 
 GROUPS = 5
-STORED = RESULTS / "codes.json"
+STORED = RESULTS / "comparison" / "codes.json"  # beside the records of races
 PICTURE = RESULTS / "codes.png"
 EXACT = 1e-15  # a relative mean square of rounding errors
 WORTH_BOLD = 2.0  # times the least error
