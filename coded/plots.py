@@ -175,14 +175,15 @@ def draw_errors(panels: Mapping[str, Sequence[Errors]]) -> Figure:
         axes = figure.add_subplot(rows, columns, i + 1, title=title, yscale="log")
         for curve in curves:
             place = names.index(curve.name)
-            colour, marker = _STYLES[place % len(_STYLES)]
+            cycle, turn = divmod(place, len(_STYLES))
+            colour, marker = _STYLES[turn][0], _STYLES[(turn + 3 * cycle) % len(_STYLES)][1]
             errors = [max(error, _LEAST) for error in curve.errors]
             (handles[curve.name],) = axes.plot(
                 curve.counts,
                 errors,
                 color=colour,
                 marker=marker,
-                linestyle=_LINES[place // len(_STYLES) % len(_LINES)],
+                linestyle=_LINES[cycle % len(_LINES)],
             )
         axes.set_xlabel("stragglers")
         axes.set_ylabel(f"error, at least {_LEAST:.0e}")
