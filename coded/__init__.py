@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from coded.placement import balanced_copies, best_placement, expected_answered
     from coded.points import chebyshev_first, chebyshev_second, equidistant, systematic
     from coded.polynomial_check import require_polynomial
-    from coded.progress import ProgressBar
-    from coded.ray_executor import RayExecutor
+    from coded.progress import ProgressBar as ProgressBar
+    from coded.ray_executor import RayExecutor as RayExecutor
     from coded.recommendation import Recommendation, recommend
     from coded.result import CodedResult
     from coded.runtime import coded_map, coded_map_async
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         StragglerModel,
         UniformStragglers,
     )
-    from coded.torch_worker import TorchWorker
+    from coded.torch_worker import TorchWorker as TorchWorker
 
 # Resolved on first use (PEP 562), so that a worker process pays only for what it uses.
 _HOME = {
@@ -112,6 +112,7 @@ _HOME = {
     "systematic": "coded.points",
 }
 
+# Not what needs an extra: ``from coded import *`` works without.
 __all__ = [
     "AnalogLagrangeScheme",
     "AnswerMemory",
@@ -134,15 +135,12 @@ __all__ = [
     "ParetoDelays",
     "ParityScheme",
     "ProductScheme",
-    "ProgressBar",
-    "RayExecutor",
     "Recommendation",
     "ReplicationScheme",
     "Scheme",
     "Simulation",
     "SplineScheme",
     "StragglerModel",
-    "TorchWorker",
     "UniformStragglers",
     "WithPrior",
     "WorkerBusyError",
@@ -181,4 +179,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted(_HOME)

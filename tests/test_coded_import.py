@@ -16,7 +16,7 @@ def test_import_coded_loads_nothing_heavy():
     assert result.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", coded.__all__)
+@pytest.mark.parametrize("name", dir(coded))
 def test_every_public_name_is_there(name):
     value = getattr(coded, name)
     assert value.__name__ == name
@@ -24,6 +24,20 @@ def test_every_public_name_is_there(name):
 
 
 def test_names_are_listed_once_and_others_are_refused():
-    assert sorted(set(coded.__all__)) == coded.__all__ == dir(coded)
+    assert sorted(set(coded.__all__)) == coded.__all__
+    assert set(dir(coded)) - set(coded.__all__) == {"ProgressBar", "RayExecutor", "TorchWorker"}
     with pytest.raises(AttributeError, match="module 'coded' has no attribute 'nothing'"):
         _ = coded.nothing
+
+
+def test_everything_is_there_without_the_extras():
+    program = (
+        "import sys\n"
+        "sys.modules |= dict.fromkeys(['torch', 'ray', 'rich', 'matplotlib', 'distributed'])\n"
+        "from coded import *\n"
+        "print(MDSScheme(3, 5).n_workers)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "5\n"
