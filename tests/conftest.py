@@ -11,7 +11,7 @@ settings.register_profile(
 settings.load_profile("house")
 
 
-# What starts clusters, servers and many processes, or evaluates networks on many images.
+# What starts clusters, servers and many processes, runs experiments, or takes long.
 OUTER = {
     *(
         "test_dask",
@@ -21,7 +21,7 @@ OUTER = {
         "test_installed",
         "test_local_workers",
     ),
-    *("test_mpi", "test_ray", "test_scale_out", "test_serving", "test_training"),
+    *("test_mpi", "test_ray", "test_scale_out", "test_serving", "test_training", "test_exactness"),
 }
 
 
