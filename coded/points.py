@@ -199,10 +199,19 @@ def chord_length(steps: ArrayLike) -> Points:
     if lengths.size and lengths.min() < 0:
         i = int(lengths.argmin())
         raise ValueError(f"steps must be >= 0, but steps[{i}] = {lengths[i]}; pass distances")
-    if not lengths.any():
-        return equidistant(lengths.size + 1)
-    along = np.cumsum(np.maximum(lengths, 1e-3 * lengths.mean()))
-    return np.concatenate([[-1.0], 2.0 * along / along[-1] - 1.0])
+    return spaced_by(lengths)
+
+
+def spaced_by(steps: Points) -> Points:
+    """Give points, (..., K), by the steps between them, (..., K - 1), as `chord_length` does."""
+    n_steps = steps.shape[-1]
+    points = np.tile(equidistant(n_steps + 1), (*steps.shape[:-1], 1))
+    differ = steps.any(axis=-1)
+    some = steps[differ]
+    least = 1e-3 * (some.sum(axis=-1, keepdims=True) / n_steps)
+    along = np.cumsum(np.maximum(some, least), axis=-1)
+    points[differ, 1:] = 2.0 * along / along[..., -1:] - 1.0
+    return points
 
 
 def on_curve(alpha: ArrayLike, n_workers: int, n_stragglers: int) -> Points:
