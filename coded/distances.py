@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -48,7 +46,7 @@ def distances_between(rows: FloatArray, order: NDArray[np.intp]) -> NDArray[np.f
     gram = np.zeros((len(rows), len(rows)))
     scale = float(np.abs(rows).max(initial=0.0)) or 1.0
     for start in range(0, rows.shape[1], _BLOCK):
-        block = rows[order, start : start + _BLOCK].astype(np.float64)
+        block = rows[order, start : start + _BLOCK].astype(np.float64, copy=False)
         block /= scale
         block -= block.mean(axis=0)
         gram += block @ block.T
@@ -67,10 +65,13 @@ def steps_along(rows: FloatArray, order: NDArray[np.intp]) -> NDArray[np.float64
     """Give the (K - 1,) distances from each row to the next along `order`, in the same units."""
     down = -_exponents(rows, axis=None)
     scale = np.ldexp(np.abs(rows).max(initial=0.0), down) or 1.0
-    steps = np.empty(max(len(order) - 1, 0))
-    for i, (here, there) in enumerate(pairwise(order)):
-        step = np.ldexp(rows[there], down) - np.ldexp(rows[here], down)  # no overflow
-        steps[i] = np.linalg.norm(step / scale)
+    steps = np.empty(len(order) - 1)
+    here = np.ldexp(rows[order[0]], down)  # no overflow
+    for i, k in enumerate(order[1:]):
+        there = np.ldexp(rows[k], down)
+        step = (there - here) / scale
+        steps[i] = np.sqrt(step @ step)
+        here = there
     return steps
 
 

@@ -260,11 +260,10 @@ class SplineScheme(LinearScheme):
         rows = _features(array)
         bound = copy.copy(self)
         bound._order = path_order(rows)
-        alpha = chord_length(steps_along(rows, bound._order))
         if is_curve(rows, bound._order):
-            bound._place_on_curve(alpha)
+            bound._place_on_curve(chord_length(steps_along(rows, bound._order)))
         else:
-            bound._place_at_inputs(alpha, several_lines(rows, bound._order))
+            bound._place_at_inputs(several_lines(rows, bound._order))
         bound._beta = bound._beta[places_far_apart(self._n_workers)]
         return bound
 
@@ -337,9 +336,9 @@ class SplineScheme(LinearScheme):
         self._alpha = alpha
         self._beta = on_curve(alpha, self._n_workers, self._n_stragglers)
 
-    def _place_at_inputs(self, alpha: Points, lines: Matrix) -> None:
-        """Put the inputs at `alpha`, all workers at them, and the decoder on several lines."""
-        self._alpha = alpha
+    def _place_at_inputs(self, lines: Matrix) -> None:
+        """Put the inputs on the first line, all workers at them, and the decoder on all lines."""
+        self._alpha = alpha = lines[0, self._order]
         self._lines = lines
         if self._n_workers < self._n_inputs:
             self._beta = systematic(alpha, self._n_workers)
