@@ -22,7 +22,7 @@ FEWEST_FOR_CURVE = 8  # inputs; of 5 or 6, points between them lose more than th
 # Constants of the measurements on tuning images and smooth functions (bench/science).
 _N_LINES = 16  # 8: 3 % more error; 32: 1 % less
 _DETOUR = 0.2  # spread of the factors on the distances; .1 and .3: 1 to 2 % more error
-_FACTORS = 1 << 17  # drawn at a time: short paths of few inputs cost less than a call
+_FACTORS = 1 << 15  # drawn at a time, which stay in the cache
 _STRAIGHT = 0.9  # 10 to 60 inputs of one parameter: .90 to 1, of two: .72 to .91, images: .6
 _NUGGET = 0.01  # noise of an answer in units of the cubed mean gap; 0 to .03 are alike
 _UNSEEN = 1e-18  # weight of a place without an answer: 0 but for the variance there

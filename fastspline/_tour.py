@@ -351,9 +351,9 @@ def sort_moves(gains, codes):
     """Sort by falling gain, of equal gains by rising code."""
     count = len(gains)
     gap = count
-    while gap > 0:
+    while gap > 1:
         gap = 1 if gap == 2 else int(gap / SHELL)
-        for i in range(gap, count if gap > 0 else 0):
+        for i in range(gap, count):
             gain, code = gains[i], codes[i]
             j = i - gap
             while j >= 0 and (gains[j] < gain or (gains[j] == gain and codes[j] > code)):
