@@ -6,6 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coded import pooled_gradients
+from fastspline import image_gradients
+from tests.reference_features import reference_features
+
+# Most sides are small; around 128 and 192 averaging over blocks of 2 and of 3 begins.
+SIDES = st.one_of(st.integers(8, 70), st.sampled_from([126, 127, 128, 129, 191, 192, 193, 263]))
 
 
 def by_convolution(images, cells=6):
@@ -65,10 +70,95 @@ def test_cells_of_any_size_reach_from_border_to_border_in_equal_steps(seed, heig
         assert not cells[~near].any()
 
 
-def test_many_images_are_described_as_few():
-    images = np.random.default_rng(0).normal(size=(5, 600, 500))
+def assert_near(features, expected, atol=1e-13):
+    """Equal but for rounding, in units of each image's largest feature."""
+    unit = expected.max(axis=1, initial=0.0, keepdims=True)
+    unit[unit == 0.0] = 1.0
+    np.testing.assert_allclose(features / unit, expected / unit, rtol=0, atol=atol)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    height=SIDES,
+    width=SIDES,
+    leading=st.sampled_from([(1,), (3,), (2, 3), (2, 1, 2)]),
+    dtype=st.sampled_from([np.float64, np.float32, np.float16, np.uint8, np.int64, bool]),
+    constant=st.sampled_from([0.0, 3.0, 100.0]),
+)
+def test_gradients_equal_the_plain_ones(seed, height, width, leading, dtype, constant):
+    images = np.random.default_rng(seed).uniform(0.0, 50.0, (*leading, height, width)) + constant
+    images[0] = 0.0
+    images = images.astype(dtype)
+    # Roots magnify the rounding of gradients that cancel: bool and integers have flat places.
+    atol = 1e-13 if images.dtype.kind == "f" and constant < 100.0 else 1e-7
+    assert_near(pooled_gradients(images), reference_features(images), atol)
+
+
+@pytest.mark.parametrize("side", [20, 200])
+@pytest.mark.parametrize("exponent", [1022, 1000, 2, -400, -1000, -1020])
+def test_no_double_is_too_large_or_too_small(side, exponent):
+    # Multiples of 2^-49, so that not even tiny ones are rounded; of the second image sums over
+    # blocks overflow.
+    images = np.random.default_rng(0).integers(-(2**50), 2**50, (2, side, side)) / 2**49
+    images[1] = np.abs(images[1])
+    expected = np.ldexp(reference_features(images), exponent // 2)
+    assert_near(pooled_gradients(np.ldexp(images, exponent)), expected)
+
+
+def test_the_smallest_doubles_have_edges():
+    edge = np.zeros((1, 20, 20))
+    edge[:, :, 10:] = 1.0
+    expected = reference_features(edge) * np.ldexp(1.0, -537)
+    assert_near(pooled_gradients(edge * 2.0**-1074), expected, 1e-7)
+
+
+@pytest.mark.parametrize("shape", [(13, 17), (600, 500)])
+def test_an_image_is_described_alike_in_any_company(shape):
+    images = np.random.default_rng(0).normal(size=(5, *shape))
+    images[3] *= 1e306
+    images[4] *= 1e-306
     together = pooled_gradients(images)
-    np.testing.assert_array_equal(together, [pooled_gradients(image[None])[0] for image in images])
+    alone = [pooled_gradients(image[None])[0] for image in images]
+    np.testing.assert_array_equal(together, alone)
+    some = [2, 2, 0, 3, 2]
+    np.testing.assert_array_equal(pooled_gradients(images[some]), together[some])
+
+
+def test_layouts_are_read_alike_by_one_kernel_a_dtype():
+    images = np.random.default_rng(0).normal(size=(6, 40, 50)).astype(np.float32)
+    expected = pooled_gradients(images)
+    pooled_gradients(images.astype(np.float64))
+    locked = images.copy()
+    locked.flags.writeable = False
+    packed = np.frombuffer(b"." + images.tobytes(), np.uint8)[1:].view(np.float32)
+    assert not packed.flags.aligned
+    for layout in (
+        locked,
+        packed.reshape(images.shape),
+        np.asfortranarray(images),
+        images.astype(">f4"),
+        np.repeat(images, 2, axis=2)[:, :, ::2],
+    ):
+        np.testing.assert_array_equal(pooled_gradients(layout), expected)
+    assert len(image_gradients._describe.signatures) == 2
+
+
+def test_blocks_are_averaged_and_the_last_one_has_the_remainder():
+    small = np.random.default_rng(0).normal(size=(2, 66, 90))
+    large = small.repeat(3, axis=1)  # 198 = 66 * 3 rows; 90 columns stay
+    assert_near(pooled_gradients(large), pooled_gradients(small))
+    longer = np.concatenate([large, large[:, -1:]], axis=1)  # 199: the last block has four rows
+    assert_near(pooled_gradients(longer), pooled_gradients(small))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("side", [8, 199])
+@pytest.mark.parametrize("at", [0, 5, -1])
+def test_no_pixel_escapes_the_check(value, side, at):
+    images = np.zeros((3, side, side))
+    images[1, at, at] = value
+    with pytest.raises(ValueError, match=rf"finite, but images\[1, {at % side}, {at % side}\]"):
+        pooled_gradients(images)
 
 
 def test_flat_images_have_edges_only_and_contrast_goes_through_by_its_root():
