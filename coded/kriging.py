@@ -290,7 +290,9 @@ def krige(
     rows = np.arange(len(to))
     while finest is None or rows.size:
         groups, first = _grouped(among, reach)
-        inner, outer = among[np.ix_(first, first)], to[np.ix_(rows, first)]
+        inner, outer = among, to
+        if len(first) < len(among) or len(rows) < len(to):
+            inner, outer = among[np.ix_(first, first)], to[np.ix_(rows, first)]
         unit = _typical_distance(inner, outer)
         reach = max(10.0 * reach, inner[inner > 0.0].min(initial=np.inf))
         at = np.argmin(outer, axis=1)
@@ -404,7 +406,10 @@ def _solve_with_line(
 def _typical_distance(among: Array, to: Array) -> float:
     """Give the median distance between points that differ; where none do the largest from them."""
     apart = among[among > 0.0]
-    return float(np.median(apart)) if apart.size else float(to.max(initial=0.0)) or 1.0
+    if apart.size == 0:
+        return float(to.max(initial=0.0)) or 1.0
+    middle = [(apart.size - 1) // 2, apart.size // 2]  # np.median takes five times as long
+    return float(np.partition(apart, middle)[middle].mean())
 
 
 def _grouped(among: Array, reach: float) -> tuple[Array, NDArray[np.intp]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -267,6 +268,12 @@ def places_far_apart(n_workers: int) -> NDArray[np.intp]:
     array([0, 3, 6, 1, 4, 7, 2, 5])
     """
     n_workers = read_count(n_workers, "n_workers", at_least=1)
+    return np.argsort(np.arange(n_workers) * _stride(n_workers) % n_workers)
+
+
+@lru_cache(maxsize=64)  # by `bind` it is asked for again and again
+def _stride(n_workers: int) -> int:
+    """Give the t of `places_far_apart`."""
     half = max(n_workers // 2, 1)
     strides = [t for t in range(1, half + 1) if math.gcd(t, n_workers) == 1]
     golden = n_workers * (3.0 - math.sqrt(5.0)) / 2.0
@@ -278,8 +285,7 @@ def places_far_apart(n_workers: int) -> NDArray[np.intp]:
         return min(int(product.min()), stride / 2)
 
     nearest = sorted(strides, key=lambda t: abs(t - golden))[:_STRIDES]
-    places = np.arange(n_workers)
-    return np.argsort(places * max(nearest, key=worth) % n_workers)
+    return max(nearest, key=worth)
 
 
 def _twice_in_order(n_inputs: int, n_workers: int, count: int) -> NDArray[np.intp]:

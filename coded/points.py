@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from heapq import heapify, heapreplace
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -308,13 +310,17 @@ def copies_by_risk(
     n_workers = read_count(n_workers, "n_workers", at_least=risks.size)
     n_stragglers = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n_workers - 1)
     at_least = read_count(at_least, "at_least", at_least=1, at_most=n_workers // risks.size)
-    lost = _chances(n_workers, n_stragglers)
-    copies = np.full(risks.size, at_least, dtype=np.intp)
+    losses = np.append(np.diff(_chances(n_workers, n_stragglers)), 0.0).tolist()
+    errors = risks.tolist()
+    copies = [at_least] * risks.size
+    # The largest gain first; of equal ones that with the fewest copies, then the first input.
+    queue = [(losses[at_least] * error, at_least, k) for k, error in enumerate(errors)]
+    heapify(queue)
     for _ in range(n_workers - at_least * risks.size):
-        gains = (lost[copies] - lost[copies + 1]) * risks
-        best = np.flatnonzero(gains == gains.max())
-        copies[best[copies[best].argmin()]] += 1
-    return copies
+        _, count, k = queue[0]
+        copies[k] = count + 1
+        heapreplace(queue, (losses[count + 1] * errors[k], count + 1, k))
+    return np.array(copies, dtype=np.intp)
 
 
 def _chances(n_workers: int, n_stragglers: int) -> NDArray[np.float64]:

@@ -494,6 +494,13 @@ def test_features_get_the_inputs_in_the_callers_kind():
     assert torch.is_tensor(outputs)
 
 
+def test_features_may_write_to_what_they_get():
+    inputs = some_inputs(4, 6)
+    before = inputs.copy()
+    KernelScheme(4, 8, features=lambda stack: np.negative(stack, out=stack)).bind(inputs)
+    np.testing.assert_array_equal(inputs, before)
+
+
 @pytest.mark.parametrize(
     ("features", "error", "message"),
     [

@@ -121,6 +121,24 @@ def test_copies_by_risk_have_the_least_expected_error_of_all(risk, spare, data):
     assert expected_error(copies) == pytest.approx(least, abs=1e-12)
 
 
+@given(
+    risk=st.lists(st.sampled_from([0.0, 1e-310, 1.0, 1.5, 2.0, 1e308]), min_size=1, max_size=8),
+    spare=st.integers(0, 40),
+    data=st.data(),
+)
+def test_copies_by_risk_go_where_most_is_gained(risk, spare, data):
+    n_inputs, n_workers = len(risk), len(risk) + spare
+    n_stragglers = data.draw(st.integers(0, n_workers - 1))
+    drawn = np.arange(n_workers)
+    lost = np.cumprod([1.0, *(np.maximum(n_stragglers - drawn, 0) / (n_workers - drawn))])
+    copies = np.ones(n_inputs, int)
+    for _ in range(spare):
+        gains = (lost[copies] - lost[copies + 1]) * risk
+        best = np.flatnonzero(gains == gains.max())
+        copies[best[copies[best].argmin()]] += 1
+    np.testing.assert_array_equal(copies_by_risk(risk, n_workers, n_stragglers), copies)
+
+
 def test_copies_are_even_where_risks_are():
     assert sorted(copies_by_risk(np.ones(5), 12, 6)) == [2, 2, 2, 3, 3]
     assert sorted(copies_by_risk([1.0, 5.0, 2.0], 8, 0)) == [2, 3, 3]

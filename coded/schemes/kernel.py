@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Self, TypeAlias
@@ -168,7 +169,7 @@ class KernelScheme(LinearScheme):
         """
         array, restore = self._read_inputs(inputs)
         past, answers = self._recall(array)
-        is_small = flattened(array).shape[1] <= FEW
+        is_small = math.prod(array.shape[1:]) <= FEW
         is_smooth = is_small and len(array) + len(past) >= FEWEST_FOR_CURVE
         bound = copy.copy(self)
         bound._forget_plans()
@@ -180,9 +181,9 @@ class KernelScheme(LinearScheme):
             bound._given = chords_for_smooth(order, self._n_workers, self._n_stragglers)
         elif has_chords:
             bound._given = chords_for_labels(path_order(maps[0][0](array)), self._n_workers)
-        else:
-            bound._given = _copies(self._n_inputs, self._n_workers)
-        sites = np.concatenate([array, MatrixMap(bound._design.chords)(array)])
+        sites = array
+        if has_chords:
+            sites = np.concatenate([array, MatrixMap(bound._design.chords)(array)])
         bound._spaces = tuple(
             space for phi, powers in maps for space in _spaces(phi, sites, past, powers)
         )
@@ -190,6 +191,9 @@ class KernelScheme(LinearScheme):
         if not has_chords and 1 < self._n_inputs <= self._n_workers:
             risk = bound._spaces[0].risks()
             bound._given = copies_for_outputs(risk, self._n_workers, self._n_stragglers)
+        elif not has_chords:
+            copies = balanced_copies(self._n_inputs, self._n_workers)
+            bound._given = Design(copies, np.empty((0, self._n_inputs)))
         return bound
 
     def decoding_matrix(self, responders: ArrayLike) -> Matrix:
@@ -276,7 +280,11 @@ class KernelScheme(LinearScheme):
         """Give the maps phi, the preferred one first, each with the powers to be tried."""
         phi = self._features
         if callable(phi):
-            return [(lambda stack: _read_features(phi(restore(stack)), len(stack)), (_SMOOTH,))]
+
+            def checked(stack: FloatArray) -> FloatArray:
+                return _read_features(phi(restore(stack.copy())), len(stack))  # phi may write
+
+            return [(checked, (_SMOOTH,))]
         is_image = array.ndim >= 3 and min(array.shape[-2:]) >= SMALLEST_SIDE
         if phi is None and is_image:
             return [(pooled_gradients, (_SMOOTH,))]
@@ -451,11 +459,6 @@ class _Survivors:
 
 _FeatureMap: TypeAlias = Callable[[FloatArray], FloatArray]
 _Part: TypeAlias = tuple[NDArray[np.intp], Kriging]  # which of the known values, and their weights
-
-
-def _copies(n_inputs: int, n_workers: int) -> Design:
-    """Give balanced copies."""
-    return Design(balanced_copies(n_inputs, n_workers), np.empty((0, n_inputs)))
 
 
 def _columns(array: FloatArray) -> Array:
