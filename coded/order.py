@@ -88,5 +88,11 @@ def similar_groups(inputs: ArrayLike, size: int) -> list[NDArray[np.intp]]:
 
 
 def canonical_order(rows: FloatArray) -> NDArray[np.intp]:
-    """Sort rows by their bytes: ties, rounding and direction then ignore the caller's order."""
-    return np.array(sorted(range(len(rows)), key=lambda k: rows[k].tobytes()), dtype=np.intp)
+    """Sort rows by their bytes, the first number's highest first.
+
+    Ties and direction of a path then do not depend on the caller's order, nor on the last bits.
+    """
+    highest_first = rows.astype(rows.dtype.newbyteorder(">"))
+    return np.array(
+        sorted(range(len(rows)), key=lambda k: highest_first[k].tobytes()), dtype=np.intp
+    )
