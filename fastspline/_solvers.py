@@ -77,7 +77,7 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
         refuse_knots(knots, bad)
     in_range = UNIT_RANGE[0] <= unit <= UNIT_RANGE[1]
     if not (in_range and shortest >= LEAST_GAP and lightest >= LEAST_WEIGHT):
-        _refuse_scales(knots, unit, shortest, lightest)
+        refuse_scales(knots, unit, shortest, lightest)
     gaps = Gaps(knots, weights, table[: n - 1], unit, top, scaled_lam)
     if kappa <= KAPPA_EXACT:
         return ReinschSolver(gaps, table, kappa)
@@ -142,7 +142,7 @@ def _scale(knots: Vector, h: Vector, weights: Vector, lam: float, roughness: Vec
     shortest, lightest = h.min() / unit, weights.min(initial=top) / top
     in_range = UNIT_RANGE[0] <= unit <= UNIT_RANGE[1]
     if not (in_range and shortest >= LEAST_GAP and lightest >= LEAST_WEIGHT):
-        _refuse_scales(knots, unit, shortest, lightest)
+        refuse_scales(knots, unit, shortest, lightest)
     if roughness.size and roughness.min() < LEAST_ROUGHNESS * rough_top:
         raise ValueError(
             f"roughness must not be below {LEAST_ROUGHNESS:g} times the largest, but one is "
@@ -162,7 +162,7 @@ def refuse_knots(knots: Vector, bad: int, name: str = "knots") -> NoReturn:
     )
 
 
-def _refuse_scales(knots: Vector, unit: float, shortest: float, lightest: float) -> None:
+def refuse_scales(knots: Vector, unit: float, shortest: float, lightest: float) -> None:
     """Raise for knots or weights whose scales leave the range of floating-point numbers."""
     if not UNIT_RANGE[0] <= unit <= UNIT_RANGE[1]:
         raise ValueError(

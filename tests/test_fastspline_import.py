@@ -71,6 +71,7 @@ import json, sys
 import numpy as np
 from numba import typeof, types
 import fastspline as fs
+from fastspline import bundle
 
 def lay_out(array):
     frozen = array.copy()
@@ -108,6 +109,13 @@ for options in ({"bc": "periodic"}, {"bc": ("slope", 0.0, 1.0)}, {"roughness": w
         plan = fs.Smoother(x, lam=1.0, **options)
         y = rng.standard_normal((n, 20)).astype(dtype)
         plan.operator(points)(y), plan.fit(y)(points), plan.fit(y).interval(points), plan.leverages
+lines, there = rng.random((3, n)), rng.random((3, 7))
+for places in lay_out(lines):
+    for lam in (0.0, 1, np.inf):
+        bundle.mean_matrix(places, there, lam=lam, seen=1.0)
+        bundle.mean_matrix(places, there, lam=lam, seen=1.0, weights=weights, beyond="constant")
+    bundle.posterior_variances(places, there, lam=1), bundle.left_out_variances(places, lam=1.0)
+    bundle.left_out_matrix(places, lam=1.0, weights=weights)
 for y in lay_out(rng.standard_normal((n, 3))):
     stream = fs.SplineStream(lam=1.0)
     stream.append(x[:20], y[:20])
