@@ -6,6 +6,8 @@ equal, and the places of inputs as `points` (Q, m).
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,7 @@ from coded.distances import distances_between, steps_along
 from coded.linear_maps import Matrix
 from coded.order import canonical_order
 from coded.points import Points, chord_length, spaced_by
-from fastspline import Smoother
+from fastspline import bundle
 from fastspline.arrays import FloatArray
 from fastspline.seriation import short_path
 
@@ -25,7 +27,6 @@ _DETOUR = 0.2  # spread of the factors on the distances; .1 and .3: 1 to 2 % mor
 _FACTORS = 1 << 15  # drawn at a time, which stay in the cache
 _STRAIGHT = 0.9  # 10 to 60 inputs of one parameter: .90 to 1, of two: .72 to .91, images: .6
 _NUGGET = 0.01  # noise of an answer in units of the cubed mean gap; 0 to .03 are alike
-_UNSEEN = 1e-18  # weight of a place without an answer: 0 but for the variance there
 
 
 def is_curve(rows: FloatArray, order: NDArray[np.intp]) -> bool:
@@ -75,46 +76,16 @@ def least_lam(n_inputs: int) -> float:
     return _NUGGET * (2.0 / max(n_inputs - 1, 1)) ** 3
 
 
-def variances(
-    knots: Matrix, points: Matrix, *, lam: float, weights: Points | None = None
-) -> Matrix:
-    """Give the posterior variance of the spline at each point of each line, (Q, m).
-
-    In units of the noise of an answer of weight 1: the curve is a priori an integrated Wiener
-    process of variance 1 / lam. It is the leverage that a value there would have, per weight.
-    O(n + m) a line.
-    """
-    result = np.empty(points.shape)
-    own = np.ones(knots.shape[1]) if weights is None else weights
-    for here, there, variance in zip(knots, points, result, strict=True):
-        places, which = np.unique(np.concatenate([here, there]), return_inverse=True)
-        weight = np.full(places.size, _UNSEEN)
-        weight[which[: here.size]] = own
-        variance[:] = (Smoother(places, lam=lam, weights=weight).leverages / weight)[
-            which[here.size :]
-        ]
-    return result
-
-
 def left_out(
     knots: Matrix, values: Matrix, *, lam: float, weights: Points | None = None
 ) -> tuple[Matrix, Points]:
     """Leave out each answer: give the errors of its estimate, (n, columns), and their variances.
 
-    Estimates and variances as for a lost input: means over the lines by inverse variances. By
-    ``y_i - g_(i)(t_i) = (y_i - g(t_i)) / (1 - h_i)``, h the leverages, of variance
-    ``1 / (w_i (1 - h_i))``, noise included. n >= 3.
+    Estimates and variances as for a lost input: means over the lines by inverse variances, here of
+    the errors, noise included. n >= 3.
     """
-    own = np.ones(knots.shape[1]) if weights is None else weights
-    precision = np.zeros(len(values))
-    residual = np.zeros((len(values), len(values)))  # a matrix: answers may have many columns
-    for here in knots:
-        order = np.argsort(here)
-        smoother = Smoother(here[order], lam=lam, weights=own[order])
-        fit = smoother.operator(here[order]).dense()
-        precision[order] += own[order] * (1.0 - smoother.leverages)
-        residual[np.ix_(order, order)] += own[order, None] * (np.eye(len(order)) - fit)
-    return (residual / precision[:, None]) @ values, len(knots) / precision
+    estimate, precision = bundle.left_out_matrix(knots, lam=lam, weights=weights)
+    return values - estimate @ values, len(knots) / precision
 
 
 def expected_errors(
@@ -132,7 +103,7 @@ def expected_errors(
     """
     errors, own = left_out(knots, values, lam=lam, weights=weights)
     scale = np.mean(np.einsum("ij,ij->i", errors, errors) / own**growth)
-    each = variances(knots, points, lam=lam, weights=weights)
+    each = bundle.posterior_variances(knots, points, lam=lam, weights=weights)
     mean = len(each) / (1.0 / each).sum(axis=0)
     return np.asarray(np.sqrt(scale * mean**growth))
 
@@ -145,16 +116,8 @@ def smoothing_matrix(
     Several lines are paths through inputs that are no curve: there a spline keeps its last value
     beyond its last answer, for a straight continuation would multiply the noise of a short step.
     """
-    own = np.ones(knots.shape[1]) if weights is None else weights
-    shares = 1.0 / variances(knots, points, lam=seen, weights=weights)
-    shares /= shares.sum(axis=0)
-    matrix = np.zeros((points.shape[1], knots.shape[1]))
-    for here, there, share in zip(knots, points, shares, strict=True):
-        order = np.argsort(here)
-        smoother = Smoother(here[order], lam=lam, weights=own[order])
-        reached = np.clip(there, here.min(), here.max()) if len(knots) > 1 else there
-        matrix[:, order] += share[:, None] * smoother.operator(reached).dense()
-    return matrix
+    beyond: Literal["line", "constant"] = "constant" if len(knots) > 1 else "line"
+    return bundle.mean_matrix(knots, points, lam=lam, seen=seen, weights=weights, beyond=beyond)
 
 
 def risks(lines: Matrix) -> Points:
@@ -162,10 +125,5 @@ def risks(lines: Matrix) -> Points:
 
     The cube root of the variance with all other inputs answered: that of a gap h grows as h^3.
     """
-    lam = least_lam(lines.shape[1])
-    precision = np.zeros(lines.shape[1])
-    for line in lines:
-        order = np.argsort(line)
-        leverages = Smoother(line[order], lam=lam).leverages
-        precision[order] += (1.0 - leverages) / leverages
-    return np.asarray(precision ** (-1.0 / 3.0))
+    each = bundle.left_out_variances(lines, lam=least_lam(lines.shape[1]))
+    return np.asarray((1.0 / each).sum(axis=0) ** (-1.0 / 3.0))

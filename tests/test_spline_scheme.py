@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from coded import ReplicationScheme, SplineScheme, simulate
 from coded.cross_validation import pooled_gcv
 from coded.features import pooled_gradients
-from coded.lines import is_curve, least_lam, left_out, risks, several_lines, variances
+from coded.lines import is_curve, least_lam, left_out, risks, several_lines
 from coded.order import path_order
+from fastspline.bundle import posterior_variances
 from tests import reference_codes as reference
 
 
@@ -68,7 +69,7 @@ def test_variances_are_those_of_an_integrated_wiener_process(seed, n_knots, lam)
     lines = some_lines(rng, 2, n_knots + 4)
     weights = rng.uniform(0.5, 3.0, n_knots)
     knots = lines[:, :n_knots]
-    found = variances(knots, lines, lam=lam, weights=weights)
+    found = posterior_variances(knots, lines, lam=lam, weights=weights)
     for q in range(2):
         zeros = np.zeros((n_knots, 1))
         _, expected = process_posterior(knots[q], zeros, lines[q], 1 / weights, 1 / lam)

@@ -199,7 +199,7 @@ class SplineScheme(LinearScheme):
             n_inputs, n_workers, n_stragglers=n_stragglers, lam_enc=lam_enc, lam_dec=lam_dec
         )
         scheme._alpha = chebyshev_first(scheme._n_inputs)
-        scheme._beta = snapped(chebyshev_second(scheme._n_workers), scheme._alpha)
+        scheme._place_workers(snapped(chebyshev_second(scheme._n_workers), scheme._alpha))
         scheme._is_paper = True
         return scheme
 
@@ -264,7 +264,8 @@ class SplineScheme(LinearScheme):
             bound._place_on_curve(chord_length(steps_along(rows, bound._order)))
         else:
             bound._place_at_inputs(several_lines(rows, bound._order))
-        bound._beta = bound._beta[places_far_apart(self._n_workers)]
+        dealt = places_far_apart(self._n_workers)
+        bound._beta, bound._site = bound._beta[dealt], bound._site[dealt]
         return bound
 
     def decoding_matrix(self, responders: ArrayLike) -> Matrix:
@@ -334,17 +335,24 @@ class SplineScheme(LinearScheme):
     def _place_on_curve(self, alpha: Points) -> None:
         """Put the inputs at `alpha`, and the workers at and between them."""
         self._alpha = alpha
-        self._beta = on_curve(alpha, self._n_workers, self._n_stragglers)
+        self._place_workers(on_curve(alpha, self._n_workers, self._n_stragglers))
+
+    def _place_workers(self, beta: Points) -> None:
+        """Put the workers at `beta`; those at one point make one site."""
+        self._beta = beta
+        self._places, self._site = np.unique(beta, return_inverse=True)
 
     def _place_at_inputs(self, lines: Matrix) -> None:
         """Put the inputs on the first line, all workers at them, and the decoder on all lines."""
+        assert self._order is not None  # lines come with `bind`
         self._alpha = alpha = lines[0, self._order]
         self._lines = lines
         if self._n_workers < self._n_inputs:
             self._beta = systematic(alpha, self._n_workers)
-            return
-        copies = copies_by_risk(risks(lines), self._n_workers, self._n_stragglers)
-        self._beta = np.repeat(alpha, copies[self._order])
+        else:
+            copies = copies_by_risk(risks(lines), self._n_workers, self._n_stragglers)
+            self._beta = np.repeat(alpha, copies[self._order])
+        self._site = self._order[np.searchsorted(alpha, self._beta)]
 
     def _build_encoder(self) -> LinearMap:
         scale = self._n_inputs if self._is_paper else 1
@@ -366,21 +374,24 @@ class SplineScheme(LinearScheme):
         if len(sites.knots) > 1:
             return self._mean_of_splines(sites, lam, len(responders))
         spline = Smoother(sites.knots[0], lam=lam).operator(sites.points[0])
-        if np.array_equal(sites.first, np.arange(len(responders))):
+        repeats = np.ones(len(responders), bool)
+        repeats[sites.first] = False
+        if not repeats.any() and (sites.first[1:] > sites.first[:-1]).all():
             return spline
-        repeats = np.setdiff1d(np.arange(len(responders)), sites.first)
-        return _FirstCopies(spline.gather(sites.first, len(responders)), repeats)
+        gathered = spline.gather(sites.first, len(responders))
+        return _FirstCopies(gathered, np.flatnonzero(repeats))
 
     def _mean_of_splines(self, sites: _Sites, lam: float, n_responders: int) -> LinearMap:
         """Make the mean over several lines; answers that are outputs stay as they are."""
         source = np.full(self._n_inputs, -1)
         if lam == self._lam_enc == 0.0:
-            is_held, row = sites.points[0, :, None] == sites.knots[0], sites.first
-            source = np.where(is_held.any(axis=1), row[is_held.argmax(axis=1)], -1)
-        weights = np.zeros((np.count_nonzero(source < 0), n_responders))
-        weights[:, sites.first] = smoothing_matrix(
-            sites.knots, sites.points[:, source < 0], lam=lam, seen=self._seen_lam(lam)
-        )
+            source[sites.present] = sites.first
+        lost = np.flatnonzero(source < 0)
+        weights = np.zeros((lost.size, n_responders))
+        if lost.size:
+            points = sites.points.take(lost, axis=1)
+            seen = self._seen_lam(lam)
+            weights[:, sites.first] = smoothing_matrix(sites.knots, points, lam=lam, seen=seen)
         return FilledMap(source, weights)
 
     def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:
@@ -391,11 +402,12 @@ class SplineScheme(LinearScheme):
         require_finite(coded_outputs, "coded_outputs")
         answers = coded_outputs.reshape(len(coded_outputs), -1).astype(np.float64, copy=False)
         sites = self._sites(responders)
+        counts = sites.counts.astype(np.float64)
         lam = pooled_gcv(sites.knots, answers, sites.which)
         matrix = smoothing_matrix(
-            sites.knots, sites.points, lam=lam, seen=self._seen_lam(lam), weights=sites.counts
+            sites.knots, sites.points, lam=lam, seen=self._seen_lam(lam), weights=counts
         )
-        return _ChosenMap(matrix[:, sites.which] / sites.counts[sites.which], lam)
+        return _ChosenMap(matrix[:, sites.which] / counts[sites.which], lam)
 
     def _looks_at_answers(self) -> bool:
         return self._lam_dec == "gcv"
@@ -410,7 +422,7 @@ class SplineScheme(LinearScheme):
             return np.full(self._n_inputs, np.inf)
         values, weights = answers[sites.first], None
         if isinstance(decoder, _ChosenMap):
-            lam, weights = decoder.lam, sites.counts
+            lam, weights = decoder.lam, sites.counts.astype(np.float64)
             values = np.zeros(values.shape)
             np.add.at(values, sites.which, answers)
             values /= weights[:, None]
@@ -437,19 +449,20 @@ class SplineScheme(LinearScheme):
 
     def _sites(self, responders: Responders) -> _Sites:
         """Tell where on each line the distinct answers and the inputs lie."""
-        beta, first, which, counts = np.unique(
-            self._beta[list(responders)],
-            return_index=True, return_inverse=True, return_counts=True,
-        )  # fmt: skip
-        if self._lines is None:
-            points = self._alpha
+        site = self._site[np.array(responders)]
+        counts = np.bincount(site)
+        present = np.flatnonzero(counts)
+        first, number = np.empty((2, counts.size), np.intp)
+        first[site[::-1]] = np.arange(len(site) - 1, -1, -1)  # the last written, the first, stays
+        number[present] = np.arange(len(present))
+        if self._lines is not None:
+            knots, points = self._lines.take(present, axis=1), self._lines
+        else:
+            knots, points = self._places[present][None], self._alpha[None]
             if self._order is not None:
-                points = np.empty_like(self._alpha)
-                points[self._order] = self._alpha
-            return _Sites(first, which, counts.astype(float), beta[None], points[None])
-        assert self._order is not None  # lines come with `bind`
-        held = self._order[np.searchsorted(self._alpha, beta)]
-        return _Sites(first, which, counts.astype(float), self._lines[:, held], self._lines)
+                points = np.empty((1, self._n_inputs))
+                points[0, self._order] = self._alpha
+        return _Sites(present, first[present], number[site], counts[present], knots, points)
 
     def _suffices(self, responders: Responders) -> bool:
         return len(responders) >= self._fewest
@@ -476,9 +489,10 @@ class SplineScheme(LinearScheme):
 class _Sites(NamedTuple):
     """Where the answers lie: those at one point are one site."""
 
+    present: NDArray[np.intp]  # (n,) sites that answered; on several lines a site is an input
     first: NDArray[np.intp]  # (n,) the first answer of each site
     which: NDArray[np.intp]  # (R,) the site of each answer
-    counts: Points  # (n,) how many answers each site has
+    counts: NDArray[np.intp]  # (n,) how many answers each site has
     knots: Matrix  # (Q, n) the sites on each line
     points: Matrix  # (Q, K) the inputs on each line, in the caller's order
 
