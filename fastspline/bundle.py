@@ -228,9 +228,11 @@ def _read_lines(
 ) -> tuple[Matrix, Vector]:
     """Give knots and weights (n,) as the kernels take them."""
     places = _read_rows(knots, "knots")
-    n = places.shape[1]
-    if n < at_least:
-        raise ValueError(f"knots must hold at least {at_least} a line, got {n}")
+    lines, n = places.shape
+    if lines == 0 or n < at_least:
+        raise ValueError(
+            f"knots must have a line or more, at least {at_least} on each, got shape {places.shape}"
+        )
     if weights is None:
         return places, np.ones(n)
     own = np.array(check_weights(weights, n))

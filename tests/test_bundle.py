@@ -56,12 +56,11 @@ def around(rng, knots):
     return np.concatenate([anywhere, knots[:, ::2], between, low - 50.0, high + 1e-9], axis=1)
 
 
-def agree(found, expected, tolerance=EXACT):
-    """Rows agree relative to their largest entry, at least 1, the sum of each."""
-    scale = np.maximum(np.abs(expected).max(axis=1, keepdims=True), 1.0)
-    assert (np.abs(found - expected) <= tolerance * scale).all(), np.max(
-        np.abs(found - expected) / scale
-    )
+def agree(found, expected, tolerance=EXACT, size=1.0):
+    """Rows agree relative to their largest entry, at least to `size`."""
+    scale = np.maximum(np.abs(expected).max(axis=1, keepdims=True), size)
+    errors = np.abs(found - expected) / scale
+    assert errors.max(initial=0.0) <= tolerance
 
 
 @settings(max_examples=60)
@@ -115,8 +114,13 @@ def test_means_are_those_of_a_smoother_for_each_line(seed, n, n_lines, lam, seen
     shares = 1.0 / variances
     shares /= shares.sum(axis=0)
     found = mean_matrix(knots, points, lam=lam, seen=seen, weights=weights, beyond=beyond)
-    agree(found, reference_lines.mean_matrix(knots, points, shares, lam, weights, beyond))
-    np.testing.assert_allclose(found.sum(axis=1), 1.0, atol=EXACT * (1 + np.abs(found).max()))
+    each = [
+        reference_lines.mean_matrix(knots[[q]], points[[q]], shares[[q]], lam, weights, beyond)
+        for q in range(n_lines)
+    ]
+    size = np.abs(each).max(axis=(0, 2))[:, None] + 1.0  # what cancels between lines
+    agree(found, sum(each), EXACT, size)
+    agree(found.sum(axis=1, keepdims=True), np.ones((len(found), 1)), EXACT, size)
 
 
 @pytest.mark.parametrize("n", [300, 2000])
@@ -197,7 +201,8 @@ REFUSED = {
         r"knots must have one row a line, got shape \(3,\)",
         {"knots": KNOTS[0]},
     ),
-    "none": (ValueError, "knots must hold at least 1 a line, got 0", {"knots": np.empty((2, 0))}),
+    "none": (ValueError, r"at least 1 on each, got shape \(2, 0\)", {"knots": np.empty((2, 0))}),
+    "no line": (ValueError, r"a line or more.* \(0, 3\)", {"knots": np.empty((0, 3))}),
     "lines": (ValueError, "points has 3 rows and knots have 2", {"points": np.zeros((3, 4))}),
     "words": (TypeError, "knots", {"knots": [["a", "b"]]}),
     "no noise": (ValueError, "seen must be > 0", {"seen": 0.0}),
@@ -221,9 +226,9 @@ def test_what_cannot_be_meant_is_refused(case):
 
 
 def test_what_is_left_out_needs_others():
-    with pytest.raises(ValueError, match="at least 3 a line, got 2"):
+    with pytest.raises(ValueError, match="at least 3 on each, got shape"):
         left_out_variances([[0.0, 1.0]], lam=1.0)
-    with pytest.raises(ValueError, match="at least 3 a line, got 2"):
+    with pytest.raises(ValueError, match="at least 3 on each, got shape"):
         left_out_matrix([[0.0, 1.0]], lam=1.0)
     with pytest.raises(ValueError, match="lam must be > 0"):
         posterior_variances(KNOTS, POINTS, lam=0.0)

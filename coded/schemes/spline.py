@@ -352,7 +352,7 @@ class SplineScheme(LinearScheme):
         else:
             copies = copies_by_risk(risks(lines), self._n_workers, self._n_stragglers)
             self._beta = np.repeat(alpha, copies[self._order])
-        self._site = self._order[np.searchsorted(alpha, self._beta)]
+        self._site = self._order[np.searchsorted(alpha, self._beta)]  # the input it evaluates
 
     def _build_encoder(self) -> LinearMap:
         scale = self._n_inputs if self._is_paper else 1
