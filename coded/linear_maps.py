@@ -8,9 +8,11 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fastspline.arrays import FloatArray, require_finite
+from fastspline.arrays import FloatArray, empty_aligned, require_finite
 
 Matrix: TypeAlias = NDArray[np.float64]
+
+_FEW = 1 << 12  # numbers that are looked through as fast as they are bounded
 
 
 class LinearMap(Protocol):
@@ -55,7 +57,7 @@ class RowMap:
     def __call__(self, values: FloatArray) -> FloatArray:
         """Copy the rows of `values`, bit for bit."""
         require_finite(values, "values")
-        return values[self.index]
+        return _take_rows(values, self.index)
 
     def adjoint(self, cotangent: FloatArray) -> FloatArray:
         """Add up what the copies of each row get."""
@@ -85,17 +87,21 @@ class FilledMap:
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """Copy rows bit for bit; mix the others in the dtype of `values`."""
-        require_finite(values, "values")
-        result = values[self.source]
-        if len(self.weights) == 0:
-            return result
-        sums = MatrixMap(self.weights)(values)
+        at = np.flatnonzero(self.source < 0)
+        if at.size == 0:
+            require_finite(values, "values")
+            return _take_rows(values, self.source)
+        result = _take_rows(values, self.source)  # -1 takes the last row, which is replaced
+        is_block = at[-1] - at[0] + 1 == at.size
+        block = result[at[0] : at[-1] + 1] if is_block else None
+        sums = _multiply(self.weights, values, "values", block)
         if self.constant is not None:
-            sums = sums + self.constant.reshape(sums.shape)
-        with np.errstate(over="ignore"):  # told below
-            result[self.source < 0] = sums
-        if not np.isfinite(result).all():
-            raise ValueError(f"values overflow in {values.dtype}; scale them down")
+            with np.errstate(over="ignore"):  # told below
+                sums = (sums + self.constant.reshape(sums.shape)).astype(values.dtype, copy=False)
+            if not np.isfinite(sums).all():
+                raise ValueError(f"values overflow in {values.dtype}; scale them down")
+        if self.constant is not None or not is_block:
+            result[at] = sums
         return result
 
     def adjoint(self, cotangent: FloatArray) -> FloatArray:
@@ -130,15 +136,38 @@ def apply_map(linear_map: LinearMap, array: FloatArray, name: str) -> FloatArray
         ) from error
 
 
-def _multiply(matrix: Matrix, rows: FloatArray, name: str) -> FloatArray:
+def _multiply(
+    matrix: Matrix, rows: FloatArray, name: str, out: FloatArray | None = None
+) -> FloatArray:
     """Multiply each column of `rows` by the matrix, in their dtype; `name` begins errors."""
-    require_finite(rows, name)
     columns = rows.reshape(len(rows), -1)
+    bound = _bound(matrix, columns)
+    if not np.isfinite(bound):
+        require_finite(rows, name)
+    shape = (len(matrix), columns.shape[1])
+    product = empty_aligned(*shape, rows.dtype) if out is None else out.reshape(shape)
     with np.errstate(over="ignore", invalid="ignore"):  # told below
-        product: FloatArray = matrix.astype(rows.dtype, copy=False) @ columns
-    if not np.isfinite(product).all():
+        np.matmul(matrix.astype(rows.dtype, copy=False), columns, out=product)
+    may_overflow = not bound < np.finfo(rows.dtype).max / 2.0
+    if may_overflow and not np.isfinite(product).all():
         raise ValueError(f"{name} overflow in {rows.dtype}; scale them down")
     return product.reshape(len(matrix), *rows.shape[1:])
+
+
+def _bound(matrix: Matrix, columns: FloatArray) -> float:
+    """Bound the product's entries by fast passes over its factors; nan where that is no gain."""
+    if columns.size <= _FEW or np.iscomplexobj(columns):
+        return np.nan
+    largest = max(float(columns.max()), -float(columns.min()))
+    return largest * float(np.abs(matrix).sum(axis=1).max(initial=0.0))
+
+
+def _take_rows(rows: FloatArray, index: NDArray[np.intp]) -> FloatArray:
+    """Give the rows ``index[i]``; large ones in memory that was used before."""
+    columns = rows.reshape(len(rows), -1)
+    result = empty_aligned(len(index), columns.shape[1], rows.dtype)
+    np.take(columns, index, axis=0, out=result, mode="wrap")
+    return result.reshape(len(index), *rows.shape[1:])
 
 
 def _add_rows(rows: FloatArray, index: NDArray[np.intp], n_rows: int) -> FloatArray:

@@ -129,10 +129,10 @@ def read_vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
 
 def first_non_finite(array: FloatArray) -> tuple[int, ...] | None:
     """Give the index of the first entry that is NaN or infinite, or None."""
-    bad = ~np.isfinite(array)
-    if not bad.any():
+    finite = np.isfinite(array)
+    if finite.all():
         return None
-    return tuple(int(i) for i in np.unravel_index(int(bad.argmax()), array.shape))
+    return tuple(int(i) for i in np.unravel_index(int(finite.argmin()), array.shape))
 
 
 def require_finite(array: FloatArray, name: str) -> None:
