@@ -18,6 +18,7 @@ from fastspline.arrays import STREAM_BYTES, FloatArray, require_finite
 Quick: TypeAlias = Callable[[FloatArray, FloatArray, int, int], int]
 Sweep: TypeAlias = Callable[..., int]
 Apply: TypeAlias = Callable[[FloatArray, FloatArray, int | None], int]
+Pull: TypeAlias = Callable[[Vector], Vector]
 DType: TypeAlias = "np.dtype[np.floating]"
 
 F4, F8 = np.dtype(np.float32), np.dtype(np.float64)
@@ -28,12 +29,15 @@ STREAM_SAFE = platform.machine().lower() in ("x86_64", "amd64")
 STAGE_BYTES = 256 << 10  # what a staged panel may fill of the second-level cache
 STAGE_ROW_BYTES = 512  # narrower panels store faster without streaming
 AHEAD_ABOVE = 4 << 20  # prefetch inputs larger than this
-STRIPS_UP_TO = 320  # knots; more rows cost more page walks than their order saves
+STRIPS_UP_TO = 320  # rows that are read; more cost more page walks than their order saves
 AHEAD_BYTES = 384
 BLOCKS_A_THREAD = 4  # to even out a busy machine
 IN_DOUBLE = 1 << 20  # doubles that stand for floats at a time, but not fewer columns than
 LEAST_IN_DOUBLE = 64
+PANEL_NUMBERS = 16_384  # numbers in one array of a panel, to stay in the second-level cache
+LEAST_PANEL = 8
 TRANSPOSED = 256  # columns copied at a time where rows are not contiguous
+NO_ROWS: Rows = np.empty(0, np.int64)
 INTERPRETED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]  # numba sets it at import
 
 
@@ -47,12 +51,17 @@ class Kernel(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """What a sweep starts from: addresses, and the arrays that lie there, which it keeps alive."""
+    """What a sweep starts from: addresses, and the arrays that lie there, which it keeps alive.
+
+    It reads `reads` rows, and leaves the rows `idle` of its result alone, which become 0.
+    """
 
     kernel: Kernel
     knots: int
     tables: int
+    reads: int
     kept: tuple[FloatArray | Rows, ...]
+    idle: Rows = NO_ROWS
 
 
 def prepare(
@@ -75,7 +84,7 @@ def prepare(
         forward, backward, sources, spans, needed, weights, rows, tables
     )
     kept = (forward, backward, sources, t.places, weights, tables)
-    return Prepared(kernel, t.n, address, kept)
+    return Prepared(kernel, t.n, address, t.n, kept)
 
 
 class Sweepable(Protocol):
@@ -95,19 +104,23 @@ class Sweepable(Protocol):
     ) -> int:
         """Do what the sweep does by the plain loops."""
 
-    def pull_column(self, tableau: Tableau, cotangent: Vector) -> Vector:
-        """Give the cotangent of a column of values at the knots from that of its results."""
+    def prepare_adjoint(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared | None:
+        """List what the sweep of the transpose starts from, or give None: there is none."""
+
+    def pull_plainly(self, tableau: Tableau, cotangent: Vector) -> Vector:
+        """Give the cotangents of values at the knots by the plain loops, from those of results."""
 
 
 class SweepEvaluator:
     """Drives the SIMD sweep over blocks of columns; the plain loops where numba is switched off."""
 
-    __slots__ = ("prepared", "solver", "sources", "tableau")
+    __slots__ = ("prepared", "solver", "sources", "tableau", "transposed")
 
     def __init__(
         self, solver: Sweepable, tableau: Tableau, sources: Rows, bound: Prepared | None = None
     ) -> None:
         self.solver, self.tableau, self.sources = solver, tableau, sources
+        self.transposed: dict[DType, Prepared] = {}
         self.prepared: dict[DType, Prepared] = {} if bound is None or INTERPRETED else {F8: bound}
         if bound is None and not INTERPRETED:
             self._prepare(F8)
@@ -136,11 +149,37 @@ class SweepEvaluator:
             prepared = self._prepare(values.dtype)
         return sweep_columns(prepared, values, out, threads)
 
-    def adjoint(self, cotangent: FloatArray, out: FloatArray) -> None:
+    def adjoint(self, cotangent: FloatArray, out: FloatArray, threads: int | None) -> int:
         """See `Evaluator.adjoint`."""
-        for j in range(cotangent.shape[1]):
-            c = cotangent[:, j].astype(np.float64)
-            np.add.at(out[:, j], self.sources, self.solver.pull_column(self.tableau, c))
+        prepared = self.transposed.get(cotangent.dtype)
+        if prepared is None and not INTERPRETED:
+            prepared = self._prepare_adjoint(cotangent.dtype, len(out))
+        if prepared is not None:
+            return sweep_columns(prepared, cotangent, out, threads)
+        return add_panels(self._pull, self.sources, cotangent, out, threads)
+
+    def _prepare_adjoint(self, dtype: DType, n_rows: int) -> Prepared | None:
+        """List what the transposed sweep starts from, unless knots read a row in common."""
+        counts = np.bincount(self.sources, minlength=n_rows)
+        if counts.max(initial=0) > 1:
+            return None
+        made = self.solver.prepare_adjoint(self.tableau, self.sources, dtype)
+        if made is None:
+            return None
+        made = made._replace(reads=self.tableau.m, idle=np.flatnonzero(counts == 0))
+        return self.transposed.setdefault(dtype, made)
+
+    def _pull(self, cotangent: Vector) -> Vector:
+        """Give the cotangents of values at the knots, each of its own."""
+        own = None
+        if not INTERPRETED:
+            own = self.solver.prepare_adjoint(self.tableau, np.arange(self.tableau.n), F8)
+        if own is None:
+            return self.solver.pull_plainly(self.tableau, cotangent)
+        pulled = np.empty((self.tableau.n, cotangent.shape[1]))
+        if sweep_columns(own, cotangent, pulled, 1) >= 0:
+            pulled[:] = np.nan  # the sums tell
+        return pulled
 
 
 def bind(
@@ -163,26 +202,35 @@ def bind(
     )  # fmt: skip
     if address < 0:
         require_finite(points, "points")
-    bound = Prepared(kernel, n, address, (table, sources, t.places, t.weights))
+    bound = Prepared(kernel, n, address, n, (table, sources, t.places, t.weights))
     return SweepEvaluator(solver, t, sources, bound)
 
 
 def sweep_columns(
     prepared: Prepared, values: FloatArray, out: FloatArray, threads: int | None
 ) -> int:
-    """Fit and evaluate columns, (rows, columns) both; give a bad column or -1."""
-    kernel, knots, tables, _ = prepared
+    """Sweep columns, (rows, columns) both; give a bad column or -1."""
+    bad = _sweep_columns(prepared, values, out, threads)
+    if prepared.idle.size:
+        out[prepared.idle] = 0.0
+    return bad
+
+
+def _sweep_columns(
+    prepared: Prepared, values: FloatArray, out: FloatArray, threads: int | None
+) -> int:
+    kernel, knots, tables, reads, *_ = prepared
     if values.size + out.size < QUICK and values.flags.carray and out.flags.carray:
         return kernel.quick(values, out, knots, tables)
-    size, columns, points = values.itemsize, values.shape[1], out.shape[0]
+    size, columns, rows = values.itemsize, values.shape[1], out.shape[0]
     row_bytes = size * kernel.lanes
     stream, panel = STREAM_SAFE and out.nbytes > STREAM_BYTES, 0
     if stream and (out.ctypes.data % 64 or out.strides[0] % 64 or row_bytes % 64):
-        panel = min(STAGE_BYTES // points, 1024) // row_bytes * kernel.lanes
+        panel = min(STAGE_BYTES // rows, 1024) // row_bytes * kernel.lanes
         stream = panel * size >= STAGE_ROW_BYTES and columns >= panel
         panel = panel if stream else 0
     ahead = strips = 0
-    if values.nbytes > AHEAD_ABOVE and knots <= STRIPS_UP_TO:
+    if values.nbytes > AHEAD_ABOVE and reads <= STRIPS_UP_TO:
         strips = 1
     elif values.nbytes > AHEAD_ABOVE:
         ahead = AHEAD_BYTES
@@ -195,7 +243,7 @@ def sweep_columns(
         bad: int = kernel.sweep(
             block.ctypes.data, block.strides[0],
             out.ctypes.data + first * size, out.strides[0], stop - first,
-            knots, points, tables, int(stream), panel, ahead, strips,
+            knots, rows, tables, int(stream), panel, ahead, strips,
         )  # fmt: skip
         return bad if bad < 0 else first + bad
 
@@ -214,6 +262,34 @@ def threads_for(values: FloatArray, out: FloatArray, threads: int | None) -> int
     if threads is None and values.nbytes + out.nbytes < 8 * THREADS_FROM:
         return 1
     return default_threads() if threads is None else min(threads, usable_cpus())
+
+
+def panel_width(n: int) -> int:
+    """Give how many columns of n numbers a panel holds."""
+    return max(PANEL_NUMBERS // n, LEAST_PANEL)
+
+
+def add_panels(
+    pull: Pull, sources: Rows, cotangent: FloatArray, out: FloatArray, threads: int | None
+) -> int:
+    """Add row i of what `pull` gives of panels of columns, in double, to row ``sources[i]`` of 0.
+
+    Gives a column whose sums are not finite in the dtype of `out`, or -1.
+    """
+
+    def work(first: int, stop: int) -> int:
+        pulled = pull(np.ascontiguousarray(cotangent[:, first:stop], F8))
+        sums = np.zeros((len(out), stop - first))
+        with np.errstate(all="ignore"):  # told below
+            np.add.at(sums, sources, pulled)
+        bad = first_overflow(sums, out.dtype)
+        if bad < 0:
+            out[:, first:stop] = sums
+        return bad if bad < 0 else first + bad
+
+    width = panel_width(max(sources.size, len(cotangent)))
+    threads = threads_for(cotangent, out, threads)
+    return run_blocks(work, cut(cotangent.shape[1], width), threads)
 
 
 def apply_in_double(apply: Apply, values: FloatArray, out: FloatArray, threads: int | None) -> int:

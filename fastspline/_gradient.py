@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastspline._panel_solver import PanelSolver, panel_width
+from fastspline._columns import panel_width
+from fastspline._panel_solver import PanelSolver
 from fastspline._periodic_solver import NEAR, PeriodicSolver, wrap
 from fastspline._plan import power_of_two
 from fastspline._response import respond
@@ -263,7 +264,9 @@ class _Adjoint:
         # Not x / noise: in x a point next to a knot drowns the little that a small noise allows.
         b = load.shape[1]
         of_values, force = np.zeros((self.rows.size, b)), np.zeros((data.size, b))
-        solver.at(self.points, 0, np.arange(self.rows.size)).adjoint(bars, of_values)
+        reader = solver.at(self.points, 0, np.arange(self.rows.size))
+        if reader.adjoint(bars, of_values, 1) >= 0:
+            of_values[:] = np.nan  # told at the end
         np.add.at(force, self.rows, of_values)
         # Two forms of one integral: the second, by parts, cancels where lam is large, the first
         # where it is small and the moments of loads between knots are not.

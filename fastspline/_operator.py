@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline._columns import QUICK
+from fastspline._columns import QUICK, DType, Prepared
 from fastspline._solvers import Evaluator
 from fastspline._threads import check_threads
 from fastspline.arrays import (
@@ -191,7 +191,8 @@ class SplineOperator:
             If `values` does not hold real numbers, `out` is no array, or `threads` no integer.
         """
         if type(values) is np.ndarray and out is None and type(axis) is int and axis == 0:
-            quick = self._call_quickly(values) if threads is None else None
+            given = self._evaluator.prepared
+            quick = _sweep_quickly(given, values, *self.shape) if threads is None else None
             if quick is not None:
                 return quick
         check_threads(threads)
@@ -204,23 +205,6 @@ class SplineOperator:
             if bad >= 0:
                 refuse_values(columns, self._sources, trailing, axis, bad)
         return deliver(out, result, target, shape, axis, restore)
-
-    def _call_quickly(self, values: FloatArray) -> FloatArray | None:
-        """Call with few contiguous values in one or two dimensions, or give None: look closer."""
-        prepared = self._evaluator.prepared.get(values.dtype)
-        shape = values.shape
-        m, n = self.shape
-        if prepared is None or not 0 < len(shape) <= 2 or shape[0] != n:
-            return None
-        columns = 1 if len(shape) == 1 else shape[1]
-        if not 0 < (m + n) * columns < QUICK or not values.flags.carray or m == 0:
-            return None
-        kernel, knots, tables, _ = prepared
-        result: FloatArray = np.empty((m, columns), values.dtype)
-        if len(shape) == 2:
-            return result if kernel.quick(values, result, knots, tables) < 0 else None
-        bad = kernel.quick(values.reshape(n, 1), result, knots, tables)
-        return result.reshape(m) if bad < 0 else None
 
     def adjoint(
         self,
@@ -239,7 +223,7 @@ class SplineOperator:
         cotangent : array_like, shape (..., m, ...)
             One entry a point along `axis`.
         axis, out, threads
-            As in a call; the transpose runs on the calling thread.
+            As in a call, which this is as fast as.
 
         Returns
         -------
@@ -248,25 +232,27 @@ class SplineOperator:
         Raises
         ------
         ValueError
-            If `cotangent` has not m entries along `axis`, if one is not finite, if a sum overflows,
-            if `out` does not fit, or if `threads` is below 1.
+            If `cotangent` has not m entries along `axis`, if one is not finite (`out` is then
+            undefined), if a sum overflows, if `out` does not fit, or if `threads` is below 1.
         TypeError
             If `cotangent` does not hold real numbers, `out` is no array, or `threads` no integer.
         """
+        if type(cotangent) is np.ndarray and out is None and type(axis) is int and axis == 0:
+            given, (m, n) = self._evaluator.transposed, self.shape
+            quick = _sweep_quickly(given, cotangent, n, m) if threads is None else None
+            if quick is not None:
+                return quick
         check_threads(threads)
         array, restore = read_array(cotangent, "cotangent")
-        require_finite(array, "cotangent")
         columns, trailing, axis = as_columns(array, self.shape[0], axis, "cotangent", "points")
         shape = (*trailing[:axis], self.shape[1], *trailing[axis:])
         result, target = prepare_out(out, shape, axis, array, restore)
-        sums = np.zeros(target.shape)
-        self._evaluator.adjoint(columns, sums)
-        if not np.abs(sums).max(initial=0.0) <= np.finfo(target.dtype).max:
+        if target.size and self._evaluator.adjoint(columns, target, threads) >= 0:
+            require_finite(array, "cotangent")
             raise ValueError(
                 f"cotangent overflows: max |cotangent| = {np.abs(columns).max():g} is too large "
                 "for its dtype once entries are added; scale it down"
             )
-        target[...] = sums
         return deliver(out, result, target, shape, axis, restore)
 
     def dense(self) -> NDArray[np.float64]:
@@ -278,6 +264,24 @@ class SplineOperator:
         values = np.eye(n, n + 1)  # the last column is 0
         matrix: NDArray[np.float64] = self(values, threads=1)  # type: ignore[assignment]
         return matrix[:, :n] - matrix[:, n:] if matrix[:, n].any() else matrix[:, :n].copy()
+
+
+def _sweep_quickly(
+    given: dict[DType, Prepared], values: FloatArray, m: int, n: int
+) -> FloatArray | None:
+    """Map few contiguous (n,) or (n, columns) values to m rows, or give None: look closer."""
+    prepared, shape = given.get(values.dtype), values.shape
+    if prepared is None or not 0 < len(shape) <= 2 or shape[0] != n or prepared.idle.size:
+        return None
+    columns = 1 if len(shape) == 1 else shape[1]
+    if not 0 < (m + n) * columns < QUICK or not values.flags.carray or m == 0:
+        return None
+    kernel, knots, tables, *_ = prepared
+    result: FloatArray = np.empty((m, columns), values.dtype)
+    if len(shape) == 2:
+        return result if kernel.quick(values, result, knots, tables) < 0 else None
+    bad = kernel.quick(values.reshape(n, 1), result, knots, tables)
+    return result.reshape(m) if bad < 0 else None
 
 
 def _operator_from(

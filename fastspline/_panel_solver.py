@@ -11,14 +11,19 @@ from typing import Literal
 
 import numpy as np
 
-from fastspline import _posterior, _reinsch, _state_space
-from fastspline._columns import DType, Prepared, first_overflow, threads_for
+from fastspline import _posterior, _state_space
+from fastspline._columns import (
+    DType,
+    Prepared,
+    add_panels,
+    first_overflow,
+    panel_width,
+    threads_for,
+)
 from fastspline._tableau import Gaps, Rows, Tableau, Vector, tabulate
 from fastspline._threads import cut, run_blocks
 from fastspline.arrays import FloatArray
 
-PANEL_NUMBERS = 16_384  # numbers in one array of a panel, to stay in the second-level cache
-LEAST_PANEL = 8
 FAR = 1e100  # scaled lam beyond which nothing is smoothed further; inf has no process noise
 
 
@@ -95,14 +100,16 @@ class PanelSolver:
             return y[: h.size + 1] - residual, residual, slope, moment, bad
 
     def transpose(self, bar_g: Vector, bar_slope: Vector, bar_moment: Vector) -> Vector:
-        """Give the cotangent of a column of values from those of `smooth`, all (n,)."""
-        return self._transpose_sweep(self.gaps.h, bar_g, bar_slope, bar_moment)[: bar_g.size]
+        """Give the cotangents of values from those of `smooth`, all (n, b), which are spent."""
+        return self._transpose_sweep(self.gaps.h, bar_g, bar_slope, bar_moment)[: len(bar_g)]
 
     def _transpose_sweep(
         self, h: Vector, bar_g: Vector, bar_slope: Vector, bar_moment: Vector
     ) -> Vector:
-        bar_y = np.concatenate([bar_g, np.zeros(2)]) if self.clamped else bar_g
-        _state_space.adjoint_smooth_column(h, self.co, bar_y, bar_slope, bar_moment, *self.ends)
+        bar_y = bar_g
+        if self.clamped:
+            bar_y = np.concatenate([bar_g, np.zeros((2, bar_g.shape[1]))])
+        _state_space.adjoint_smooth_panel(h, self.co, bar_y, bar_slope, bar_moment, *self.ends)
         return bar_y
 
     def residuals(self, values: Vector) -> Vector:
@@ -157,11 +164,12 @@ class PanelSolver:
 class PanelEvaluator:
     """Drives the plain loops over panels of columns."""
 
-    __slots__ = ("prepared", "solver", "sources", "tableau")
+    __slots__ = ("prepared", "solver", "sources", "tableau", "transposed")
 
     def __init__(self, solver: PanelSolver, tableau: Tableau, sources: Rows) -> None:
         self.solver, self.tableau, self.sources = solver, tableau, sources
-        self.prepared: dict[DType, Prepared] = {}  # no quick entry
+        self.prepared: dict[DType, Prepared] = {}  # no quick entries
+        self.transposed: dict[DType, Prepared] = {}
 
     def reading(self, sources: Rows) -> PanelEvaluator:
         """See `Evaluator.reading`."""
@@ -190,12 +198,15 @@ class PanelEvaluator:
         width = panel_width(self.sources.size)
         return run_blocks(work, cut(values.shape[1], width), threads_for(values, out, threads))
 
-    def adjoint(self, cotangent: FloatArray, out: FloatArray) -> None:
+    def adjoint(self, cotangent: FloatArray, out: FloatArray, threads: int | None) -> int:
         """See `Evaluator.adjoint`; of the linear part, without given slopes."""
-        for j in range(cotangent.shape[1]):
-            c = cotangent[:, j].astype(np.float64)
-            bars = pull_to_knots(self.tableau, self.solver.gaps.unit, c)
-            np.add.at(out[:, j], self.sources, self.solver.transpose(*bars))
+
+        def pull(panel: Vector) -> Vector:
+            with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
+                bars = pull_to_knots(self.tableau, self.solver.gaps.unit, panel)
+                return self.solver.transpose(*bars)
+
+        return add_panels(pull, self.sources, cotangent, out, threads)
 
 
 def choose_jet(nu: int, g: Vector, slope: Vector, moment: Vector) -> tuple[Vector, Vector]:
@@ -204,10 +215,10 @@ def choose_jet(nu: int, g: Vector, slope: Vector, moment: Vector) -> tuple[Vecto
 
 
 def pull_to_knots(tableau: Tableau, unit: float, cotangent: Vector) -> Vector:
-    """Give cotangents of values, slopes and moments, (3, n), from that of a column of results."""
-    t, bars = tableau, np.zeros((3, tableau.n))
+    """Give cotangents of values, slopes and moments, (3, n, b), from those of results, (m, b)."""
+    t, bars = tableau, np.zeros((3, tableau.n, cotangent.shape[1]))
     base, tangent = choose_jet(t.nu, *bars)
-    _reinsch.adjoint_evaluate_column(t.spans, t.weights, t.rows, cotangent, base, tangent)
+    _state_space.adjoint_evaluate_panel(t.spans, t.weights, t.rows, cotangent, base, tangent)
     if t.nu == 1:
         bars[1] /= unit
     return bars
@@ -225,8 +236,3 @@ def _stiffest(gaps: Gaps, slopes: tuple[float, float]) -> tuple[Vector, Vector, 
     slope = np.concatenate([[first], first + moment * bends.cumsum()])
     value = np.concatenate([[0.0], (gaps.h * (slope[:-1] + slope[1:]) / 2.0).cumsum()])
     return value[:, np.newaxis], slope[:, np.newaxis], float(moment)
-
-
-def panel_width(n: int) -> int:
-    """Give how many columns of n numbers a panel holds."""
-    return max(PANEL_NUMBERS // n, LEAST_PANEL)

@@ -100,11 +100,14 @@ class PeriodicSolver(PanelSolver):
         bars = []
         for bar in (bar_g, bar_slope, bar_moment):
             bar[0] += bar[-1]
-            bars.append(np.append(np.roll(bar[:-1], -self._seam), 0.0))
+            rolled = np.roll(bar[:-1], -self._seam, axis=0)
+            bars.append(np.concatenate([rolled, np.zeros((1, bar.shape[1]))]))
         known = self._transpose_sweep(self._circle[0], *bars)
-        bar_y = self._to_state.T @ [known[0] + known[-3], known[-2] + known[-1]]
+        value, slope = known[0] + known[-3], known[-2] + known[-1]
+        # Not a product of matrices, whose bits would depend on other columns.
+        bar_y = self._to_state[0][:, np.newaxis] * value + self._to_state[1][:, np.newaxis] * slope
         bar_y[1:] += known[1:-3]
-        return self._share_out(np.roll(bar_y, self._seam + self._offset))
+        return self._share_out(np.roll(bar_y, self._seam + self._offset, axis=0))
 
     def _to_circle(self, y: Vector) -> Vector:
         """Give the data at the knots, from the seam on."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from fastspline import _reinsch, _simd
+from fastspline import _reinsch, _simd, _simd_adjoint
 from fastspline._columns import (
     F4,
     F8,
@@ -27,11 +27,16 @@ from fastspline.arrays import FloatArray, empty_aligned
 _DOUBLE = Kernel(_simd.sweep_f8, _simd.apply_f8, LANES, F8)
 _MIXED = Kernel(_simd.sweep_f4, _simd.apply_f4, LANES, F8)
 _SINGLE = Kernel(_simd.sweep_f4_single, _simd.apply_f4_single, 2 * LANES, F4)
-
+_ADJOINT_DOUBLE = Kernel(_simd_adjoint.sweep_adjoint_f8, _simd_adjoint.apply_adjoint_f8, LANES, F8)
+_ADJOINT_MIXED = Kernel(_simd_adjoint.sweep_adjoint_f4, _simd_adjoint.apply_adjoint_f4, LANES, F8)
+_ADJOINT_SINGLE = Kernel(
+    _simd_adjoint.sweep_adjoint_f4_single, _simd_adjoint.apply_adjoint_f4_single, 2 * LANES, F4
+)
 
 KAPPA_SINGLE = 2.0  # float32 recurrences: at most 1.4 times the error of double
 LEAST_GAP_SINGLE = 1e-6  # relative to the mean gap: their coefficients must not overflow
 UNEVEN_SINGLE = 10.0  # ratio of neighbouring gaps: the error of one must not spoil the other
+CROWD_SINGLE = 32  # points in one gap whose cotangents are added in float32
 
 
 class ReinschSolver:
@@ -107,12 +112,27 @@ class ReinschSolver:
             out[:, j] = result
         return -1
 
-    def pull_column(self, tableau: Tableau, cotangent: Vector) -> Vector:
-        """See `Sweepable.pull_column`."""
+    def prepare_adjoint(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
+        """See `Sweepable.prepare_adjoint`."""
+        t = tableau
+        kernel = _ADJOINT_DOUBLE if dtype == F8 else _ADJOINT_MIXED
+        if dtype == F4 and self.in_single and t.nu == 0 and not self.in_double(t):
+            crowd = np.diff(t.spans[::2]).max(initial=0)
+            kernel = _ADJOINT_SINGLE if crowd <= CROWD_SINGLE else kernel
+        forward: FloatArray = self.table[t.n :].astype(kernel.state, copy=False)
+        backward: FloatArray = self.table[5 * t.n :].astype(kernel.state, copy=False)
+        tables = np.empty(_simd.N_TABLES, np.int64)
+        return prepare(kernel, kernel.state, forward, backward, sources, t, tables)
+
+    def pull_plainly(self, tableau: Tableau, cotangent: Vector) -> Vector:
+        """See `Sweepable.pull_plainly`."""
         t = tableau
         forward, backward = split_table(self.table, t.n)
-        bar_g, bar_gamma = np.zeros((2, t.n))
-        _reinsch.adjoint_evaluate_column(t.spans, t.weights, t.rows, cotangent, bar_g, bar_gamma)
-        _reinsch.adjoint_smooth_column(forward, backward, bar_g, bar_gamma)
-        result: Vector = bar_g
+        bar_g, bar_gamma = np.zeros((2, cotangent.shape[1], t.n))
+        with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
+            columns = np.array(cotangent.T, order="C")
+            for g, gamma, c in zip(bar_g, bar_gamma, columns, strict=True):
+                _reinsch.adjoint_evaluate_column(t.spans, t.weights, t.rows, c, g, gamma)
+                _reinsch.adjoint_smooth_column(forward, backward, g, gamma)
+        result: Vector = bar_g.T
         return result

@@ -65,6 +65,36 @@ PER_F = 8 * 12
 GAP_BYTES = 8 * _state_space.N_COEFFICIENTS
 
 
+@njit(**JIT)
+def ask_for_edges(place, step, rows, edge):
+    """Ask for the lines at both ends, `edge` bytes apart, of each row of a panel of the output."""
+    for _ in range(rows):
+        prefetch_to_write(place)
+        prefetch_to_write(place + edge)
+        place += step
+
+
+@njit(**JIT)
+def copy_out(stage, stage_step, out, out_step, rows, n_bytes, stream):
+    """Copy the first `n_bytes` of each staged row; whole cache lines past the cache if `stream`."""
+    for row in range(rows):
+        at, place = stage + row * stage_step, out + row * out_step
+        stop = place + n_bytes
+        whole = min(stop, (place + 63) // 64 * 64) if stream else stop
+        while place < whole:
+            poke(place, peek(at, "f4"))
+            place += 4
+            at += 4
+        while place + 64 <= stop:
+            vstream(place, vload(at, "f4", 16))
+            place += 64
+            at += 64
+        while place < stop:
+            poke(place, peek(at, "f4"))
+            place += 4
+            at += 4
+
+
 def _make_sweep(solver, data, state, lanes):
     """Make the kernel for columns of type `data`, "f4" or "f8", whose recurrences run in `state`.
 
@@ -76,7 +106,6 @@ def _make_sweep(solver, data, state, lanes):
     wide = 4 if state == "f4" else 8
     row_bytes, state_bytes = lanes * width, lanes * wide
     slot_bytes = state_bytes if solver == "reinsch" else 2 * state_bytes
-    line = 64 // width
     strip = STRIP_BYTES // row_bytes  # blocks
     every = 2 * strip  # steps of a sweep, that strip's columns take two a knot and block
 
@@ -133,11 +162,9 @@ def _make_sweep(solver, data, state, lanes):
             there = target + first * width
             if panel:
                 there -= start_panel * width
-                if first == start_panel:  # the lines at a panel's edges
-                    for p in range(points):
-                        place = out + p * out_step + first * width
-                        prefetch_to_write(place)
-                        prefetch_to_write(place + min(panel, fitted - first) * width - 1)
+                if first == start_panel:
+                    edge = min(panel, fitted - first) * width - 1
+                    ask_for_edges(out + first * width, out_step, points, edge)
 
             if strips and begin % (strip * lanes) == 0 and begin + strip * lanes < columns:
                 corner, asked = y + (begin + strip * lanes) * width, 0
@@ -331,26 +358,9 @@ def _make_sweep(solver, data, state, lanes):
 
             begin = first + lanes
             if panel and (begin - start_panel == panel or begin == fitted):
-                done = min(begin, columns) - start_panel
-                for p in range(points):
-                    at = stage + p * stage_step
-                    place = out + p * out_step + start_panel * width
-                    stop = place + done * width
-                    whole = stop
-                    if stream:
-                        whole = min(stop, (place + 63) // 64 * 64)
-                    while place < whole:
-                        poke(place, peek(at, data))
-                        place += width
-                        at += width
-                    while place + 64 <= stop:
-                        vstream(place, vload(at, data, line))
-                        place += 64
-                        at += 64
-                    while place < stop:
-                        poke(place, peek(at, data))
-                        place += width
-                        at += width
+                n_bytes = (min(begin, columns) - start_panel) * width
+                place = out + start_panel * width
+                copy_out(stage, stage_step, place, out_step, points, n_bytes, stream)
                 start_panel = begin
 
         if stream:

@@ -34,6 +34,7 @@ class Evaluator(Protocol):
     """A solver bound to evaluation points and to the rows of the values that it reads."""
 
     prepared: dict[DType, Prepared]  # for the quick entries, by dtype of values
+    transposed: dict[DType, Prepared]  # and of cotangents
 
     def reading(self, sources: Rows) -> Evaluator:
         """Give the same map, reading other rows."""
@@ -41,8 +42,8 @@ class Evaluator(Protocol):
     def apply(self, values: FloatArray, out: FloatArray, threads: int | None) -> int:
         """Fit and evaluate columns, (rows, columns) both; give a bad column or -1."""
 
-    def adjoint(self, cotangent: FloatArray, out: FloatArray) -> None:
-        """Add the transpose of `apply` to `out`."""
+    def adjoint(self, cotangent: FloatArray, out: FloatArray, threads: int | None) -> int:
+        """Apply the transpose of the linear part of `apply`; give a bad column or -1."""
 
 
 class Solver(Protocol):

@@ -251,39 +251,68 @@ def write_coefficients(knots, g, slope, curvature, t, c):
 
 
 @njit(**JIT)
-def adjoint_smooth_column(h, co, bar_y, bar_slope, bar_gamma, last_beta=0.0, last_qs=0.0):
-    """Transpose of y -> (g, slope, gamma): cotangents in, of y out (in `bar_y`).
+def adjoint_evaluate_panel(spans, weights, rows, cotangent, bar_g, bar_slope):
+    """Transpose of `evaluate_panel`: adds to the cotangents of g and of slope."""
+    n, columns = bar_g.shape
+    for k in range(n):
+        after = min(k + 1, n - 1)
+        for p in range(spans[2 * k], spans[2 * k + 2]):
+            w0, w1, w2, row = weights[p, 0], weights[p, 1], weights[p, 2], rows[p]
+            base = 1.0 if p < spans[2 * k + 1] else 0.0
+            for j in range(columns):
+                c = cotangent[row, j]
+                moved = w0 * c
+                bar_g[k, j] += base * c - moved
+                bar_g[after, j] += moved
+                bar_slope[k, j] += w1 * c
+                bar_slope[after, j] += w2 * c
+
+
+@njit(**JIT)
+def adjoint_smooth_panel(h, co, bar_y, bar_slope, bar_gamma, last_beta=0.0, last_qs=0.0):
+    """Transpose of y -> (g, slope, gamma): cotangents (n, b) in, of y out (in `bar_y`).
 
     For a clamped plan `bar_y` has two more rows, which receive the cotangents of the end slopes.
     That of the innovation at knot i comes to stand in ``bar_gamma[i]``.
     """
-    n = bar_slope.size
-    bar_g = bar_y
-    clamped = bar_y.size > n
-    bar_shear, bar_moment = 0.0, bar_gamma[0]
+    n, columns = bar_slope.shape
+    clamped = bar_y.shape[0] > n
+    shear, moment = np.zeros(columns), bar_gamma[0].copy()
     for i in range(n - 1):  # the backward sweep, in terms of values f and g instead of residuals
-        c = co[i]
-        z = bar_shear + h[i] * bar_moment
-        if c[ALPHA] > 0.5 and c[A22] > 0.5:
-            bar_shear, bar_moment = z - c[K1] * z, bar_moment - c[K2] * z
+        hi, c = h[i], co[i]
+        alpha, k1, k2, a22, per_f = c[ALPHA], c[K1], c[K2], c[A22], c[PER_F]
+        if alpha > 0.5 and a22 > 0.5:
+            for j in range(columns):
+                z = shear[j] + hi * moment[j]
+                shear[j] = z - k1 * z
+                moment[j] = moment[j] - k2 * z + bar_gamma[i + 1, j]
+                bar_gamma[i + 1, j] = per_f * z
         else:
-            bar_shear, bar_moment = c[ALPHA] * z, c[A22] * bar_moment - c[K2] * bar_shear
-        bar_moment += bar_gamma[i + 1]
-        bar_gamma[i + 1] = c[PER_F] * z
-        bar_f, bar_v = bar_g[i], bar_slope[i]
-        bar_g[i + 1] += c[P11] * bar_f + c[P21] * bar_v
-        bar_slope[i + 1] += c[P12] * bar_f + c[P22] * bar_v
-        bar_g[i] = c[M11] * bar_f - c[P21] * bar_v
-        bar_slope[i] = c[M12] * bar_f + c[M22] * bar_v
+            for j in range(columns):
+                z = shear[j] + hi * moment[j]
+                moment[j] = a22 * moment[j] - k2 * shear[j] + bar_gamma[i + 1, j]
+                shear[j] = alpha * z
+                bar_gamma[i + 1, j] = per_f * z
+        m11, m12, m22 = c[M11], c[M12], c[M22]
+        p11, p12, p21, p22 = c[P11], c[P12], c[P21], c[P22]
+        for j in range(columns):
+            f, v = bar_y[i, j], bar_slope[i, j]
+            bar_y[i + 1, j] += p11 * f + p21 * v
+            bar_slope[i + 1, j] += p12 * f + p22 * v
+            bar_y[i, j] = m11 * f - p21 * v
+            bar_slope[i, j] = m12 * f + m22 * v
     if clamped:
-        bar_surprise = last_beta * bar_g[n - 1] + last_qs * bar_moment
-        bar_y[n + 1] += bar_slope[n - 1] + bar_surprise
-        bar_slope[n - 1] = -bar_surprise
+        for j in range(columns):
+            surprise = last_beta * bar_y[n - 1, j] + last_qs * moment[j]
+            bar_y[n + 1, j] += bar_slope[n - 1, j] + surprise
+            bar_slope[n - 1, j] = -surprise
     for i in range(n - 1, 0, -1):  # the filter
-        c = co[i - 1]
-        bar_f, bar_v, bar_e = bar_g[i], bar_slope[i], bar_gamma[i]
-        bar_g[i] = c[K1] * bar_f + c[K2] * bar_v + bar_e
-        bar_g[i - 1] += c[ALPHA] * bar_f - c[K2] * bar_v - bar_e
-        bar_slope[i - 1] += h[i - 1] * (c[ALPHA] * bar_f - bar_e) + c[A22] * bar_v
+        hi, c = h[i - 1], co[i - 1]
+        alpha, k1, k2, a22 = c[ALPHA], c[K1], c[K2], c[A22]
+        for j in range(columns):
+            f, v, e = bar_y[i, j], bar_slope[i, j], bar_gamma[i, j]
+            bar_y[i, j] = k1 * f + k2 * v + e
+            bar_y[i - 1, j] += alpha * f - k2 * v - e
+            bar_slope[i - 1, j] += hi * (alpha * f - e) + a22 * v
     if clamped:
         bar_y[n] += bar_slope[0]

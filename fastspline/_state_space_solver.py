@@ -107,9 +107,14 @@ class StateSpaceSolver:
             out[:] = result
         return bad
 
-    def pull_column(self, tableau: Tableau, cotangent: Vector) -> Vector:
-        """See `Sweepable.pull_column`."""
-        bars = pull_to_knots(tableau, self.gaps.unit, cotangent)
-        _state_space.adjoint_smooth_column(self.gaps.h, self.co, *bars)
+    def prepare_adjoint(self, tableau: Tableau, sources: Rows, dtype: DType) -> None:  # noqa: ARG002
+        """See `Sweepable.prepare_adjoint`: the plain loops are vectorised as they are."""
+        return
+
+    def pull_plainly(self, tableau: Tableau, cotangent: Vector) -> Vector:
+        """See `Sweepable.pull_plainly`."""
+        with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
+            bars = pull_to_knots(tableau, self.gaps.unit, cotangent)
+            _state_space.adjoint_smooth_panel(self.gaps.h, self.co, *bars)
         result: Vector = bars[0]
         return result
