@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,7 +24,6 @@ except ModuleNotFoundError as error:
 MatrixOn: TypeAlias = Callable[[LinearMap, torch.device], torch.Tensor]
 Choose: TypeAlias = Callable[[FloatArray], LinearMap]
 
-_SMALL_MATRIX = 500_000  # entries; measured
 _COMPUTED = {
     torch.float64: torch.float64,
     torch.float32: torch.float32,
@@ -203,10 +201,13 @@ class _Derivative:
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
         computed = values.to(_COMPUTED[values.dtype])
-        if self.matrix_on is None:
+        matrix_on = self.matrix_on
+        if matrix_on is None and _is_batch_of_gradients(values):
+            matrix_on = dense_on
+        if matrix_on is None:
             result = torch.from_numpy(self._on_arrays(_on_cpu(computed))).to(values.device)
         else:
-            matrix = self.matrix_on(self.linear_map, values.device)
+            matrix = matrix_on(self.linear_map, values.device)
             result = multiply(matrix.T if self.is_adjoint else matrix, computed)
         return result.to(values.dtype)
 
@@ -218,9 +219,8 @@ class _Derivative:
         linear_map = self.linear_map
         if isinstance(linear_map, FilledMap):
             linear_map = linear_map.linear_part
-        if not (self.is_adjoint and _is_faster_dense(linear_map)):
-            with suppress(ValueError):  # a number is not finite, or a sum overflows
-                return linear_map.adjoint(array) if self.is_adjoint else linear_map(array)
+        with suppress(ValueError):  # a number is not finite, or a sum overflows
+            return linear_map.adjoint(array) if self.is_adjoint else linear_map(array)
         matrix = linear_map.dense().astype(array.dtype, copy=False)
         with np.errstate(all="ignore"):
             columns = (matrix.T if self.is_adjoint else matrix) @ array.reshape(len(array), -1)
@@ -241,10 +241,16 @@ def _on_cpu(values: torch.Tensor) -> FloatArray:
     return array
 
 
-def _is_faster_dense(linear_map: LinearMap) -> bool:
-    """Tell whether the matrix is, transposed: a spline's adjoint goes column by column."""
-    shape: tuple[int, ...] = getattr(linear_map, "shape", ())  # splines tell theirs
-    return 0 < math.prod(shape) < _SMALL_MATRIX and len(shape) == 2
+def _is_batch_of_gradients(values: torch.Tensor) -> bool:
+    """Tell whether a tensor stands for many, as under ``is_grads_batched=True``: it has no memory.
+
+    `_Mapped.vmap` hears nothing of these batches; products of matrices know them.
+    """
+    try:
+        values.data_ptr()
+    except RuntimeError:
+        return True
+    return False
 
 
 def _is_affine(linear_map: LinearMap | None) -> bool:

@@ -104,8 +104,8 @@ class Sweepable(Protocol):
     ) -> int:
         """Do what the sweep does by the plain loops."""
 
-    def prepare_adjoint(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared | None:
-        """List what the sweep of the transpose starts from, or give None: there is none."""
+    def prepare_adjoint(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
+        """List what the sweep of the transpose starts from, for cotangents of `dtype`."""
 
     def pull_plainly(self, tableau: Tableau, cotangent: Vector) -> Vector:
         """Give the cotangents of values at the knots by the plain loops, from those of results."""
@@ -164,18 +164,14 @@ class SweepEvaluator:
         if counts.max(initial=0) > 1:
             return None
         made = self.solver.prepare_adjoint(self.tableau, self.sources, dtype)
-        if made is None:
-            return None
         made = made._replace(reads=self.tableau.m, idle=np.flatnonzero(counts == 0))
         return self.transposed.setdefault(dtype, made)
 
     def _pull(self, cotangent: Vector) -> Vector:
         """Give the cotangents of values at the knots, each of its own."""
-        own = None
-        if not INTERPRETED:
-            own = self.solver.prepare_adjoint(self.tableau, np.arange(self.tableau.n), F8)
-        if own is None:
+        if INTERPRETED:
             return self.solver.pull_plainly(self.tableau, cotangent)
+        own = self.solver.prepare_adjoint(self.tableau, np.arange(self.tableau.n), F8)
         pulled = np.empty((self.tableau.n, cotangent.shape[1]))
         if sweep_columns(own, cotangent, pulled, 1) >= 0:
             pulled[:] = np.nan  # the sums tell

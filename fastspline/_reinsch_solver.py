@@ -27,11 +27,10 @@ from fastspline.arrays import FloatArray, empty_aligned
 _DOUBLE = Kernel(_simd.sweep_f8, _simd.apply_f8, LANES, F8)
 _MIXED = Kernel(_simd.sweep_f4, _simd.apply_f4, LANES, F8)
 _SINGLE = Kernel(_simd.sweep_f4_single, _simd.apply_f4_single, 2 * LANES, F4)
-_ADJOINT_DOUBLE = Kernel(_simd_adjoint.sweep_adjoint_f8, _simd_adjoint.apply_adjoint_f8, LANES, F8)
-_ADJOINT_MIXED = Kernel(_simd_adjoint.sweep_adjoint_f4, _simd_adjoint.apply_adjoint_f4, LANES, F8)
-_ADJOINT_SINGLE = Kernel(
-    _simd_adjoint.sweep_adjoint_f4_single, _simd_adjoint.apply_adjoint_f4_single, 2 * LANES, F4
-)
+_PULL_DOUBLE = Kernel(_simd_adjoint.adjoint_f8, _simd_adjoint.pull_f8, LANES, F8)
+_PULL_MIXED = Kernel(_simd_adjoint.adjoint_f4, _simd_adjoint.pull_f4, LANES, F8)
+_PULL_SINGLE = Kernel(_simd_adjoint.adjoint_f4_single, _simd_adjoint.pull_f4_single, 2 * LANES, F4)
+
 
 KAPPA_SINGLE = 2.0  # float32 recurrences: at most 1.4 times the error of double
 LEAST_GAP_SINGLE = 1e-6  # relative to the mean gap: their coefficients must not overflow
@@ -115,10 +114,10 @@ class ReinschSolver:
     def prepare_adjoint(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
         """See `Sweepable.prepare_adjoint`."""
         t = tableau
-        kernel = _ADJOINT_DOUBLE if dtype == F8 else _ADJOINT_MIXED
+        kernel = _PULL_DOUBLE if dtype == F8 else _PULL_MIXED
         if dtype == F4 and self.in_single and t.nu == 0 and not self.in_double(t):
             crowd = np.diff(t.spans[::2]).max(initial=0)
-            kernel = _ADJOINT_SINGLE if crowd <= CROWD_SINGLE else kernel
+            kernel = _PULL_SINGLE if crowd <= CROWD_SINGLE else kernel
         forward: FloatArray = self.table[t.n :].astype(kernel.state, copy=False)
         backward: FloatArray = self.table[5 * t.n :].astype(kernel.state, copy=False)
         tables = np.empty(_simd.N_TABLES, np.int64)

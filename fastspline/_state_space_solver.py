@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from fastspline import _simd, _state_space
+from fastspline import _simd, _simd_adjoint, _state_space
 from fastspline._columns import (
     F4,
     F8,
@@ -27,6 +27,10 @@ from fastspline.arrays import FloatArray, empty_aligned
 _KERNELS = {
     F4: Kernel(_simd.sweep_state_space_f4, _simd.apply_state_space_f4, LANES, F8),
     F8: Kernel(_simd.sweep_state_space_f8, _simd.apply_state_space_f8, LANES, F8),
+}
+_PULLS = {
+    F4: Kernel(_simd_adjoint.adjoint_state_space_f4, _simd_adjoint.pull_state_space_f4, LANES, F8),
+    F8: Kernel(_simd_adjoint.adjoint_state_space_f8, _simd_adjoint.pull_state_space_f8, LANES, F8),
 }
 _NOWHERE = np.empty(0)
 
@@ -73,10 +77,13 @@ class StateSpaceSolver:
 
     def prepare(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
         """See `Sweepable.prepare`."""
+        return self._prepare(_KERNELS[dtype], tableau, sources, dtype)
+
+    def _prepare(self, kernel: Kernel, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
         tables = np.empty(_simd.N_TABLES, np.int64)
         _simd.list_nu(tableau.nu, self.gaps.unit, tables)
         co = self.table[self.gaps.h.size :]
-        return prepare(_KERNELS[dtype], dtype, self.table, co, sources, tableau, tables)
+        return prepare(kernel, dtype, self.table, co, sources, tableau, tables)
 
     def in_double(self, tableau: Tableau) -> bool:
         """See `Sweepable.in_double`: differences of moments."""
@@ -107,9 +114,9 @@ class StateSpaceSolver:
             out[:] = result
         return bad
 
-    def prepare_adjoint(self, tableau: Tableau, sources: Rows, dtype: DType) -> None:  # noqa: ARG002
-        """See `Sweepable.prepare_adjoint`: the plain loops are vectorised as they are."""
-        return
+    def prepare_adjoint(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
+        """See `Sweepable.prepare_adjoint`."""
+        return self._prepare(_PULLS[dtype], tableau, sources, F8)
 
     def pull_plainly(self, tableau: Tableau, cotangent: Vector) -> Vector:
         """See `Sweepable.pull_plainly`."""

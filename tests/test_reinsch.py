@@ -105,3 +105,21 @@ def test_operator_equals_a_dense_solve(dtype, lam):
     assert result.dtype == dtype
     atol = {0.0: 0.0, 1e-3: 1e-12, 1e9: 1e-8}[lam] + 8 * np.finfo(dtype).eps
     np.testing.assert_allclose(result, expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lam", [0.0, 1e-3, 1e9])
+@pytest.mark.parametrize("index", [np.arange(9)[::-1], np.arange(9) // 2 + 1], ids=["each", "some"])
+def test_adjoint_equals_the_matrix_transposed(dtype, lam, index):
+    """Through the public API, as above; knots read rows of their own, or in common."""
+    rng = np.random.default_rng(0)
+    knots = np.sort(rng.random(9))
+    operator = Smoother(knots, lam=lam).operator([*knots, -0.1, 0.5]).gather(index, 10)
+    cotangent = rng.standard_normal((11, 3)).astype(dtype)
+    result = operator.adjoint(cotangent)
+    assert result.dtype == dtype
+    expected = operator.dense().T @ cotangent.astype(np.float64)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=100 * np.finfo(dtype).eps)
+    cotangent[4, 1] = np.nan
+    with pytest.raises(ValueError, match=r"cotangent\[4, 1\] = nan"):
+        operator.adjoint(cotangent)

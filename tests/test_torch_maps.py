@@ -259,6 +259,39 @@ def test_jacobians_are_the_matrices(name, jacobian):
     np.testing.assert_allclose(found, scheme.encoding_matrix, atol=1e-13)
 
 
+@every_code
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_batches_of_gradients_are_a_loop(name, dtype):
+    """Those of torch.autograd, which are not of torch.func and know no rule for vmap of ours."""
+    scheme = bound(name)
+    who = lost_some(scheme)
+    inputs = numbers(K, WIDTH, dtype=dtype, requires_grad=True)
+    answers = numbers(len(who), WIDTH, dtype=dtype, seed=1, requires_grad=True)
+
+    def through(inputs):
+        return scheme.decode(torch.tanh(scheme.encode(inputs))[who], who)
+
+    def decode(answers):
+        return scheme.decode(answers, who)
+
+    near = {"rtol": 0, "atol": 1e-12 if dtype == torch.float64 else 2e-5}
+    for fn, at in ((scheme.encode, inputs), (decode, answers), (through, inputs)):
+        outputs = fn(at)
+        many = numbers(5, *outputs.shape, dtype=dtype, seed=2)
+        many[4, 0, 1] = torch.nan
+        one_by_one = [torch.autograd.grad(outputs, at, v, retain_graph=True)[0] for v in many]
+        (together,) = torch.autograd.grad(outputs, at, many, is_grads_batched=True)
+        torch.testing.assert_close(together[:4], torch.stack(one_by_one[:4]), **near)
+        assert together[4].isnan().any()
+        expected = torch.autograd.functional.jacobian(fn, at)
+        for strategy in ("reverse-mode", "forward-mode"):
+            jacobian = torch.autograd.functional.jacobian(fn, at, vectorize=True, strategy=strategy)
+            torch.testing.assert_close(jacobian, expected, **near)
+    second = torch.autograd.functional.hessian(lambda x: through(x).sum(), inputs, vectorize=True)
+    expected = torch.autograd.functional.hessian(lambda x: through(x).sum(), inputs)
+    torch.testing.assert_close(second, expected, **near)
+
+
 def test_per_example_gradients():
     scheme = SplineScheme(K, N)
     batch = numbers(5, K, WIDTH)
