@@ -53,6 +53,12 @@ class Task:
         expected = reference.smooth(self.knots, some, self.points, lam=self.lam)
         return error_against(expected, sample)
 
+    def pulled_error(self, cotangent):
+        """Against the reference's matrix, transposed, at the first 20 columns."""
+        matrix = reference.smooth(self.knots, np.eye(self.knots.size), self.points, lam=self.lam)
+        some = cotangent[:, :20].astype(matrix.dtype)
+        return error_against(matrix.T @ some, np.arange(some.shape[1]))
+
     def scipy(self, *, most_columns=None):
         columns = self.values.shape[1]
         values = np.ascontiguousarray(self.values[:, :most_columns])
@@ -216,6 +222,47 @@ def test_image_into_a_new_array(race, n, m, dtype):
 def test_image_of_an_odd_size(race, n, m, dtype):
     task = Task(n, m, IMAGE - 1, dtype)
     race_columns(race, "odd size", task, 2, scipy_columns=SCIPY_COLUMNS, out="numpy's array")
+
+
+def race_adjoint(race, case, task, threads=None):
+    """Race the transpose beside the call, into earlier results where threads are given."""
+    operator = task.operator()
+    matrix = np.ascontiguousarray(operator.dense().T.astype(task.dtype))
+    cotangent = operator(task.values)
+    pulled = result = product = None
+    if threads is not None:
+        pulled, result = operator.adjoint(cotangent), operator(task.values)
+        product = np.empty_like(pulled)
+        pulled.fill(np.nan)  # so that an entry that is not written is seen
+    race(
+        f"{case}, pulled back",
+        lambda: operator.adjoint(cotangent, out=pulled, threads=threads),
+        {
+            "call": Competitor(
+                lambda: operator(task.values, out=result, threads=threads), checked=False
+            ),
+            "dense x BLAS": Competitor(lambda: np.matmul(matrix, cotangent, out=product)),
+            "copy": copy(task.moved, threads=threads or 1),
+        },
+        error=task.pulled_error(cotangent),
+        tolerance=TOLERANCE[task.dtype],
+        shape=f"({task.points.size:,} -> {task.knots.size:,}) x {cotangent.shape[1]:,}",
+        dtype=task.dtype,
+        threads=threads or 1,
+    )
+
+
+@pytest.mark.benchmark(group="small")
+@encode_and_decode
+def test_small_call_pulled_back(race, n, m):
+    race_adjoint(race, "call an operator", Task(n, m, 10, "float64"))
+
+
+@pytest.mark.benchmark(group="images")
+@by_dtype
+@encode_and_decode
+def test_image_pulled_back(race, n, m, dtype):
+    race_adjoint(race, "image", Task(n, m, IMAGE, dtype), 2)
 
 
 @pytest.mark.benchmark(group="long")
