@@ -11,6 +11,7 @@ from numba import config
 
 from fastspline import _simd
 from fastspline._plan import bind_points
+from fastspline._state_space import add_rows
 from fastspline._tableau import Gaps, Rows, Tableau, Vector
 from fastspline._threads import cut, default_threads, run_blocks, usable_cpus
 from fastspline.arrays import STREAM_BYTES, FloatArray, require_finite
@@ -277,7 +278,7 @@ def add_panels(
         pulled = pull(np.ascontiguousarray(cotangent[:, first:stop], F8))
         sums = np.zeros((len(out), stop - first))
         with np.errstate(all="ignore"):  # told below
-            np.add.at(sums, sources, pulled)
+            add_rows(sources, np.ascontiguousarray(pulled), sums)
         bad = first_overflow(sums, out.dtype)
         if bad < 0:
             out[:, first:stop] = sums

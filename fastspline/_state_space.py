@@ -269,6 +269,14 @@ def adjoint_evaluate_panel(spans, weights, rows, cotangent, bar_g, bar_slope):
 
 
 @njit(**JIT)
+def add_rows(sources, rows, sums):
+    """Add row i of a panel to row ``sources[i]`` of the sums."""
+    for i in range(sources.size):
+        for j in range(rows.shape[1]):
+            sums[sources[i], j] += rows[i, j]
+
+
+@njit(**JIT)
 def adjoint_smooth_panel(h, co, bar_y, bar_slope, bar_gamma, last_beta=0.0, last_qs=0.0):
     """Transpose of y -> (g, slope, gamma): cotangents (n, b) in, of y out (in `bar_y`).
 
