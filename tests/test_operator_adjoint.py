@@ -213,6 +213,20 @@ def test_float32_loses_nothing(lam_of_gaps, m):
     assert error <= 4 * np.finfo(np.float32).eps * max(size, np.abs(exact).max())
 
 
+@pytest.mark.parametrize(("nu", "far"), [(0, 30.0), (1, 0.0), (2, 0.0), (3, 0.0)])
+def test_float32_derivatives_and_far_points_are_those_of_double(nu, far):
+    """Rounded once: float32 recurrences would lose up to 16 ulps there."""
+    knots = np.arange(40.0)
+    smoother = Smoother(knots, lam=1.9)
+    assert smoother._solver.in_single
+    points = np.concatenate([knots, knots[1:] - 0.5, [knots[-1] + far]])
+    operator = smoother.operator(points, nu=nu)
+    cotangent = np.random.default_rng(0).choice([-1.0, 1.0], (80, 500)).astype(np.float32)
+    error = np.abs(operator.adjoint(cotangent) - operator.adjoint(cotangent.astype(np.float64)))
+    sizes = np.abs(operator.dense()).sum(axis=0)[:, np.newaxis]
+    assert (error <= np.finfo(np.float32).eps * sizes).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_layouts_compile_nothing_more(dtype, solver):
