@@ -54,7 +54,7 @@ class Kernel(NamedTuple):
 class Prepared(NamedTuple):
     """What a sweep starts from: addresses, and the arrays that lie there, which it keeps alive.
 
-    It reads `reads` rows, and leaves the rows `idle` of its result alone, which become 0.
+    It reads `reads` rows, and does not write the rows `idle` of its result.
     """
 
     kernel: Kernel
@@ -156,7 +156,9 @@ class SweepEvaluator:
         if prepared is None and not INTERPRETED:
             prepared = self._prepare_adjoint(cotangent.dtype, len(out))
         if prepared is not None:
-            return sweep_columns(prepared, cotangent, out, threads)
+            bad = sweep_columns(prepared, cotangent, out, threads)
+            out[prepared.idle] = 0.0
+            return bad
         return add_panels(self._pull, self.sources, cotangent, out, threads)
 
     def _prepare_adjoint(self, dtype: DType, n_rows: int) -> Prepared | None:
@@ -207,16 +209,7 @@ def sweep_columns(
     prepared: Prepared, values: FloatArray, out: FloatArray, threads: int | None
 ) -> int:
     """Sweep columns, (rows, columns) both; give a bad column or -1."""
-    bad = _sweep_columns(prepared, values, out, threads)
-    if prepared.idle.size:
-        out[prepared.idle] = 0.0
-    return bad
-
-
-def _sweep_columns(
-    prepared: Prepared, values: FloatArray, out: FloatArray, threads: int | None
-) -> int:
-    kernel, knots, tables, reads, *_ = prepared
+    kernel, knots, tables, reads, _, _ = prepared
     if values.size + out.size < QUICK and values.flags.carray and out.flags.carray:
         return kernel.quick(values, out, knots, tables)
     size, columns, rows = values.itemsize, values.shape[1], out.shape[0]

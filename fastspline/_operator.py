@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline._columns import QUICK, DType, Prepared
+from fastspline._columns import QUICK, Prepared
 from fastspline._solvers import Evaluator
 from fastspline._threads import check_threads
 from fastspline.arrays import (
@@ -191,10 +191,12 @@ class SplineOperator:
             If `values` does not hold real numbers, `out` is no array, or `threads` no integer.
         """
         if type(values) is np.ndarray and out is None and type(axis) is int and axis == 0:
-            given = self._evaluator.prepared
-            quick = _sweep_quickly(given, values, *self.shape) if threads is None else None
-            if quick is not None:
-                return quick
+            prepared = self._evaluator.prepared.get(values.dtype)
+            if prepared is not None and threads is None:
+                m, n = self.shape
+                quick = _sweep_quickly(prepared, values, m, n)
+                if quick is not None:
+                    return quick
         check_threads(threads)
         array, restore = read_array(values, "values")
         columns, trailing, axis = as_columns(array, self.shape[1], axis, "values", "knots")
@@ -238,10 +240,12 @@ class SplineOperator:
             If `cotangent` does not hold real numbers, `out` is no array, or `threads` no integer.
         """
         if type(cotangent) is np.ndarray and out is None and type(axis) is int and axis == 0:
-            given, (m, n) = self._evaluator.transposed, self.shape
-            quick = _sweep_quickly(given, cotangent, n, m) if threads is None else None
-            if quick is not None:
-                return quick
+            prepared = self._evaluator.transposed.get(cotangent.dtype)
+            if prepared is not None and threads is None and prepared.idle.size == 0:
+                m, n = self.shape
+                quick = _sweep_quickly(prepared, cotangent, n, m)
+                if quick is not None:
+                    return quick
         check_threads(threads)
         array, restore = read_array(cotangent, "cotangent")
         columns, trailing, axis = as_columns(array, self.shape[0], axis, "cotangent", "points")
@@ -266,17 +270,15 @@ class SplineOperator:
         return matrix[:, :n] - matrix[:, n:] if matrix[:, n].any() else matrix[:, :n].copy()
 
 
-def _sweep_quickly(
-    given: dict[DType, Prepared], values: FloatArray, m: int, n: int
-) -> FloatArray | None:
+def _sweep_quickly(prepared: Prepared, values: FloatArray, m: int, n: int) -> FloatArray | None:
     """Map few contiguous (n,) or (n, columns) values to m rows, or give None: look closer."""
-    prepared, shape = given.get(values.dtype), values.shape
-    if prepared is None or not 0 < len(shape) <= 2 or shape[0] != n or prepared.idle.size:
+    shape = values.shape
+    if not 0 < len(shape) <= 2 or shape[0] != n:
         return None
     columns = 1 if len(shape) == 1 else shape[1]
     if not 0 < (m + n) * columns < QUICK or not values.flags.carray or m == 0:
         return None
-    kernel, knots, tables, *_ = prepared
+    kernel, knots, tables, _, _, _ = prepared
     result: FloatArray = np.empty((m, columns), values.dtype)
     if len(shape) == 2:
         return result if kernel.quick(values, result, knots, tables) < 0 else None
