@@ -21,7 +21,8 @@ OUTER = {
         "test_installed",
         "test_local_workers",
     ),
-    *("test_mpi", "test_ray", "test_scale_out", "test_serving", "test_training", "test_exactness"),
+    *("test_mpi", "test_ray", "test_scale_out", "test_serving", "test_serving_frameworks"),
+    *("test_training", "test_exactness"),
 }
 
 
