@@ -108,3 +108,11 @@ def test_the_table_is_written_from_the_stored_record(engines, tmp_path, capsys):
     assert {len(row) for row in rows} == {11}
     assert [row[0].strip("| ") for row in rows[2:]] == ["threads"] * 2 + ["LocalWorkers"] * 2
     assert "loaded 1 and 1 times" in text
+
+
+def test_the_stored_record_has_every_engine():
+    record = json.loads(traffic.STORED.read_text(encoding="utf-8"))
+    assert [engine["engine"] for engine in record["engines"]] == list(traffic.ENGINES)
+    for engine in record["engines"]:
+        assert set(engine["model"]["loads"]) == {1}
+        assert engine["model"]["task"] < 4000
