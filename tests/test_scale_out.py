@@ -1,7 +1,6 @@
 """README's lines for clusters, run as they are printed, in processes of one machine."""
 
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -14,9 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.printed import printed
 from tests.worker_functions import WAIT, wait_until_gone
-
-TEXT = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 PROGRAM = """
 import sys
@@ -33,12 +31,6 @@ assert abs(result.outputs - np.sin(inputs)).max() < 0.05, result.outputs
 print("executors:", len({executors}))
 print("used:", len(set(result.responders % len({executors}))))
 """
-
-
-def printed(name):
-    """The lines of the block that follows a marker in the text."""
-    (block,) = re.findall(rf"<!-- run: {name} -->\n```\w+\n(.*?)```", TEXT, re.DOTALL)
-    return block.splitlines()
 
 
 def free_port():

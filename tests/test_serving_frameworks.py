@@ -1,4 +1,4 @@
-"""`CodedModel` behind BentoML and Ray Serve, as a user writes it: workers die under load.
+"""README's services for BentoML and Ray Serve, run as printed: workers die under load.
 
 LitServe, at length, is in `test_serving`.
 """
@@ -24,61 +24,11 @@ import pytest
 from coded import TorchWorker
 from coded.demo.digits import read_digits
 from coded.demo.lenet5 import load
+from tests.printed import printed
 from tests.worker_functions import is_running
 
 CLIENTS, EACH, PAUSE = 8, 40, 0.05  # requests of each client, and the seconds between them
 START, END = 90.0, 30.0  # longest waits
-
-IMPORTS = """
-import asyncio
-import numpy as np
-from coded import CodedModel, KernelScheme, LocalWorkers, TorchWorker
-from coded.demo.lenet5 import load
-"""
-
-BENTOML = """
-import bentoml
-
-@bentoml.service(workers=1)
-class Digits:
-    def __init__(self):
-        network = TorchWorker(load)
-        self.workers = LocalWorkers(6, initializer=network.load, patience=2.0)
-        scheme = KernelScheme(2, 6, n_stragglers=2)
-        self.model = CodedModel(network, scheme, self.workers.executors, timeout=5.0)
-        self.workers.wait()
-
-    @bentoml.api(batchable=True, max_batch_size=8, max_latency_ms=5000)
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        return self.model(images).argmax(axis=1)
-
-    @bentoml.on_shutdown
-    def close(self):
-        self.workers.close()  # frozen ones end too
-"""
-
-RAY_SERVE = """
-from ray import serve
-
-@serve.deployment
-class Digits:
-    def __init__(self):
-        network = TorchWorker(load)
-        self.workers = LocalWorkers(6, initializer=network.load, patience=2.0)
-        scheme = KernelScheme(2, 6, n_stragglers=2)
-        self.model = CodedModel(network, scheme, self.workers.executors, timeout=5.0)
-        self.workers.wait()
-
-    @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.005)
-    async def predict(self, images):
-        return await asyncio.to_thread(self.model, np.stack(images))
-
-    async def __call__(self, request):
-        image = np.array((await request.json())["image"], np.float32)
-        return int((await self.predict(image)).argmax())
-
-app = Digits.bind()
-"""
 
 
 def ask_bentoml(url, image):
@@ -112,8 +62,8 @@ def ray_serve_command(port):
 
 
 FRAMEWORKS = {
-    "BentoML": (BENTOML, bentoml_command, ask_bentoml),
-    "Ray Serve": (RAY_SERVE, ray_serve_command, ask_ray_serve),
+    "bentoml": (bentoml_command, ask_bentoml),
+    "ray serve": (ray_serve_command, ask_ray_serve),
 }
 
 
@@ -123,7 +73,7 @@ def served(command, service, folder):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (folder / "service.py").write_text(IMPORTS + service)
+    (folder / "service.py").write_text("\n".join(service))
     short = tempfile.mkdtemp(prefix="s")  # Ray keeps sockets there
     environment = os.environ | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
@@ -187,7 +137,7 @@ def wait_until_replaced(victims, server, ask_once):
 
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_every_request_gets_its_digit_though_workers_die_and_freeze(name, tmp_path):
-    service, command, ask = FRAMEWORKS[name]
+    command, ask = FRAMEWORKS[name]
     images = read_digits(0).batch(0, CLIENTS * EACH).inputs
     expected = TorchWorker(load, batched=True)(images).argmax(axis=1)
     answers = np.full(len(images), -1)
@@ -201,7 +151,7 @@ def test_every_request_gets_its_digit_though_workers_die_and_freeze(name, tmp_pa
                 failures.append(f"{i}: {error!r}")
             time.sleep(PAUSE)
 
-    with served(command, service, tmp_path) as (server, url):
+    with served(command, printed(name), tmp_path) as (server, url):
         wait_until_up(server, ask, url, images[0])
         before = workers_of(server)
         assert len(before) == 6
