@@ -291,8 +291,8 @@ def _ask_git(*words: str) -> str:
 
 def tell(record: Numbers) -> str:
     """Make the table, and the sentences under it."""
-    header = ["engine", "input", "bytes of task", "of answer", "copies in", "coded", "copies out"]
-    header += ["coded", "worker's array", "round trip ms", "coded"]
+    header = ["engine", "input", "bytes of task", "of answer", "copies in", "copies out"]
+    header += ["worker's array", "round trip ms"]
     rows = [
         [engine["engine"], *_cells(row)]
         for engine in record["engines"]
@@ -300,8 +300,8 @@ def tell(record: Numbers) -> str:
         if row["kind"] == "ndarray" or (row["bytes"] > 1e6 and any(row["crossed"]["ours"]))
     ]
     models = ", ".join(
-        f"{engine['engine']} {engine['model']['task']:,} (loaded "
-        f"{' and '.join(map(str, engine['model']['loads']))} times)"
+        f"{engine['engine']} {engine['model']['task']:,} (loads: "
+        f"{' and '.join(map(str, engine['model']['loads']))})"
         for engine in record["engines"]
     )
     model, machine = record["engines"][0]["model"], record["machine"]
@@ -310,9 +310,10 @@ def tell(record: Numbers) -> str:
         "that asks. Copies: memory that program, worker and scheduler newly fill to bring one "
         "array to the worker or back, in arrays, the most of several calls, counted by page "
         "faults; not what the kernel copies, nor what Ray writes where it wrote before. Round "
-        "trip: there and back, medians. Coded: `coded_map` with one input and one worker, all "
-        "included; beside it the bare engine: `submit(f, x).result()` of a pool (LocalWorkers: "
-        "the stdlib's) or of Dask's client, `ray.get(f.remote(x))`.\n\n"
+        "trip: there and back, medians. On the left of an arrow the bare engine: "
+        "`submit(f, x).result()` of a pool (LocalWorkers: the stdlib's) or of Dask's client, "
+        "`ray.get(f.remote(x))`; on the right `coded_map` with one input and one worker, encoding, "
+        "checks and decoding included.\n\n"
         f"Bytes of a task that asks a model of {model['bytes'] / 1e6:.0f} MB, shipped as above, "
         f"and how often each process has loaded it after {model['calls'] + 1} calls of {WORKERS} "
         f"workers: {models}.\n\n"
@@ -331,11 +332,11 @@ def _cells(row: Numbers) -> list[str]:
     task, answer = row["crossed"]["ours"]
     copies = row.get("copies")
     counts = [
-        f"{copies[way][i]:.1f}" if copies else "-" for i in (0, 1) for way in ("bare", "ours")
+        f"{copies['bare'][i]:.1f} → {copies['ours'][i]:.1f}" if copies else "-" for i in (0, 1)
     ]
-    times = [f"{1e3 * row['seconds'][way]:.3g}" for way in ("bare", "ours")]
+    times = " → ".join(f"{1e3 * row['seconds'][way]:.3g}" for way in ("bare", "ours"))
     where = "shared" if row["shared"] else "its own"
-    return [f"{kind}, {size}", f"{task:,}", f"{answer:,}", *counts, where, *times]
+    return [f"{kind}, {size}", f"{task:,}", f"{answer:,}", *counts, where, times]
 
 
 def main(arguments: Sequence[str], *, path: Path = STORED, readme: Path = README) -> None:
