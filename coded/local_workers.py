@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import weakref
 from collections import deque
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from numbers import Real
 from time import perf_counter
@@ -22,6 +24,9 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, SupportsIndex, TypeVar
 
 from coded.counts import read_count
+
+if sys.platform == "linux":
+    import fcntl
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -494,7 +499,7 @@ class _RecordingContext(SpawnContext):
 def _begin(initializer: Callable[..., object] | None, initargs: tuple[object, ...]) -> None:
     """Prepare a worker process; runs in it before its first task."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _end_with_parent()
     if initializer is not None:
         initializer(*initargs)
 
@@ -503,6 +508,18 @@ def _end_with_parent() -> None:
     """End this process when its parent is gone, which a pool's process never notices by itself."""
     parent = multiprocessing.parent_process()
     assert parent is not None  # runs in spawned processes only
+    if sys.platform == "linux":
+        # The sentinel is a pipe that the parent holds open: as it closes, the kernel kills this
+        # process, also where it is frozen, or C code holds the GIL so that no thread runs.
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGKILL)
+        flags = fcntl.fcntl(parent.sentinel, fcntl.F_GETFL)
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
+    threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
+
+
+def _exit_after(parent: BaseProcess) -> None:
+    """Do the same on other systems, and where the parent was gone already."""
     parent.join()
     os._exit(1)
 

@@ -17,6 +17,7 @@ OUTER = {
         "test_dask",
         "test_demo",
         "test_engines",
+        "test_exit",
         "test_faults",
         "test_installed",
         "test_local_workers",

@@ -2,8 +2,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
@@ -27,8 +25,6 @@ from tests.worker_functions import (
     double,
     fail,
     ignores_interrupt,
-    is_running,
-    leave_a_worker_frozen,
     make_workers_and_tell,
     read_environment,
     touch,
@@ -374,103 +370,6 @@ def test_threads_and_processes_do_not_pile_up():
     assert set(multiprocessing.active_children()) <= processes
 
 
-def run_program(text, tmp_path):
-    """Run a program whose main part is `text`, and give its seconds and its output."""
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import os, signal, sys, time\n"
-        "from coded import LocalWorkers\n"
-        "from tests.worker_functions import touch_and_sleep, wait_for_file, WAIT\n"
-        'if __name__ == "__main__":\n    '
-        + text.strip().replace("\n", "\n    ")
-        + "\n    ended = time.monotonic()\n    print(*pids, ended)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, program, tmp_path / "started"],
-        capture_output=True,
-        text=True,
-        timeout=WAIT,
-        check=False,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([".", *filter(None, sys.path)])},
-    )
-    assert done.returncode == 0, done.stderr
-    *pids, ended = done.stdout.split()
-    return [int(pid) for pid in pids], time.monotonic() - float(ended), done.stderr
-
-
-@pytest.mark.parametrize("state", ["idle", "starting", "frozen", "busy", "queued"])
-def test_the_interpreter_exits_at_once_with_unclosed_workers(state, tmp_path):
-    make = {
-        "idle": "workers.wait(WAIT)",
-        "starting": "",
-        "frozen": "workers.wait(WAIT)\nos.kill(pids[0], signal.SIGSTOP)\n"
-        "workers.executors[0].submit(abs, 1)",
-        "busy": "workers.executors[0].submit(touch_and_sleep, sys.argv[1], 60.0)\n"
-        "wait_for_file(sys.argv[1])",
-        "queued": "workers.executors[0].submit(touch_and_sleep, sys.argv[1], 60.0)\n"
-        "wait_for_file(sys.argv[1])\n"
-        "queued = [workers.executors[0].submit(time.sleep, 60.0) for _ in range(3)]",
-    }
-    pids, seconds, complaints = run_program(
-        f"workers = LocalWorkers(2)\npids = workers.pids\n{make[state]}", tmp_path
-    )
-    assert seconds < QUICK
-    assert complaints == ""
-    wait_until_gone(pids)
-
-
-def test_workers_end_with_a_killed_owner(tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import time\n"
-        "from coded import LocalWorkers\n"
-        'if __name__ == "__main__":\n'
-        "    workers = LocalWorkers(2)\n"
-        "    workers.wait()\n"
-        "    print(*workers.pids, flush=True)\n"
-        "    time.sleep(60.0)\n"
-    )
-    owner = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True)
-    try:
-        pids = [int(pid) for pid in owner.stdout.readline().split()]
-        assert len(pids) == 2
-        assert all(is_running(pid) for pid in pids)
-    finally:
-        owner.kill()
-        owner.wait(WAIT)
-        owner.stdout.close()
-    wait_until_gone(pids)
-
-
-def test_a_program_without_main_guard_is_told_and_ends(tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(
-        "from coded import LocalWorkers\nwith LocalWorkers(1) as workers:\n    workers.wait(20)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, program], capture_output=True, text=True, timeout=WAIT, check=False
-    )
-    assert done.returncode == 1
-    assert 'must be guarded by if __name__ == "__main__":' in done.stderr
-
-
-def test_a_fork_of_the_owner_does_not_kill_its_workers(tmp_path):
-    pids, *_ = run_program(  # multiprocessing itself complains when a fork exits by sys.exit
-        """
-workers = LocalWorkers(1)
-workers.wait(WAIT)
-pids = workers.pids
-child = os.fork()
-if child == 0:
-    sys.exit(0)
-os.waitpid(child, 0)
-assert workers.executors[0].submit(abs, -1).result(WAIT) == 1
-""",
-        tmp_path,
-    )
-    wait_until_gone(pids)
-
-
 # ---- bad arguments
 
 
@@ -506,24 +405,6 @@ def test_a_daemonic_process_is_refused_with_the_reason():
     assert "daemonic process, which may not have children" in answer.recv()
     process.join(WAIT)
     assert process.exitcode == 0
-
-
-def test_a_process_that_a_server_has_spawned_ends_in_spite_of_a_frozen_worker():
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=leave_a_worker_frozen, args=(theirs,))
-    process.start()
-    assert ours.poll(WAIT)
-    pid = ours.recv()
-    try:
-        ours.send("end")
-        process.join(QUICK)
-        assert process.exitcode == 0
-        wait_until_gone([pid])
-    finally:
-        if is_running(pid):
-            os.kill(pid, signal.SIGKILL)
-        process.join(WAIT)
 
 
 def test_the_workers_themselves_stay_at_home(shared):
