@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from coded.behind import Question, is_behind, keep
 from coded.result import Indices, tell_error
 from coded.schemes.protocol import (
     Function,
@@ -70,6 +71,7 @@ class Call:
         self._futures: dict[int, Future[Any]] = {}
         self._submitted = np.full(scheme.n_workers, np.nan)
         self._began = perf_counter()
+        self._question = Question()
         self._waiting: set[int] = set()
         self._answers: dict[Layout, dict[int, tuple[FloatArray, Layout]]] = {}
 
@@ -80,8 +82,9 @@ class Call:
         executors: Sequence[Executor],
         order: Sequence[int],
     ) -> None:
-        """Submit all tasks in `order`, but not to busy workers where the others are enough."""
-        busy = {n for n in order if _is_busy(executors[n % len(executors)])}
+        """Submit all tasks in `order`, but not to workers behind where the others are enough."""
+        behind = [is_behind(executor) for executor in executors]
+        busy = {n for n in order if behind[n % len(executors)]}
         idle = np.array(sorted(set(order) - busy), dtype=np.intp)
         if busy and not self._is_enough(idle):
             busy = set()  # queue behind what they are at
@@ -94,6 +97,7 @@ class Call:
             # One statement: a Ctrl-C would come between two, and the task be lost from sight.
             self._futures[n] = _submit(executors[n % len(executors)], functions[n], tasks[n])
             self._futures[n].add_done_callback(partial(_tell, self._announce, n))
+            keep(self._futures[n], executors[n % len(executors)], self._question)
 
     def steps(
         self, on_answer: Callable[[int, float], object] | None
@@ -130,6 +134,7 @@ class Call:
 
         May be called again, to finish what a Ctrl-C has interrupted.
         """
+        self._question.end()
         for future in self._futures.values():
             future.cancel()
         self._futures.clear()
@@ -208,6 +213,7 @@ class Call:
             # Without the traceback, whose frames would keep the answers of this call alive.
             self._fail(n, unusable.with_traceback(None))
             return
+        self._question.answer(moment)
         self._answers.setdefault(layout, {})[n] = array, layout
         self.latencies[n] = moment - self._submitted[n]
         if on_answer is not None:
@@ -251,14 +257,6 @@ class Call:
             is_enough(np.array(sorted(group.keys() | self._waiting), dtype=np.intp))
             for group in groups
         )
-
-
-def _is_busy(executor: Executor) -> bool:
-    """Whether an executor says that it is at work; one that cannot tell is asked."""
-    try:
-        return getattr(executor, "busy", False) is True
-    except Exception:  # noqa: BLE001 (what is wrong shows when the task is submitted)
-        return False
 
 
 def _submit(executor: Executor, fn: Function, task: object) -> Future[Any]:

@@ -159,7 +159,7 @@ class LocalWorkers:
         """One executor a worker, whichever process is behind it at the moment.
 
         The executors belong to this object: their own ``shutdown`` does nothing. Their ``busy``
-        says whether a task is under way, by which `coded_map` leaves slow workers alone.
+        says whether the process is at a task or still starting.
         """
         self._require_open()
         return tuple(self._workers)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
-import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from math import inf
-from time import perf_counter
 from types import TracebackType
-from typing import Any, NoReturn, ParamSpec, Self, SupportsIndex, TypeVar
+from typing import Any, NoReturn, Self, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +21,6 @@ from coded.runtime import Submitted, read_settings, read_wait_for, submit_coded_
 from coded.schemes.protocol import Function, Scheme, number_reader, read_numbers
 from coded.trees import Layout, pack
 from fastspline.arrays import FloatArray
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 _AHEAD = 1  # groups of a batch that are submitted before the one whose answers are awaited
@@ -82,9 +75,7 @@ class CodedModel:
 
     Any number of threads may call at once; their tasks queue at the same workers, without limit:
     to set one is the server's business. Workers at work are asked then, and their tasks cancelled
-    if they do not come to them. Not asked, where the others are enough, are workers far behind:
-    at a task of a group that was answered at least as long ago as the answer took. For this, each
-    executor of a sequence stands for one worker.
+    if they do not come to them. Workers far behind are not asked, as in `coded_map`.
 
     Build a CodedModel in the set-up of the server's process, not on import: servers fork or spawn.
     From coroutines: ``await asyncio.to_thread(model, batch)``.
@@ -130,13 +121,11 @@ class CodedModel:
         wait_for: SupportsIndex | IsEnough | None = None,
         timeout: float | None = None,
     ) -> None:
-        several, self._timeout = read_settings(fn, scheme, executors, timeout)
+        self._executors, self._timeout = read_settings(fn, scheme, executors, timeout)
         read_wait_for(wait_for, scheme)
         self._fn = fn
         self._scheme = scheme
         self._wait_for = wait_for
-        self._is_pool = isinstance(executors, Executor)
-        self._workers = [(executor, _tasks_of(executor)) for executor in several]
         self._closed = False
 
     def __call__(self, batch: Any) -> Any:
@@ -216,7 +205,7 @@ class CodedModel:
         """One line with the function, the code, and whether it is closed."""
         name = getattr(self._fn, "__name__", repr(self._fn))
         state = ", closed" if self._closed else ""
-        return f"CodedModel({name}, {self._scheme!r}, {len(self._workers)} executors{state})"
+        return f"CodedModel({name}, {self._scheme!r}, {len(self._executors)} executors{state})"
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied: executors belong to their process."""
@@ -228,120 +217,34 @@ class CodedModel:
     def _ask(self, array: FloatArray, layout: Layout, groups: list[Indices]) -> list[CodedResult]:
         """Answer the groups in turn, the next one queued meanwhile."""
         results: list[CodedResult] = []
-        under_way: deque[tuple[_Question, Submitted]] = deque()
+        under_way: deque[Submitted] = deque()
         try:
             for group in groups:
                 under_way.append(self._submit(layout.unpack(array[group])))
                 if len(under_way) > _AHEAD:
-                    results.append(_answer(*under_way.popleft()))
+                    results.append(_answer(under_way.popleft()))
             while under_way:
-                results.append(_answer(*under_way.popleft()))
+                results.append(_answer(under_way.popleft()))
         finally:
-            for question, submitted in under_way:
+            for submitted in under_way:
                 submitted.cancel()
-                question.end()
         return results
 
-    def _submit(self, inputs: Any) -> tuple[_Question, Submitted]:
+    def _submit(self, inputs: Any) -> Submitted:
         """Give the tasks of one group to the workers."""
-        question = _Question()
-        executors: Executor | list[Executor]
-        if self._is_pool:
-            executors = self._workers[0][0]
-        else:
-            executors = [_Worker(*worker, question) for worker in self._workers]
-        submitted = submit_coded_map(
+        return submit_coded_map(
             self._fn,
             inputs,
             self._scheme,
-            executors,
+            self._executors,
             wait_for=self._wait_for,
             timeout=self._timeout,
         )
-        return question, submitted
 
 
-class _Question:
-    """One group, and when it was answered or given up."""
-
-    def __init__(self) -> None:
-        self._began = perf_counter()
-        self._ended = inf
-
-    def end(self) -> None:
-        """Say that nobody waits for it any longer."""
-        self._ended = perf_counter()
-
-    @property
-    def is_late(self) -> bool:
-        """Whether its answer has been there for longer than it took.
-
-        Workers that are a little behind must be asked: to leave them alone too spends the
-        redundancy, so that the next loss is waited for (measured: p99 three times as high).
-        """
-        return perf_counter() - self._ended > self._ended - self._began
-
-
-class _Tasks:
-    """The tasks at one worker, and the question that each belongs to."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._questions: dict[Future[Any], _Question] = {}
-
-    def add(self, future: Future[Any], question: _Question) -> None:
-        """Keep a task until it ends."""
-        with self._lock:
-            self._questions[future] = question
-        future.add_done_callback(self._drop)
-
-    def questions(self) -> list[_Question]:
-        """Give those of the tasks that are queued or running."""
-        with self._lock:
-            return list(self._questions.values())
-
-    def _drop(self, future: Future[Any]) -> None:
-        with self._lock:
-            self._questions.pop(future, None)
-
-
-# Shared by the models that share a worker: tasks of another one do not make it a straggler.
-_TASKS: weakref.WeakKeyDictionary[Executor, _Tasks] = weakref.WeakKeyDictionary()
-_TASKS_LOCK = threading.Lock()
-
-
-def _tasks_of(executor: Executor) -> _Tasks:
-    with _TASKS_LOCK:
-        return _TASKS.setdefault(executor, _Tasks())
-
-
-class _Worker(Executor):
-    """A worker as one question sees it: busy while it is at a question that has ended."""
-
-    def __init__(self, executor: Executor, tasks: _Tasks, question: _Question) -> None:
-        self._executor, self._tasks, self._question = executor, tasks, question
-
-    @property
-    def busy(self) -> bool:
-        """Whether the worker is late, or starting, or at work for somebody else."""
-        # The executor is always asked: LocalWorkers replaces lost processes then.
-        is_at_work = getattr(self._executor, "busy", False) is True
-        questions = self._tasks.questions()
-        return any(question.is_late for question in questions) or (is_at_work and not questions)
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Queue a task."""
-        future = self._executor.submit(fn, *args, **kwargs)
-        self._tasks.add(future, self._question)
-        return future
-
-
-def _answer(question: _Question, submitted: Submitted) -> CodedResult:
+def _answer(submitted: Submitted) -> CodedResult:
     """Wait for one group, and log who failed."""
-    try:
-        result = submitted.result()
-    finally:
-        question.end()
+    result = submitted.result()
     for n, error in result.failures.items():
         if not isinstance(error, WorkerBusyError):
             _LOG.info("worker %d failed: %s", n, tell_error(error))

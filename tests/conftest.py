@@ -14,6 +14,7 @@ settings.load_profile("house")
 # What starts clusters, servers and many processes, runs experiments, or takes long.
 OUTER = {
     *(
+        "test_behind",
         "test_dask",
         "test_demo",
         "test_engines",

@@ -1,0 +1,192 @@
+"""Which workers a call leaves alone: those far behind, not those a little behind."""
+
+import gc
+import threading
+import time
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from coded import LocalWorkers, ReplicationScheme, WorkerBusyError, coded_map
+from coded.behind import _TASKS, Question, is_behind, keep
+from tests.faults import CALLS, wait_until_idle
+from tests.worker_functions import WAIT, double, wait_for_file
+
+every_call = pytest.mark.parametrize("call", CALLS, ids=["sync", "async"])
+INPUTS = np.arange(4.0)
+FOUR = ReplicationScheme(4, 4, n_stragglers=1, fallback="mean")  # worker n holds input n
+
+
+@contextmanager
+def threads(n, *more):
+    """Executors of one thread each; `more` have several."""
+    pools = [ThreadPoolExecutor(size) for size in (*[1] * n, *more)]
+    try:
+        yield pools
+    finally:
+        for pool in pools:
+            pool.shutdown()
+
+
+class Slow:
+    """Doubles after some seconds, but input 3 only when it may."""
+
+    def __init__(self, seconds):
+        self.seconds, self.started, self.release = seconds, threading.Event(), threading.Event()
+
+    def __call__(self, x):
+        if x == 3.0:
+            self.started.set()
+            assert self.release.wait(WAIT)
+        else:
+            assert self.started.wait(WAIT)
+            time.sleep(self.seconds)
+        return 2.0 * x
+
+
+def was_left_out(result, n=3):
+    return isinstance(result.failures.get(n), WorkerBusyError)
+
+
+@every_call
+def test_a_worker_is_left_out_once_it_is_as_late_again_as_the_answers(call):
+    slow = Slow(1.0)
+    with threads(4) as pools:
+        assert call(slow, INPUTS, FOUR, pools, timeout=WAIT).responders.tolist() == [0, 1, 2]
+        again = call(double, INPUTS, FOUR, pools, timeout=WAIT)
+        assert again.complete
+        assert again.failures == {}  # it was asked, for it is only a little behind
+        time.sleep(1.1)
+        for _ in range(2):
+            later = call(double, INPUTS, FOUR, pools, timeout=WAIT)
+            assert later.complete
+            assert was_left_out(later)
+        slow.release.set()
+        assert call(double, INPUTS, FOUR, pools, wait_for=4, timeout=WAIT).complete
+        assert not is_behind(pools[3])
+
+
+@every_call
+def test_a_worker_that_a_call_has_given_up_is_left_out_at_once(call):
+    slow = Slow(0.0)
+    with threads(4) as pools:
+        first = call(slow, INPUTS, FOUR, pools, wait_for=4, timeout=0.5)
+        assert isinstance(first.failures[3], TimeoutError)
+        assert was_left_out(call(double, INPUTS, FOUR, pools, timeout=WAIT))
+        slow.release.set()
+
+
+@every_call
+def test_a_worker_is_asked_where_the_others_are_too_few(call):
+    slow = Slow(0.0)
+    with threads(4) as pools:
+        call(slow, INPUTS, FOUR, pools, timeout=WAIT)
+        time.sleep(0.3)
+        assert is_behind(pools[3])
+        threading.Timer(0.2, slow.release.set).start()
+        result = call(double, INPUTS, FOUR, pools, wait_for=4, timeout=WAIT)
+        assert result.complete
+        assert result.failures == {}
+
+
+@every_call
+def test_workers_that_a_failure_has_cut_short_are_asked_again(call):
+    """`wait_for` is out of reach, so that the call ends while healthy workers are at work."""
+    scheme = ReplicationScheme(4, 4, n_stragglers=3, fallback="mean")
+
+    def fail_or_work(x):
+        if x == 0.0:
+            raise ArithmeticError("zero is hard")
+        time.sleep(0.5 if x == 1.0 else 0.7)
+        return 2.0 * x
+
+    with threads(4) as pools:
+        first = call(fail_or_work, INPUTS, scheme, pools, wait_for=4, timeout=WAIT)
+        assert not first.complete
+        assert first.responders.tolist() == [1]
+        again = call(double, INPUTS, scheme, pools, wait_for=3, timeout=WAIT)
+        assert again.complete
+        assert again.failures == {}
+
+
+def test_a_pool_among_executors_is_left_out_only_where_none_of_it_answers():
+    slow = Slow(0.0)
+    scheme = ReplicationScheme(2, 2, n_stragglers=1, fallback="mean")
+    with threads(1, 2) as pools:
+        first = coded_map(slow, [0.0, 3.0], scheme, pools, timeout=WAIT)
+        assert first.responders.tolist() == [0]
+        time.sleep(0.3)
+        assert is_behind(pools[1])
+        # Of four tasks the pool gets two, answered by its other thread.
+        assert coded_map(double, INPUTS, FOUR, pools, wait_for=4, timeout=WAIT).complete
+        assert not is_behind(pools[1])
+        slow.release.set()
+
+
+def test_a_queue_that_moves_on_behind_a_stuck_task_does_not_hide_it():
+    """What was given before the late task says nothing of it."""
+    hold, stuck, question = threading.Event(), threading.Event(), Question()
+    with threads(1) as (pool,):
+        before = pool.submit(hold.wait, WAIT)
+        keep(before, pool, Question())
+        keep(pool.submit(stuck.wait, WAIT), pool, question)
+        keep(later := pool.submit(abs, -1), pool, Question())
+        question.answer(time.perf_counter())
+        question.end()
+        later.cancel()
+        hold.set()
+        assert before.result(WAIT)
+        time.sleep(0.1)
+        assert is_behind(pool)
+        stuck.set()
+    assert not is_behind(pool)
+
+
+def test_local_workers_that_are_a_little_behind_are_asked(tmp_path):
+    with LocalWorkers(4) as workers:
+        workers.wait(WAIT)
+        executors = workers.executors
+        sign = tmp_path / "release"
+        executors[3].submit(wait_for_file, sign)
+        assert was_left_out(coded_map(double, INPUTS, FOUR, executors, timeout=WAIT))  # not ours
+        sign.touch()
+        wait_until_idle(executors)
+        first = coded_map(sleep_by_size, INPUTS, FOUR, executors, timeout=WAIT)
+        assert first.responders.tolist() == [0, 1, 2]
+        assert executors[3].busy
+        again = coded_map(double, INPUTS, FOUR, executors, timeout=WAIT)
+        assert again.complete
+        assert again.failures == {}
+
+
+def sleep_by_size(x):
+    time.sleep(1.3 if x == 3.0 else 1.0)
+    return 2.0 * x
+
+
+@dataclass
+class Equal(Executor):
+    """Executors that are all equal and have no hash."""
+
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), compare=False)
+
+    def submit(self, fn, /, *args, **kwargs):
+        return self.pool.submit(fn, *args, **kwargs)
+
+
+def test_equal_executors_are_told_apart_and_dropped_ones_forgotten():
+    slow, pools = Slow(0.0), [Equal() for _ in range(4)]
+    coded_map(slow, INPUTS, FOUR, pools, timeout=WAIT)
+    time.sleep(0.3)
+    assert [is_behind(pool) for pool in pools] == [False, False, False, True]
+    slow.release.set()
+    for pool in pools:
+        pool.pool.shutdown()
+    gc.collect()
+    before = len(_TASKS)
+    del pools, pool
+    gc.collect()
+    assert len(_TASKS) == before - 4
