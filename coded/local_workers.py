@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
@@ -38,6 +39,8 @@ _THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 _ENVIRONMENT_LOCK = threading.Lock()
+_START = 10.0  # seconds that every process has for its start: torch alone may take five
+_POLL = 0.1
 
 
 class LocalWorkers:
@@ -58,7 +61,9 @@ class LocalWorkers:
 
     A process that has died is replaced when its worker gets the next task; so is one that has been
     at a task for longer than `patience`, frozen or hopelessly slow, whose task then fails with
-    BrokenProcessPool. What can take longer than that must not be asked with that patience.
+    BrokenProcessPool. What can take longer than that must not be asked with that patience. With a
+    patience, starting does not take for ever either: imports and the initializer have `patience`,
+    but at least 10 s, and twice as long in each further process until one is up.
 
     Tasks and answers cross by pipes, pickled; nothing listens on a network. Answers are unpickled
     in this process: workers, and what they compute, are trusted code.
@@ -77,7 +82,7 @@ class LocalWorkers:
         Arguments of `initializer`; they are pickled.
     patience : float, optional
         Seconds after which a task is given up and its process replaced, once the worker is
-        asked again; None: never.
+        asked again or waited for; None: never.
 
     Raises
     ------
@@ -186,14 +191,19 @@ class LocalWorkers:
             If some worker is not up in time.
         """
         self._require_open()
-        ready = [worker.ready for worker in self._workers]
-        late = wait(ready, timeout).not_done
-        if late:
-            indices = [i for i, future in enumerate(ready) if future in late]
-            raise TimeoutError(
-                f"workers {indices} were not up within {timeout} s; raise timeout, or look at "
-                "what they import and at the initializer"
-            )
+        end = perf_counter() + timeout
+        while True:
+            ready = [worker.ready for worker in self._workers]  # of another process by and by
+            left = end - perf_counter()
+            late = wait(ready, max(min(left, _POLL), 0.0)).not_done
+            if not late and ready == [worker.ready for worker in self._workers]:
+                break
+            if late and left <= 0.0:
+                indices = [i for i, future in enumerate(ready) if future in late]
+                raise TimeoutError(
+                    f"workers {indices} were not up within {timeout} s; raise timeout, or look at "
+                    "what they import and at the initializer"
+                )
         for i, future in enumerate(ready):
             if future.cancelled() or future.exception() is not None:
                 raise RuntimeError(
@@ -244,6 +254,7 @@ class _Worker(Executor):
     def __init__(self, start: Callable[[], _Process], patience: float | None) -> None:
         self._start = start
         self._patience = patience
+        self._lost_starts = 0
         self._lock = threading.Lock()
         self._closed = False
         self._process = start()
@@ -255,7 +266,7 @@ class _Worker(Executor):
     @property
     def ready(self) -> Future[int]:
         """Done when the process is up."""
-        return self._process.ready
+        return self._healthy().ready
 
     @property
     def busy(self) -> bool:
@@ -293,7 +304,10 @@ class _Worker(Executor):
     def _healthy(self) -> _Process:
         """Give the process, another one where this one is dead or has been at a task too long."""
         process = self._process
-        if process.is_lost(self._patience):
+        start_patience = None
+        if self._patience is not None:
+            start_patience = max(self._patience, _START) * 2.0**self._lost_starts
+        if process.is_lost(self._patience, start_patience):
             self._exchange(process)
         return self._process
 
@@ -306,6 +320,7 @@ class _Worker(Executor):
             if self._closed or self._process is not lost:
                 return
             self._process = self._start()
+            self._lost_starts = 0 if lost.was_up() else self._lost_starts + 1
         lost.kill()
         lost.reap()
 
@@ -363,16 +378,27 @@ class _Process:
         """Whether the process has started well, whatever became of it since."""
         return self.ready.done() and not self.ready.cancelled() and self.ready.exception() is None
 
-    def is_lost(self, patience: float | None) -> bool:
-        """Whether the process was up and has died, or has been at a task for too long."""
+    def is_lost(self, patience: float | None, start_patience: float | None) -> bool:
+        """Whether it has died after its start, or has been at a task or its start for too long."""
         if self._interrupted:
             return True
-        if self._closed or not self.was_up():
+        has_started = self.ready.done()
+        if self._closed or (has_started and not self.was_up()):
             return False
-        if not self._processes[0].is_alive():
+        if has_started and self._has_died():
             return True
         # Asked in this order, for another thread sets them in the other one.
-        return self._busy and patience is not None and perf_counter() - self._began > patience
+        longest = patience if has_started else start_patience
+        return self._busy and longest is not None and perf_counter() - self._began > longest
+
+    def _has_died(self) -> bool:
+        """Ask by two ways.
+
+        `is_alive` says yes while the pool's thread is just taking the exit status, and children
+        that a dead process has forked hold its sentinel open.
+        """
+        process = self._processes[0]
+        return not process.is_alive() or bool(connection.wait([process.sentinel], 0.0))
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queue a task; raise BrokenProcessPool at once where the process is known to be dead."""

@@ -265,7 +265,7 @@ def test_a_worker_that_cannot_be_started_anew_is_lost_until_it_can(executors, wo
     check_well(executors)  # whatever is imported late is there now
     os.kill(workers.pids[0], signal.SIGKILL)
     deadline = time.monotonic() + WAIT
-    while not executors[0]._process.is_lost(None):
+    while not executors[0]._process.is_lost(None, None):
         assert time.monotonic() < deadline
     used, limits = open_files(), resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(used) + 1, limits[1]))

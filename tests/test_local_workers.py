@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+import coded.local_workers
 from coded import (
     LocalWorkers,
     NotEnoughRespondersError,
@@ -243,6 +244,61 @@ def test_a_worker_that_is_at_a_task_for_too_long_gets_a_new_process(tmp_path):
         ]
 
 
+def hang_at_first(folder):
+    """Hang in the first process that gets here."""
+    with suppress(FileExistsError):
+        folder.mkdir()
+        time.sleep(600.0)
+
+
+def test_a_process_that_hangs_as_it_starts_gets_another_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(coded.local_workers, "_START", 2.0)  # or this takes ten
+    sign = tmp_path / "sign"
+    with LocalWorkers(3, initializer=hang_at_first, initargs=(sign,), patience=60.0) as workers:
+        wait_for_file(sign)  # 60 s of patience are the start's too
+        with pytest.raises(TimeoutError, match=r"workers \[\d\] were not up within 4.0 s"):
+            workers.wait(4.0)
+    sign.rmdir()
+    with LocalWorkers(3, initializer=hang_at_first, initargs=(sign,), patience=0.5) as workers:
+        wait_for_file(sign)
+        old = workers.pids
+        result = coded_map(double, INPUTS[:3], three(), workers.executors, timeout=WAIT)
+        assert result.complete
+        workers.wait(WAIT)
+        (lost,) = [n for n in range(3) if workers.pids[n] != old[n]]
+        wait_until_gone([old[lost]])
+        again = coded_map(double, INPUTS[:3], three(), workers.executors, wait_for=3, timeout=WAIT)
+        assert again.complete
+
+
+def three():
+    return ReplicationScheme(3, 3, n_stragglers=1, fallback="mean")
+
+
+@pytest.mark.parametrize("least", [None, 0.2], ids=["ten seconds", "none"])
+def test_a_patience_shorter_than_the_start_does_not_keep_a_worker_from_starting(least, monkeypatch):
+    if least is not None:
+        monkeypatch.setattr(coded.local_workers, "_START", least)
+    with LocalWorkers(1, initializer=time.sleep, initargs=(1.0,), patience=0.2) as workers:
+        (executor,), seen = workers.executors, set(workers.pids)
+        deadline = time.monotonic() + WAIT
+        while executor.busy:
+            assert time.monotonic() < deadline
+            seen |= set(workers.pids)
+            time.sleep(0.02)
+        assert executor.submit(abs, -1).result(WAIT) == 1
+        assert len(seen) == 1 if least is None else len(seen) > 1  # it doubles each time
+        workers.wait(WAIT)
+        (old,) = workers.pids
+        stuck = executor.submit(time.sleep, 600.0)  # once up, 0.2 s hold again
+        while not stuck.done():
+            assert time.monotonic() < deadline + WAIT
+            time.sleep(0.02)
+            assert executor.busy
+        assert isinstance(stuck.exception(), BrokenProcessPool)
+        wait_until_gone([old])
+
+
 def test_a_slow_worker_costs_later_calls_nothing(four, tmp_path):
     four.wait(WAIT)
     started = tmp_path / "started"
@@ -334,7 +390,7 @@ def test_close_while_a_lost_process_is_being_replaced_leaves_no_orphan():
     (executor,), old = workers.executors, workers.pids
     os.kill(*old, signal.SIGKILL)
     deadline = time.monotonic() + WAIT
-    while not executor._process.is_lost(None):
+    while not executor._process.is_lost(None, None):
         assert time.monotonic() < deadline
     start, closing = executor._start, threading.Thread(target=workers.close)
 
