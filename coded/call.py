@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from contextlib import suppress
 from functools import partial
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from math import inf
 from time import perf_counter
+from traceback import walk_tb
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,6 +31,7 @@ IsEnough: TypeAlias = Callable[[Indices], bool]
 Arrival: TypeAlias = tuple[int, float]
 
 _LOG = logging.getLogger(__name__)
+_SUSPENDABLE = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 _HEADROOM = 2.0**28  # decoders amplify answers by less than this, Lagrange's by up to 1e8
 
 
@@ -203,6 +207,7 @@ class Call:
         try:
             error = future.exception()
             if error is not None:
+                _free_locals(error)
                 self._fail(n, error)
                 return
             array, layout = _read_answer(future.result(), self._read)
@@ -268,6 +273,25 @@ def _submit(executor: Executor, fn: Function, task: object) -> Future[Any]:
         # Without the traceback, whose frames hold the task, the executor and this future.
         refused.set_exception(error.with_traceback(None))
         return refused
+
+
+def _free_locals(error: BaseException) -> None:
+    """Free the arrays that frames hold from which an error came; its traceback prints as before.
+
+    Not those of coroutines and generators, which this would end where they go on.
+    """
+    errors, seen = [error], set()
+    while errors:
+        one = errors.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        for frame, _ in walk_tb(one.__traceback__):
+            if not frame.f_code.co_flags & _SUSPENDABLE:
+                with suppress(RuntimeError):  # it runs
+                    frame.clear()
+        related = (one.__cause__, one.__context__, *getattr(one, "exceptions", ()))
+        errors += [other for other in related if isinstance(other, BaseException)]
 
 
 def _tell(announce: Callable[[Arrival], object], n: int, _: Future[Any]) -> None:

@@ -30,6 +30,7 @@ class CodedResult:
     failures : dict of int to exception
         Why each worker that failed did so, in the order of events. A worker that was still out
         at the timeout has a TimeoutError; one that nobody waited for any longer is not in it.
+        Tracebacks print, but the frames of the worker's functions have been cleared.
     exact : ndarray of bool, shape (K,)
         Which outputs are exact answers, not estimates.
     std : ndarray of float, shape (K,), or None

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import weakref
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -465,3 +466,75 @@ def test_calls_leave_no_answers_to_the_collector_of_cycles(scheme):
         assert {answer() for answer in answers} == {None}
     finally:
         gc.enable()
+
+
+def fail_with_large_locals(seen):
+    large = np.ones(100_000)
+    seen.append(weakref.ref(large))
+    try:
+        hold_more(seen)
+    except KeyError as error:
+        raise ArithmeticError("zero is hard") from error
+
+
+def hold_more(seen):
+    larger = np.ones(200_000)
+    seen.append(weakref.ref(larger))
+    raise KeyError("the cause")
+
+
+@every_call
+def test_a_kept_failure_shows_its_lines_but_keeps_no_locals_of_the_worker(call):
+    seen = []
+
+    def f(coded_input):
+        if coded_input == 0.0:
+            fail_with_large_locals(seen)
+        return 2.0 * coded_input
+
+    with ThreadPoolExecutor(4) as pool:
+        result = call(f, INPUTS, FOUR, pool, wait_for=4)
+    gc.collect()
+    assert [one() for one in seen] == [None, None]
+    text = "".join(traceback.format_exception(result.failures[0]))
+    for line in ("hold_more(seen)", 'raise KeyError("the cause")', "ArithmeticError: zero is hard"):
+        assert line in text
+
+
+@every_call
+def test_a_coroutine_that_has_told_its_failure_goes_on(call):
+    """Its frame is in the traceback: to clear that would end it."""
+    ended, loop = [], asyncio.new_event_loop()
+
+    async def answer(future, fn, args):
+        try:
+            future.set_result(fn(*args))
+        except ArithmeticError as error:
+            future.set_exception(error)
+        await asyncio.sleep(0.2)
+        ended.append(args)
+
+    class Loop(Executor):
+        def submit(self, fn, /, *args):
+            future = Future()
+            asyncio.run_coroutine_threadsafe(answer(future, fn, args), loop)
+            return future
+
+    def f(coded_input):
+        if coded_input == 0.0:
+            raise ArithmeticError("zero is hard")
+        return 2.0 * coded_input
+
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        result = call(f, INPUTS, FOUR, Loop(), wait_for=4, timeout=WAIT)
+        assert list(result.failures) == [0]
+        deadline = time.monotonic() + WAIT
+        while len(ended) < 4:
+            assert time.monotonic() < deadline, ended
+            time.sleep(0.01)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(WAIT)
+        loop.close()
