@@ -20,7 +20,9 @@ from coded.stragglers import (
 _STRIDES = 64  # that are tried: more hardly help
 
 
-def balanced_copies(n_inputs: int, n_workers: int) -> NDArray[np.intp]:
+def balanced_copies(
+    n_inputs: int, n_workers: int, *, n_executors: int | None = None
+) -> NDArray[np.intp]:
     """Tell which input each worker holds when copies are dealt evenly and far apart.
 
     In rounds of K workers, each of which holds every input once (the last one as many as
@@ -36,6 +38,12 @@ def balanced_copies(n_inputs: int, n_workers: int) -> NDArray[np.intp]:
       no multiple of p, all but ``(K - p) (ceil(N / K) - 1)`` inputs at most have each copy on
       another executor.
 
+    No placement keeps copies apart for every L: two that are d workers apart share one of L = d
+    executors. So with fewer executors than workers, say how many: with `n_executors` = L, worker
+    n being on executor ``n mod L``, copies of an input are on different executors, as long as an
+    executor has at most K workers, and else on as many as can be. The counts are as above, but
+    copies may be near each other in the order of the workers, on different executors.
+
     With N < K, N inputs spread evenly are held once and the others not at all.
 
     Parameters
@@ -44,6 +52,8 @@ def balanced_copies(n_inputs: int, n_workers: int) -> NDArray[np.intp]:
         K >= 1.
     n_workers : int
         N >= 1.
+    n_executors : int, optional
+        L >= 1, the length of the sequence of executors that `coded_map` gets; None means N.
 
     Returns
     -------
@@ -61,14 +71,20 @@ def balanced_copies(n_inputs: int, n_workers: int) -> NDArray[np.intp]:
     --------
     >>> balanced_copies(4, 10)
     array([0, 1, 2, 3, 1, 2, 3, 0, 2, 3])
+    >>> balanced_copies(4, 10, n_executors=3)
+    array([0, 1, 3, 2, 0, 1, 3, 2, 0, 1])
     >>> balanced_copies(5, 2)
     array([1, 3])
     """
     n_inputs = read_count(n_inputs, "n_inputs", at_least=1)
     n_workers = read_count(n_workers, "n_workers", at_least=1)
+    if n_executors is not None:
+        n_executors = read_count(n_executors, "n_executors", at_least=1)
     worker = np.arange(n_workers)
     if n_workers < n_inputs:
         return (2 * worker + 1) * n_inputs // (2 * n_workers)
+    if n_executors is not None and n_executors < n_workers:
+        return _by_executor(n_inputs, worker % n_executors)
     turn = n_inputs - _largest_prime(n_inputs)
     return (worker + turn * (worker // n_inputs)) % n_inputs
 
@@ -286,6 +302,23 @@ def _stride(n_workers: int) -> int:
 
     nearest = sorted(strides, key=lambda t: abs(t - golden))[:_STRIDES]
     return max(nearest, key=worth)
+
+
+def _by_executor(n_inputs: int, executor: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Deal copies to one executor after the other, each of which gets different ones.
+
+    Of its executor's share every worker then takes what has been taken least and longest ago, so
+    that the first workers cover many inputs.
+    """
+    dealt = np.empty(len(executor), dtype=np.intp)
+    dealt[np.argsort(executor, kind="stable")] = np.arange(len(executor)) % n_inputs
+    shares = [dealt[executor == e].tolist() for e in range(int(executor.max()) + 1)]
+    taken = [(0, k) for k in range(n_inputs)]  # how often, and when last
+    for n, e in enumerate(executor):
+        dealt[n] = k = min(shares[e], key=taken.__getitem__)
+        shares[e].remove(k)
+        taken[k] = (taken[k][0] + 1, n + n_inputs)
+    return dealt
 
 
 def _twice_in_order(n_inputs: int, n_workers: int, count: int) -> NDArray[np.intp]:

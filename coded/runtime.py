@@ -81,8 +81,9 @@ def coded_map(
         The code, with ``scheme.n_inputs == K``.
     executor : Executor or sequence of Executor
         One `concurrent.futures.Executor`, or a sequence of them: coded input n goes to
-        ``executor[n % len(executor)]``. A Dask client gives one by
-        ``client.get_executor(pure=False)``; without ``pure=False`` Dask merges equal coded inputs
+        ``executor[n % len(executor)]``. Where they are fewer than N, copies can be kept on
+        different ones by ``balanced_copies(K, N, n_executors=len(executor))``. A Dask client
+        gives one by ``client.get_executor(pure=False)``; without it Dask merges equal coded inputs
         into one task, and such an executor is refused.
     wait_for : int or callable, optional
         Least number of answers, in [1, N], or a predicate of the responders so far (ascending

@@ -1,5 +1,6 @@
 import itertools
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from coded import (
     UniformStragglers,
     balanced_copies,
     best_placement,
+    coded_map,
     expected_answered,
     simulate,
 )
@@ -73,6 +75,76 @@ def test_executors_that_get_equal_shares_hold_an_input_once(n_inputs, n_workers,
     assert shared <= share * seen
 
 
+def count_shared(copies, n_executors):
+    """How many copies are on an executor that has another one of their input already."""
+    executors = np.arange(len(copies)) % n_executors
+    return len(copies) - len(set(zip(copies.tolist(), executors.tolist(), strict=True)))
+
+
+@given(n_inputs=st.integers(1, 20), n_workers=st.integers(1, 100), n_executors=st.integers(1, 120))
+def test_copies_dealt_for_executors_share_none_where_that_can_be(n_inputs, n_workers, n_executors):
+    copies = balanced_copies(n_inputs, n_workers, n_executors=n_executors)
+    if n_executors >= n_workers or n_workers < n_inputs:
+        assert np.array_equal(copies, balanced_copies(n_inputs, n_workers))
+        return
+    loads = np.bincount(np.arange(n_workers) % n_executors)
+    assert count_shared(copies, n_executors) == np.maximum(loads - n_inputs, 0).sum()
+    held = np.bincount(copies, minlength=n_inputs)
+    assert (held.min(), held.max()) == (n_workers // n_inputs, -(-n_workers // n_inputs))
+    first = copies[: min(n_executors, n_inputs)]
+    if loads.min() >= n_inputs:
+        assert len(set(first.tolist())) == len(first)
+
+
+SHARED = [  # K, N, L; copies that share an executor, where the placement knows L and where not
+    (4, 12, 3, 0, 6),
+    (4, 12, 6, 0, 2),
+    (4, 12, 5, 0, 2),
+    (8, 24, 3, 0, 2),
+    (8, 24, 7, 0, 14),
+    (5, 10, 5, 0, 5),
+    (20, 60, 20, 0, 0),
+    (20, 60, 19, 0, 38),
+    (60, 100, 10, 0, 0),
+    (4, 12, 2, 4, 4),
+]
+
+
+@pytest.mark.parametrize(("n_inputs", "n_workers", "n_executors", "least", "unknown"), SHARED)
+def test_how_many_copies_share_an_executor(n_inputs, n_workers, n_executors, least, unknown):
+    copies = balanced_copies(n_inputs, n_workers, n_executors=n_executors)
+    assert count_shared(copies, n_executors) == least
+    assert count_shared(balanced_copies(n_inputs, n_workers), n_executors) == unknown
+
+
+def test_an_executor_that_is_lost_takes_one_copy_of_an_input_only():
+    inputs = np.arange(4.0)
+    placement = balanced_copies(4, 12, n_executors=3)
+    scheme = ReplicationScheme(4, 12, fallback=None, placement=placement)
+    for lost in itertools.combinations(range(3), 2):
+        pools = [ThreadPoolExecutor(1) for _ in range(3)]
+        for e in lost:
+            pools[e].shutdown()
+        result = coded_map(np.sin, inputs, scheme, pools, wait_for=4, timeout=30.0)
+        assert np.array_equal(result.outputs, np.sin(inputs))
+        for pool in pools:
+            pool.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("n_inputs", "n_workers"), [(4, 12), (8, 24), (5, 10), (20, 60), (20, 100), (60, 100)]
+)
+def test_no_placement_shares_half_as_often_over_all_numbers_of_executors(n_inputs, n_workers):
+    """Copies d apart share one of d executors: each pair counts once at least."""
+    copies, most = balanced_copies(n_inputs, n_workers), -(-n_workers // n_inputs)
+    pairs = shared = 0
+    for k in range(n_inputs):
+        for a, b in itertools.combinations(np.flatnonzero(copies == k), 2):
+            pairs += 1
+            shared += sum((b - a) % n == 0 for n in range(most, n_workers))
+    assert pairs <= shared < 2 * pairs
+
+
 def test_fewer_workers_hold_inputs_spread_evenly():
     assert balanced_copies(60, 4).tolist() == [7, 22, 37, 52]
 
@@ -81,6 +153,13 @@ def test_fewer_workers_hold_inputs_spread_evenly():
 def test_counts_below_one_are_refused(counts):
     with pytest.raises(ValueError, match="must be >= 1, got"):
         balanced_copies(*counts)
+
+
+def test_a_bad_number_of_executors_is_refused():
+    with pytest.raises(ValueError, match="n_executors must be >= 1, got 0"):
+        balanced_copies(3, 6, n_executors=0)
+    with pytest.raises(TypeError, match="n_executors must be an integer"):
+        balanced_copies(3, 6, n_executors=[1])
 
 
 @pytest.mark.parametrize("n_workers", [*range(1, 130), 316, 350, 518, 638, 659, 825, 973, 1000])

@@ -43,8 +43,9 @@ class ReplicationScheme(LinearScheme):
     fallback : {"nearest", "mean", None}, optional
         What an input without answer gets.
     placement : array_like of int, shape (N,), optional
-        Which input each worker holds. None means `balanced_copies`; `best_placement` has those
-        for machines and for neighbours that fail together.
+        Which input each worker holds. None means `balanced_copies`, which can also
+        be told of fewer executors than workers; `best_placement` has those for machines and for
+        neighbours that fail together.
 
     Raises
     ------
