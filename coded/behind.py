@@ -10,6 +10,8 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
+_NOISE = 0.05  # seconds by which a worker may be late where machines are busy
+
 
 class Question:
     """One call as its tasks see it: how long its answers took, and whether it still waits."""
@@ -31,38 +33,42 @@ class Question:
 
     @property
     def is_late(self) -> bool:
-        """Whether nobody waits, and twice the time has gone by that its answers took.
+        """Whether nobody waits, and clearly twice the time has gone by that its answers took.
 
         Workers that are a little behind must be asked: to leave them alone too spends the
         redundancy, so that the next loss is waited for (measured: p99 three times as high).
         """
         if not self._has_ended or self._answered is None:
             return False
-        return perf_counter() - self._began > 2.0 * (self._answered - self._began)
+        return perf_counter() - self._began > 2.0 * (self._answered - self._began) + _NOISE
 
 
-class _Tasks:
+class Tasks:
     """The tasks of coded calls at one executor, and the question that each belongs to."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._under_way: dict[Future[Any], tuple[int, Question]] = {}
-        self._given = 0
+        self._given = self._kept = 0
         self._last_answered = 0
 
-    def add(self, future: Future[Any], question: Question) -> None:
-        """Keep a task until it ends."""
+    def expect(self) -> int:
+        """Count a task that is about to be given."""
         with self._lock:
             self._given += 1
-            turn = self._given
+            return self._given
+
+    def add(self, future: Future[Any], turn: int, question: Question) -> None:
+        """Keep a task until it ends."""
         future.add_done_callback(partial(self._drop, turn))
         with self._lock:  # last, so that a Ctrl-C anywhere leaves no task for ever
+            self._kept += 1
             if not future.done():
                 self._under_way[future] = turn, question
 
     def is_any(self) -> bool:
-        """Whether any are queued or running."""
-        return bool(self._under_way)
+        """Whether any are queued, running or about to be given."""
+        return bool(self._under_way) or self._kept < self._given
 
     def is_stuck(self) -> bool:
         """Whether one is late, and none has been answered that was given after it.
@@ -85,30 +91,26 @@ class _Tasks:
                 self._last_answered = max(self._last_answered, turn)
 
 
-def keep(future: Future[Any], executor: Executor, question: Question) -> None:
-    """Remember until it ends that a task of this question is at this executor."""
-    _tasks_of(executor).add(future, question)
-
-
 def is_behind(executor: Executor) -> bool:
     """Whether an executor is stuck at an answered question, or says that others keep it busy."""
     try:  # always: LocalWorkers replaces lost processes when it is asked
         is_busy = getattr(executor, "busy", False) is True
     except Exception:  # noqa: BLE001 (what is wrong shows when the task is submitted)
         is_busy = False
-    tasks = _tasks_of(executor)
+    tasks = tasks_of(executor)
     return tasks.is_stuck() or (is_busy and not tasks.is_any())
 
 
 # Shared by all calls. By identity: executors need be neither hashable nor different.
-_TASKS: dict[int, _Tasks] = {}
+_TASKS: dict[int, Tasks] = {}
 _TASKS_LOCK = threading.Lock()
 
 
-def _tasks_of(executor: Executor) -> _Tasks:
+def tasks_of(executor: Executor) -> Tasks:
+    """Give the tasks at this executor."""
     with _TASKS_LOCK:
         if id(executor) not in _TASKS:
             # First, so that a Ctrl-C leaves no tasks to another executor with this id.
             weakref.finalize(executor, _TASKS.pop, id(executor), None).atexit = False
-            _TASKS[id(executor)] = _Tasks()
+            _TASKS[id(executor)] = Tasks()
         return _TASKS[id(executor)]

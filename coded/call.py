@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from coded.behind import Question, is_behind, keep
+from coded.behind import Question, is_behind, tasks_of
 from coded.result import Indices, tell_error
 from coded.schemes.protocol import (
     Function,
@@ -31,6 +31,7 @@ IsEnough: TypeAlias = Callable[[Indices], bool]
 Arrival: TypeAlias = tuple[int, float]
 
 _LOG = logging.getLogger(__name__)
+_RECALL = 0.5  # seconds after which a call asks workers behind too
 _SUSPENDABLE = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 _HEADROOM = 2.0**28  # decoders amplify answers by less than this, Lagrange's by up to 1e8
 
@@ -77,6 +78,7 @@ class Call:
         self._began = perf_counter()
         self._question = Question()
         self._waiting: set[int] = set()
+        self._reserve: dict[int, Callable[[], None]] = {}
         self._answers: dict[Layout, dict[int, tuple[FloatArray, Layout]]] = {}
 
     def submit(
@@ -86,22 +88,36 @@ class Call:
         executors: Sequence[Executor],
         order: Sequence[int],
     ) -> None:
-        """Submit all tasks in `order`, but not to workers behind where the others are enough."""
+        """Submit all tasks in `order`, to workers behind only once the others do not suffice."""
         behind = [is_behind(executor) for executor in executors]
         busy = {n for n in order if behind[n % len(executors)]}
         idle = np.array(sorted(set(order) - busy), dtype=np.intp)
         if busy and not self._is_enough(idle):
             busy = set()  # queue behind what they are at
         for n in order:
+            give = partial(self._give, n, executors[n % len(executors)], functions[n], tasks[n])
             if n in busy:
+                self._reserve[n] = give
                 self._fail(n, WorkerBusyError("still at work for an earlier call; was not asked"))
-                continue
-            self._submitted[n] = perf_counter()
-            self._waiting.add(n)
-            # One statement: a Ctrl-C would come between two, and the task be lost from sight.
-            self._futures[n] = _submit(executors[n % len(executors)], functions[n], tasks[n])
-            self._futures[n].add_done_callback(partial(_tell, self._announce, n))
-            keep(self._futures[n], executors[n % len(executors)], self._question)
+            else:
+                give()
+
+    def _give(self, n: int, executor: Executor, fn: Function, task: object) -> None:
+        tasks = tasks_of(executor)
+        turn = tasks.expect()
+        self._submitted[n] = perf_counter()
+        self._waiting.add(n)
+        # One statement: a Ctrl-C would come between two, and the task be lost from sight.
+        self._futures[n] = _submit(executor, fn, task)
+        self._futures[n].add_done_callback(partial(_tell, self._announce, n))
+        tasks.add(self._futures[n], turn, self._question)
+
+    def _give_reserve(self) -> None:
+        """Ask the workers behind too: one of the others may be frozen, which nobody can know."""
+        while self._reserve:
+            n, give = self._reserve.popitem()
+            del self.failures[n]
+            give()
 
     def steps(
         self, on_answer: Callable[[int, float], object] | None
@@ -114,6 +130,7 @@ class Call:
         """
         is_enough, least = self._is_enough, self._least
         deadline = inf if self._timeout is None else self._began + self._timeout
+        recall = self._began + _RECALL
         while True:
             arrival = yield 0.0
             if arrival is not None:
@@ -121,12 +138,18 @@ class Call:
                 continue
             if len(self._leading()) >= least and is_enough(self._responders()):
                 return is_enough == self._is_enough
+            if self._reserve and (perf_counter() >= recall or not self._can_become(is_enough)):
+                self._give_reserve()
+                continue
             if not self._can_become(is_enough) and not self._is_disputed():
                 if self._can_decode(self._responders()) or not self._can_become(self._can_decode):
                     return False
                 is_enough, least = self._can_decode, 1  # what was asked for is out of reach
                 continue
-            arrival = yield max(deadline - perf_counter(), 0.0)
+            until = min(deadline, recall) if self._reserve else deadline
+            arrival = yield max(until - perf_counter(), 0.0)
+            if arrival is None and until < deadline:
+                continue
             if arrival is None:
                 for n in sorted(self._waiting):
                     self._fail(n, TimeoutError(f"no answer within {self._timeout:.3g} s"))
@@ -139,6 +162,7 @@ class Call:
         May be called again, to finish what a Ctrl-C has interrupted.
         """
         self._question.end()
+        self._reserve.clear()
         for future in self._futures.values():
             future.cancel()
         self._futures.clear()

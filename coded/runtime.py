@@ -52,9 +52,10 @@ def coded_map(
     the worker, a failed submission (a broken or shut pool), a cancelled future, an answer that
     is no array of finite real numbers or holds some too large to decode, and an answer whose
     shape differs from that of most others (of the first one where equally many differ). Not
-    asked, where the others are enough, are workers far behind: at a task of a call that is over,
-    for more than twice as long as its answers took, or at work for somebody else (executors whose
-    ``busy`` is true, as those of `LocalWorkers`).
+    asked at first, where the others are enough, are workers far behind: at a task of a call that
+    is over, for more than twice as long as its answers took, or at work for somebody else
+    (executors whose ``busy`` is true, as those of `LocalWorkers`). They are asked when another
+    worker fails, or after half a second, for another one may be frozen.
 
     Returns early with what there is as soon as `wait_for` can no longer be met, and at `timeout`;
     where that cannot be decoded but later answers could make it so, or where two shapes have

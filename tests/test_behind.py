@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from coded import LocalWorkers, ReplicationScheme, WorkerBusyError, coded_map
-from coded.behind import _TASKS, Question, is_behind, keep
+from coded.behind import _TASKS, Question, is_behind, tasks_of
 from tests.faults import CALLS, wait_until_idle
 from tests.worker_functions import WAIT, double, wait_for_file
 
@@ -29,6 +29,11 @@ def threads(n, *more):
     finally:
         for pool in pools:
             pool.shutdown()
+
+
+def keep(future, executor, question):
+    tasks = tasks_of(executor)
+    tasks.add(future, tasks.expect(), question)
 
 
 class Slow:
@@ -112,6 +117,32 @@ def test_workers_that_a_failure_has_cut_short_are_asked_again(call):
         assert again.failures == {}
 
 
+@every_call
+@pytest.mark.parametrize("fault", ["frozen", "fails"])
+def test_workers_left_out_are_asked_after_all_where_the_others_do_not_suffice(fault, call):
+    """Worker 3 is far behind and left out; then worker 0 is lost, and 3 goes on."""
+    slow, frozen = Slow(0.0), threading.Event()
+
+    def lose_zero(x):
+        if x == 0.0:
+            assert fault == "frozen"
+            frozen.wait(WAIT)
+        return 2.0 * x
+
+    with threads(4) as pools:
+        call(slow, INPUTS, FOUR, pools, timeout=WAIT)
+        time.sleep(0.3)
+        assert is_behind(pools[3])
+        threading.Timer(1.0, slow.release.set).start()
+        started = time.perf_counter()
+        result = call(lose_zero, INPUTS, FOUR, pools, timeout=WAIT)
+        assert time.perf_counter() - started < WAIT / 2
+        frozen.set()
+        assert result.complete
+        assert result.responders.tolist() == [1, 2, 3]
+        assert 3 not in result.failures
+
+
 def test_a_pool_among_executors_is_left_out_only_where_none_of_it_answers():
     slow = Slow(0.0)
     scheme = ReplicationScheme(2, 2, n_stragglers=1, fallback="mean")
@@ -154,7 +185,10 @@ def test_local_workers_that_are_a_little_behind_are_asked(tmp_path):
         assert was_left_out(coded_map(double, INPUTS, FOUR, executors, timeout=WAIT))  # not ours
         sign.touch()
         wait_until_idle(executors)
-        first = coded_map(sleep_by_size, INPUTS, FOUR, executors, timeout=WAIT)
+        # Once without sleep, for the first task pays for the import of this module.
+        coded_map(sleep, np.zeros(4), FOUR, executors, wait_for=4, timeout=WAIT)
+        seconds = np.array([1.0, 1.0, 1.0, 1.8])
+        first = coded_map(sleep, seconds, FOUR, executors, timeout=WAIT)
         assert first.responders.tolist() == [0, 1, 2]
         assert executors[3].busy
         again = coded_map(double, INPUTS, FOUR, executors, timeout=WAIT)
@@ -162,9 +196,9 @@ def test_local_workers_that_are_a_little_behind_are_asked(tmp_path):
         assert again.failures == {}
 
 
-def sleep_by_size(x):
-    time.sleep(1.3 if x == 3.0 else 1.0)
-    return 2.0 * x
+def sleep(seconds):
+    time.sleep(float(seconds))
+    return seconds
 
 
 @dataclass

@@ -26,7 +26,7 @@ from coded import (
     WorkerBusyError,
     coded_map,
 )
-from coded.behind import _tasks_of
+from coded.behind import tasks_of
 from tests.worker_functions import WAIT, ManualExecutor, double, fail_on_zero, wait_until_gone
 
 
@@ -294,7 +294,7 @@ def test_too_few_answers_are_an_error_and_cancel_the_other_groups():
     with pytest.raises(NotEnoughRespondersError, match="0 of 4 workers answered"):
         call.finish()
     assert all(worker.futures[1].cancelled() for worker in workers)
-    assert not any(_tasks_of(worker).is_any() for worker in workers)
+    assert not any(tasks_of(worker).is_any() for worker in workers)
 
 
 def test_an_incomplete_answer_tells_so():

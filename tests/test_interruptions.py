@@ -20,6 +20,7 @@ import pytest
 import coded.call
 import coded.local_workers
 import coded.runtime
+import coded.worker_process
 from coded import (
     LocalWorkers,
     NotEnoughRespondersError,
@@ -185,10 +186,11 @@ def test_ctrl_c_while_a_worker_gets_its_task_costs_the_process_at_most(name):
 def interrupted_in(name, event):
     """Raise KeyboardInterrupt at the event-th line that runs in a method of a worker."""
     count, former = -1, sys.gettrace()
+    files = [coded.local_workers.__file__, coded.worker_process.__file__]
 
     def trace(frame, what, _):
         nonlocal count
-        is_there = frame.f_code.co_filename == coded.local_workers.__file__
+        is_there = frame.f_code.co_filename in files
         if not is_there or frame.f_code.co_name != name:
             return None
         if what == "line" and takes_signals(frame):

@@ -259,14 +259,15 @@ def test_a_process_that_hangs_as_it_starts_gets_another_one(tmp_path, monkeypatc
         with pytest.raises(TimeoutError, match=r"workers \[\d\] were not up within 4.0 s"):
             workers.wait(4.0)
     sign.rmdir()
-    with LocalWorkers(3, initializer=hang_at_first, initargs=(sign,), patience=0.5) as workers:
+    with LocalWorkers(3, initializer=hang_at_first, initargs=(sign,), patience=3.0) as workers:
         wait_for_file(sign)
         old = workers.pids
         result = coded_map(double, INPUTS[:3], three(), workers.executors, timeout=WAIT)
         assert result.complete
         workers.wait(WAIT)
-        (lost,) = [n for n in range(3) if workers.pids[n] != old[n]]
-        wait_until_gone([old[lost]])
+        lost = set(old) - set(workers.pids)
+        assert lost
+        wait_until_gone(lost)
         again = coded_map(double, INPUTS[:3], three(), workers.executors, wait_for=3, timeout=WAIT)
         assert again.complete
 
