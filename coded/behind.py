@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 import weakref
 from concurrent.futures import Executor, Future
-from contextlib import suppress
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -59,12 +57,22 @@ class Tasks:
             return self._given
 
     def add(self, future: Future[Any], turn: int, question: Question) -> None:
-        """Keep a task until it ends."""
-        future.add_done_callback(partial(self._drop, turn))
+        """Keep a task until it is dropped."""
         with self._lock:  # last, so that a Ctrl-C anywhere leaves no task for ever
             self._kept += 1
             if not future.done():
                 self._under_way[future] = turn, question
+
+    def drop(self, future: Future[Any], turn: int) -> None:
+        """Take off a task that has ended."""
+        try:
+            has_answer = not future.cancelled() and future.exception() is None
+        except Exception:  # noqa: BLE001 (whatever the futures of an engine raise)
+            has_answer = False
+        with self._lock:
+            self._under_way.pop(future, None)
+            if has_answer and turn > self._last_answered:
+                self._last_answered = turn
 
     def is_any(self) -> bool:
         """Whether any are queued, running or about to be given."""
@@ -80,15 +88,6 @@ class Tasks:
                 turn > self._last_answered and question.is_late
                 for turn, question in self._under_way.values()
             )
-
-    def _drop(self, turn: int, future: Future[Any]) -> None:
-        has_answer = False
-        with suppress(Exception):  # whatever the futures of an engine raise
-            has_answer = not future.cancelled() and future.exception() is None
-        with self._lock:
-            self._under_way.pop(future, None)
-            if has_answer:
-                self._last_answered = max(self._last_answered, turn)
 
 
 def is_behind(executor: Executor) -> bool:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from math import inf
 from time import perf_counter
@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from coded.behind import Question, is_behind, tasks_of
+from coded.behind import Question, Tasks, is_behind, tasks_of
 from coded.result import Indices, tell_error
 from coded.schemes.protocol import (
     Function,
@@ -79,7 +79,7 @@ class Call:
         self._question = Question()
         self._waiting: set[int] = set()
         self._reserve: dict[int, Callable[[], None]] = {}
-        self._answers: dict[Layout, dict[int, tuple[FloatArray, Layout]]] = {}
+        self._answers: dict[object, dict[int, tuple[FloatArray, Layout]]] = {}  # by layout
 
     def submit(
         self,
@@ -90,27 +90,32 @@ class Call:
     ) -> None:
         """Submit all tasks in `order`, to workers behind only once the others do not suffice."""
         behind = [is_behind(executor) for executor in executors]
+        # A lone executor is asked in any case, so that nobody needs to know its tasks.
+        given = [tasks_of(one) if len(executors) > 1 else None for one in executors]
         busy = {n for n in order if behind[n % len(executors)]}
         idle = np.array(sorted(set(order) - busy), dtype=np.intp)
         if busy and not self._is_enough(idle):
             busy = set()  # queue behind what they are at
         for n in order:
-            give = partial(self._give, n, executors[n % len(executors)], functions[n], tasks[n])
+            to = n % len(executors)
             if n in busy:
+                give = partial(self._give, n, executors[to], given[to], functions[n], tasks[n])
                 self._reserve[n] = give
                 self._fail(n, WorkerBusyError("still at work for an earlier call; was not asked"))
             else:
-                give()
+                self._give(n, executors[to], given[to], functions[n], tasks[n])
 
-    def _give(self, n: int, executor: Executor, fn: Function, task: object) -> None:
-        tasks = tasks_of(executor)
-        turn = tasks.expect()
+    def _give(
+        self, n: int, executor: Executor, given: Tasks | None, fn: Function, task: object
+    ) -> None:
+        turn = 0 if given is None else given.expect()
         self._submitted[n] = perf_counter()
         self._waiting.add(n)
         # One statement: a Ctrl-C would come between two, and the task be lost from sight.
         self._futures[n] = _submit(executor, fn, task)
-        self._futures[n].add_done_callback(partial(_tell, self._announce, n))
-        tasks.add(self._futures[n], turn, self._question)
+        self._futures[n].add_done_callback(partial(_tell, self._announce, n, given, turn))
+        if given is not None:
+            given.add(self._futures[n], turn, self._question)
 
     def _give_reserve(self) -> None:
         """Ask the workers behind too: one of the others may be frozen, which nobody can know."""
@@ -121,21 +126,19 @@ class Call:
 
     def steps(
         self, on_answer: Callable[[int, float], object] | None
-    ) -> Generator[float, Arrival | None, bool]:
+    ) -> Generator[float, list[Arrival], bool]:
         """Take answers until they are enough (True), or can no longer be or not in time (False).
 
-        Yields the seconds to wait for the next arrival, 0 for one that is there already, and is
-        sent that arrival, or None where none came. Where the answers cannot become enough, the
-        first that can be decoded end the wait.
+        Yields the seconds to wait for the next arrival, 0 for those that are there already, and is
+        sent all that came. Where the answers cannot become enough, the first that can be decoded
+        end the wait.
         """
         is_enough, least = self._is_enough, self._least
         deadline = inf if self._timeout is None else self._began + self._timeout
         recall = self._began + _RECALL
         while True:
-            arrival = yield 0.0
-            if arrival is not None:
+            for arrival in (yield 0.0):
                 self._take(arrival, on_answer)
-                continue
             if len(self._leading()) >= least and is_enough(self._responders()):
                 return is_enough == self._is_enough
             if self._reserve and (perf_counter() >= recall or not self._can_become(is_enough)):
@@ -147,14 +150,13 @@ class Call:
                 is_enough, least = self._can_decode, 1  # what was asked for is out of reach
                 continue
             until = min(deadline, recall) if self._reserve else deadline
-            arrival = yield max(until - perf_counter(), 0.0)
-            if arrival is None and until < deadline:
-                continue
-            if arrival is None:
+            arrivals = yield max(until - perf_counter(), 0.0)
+            for arrival in arrivals:
+                self._take(arrival, on_answer)
+            if not arrivals and until == deadline:
                 for n in sorted(self._waiting):
                     self._fail(n, TimeoutError(f"no answer within {self._timeout:.3g} s"))
                 return False
-            self._take(arrival, on_answer)
 
     def cancel(self) -> None:
         """Cancel what is still queued, and let go of all futures: late answers are then freed.
@@ -170,10 +172,10 @@ class Call:
     def settle(self) -> Indices:
         """Fix the responders: the workers whose answers agree in shape; the others have failed."""
         responders, leading = self._responders(), self._leading()
-        for layout, group in self._answers.items():
+        for group in self._answers.values():
             if group is not leading:
                 usual = next(iter(leading.values()))[1]
-                for n in group:
+                for n, (_, layout) in group.items():
                     self._fail(
                         n, ValueError(f"answer has shape {layout}, most others have {usual}")
                     )
@@ -190,7 +192,10 @@ class Call:
         """Stack the answers of the responders, and give the way back to their kind."""
         group = self._leading()
         arrays, layouts = zip(*(group[int(n)] for n in responders), strict=True)
-        return np.stack(arrays), layouts[0]
+        if arrays[0].ndim == 0:
+            return np.array(arrays), layouts[0]
+        joined = np.concatenate(arrays)  # np.stack takes twice as long
+        return joined.reshape(len(arrays), *arrays[0].shape), layouts[0]
 
     def not_enough(self, fn: object, scheme: Scheme, wanted: str) -> NotEnoughRespondersError:
         """Make the error that tells every worker's fate."""
@@ -243,7 +248,10 @@ class Call:
             self._fail(n, unusable.with_traceback(None))
             return
         self._question.answer(moment)
-        self._answers.setdefault(layout, {})[n] = array, layout
+        group = self._answers.get(layout.key)
+        if group is None:
+            group = self._answers[layout.key] = {}
+        group[n] = array, layout
         self.latencies[n] = moment - self._submitted[n]
         if on_answer is not None:
             on_answer(n, float(self.latencies[n]))
@@ -314,13 +322,21 @@ def _free_locals(error: BaseException) -> None:
             if not frame.f_code.co_flags & _SUSPENDABLE:
                 with suppress(RuntimeError):  # it runs
                     frame.clear()
-        related = (one.__cause__, one.__context__, *getattr(one, "exceptions", ()))
-        errors += [other for other in related if isinstance(other, BaseException)]
+        several = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+        errors += [other for other in (one.__cause__, one.__context__, *several) if other]
 
 
-def _tell(announce: Callable[[Arrival], object], n: int, _: Future[Any]) -> None:
+def _tell(
+    announce: Callable[[Arrival], object],
+    n: int,
+    given: Tasks | None,
+    turn: int,
+    future: Future[Any],
+) -> None:
     """Tell that task n has ended; runs in a thread of the executor."""
     announce((n, perf_counter()))
+    if given is not None:
+        given.drop(future, turn)
 
 
 def read_finite(read: Read, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
@@ -337,14 +353,21 @@ def _read_answer(answer: ArrayLike, read: Read) -> tuple[FloatArray, Layout]:
         raise ValueError(f"answer is empty, it has shape {layout}")
     if array.dtype.kind == "i":  # a field's numbers do not overflow
         return array, layout
-    largest, limit = float(np.abs(array).max()), float(np.finfo(array.dtype).max) / _HEADROOM
-    if not largest <= limit:
+    limit = _limit(array.dtype)
+    if not (np.vdot(array, array).real <= limit or np.abs(array).max() <= limit):
+        largest = float(np.abs(array).max())
         pack(answer, "answer", partial(read_finite, read), lead=0)  # tells which is not finite
         raise ValueError(
             f"answer holds numbers too large to decode: max |answer| = {largest:g}, at most "
             f"{limit:.3g} is allowed in {array.dtype}; scale the answers down"
         )
     return array, layout
+
+
+@cache
+def _limit(dtype: np.dtype[Any]) -> float:
+    """Give the largest number of an answer that can be decoded in this dtype."""
+    return float(np.finfo(dtype).max) / _HEADROOM
 
 
 def _list(workers: Sequence[int]) -> str:

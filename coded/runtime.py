@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from math import inf
 from numbers import Real
 from queue import Empty, SimpleQueue
@@ -211,7 +211,7 @@ async def coded_map_async(
         steps = call.steps(on_answer)
         seconds = next(steps)
         while True:
-            seconds = steps.send(await _next_arrival_async(arrivals, seconds))
+            seconds = steps.send(await _next_arrivals_async(arrivals, seconds))
     except StopIteration as done:
         complete: bool = done.value
     finally:
@@ -240,7 +240,7 @@ class Submitted:
             steps = self._call.steps(self._on_answer)
             seconds = next(steps)
             while True:
-                seconds = steps.send(_next_arrival(self._arrivals, seconds))
+                seconds = steps.send(_next_arrivals(self._arrivals, seconds))
         except StopIteration as done:
             complete: bool = done.value
         finally:
@@ -333,34 +333,35 @@ def read_settings(
     return _read_executors(executor), _read_timeout(timeout)
 
 
-def _next_arrival(arrivals: SimpleQueue[Arrival], seconds: float) -> Arrival | None:
-    """Wait for the next task to end; None if none does in time.
+def _next_arrivals(arrivals: SimpleQueue[Arrival], seconds: float) -> list[Arrival]:
+    """Wait for the next task to end, and give all that have; none if none does in time.
 
     In short waits: a Ctrl-C that comes just as a wait begins is seen only when it ends.
     """
-    if seconds == 0.0:
-        return None if arrivals.empty() else arrivals.get_nowait()
+    taken = []
     end = perf_counter() + seconds
-    while True:
-        remaining = end - perf_counter()
-        try:
-            return arrivals.get(timeout=min(max(remaining, 0.0), _LONGEST_WAIT))
-        except Empty:
-            if remaining <= _LONGEST_WAIT:
-                return None
+    while arrivals.empty() and (remaining := end - perf_counter()) > 0.0:
+        with suppress(Empty):
+            taken.append(arrivals.get(timeout=min(remaining, _LONGEST_WAIT)))
+            break
+    while not arrivals.empty():
+        taken.append(arrivals.get_nowait())
+    return taken
 
 
-async def _next_arrival_async(arrivals: asyncio.Queue[Arrival], seconds: float) -> Arrival | None:
-    """Wait for the next task to end; None if none does in time."""
+async def _next_arrivals_async(arrivals: asyncio.Queue[Arrival], seconds: float) -> list[Arrival]:
+    """Wait for the next task to end, and give all that have; none if none does in time."""
+    taken = []
     if seconds == 0.0 and arrivals.empty():
         await asyncio.sleep(0)  # lets the loop take what has been announced
-    if seconds == 0.0 or not arrivals.empty():
-        return None if arrivals.empty() else arrivals.get_nowait()
-    try:  # not wait_for, which before Python 3.12 may take an answer for a cancellation
-        async with asyncio.timeout(None if seconds == inf else seconds):
-            return await arrivals.get()
-    except TimeoutError:
-        return None
+    elif arrivals.empty():
+        with suppress(TimeoutError):
+            # Not wait_for, which before Python 3.12 may take an answer for a cancellation.
+            async with asyncio.timeout(None if seconds == inf else seconds):
+                taken.append(await arrivals.get())
+    while not arrivals.empty():
+        taken.append(arrivals.get_nowait())
+    return taken
 
 
 def _spread(inputs: FloatArray, coded_inputs: FloatArray) -> list[int]:
@@ -374,14 +375,19 @@ def _spread(inputs: FloatArray, coded_inputs: FloatArray) -> list[int]:
     step = max(1, inputs[0].size // 64)
     unmixed = {row.tobytes() for row in inputs.reshape(len(inputs), -1)[:, ::step]}
     sample = coded_inputs.reshape(n_workers, -1)[:, ::step]
-    bits = n_workers.bit_length()
     copies: Counter[bytes] = Counter()
     turns = []
-    for n in sorted(range(n_workers), key=lambda n: f"{n:0{bits}b}"[::-1]):
+    for n in _by_reversed_bits(n_workers):
         key = sample[n].tobytes()
         turns.append(((copies[key], key not in unmixed), n))
         copies[key] += 1
     return [n for _, n in sorted(turns, key=lambda turn: turn[0])]
+
+
+@lru_cache(maxsize=16)
+def _by_reversed_bits(count: int) -> list[int]:
+    bits = count.bit_length()
+    return sorted(range(count), key=lambda n: f"{n:0{bits}b}"[::-1])
 
 
 def _read_inputs(inputs: Any, scheme: Scheme) -> tuple[FloatArray, Layout]:

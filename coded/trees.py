@@ -37,14 +37,15 @@ class Layout:
 
     def __eq__(self, other: object) -> bool:
         """Compare forms and shapes; answers of other dtypes can be mixed."""
-        return isinstance(other, Layout) and self._key == other._key
+        return isinstance(other, Layout) and self.key == other.key
 
     def __hash__(self) -> int:
         """Hash forms and shapes."""
-        return hash(self._key)
+        return hash(self.key)
 
     @property
-    def _key(self) -> tuple[object, ...]:
+    def key(self) -> tuple[object, ...]:
+        """What equal layouts have in common."""
         return self.form, self.shapes
 
     def __str__(self) -> str:
@@ -98,11 +99,11 @@ def pack(nest: Any, name: str, read: Read, *, lead: int = 1) -> tuple[FloatArray
     ValueError
         If a tuple or dict is empty, or the arrays have not the same first axis.
     """
+    if not isinstance(nest, tuple | dict):
+        array, restore = read(nest, name)
+        return array, Layout(None, (array.shape[lead:],), (restore,))
     leaves: list[tuple[FloatArray, Restore]] = []
     form = _take(nest, name, read, leaves)
-    if form is None:
-        array, restore = leaves[0]
-        return array, Layout(None, (array.shape[lead:],), (restore,))
     arrays = [array for array, _ in leaves]
     for array in arrays:
         if array.ndim < lead or array.shape[:lead] != arrays[0].shape[:lead]:

@@ -33,7 +33,9 @@ def threads(n, *more):
 
 def keep(future, executor, question):
     tasks = tasks_of(executor)
-    tasks.add(future, tasks.expect(), question)
+    turn = tasks.expect()
+    future.add_done_callback(lambda ended: tasks.drop(ended, turn))
+    tasks.add(future, turn, question)
 
 
 class Slow:

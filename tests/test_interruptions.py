@@ -509,10 +509,11 @@ def test_a_coroutine_that_has_told_its_failure_goes_on(call):
     ended, loop = [], asyncio.new_event_loop()
 
     async def answer(future, fn, args):
-        try:
-            future.set_result(fn(*args))
-        except ArithmeticError as error:
-            future.set_exception(error)
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(fn(*args))
+            except ArithmeticError as error:
+                future.set_exception(error)
         await asyncio.sleep(0.2)
         ended.append(args)
 
