@@ -813,8 +813,8 @@ def test_a_nest_is_coded_like_its_numbers_side_by_side():
 
     with ThreadPoolExecutor(2) as pool:
         pool = WithoutWorkers(pool, lost=(1, 5, 9))
-        expected = coded_map(of_flat, flat, scheme, pool)
-        result = coded_map(of_nest, (left, right), scheme, pool)
+        expected = coded_map(of_flat, flat, scheme, pool, wait_for=11)
+        result = coded_map(of_nest, (left, right), scheme, pool, wait_for=11)
     assert result.responders.tolist() == expected.responders.tolist()
     np.testing.assert_array_equal(result.outputs[0], expected.outputs[:, :3])
     np.testing.assert_array_equal(result.outputs[1].reshape(6, 4), expected.outputs[:, 3:])
