@@ -55,6 +55,7 @@ RARE = {(5, 20, 7): (200, 30), (20, 60, 6): (40, 50), (20, 40, 6): (40, 20)}
 UNDECIDED = {
     ("pendulum, 2-D sweep", (20, 60, 6)): (60, 400),
     ("Runge's function", (20, 60, 6)): (60, 400),
+    ("sines, R² to R³", (20, 60, 6)): (60, 400),
 }
 SIZES = {  # batches and draws that networks can afford
     "LeNet5, digits": (16, 10),
