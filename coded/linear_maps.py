@@ -148,7 +148,8 @@ def _multiply(
     product = empty_aligned(*shape, rows.dtype) if out is None else out.reshape(shape)
     with np.errstate(over="ignore", invalid="ignore"):  # told below
         np.matmul(matrix.astype(rows.dtype, copy=False), columns, out=product)
-    may_overflow = not bound < np.finfo(rows.dtype).max / 2.0
+    # Two Python floats: numpy warns where it makes a large bound a float32 to compare it.
+    may_overflow = not bound < float(np.finfo(rows.dtype).max) / 2.0
     if may_overflow and not np.isfinite(product).all():
         raise ValueError(f"{name} overflow in {rows.dtype}; scale them down")
     return product.reshape(len(matrix), *rows.shape[1:])

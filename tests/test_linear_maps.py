@@ -92,3 +92,22 @@ def test_an_affine_map_has_a_linear_part(rng):
     zero = affine(np.zeros((4, 3)))
     np.testing.assert_allclose(affine.linear_part(values), affine(values) - zero, atol=1e-14)
     assert affine.linear_part.constant is None
+
+
+@pytest.mark.parametrize("n_columns", [5, 5000])
+@pytest.mark.parametrize(
+    "make",
+    [MatrixMap, lambda weights: FilledMap(np.array([1, -1]), weights)],
+    ids=["matrix", "filled"],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sums_near_the_largest_number_are_given_and_larger_ones_refused(dtype, make, n_columns):
+    """Not a warning either, which here is an error."""
+    largest = np.finfo(dtype).max
+    values = np.full((2, n_columns), largest, dtype)
+    mean = make(np.array([[0.75, 0.25]]))
+    np.testing.assert_allclose(mean(values)[-1], largest, rtol=1e-6)
+    with np.errstate(all="raise"), pytest.raises(ValueError, match="values overflow in"):
+        make(np.array([[2.0, 1.0]]))(values)
+    alternating = np.array([[1.5, -1.0]])
+    np.testing.assert_allclose(make(alternating)(values / 2)[-1], values[0] / 4, rtol=1e-6)
