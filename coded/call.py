@@ -31,7 +31,7 @@ IsEnough: TypeAlias = Callable[[Indices], bool]
 Arrival: TypeAlias = tuple[int, float]
 
 _LOG = logging.getLogger(__name__)
-_RECALL = 0.5  # seconds after which a call asks workers behind too
+_RECALL = 0.5  # seconds, or half the timeout, after which a call asks workers behind too
 _SUSPENDABLE = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 _HEADROOM = 2.0**28  # decoders amplify answers by less than this, Lagrange's by up to 1e8
 
@@ -120,7 +120,8 @@ class Call:
     def _give_reserve(self) -> None:
         """Ask the workers behind too: one of the others may be frozen, which nobody can know."""
         while self._reserve:
-            n, give = self._reserve.popitem()
+            n = next(iter(self._reserve))  # in the order of `submit`
+            give = self._reserve.pop(n)
             del self.failures[n]
             give()
 
@@ -135,7 +136,7 @@ class Call:
         """
         is_enough, least = self._is_enough, self._least
         deadline = inf if self._timeout is None else self._began + self._timeout
-        recall = self._began + _RECALL
+        recall = min(self._began + _RECALL, (self._began + deadline) / 2.0)
         while True:
             for arrival in (yield 0.0):
                 self._take(arrival, on_answer)

@@ -55,7 +55,7 @@ def coded_map(
     asked at first, where the others are enough, are workers far behind: at a task of a call that
     is over, for more than twice as long as its answers took, or at work for somebody else
     (executors whose ``busy`` is true, as those of `LocalWorkers`). They are asked when another
-    worker fails, or after half a second, for another one may be frozen.
+    worker fails, or after half a second or half the timeout, for another one may be frozen.
 
     Returns early with what there is as soon as `wait_for` can no longer be met, and at `timeout`;
     where that cannot be decoded but later answers could make it so, or where two shapes have
