@@ -84,6 +84,8 @@ class Tasks:
         One worker takes its tasks in turn; where a later one has been answered, there are several.
         """
         with self._lock:
+            for future in [one for one in self._under_way if one.done()]:
+                del self._under_way[future]  # a Ctrl-C came before it was dropped
             return any(
                 turn > self._last_answered and question.is_late
                 for turn, question in self._under_way.values()
@@ -92,12 +94,13 @@ class Tasks:
 
 def is_behind(executor: Executor) -> bool:
     """Whether an executor is stuck at an answered question, or says that others keep it busy."""
+    tasks = tasks_of(executor)
+    was_any = tasks.is_any()  # one that is just ending may be what it is busy with
     try:  # always: LocalWorkers replaces lost processes when it is asked
         is_busy = getattr(executor, "busy", False) is True
     except Exception:  # noqa: BLE001 (what is wrong shows when the task is submitted)
         is_busy = False
-    tasks = tasks_of(executor)
-    return tasks.is_stuck() or (is_busy and not tasks.is_any())
+    return tasks.is_stuck() or (is_busy and not was_any and not tasks.is_any())
 
 
 # Shared by all calls. By identity: executors need be neither hashable nor different.

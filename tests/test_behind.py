@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from coded import LocalWorkers, ReplicationScheme, WorkerBusyError, coded_map
+from coded import BerrutScheme, LocalWorkers, ReplicationScheme, WorkerBusyError, coded_map
 from coded.behind import _TASKS, Question, is_behind, tasks_of
 from tests.faults import CALLS, wait_until_idle
 from tests.worker_functions import WAIT, double, wait_for_file
@@ -145,6 +145,66 @@ def test_workers_left_out_are_asked_after_all_where_the_others_do_not_suffice(fa
         assert 3 not in result.failures
 
 
+@every_call
+def test_workers_left_out_are_asked_after_all_within_a_short_timeout(call):
+    slow, frozen = Slow(0.0), threading.Event()
+
+    def lose_zero(x):
+        if x == 0.0:
+            frozen.wait(WAIT)
+        return 2.0 * x
+
+    with threads(4) as pools:
+        call(slow, INPUTS, FOUR, pools, timeout=WAIT)
+        time.sleep(0.3)
+        assert is_behind(pools[3])
+        threading.Timer(0.05, slow.release.set).start()
+        result = call(lose_zero, INPUTS, FOUR, pools, timeout=0.45)
+        frozen.set()
+        assert result.complete
+        assert result.responders.tolist() == [1, 2, 3]
+
+
+class Recording(ThreadPoolExecutor):
+    """One thread; keeps what its tasks are about."""
+
+    def __init__(self):
+        super().__init__(1)
+        self.given = []
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.given.append(float(args[0]))
+        return super().submit(fn, *args, **kwargs)
+
+
+def test_workers_left_out_get_their_tasks_in_the_usual_order():
+    """Of more workers than executors: one an input first."""
+    scheme = BerrutScheme(2, 8, n_stragglers=7)
+    hold, question = threading.Event(), Question()
+
+    with threads(1) as (pool,), Recording() as other:
+        coded_map(double, [0.0, 1.0], scheme, [pool, other], wait_for=8, timeout=WAIT)
+        usual = other.given.copy()
+        other.given.clear()
+
+        def fail_elsewhere(x):
+            if x not in usual:
+                raise ArithmeticError("too hard")
+            return x
+
+        keep(ThreadPoolExecutor.submit(other, hold.wait, WAIT), other, question)
+        question.end()
+        time.sleep(0.2)
+        assert is_behind(other)
+        threading.Timer(0.1, hold.set).start()
+        pools = [pool, other]
+        assert coded_map(
+            fail_elsewhere, [0.0, 1.0], scheme, pools, wait_for=4, timeout=WAIT
+        ).complete
+        assert len(set(usual)) == 4
+        assert other.given == usual
+
+
 def test_a_pool_among_executors_is_left_out_only_where_none_of_it_answers():
     slow = Slow(0.0)
     scheme = ReplicationScheme(2, 2, n_stragglers=1, fallback="mean")
@@ -176,6 +236,63 @@ def test_a_queue_that_moves_on_behind_a_stuck_task_does_not_hide_it():
         assert is_behind(pool)
         stuck.set()
     assert not is_behind(pool)
+
+
+class Telling(ThreadPoolExecutor):
+    """One thread; says whether it is at a task, which may end while it says so."""
+
+    def __init__(self):
+        super().__init__(1)
+        self.at_work, self.when_asked = set(), lambda: None
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = super().submit(fn, *args, **kwargs)
+        self.at_work.add(future)
+        future.add_done_callback(self.at_work.discard)
+        return future
+
+    @property
+    def busy(self):
+        answer = bool(self.at_work)
+        self.when_asked()
+        return answer
+
+
+def test_a_worker_whose_task_for_another_call_ends_just_then_is_asked():
+    slow, pools = Slow(0.0), [Telling() for _ in range(4)]
+
+    def end_task():
+        slow.release.set()
+        while tasks_of(pools[3]).is_any():
+            time.sleep(0.001)
+
+    coded_map(slow, INPUTS, FOUR, pools, timeout=WAIT)
+    pools[3].when_asked = end_task
+    assert coded_map(double, INPUTS, FOUR, pools, timeout=WAIT).failures == {}
+    for pool in pools:
+        pool.shutdown()
+
+
+def test_a_task_that_was_never_dropped_does_not_keep_a_worker_behind():
+    """A Ctrl-C that comes in the callbacks of a cancelled task skips the others."""
+    hold, question = threading.Event(), Question()
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    with threads(1) as (pool,):
+        pool.submit(hold.wait, WAIT)
+        future = pool.submit(abs, -1)
+        future.add_done_callback(interrupt)
+        keep(future, pool, question)
+        question.end()
+        time.sleep(0.1)
+        assert is_behind(pool)
+        with pytest.raises(KeyboardInterrupt):
+            future.cancel()
+        assert not is_behind(pool)
+        assert not tasks_of(pool).is_any()
+        hold.set()
 
 
 def test_local_workers_that_are_a_little_behind_are_asked(tmp_path):
