@@ -17,7 +17,7 @@ class Question:
     def __init__(self) -> None:
         self._began = perf_counter()
         self._answered: float | None = None
-        self._has_ended = False
+        self.has_ended = False
 
     def answer(self, moment: float) -> None:
         """Say that an answer came."""
@@ -27,7 +27,7 @@ class Question:
         """Say that nobody waits for it any longer."""
         if self._answered is None:
             self._answered = perf_counter()
-        self._has_ended = True
+        self.has_ended = True
 
     @property
     def is_late(self) -> bool:
@@ -36,7 +36,7 @@ class Question:
         Workers that are a little behind must be asked: to leave them alone too spends the
         redundancy, so that the next loss is waited for (measured: p99 three times as high).
         """
-        if not self._has_ended or self._answered is None:
+        if not self.has_ended or self._answered is None:
             return False
         return perf_counter() - self._began > 2.0 * (self._answered - self._began) + _NOISE
 
@@ -47,21 +47,23 @@ class Tasks:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._under_way: dict[Future[Any], tuple[int, Question]] = {}
-        self._given = self._kept = 0
+        self._given = 0
+        self._about_to_be_given: dict[int, Question] = {}
         self._last_answered = 0
 
-    def expect(self) -> int:
+    def expect(self, question: Question) -> int:
         """Count a task that is about to be given."""
         with self._lock:
             self._given += 1
+            self._about_to_be_given[self._given] = question
             return self._given
 
     def add(self, future: Future[Any], turn: int, question: Question) -> None:
         """Keep a task until it is dropped."""
         with self._lock:  # last, so that a Ctrl-C anywhere leaves no task for ever
-            self._kept += 1
             if not future.done():
                 self._under_way[future] = turn, question
+            del self._about_to_be_given[turn]
 
     def drop(self, future: Future[Any], turn: int) -> None:
         """Take off a task that has ended."""
@@ -76,7 +78,8 @@ class Tasks:
 
     def is_any(self) -> bool:
         """Whether any are queued, running or about to be given."""
-        return bool(self._under_way) or self._kept < self._given
+        coming = list(self._about_to_be_given.values())  # a Ctrl-C leaves some here
+        return bool(self._under_way) or not all(question.has_ended for question in coming)
 
     def is_stuck(self) -> bool:
         """Whether one is late, and none has been answered that was given after it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import suppress
@@ -108,7 +109,7 @@ class Call:
     def _give(
         self, n: int, executor: Executor, given: Tasks | None, fn: Function, task: object
     ) -> None:
-        turn = 0 if given is None else given.expect()
+        turn = 0 if given is None else given.expect(self._question)
         self._submitted[n] = perf_counter()
         self._waiting.add(n)
         # One statement: a Ctrl-C would come between two, and the task be lost from sight.
@@ -313,7 +314,8 @@ def _free_locals(error: BaseException) -> None:
 
     Not those of coroutines and generators, which this would end where they go on.
     """
-    errors, seen = [error], set()
+    # Nor those of the caller's own error: it is a context where the executor ran the task here.
+    errors, seen = [error], {id(sys.exception())}
     while errors:
         one = errors.pop()
         if id(one) in seen:

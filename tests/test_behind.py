@@ -3,7 +3,7 @@
 import gc
 import threading
 import time
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -33,7 +33,7 @@ def threads(n, *more):
 
 def keep(future, executor, question):
     tasks = tasks_of(executor)
-    turn = tasks.expect()
+    turn = tasks.expect(question)
     future.add_done_callback(lambda ended: tasks.drop(ended, turn))
     tasks.add(future, turn, question)
 
@@ -271,6 +271,55 @@ def test_a_worker_whose_task_for_another_call_ends_just_then_is_asked():
     assert coded_map(double, INPUTS, FOUR, pools, timeout=WAIT).failures == {}
     for pool in pools:
         pool.shutdown()
+
+
+class Inline(Executor):
+    """Computes in the calling thread; says that it is busy, and may be interrupted."""
+
+    busy, interrupted = True, False
+
+    def submit(self, fn, /, *args, **kwargs):
+        if self.interrupted:
+            raise KeyboardInterrupt
+        future = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except ArithmeticError as error:
+            future.set_exception(error)
+        return future
+
+
+def test_a_task_that_a_ctrl_c_kept_from_being_given_is_no_task_under_way():
+    with threads(3) as pools:
+        pools.append(Inline())
+        assert was_left_out(coded_map(double, INPUTS, FOUR, pools, timeout=WAIT))
+        pools[3].interrupted = True
+        with pytest.raises(KeyboardInterrupt):
+            coded_map(double, INPUTS, FOUR, pools, wait_for=4, timeout=WAIT)
+        pools[3].interrupted = False
+        assert was_left_out(coded_map(double, INPUTS, FOUR, pools, timeout=WAIT))
+
+
+@every_call
+def test_a_callers_own_error_keeps_its_locals(call):
+    """It is the context of what a task raises in the calling thread."""
+
+    def fail(x):
+        if x == 2.0:
+            raise ArithmeticError("two is hard")
+        return x
+
+    def lose():
+        mine = "kept"
+        raise KeyError(mine)
+
+    try:
+        lose()
+    except KeyError as error:
+        result = call(fail, INPUTS, FOUR, Inline(), timeout=WAIT)
+        frame = error.__traceback__.tb_next.tb_frame
+    assert list(result.failures) == [2]
+    assert frame.f_locals == {"mine": "kept"}
 
 
 def test_a_task_that_was_never_dropped_does_not_keep_a_worker_behind():
