@@ -1,6 +1,8 @@
 """Ctrl-C, cancellation and executors that misbehave, at every point of a call."""
 
 import asyncio
+import concurrent.futures.process
+import concurrent.futures.thread
 import gc
 import linecache
 import random
@@ -99,16 +101,29 @@ def test_ctrl_c_at_any_line_leaves_no_task_queued():
     assert event > 150
 
 
+LOCKING = {
+    threading.__file__,
+    concurrent.futures._base.__file__,
+    concurrent.futures.process.__file__,
+    concurrent.futures.thread.__file__,
+}
+
 # Python cannot raise what a signal raises in a finalizer, and warns.
 in_finalizers = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture
 def interrupt_soon():
-    """Send a real signal after some seconds; the former handler comes back."""
+    """Send a real signal after some seconds; the former handler comes back.
 
-    def interrupt(*_):
-        raise KeyboardInterrupt
+    A little later where it meets the stdlib with a lock in hand, which it would keep for ever.
+    """
+
+    def interrupt(_, frame):
+        if any(one.f_code.co_filename in LOCKING for one, _ in traceback.walk_stack(frame)):
+            signal.setitimer(signal.ITIMER_REAL, 5e-5)
+        else:
+            raise KeyboardInterrupt
 
     former = signal.signal(signal.SIGALRM, interrupt)
     yield partial(signal.setitimer, signal.ITIMER_REAL)
