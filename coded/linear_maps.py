@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fastspline.arrays import FloatArray, empty_aligned, require_finite
+from fastspline.arrays import STREAM_BYTES, FloatArray, empty_aligned, require_finite
 
 Matrix: TypeAlias = NDArray[np.float64]
 
@@ -56,7 +56,6 @@ class RowMap:
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """Copy the rows of `values`, bit for bit."""
-        require_finite(values, "values")
         return _take_rows(values, self.index)
 
     def adjoint(self, cotangent: FloatArray) -> FloatArray:
@@ -87,11 +86,10 @@ class FilledMap:
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """Copy rows bit for bit; mix the others in the dtype of `values`."""
+        result = _take_rows(values, self.source)
         at = np.flatnonzero(self.source < 0)
         if at.size == 0:
-            require_finite(values, "values")
-            return _take_rows(values, self.source)
-        result = _take_rows(values, self.source)  # -1 takes the last row, which is replaced
+            return result
         is_block = at[-1] - at[0] + 1 == at.size
         block = result[at[0] : at[-1] + 1] if is_block else None
         sums = _multiply(self.weights, values, "values", block)
@@ -164,10 +162,18 @@ def _bound(matrix: Matrix, columns: FloatArray) -> float:
 
 
 def _take_rows(rows: FloatArray, index: NDArray[np.intp]) -> FloatArray:
-    """Give the rows ``index[i]``; large ones in memory that was used before."""
+    """Give the rows ``index[i]``, anything where that is -1; ValueError if one is not finite."""
     columns = rows.reshape(len(rows), -1)
     result = empty_aligned(len(index), columns.shape[1], rows.dtype)
-    np.take(columns, index, axis=0, out=result, mode="wrap")
+    if result.nbytes < STREAM_BYTES:
+        require_finite(rows, "values")
+        np.take(columns, index, axis=0, out=result, mode="wrap")
+    else:  # each is read from memory once, and then from the cache
+        for k, row in enumerate(columns):
+            if not np.isfinite(row).all():
+                require_finite(rows, "values")
+            for i in np.flatnonzero(index == k):
+                result[i] = row
     return result.reshape(len(index), *rows.shape[1:])
 
 

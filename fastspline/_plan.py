@@ -277,6 +277,15 @@ def plan_reinsch(knots, weights, lam, table):
 
 
 @njit(**JIT)
+def is_even(h, least, ratio):
+    """Tell whether no gap is below `least`, and none above `ratio` times one beside it."""
+    for i in range(h.size):
+        if h[i] < least or (i > 0 and (h[i] > ratio * h[i - 1] or h[i - 1] > ratio * h[i])):
+            return False
+    return True
+
+
+@njit(**JIT)
 def split_table(table, n):
     """Give the forward and backward tables of `factor_pentadiagonal`."""
     return table[n : 5 * n].reshape(n, 4), table[5 * n :].reshape(n, 5)

@@ -19,7 +19,7 @@ from fastspline._columns import (
     prepare,
 )
 from fastspline._panel_solver import PanelSolver
-from fastspline._plan import split_table
+from fastspline._plan import is_even, split_table
 from fastspline._tableau import Gaps, Rows, Tableau, Vector
 from fastspline._vector import LANES
 from fastspline.arrays import FloatArray, empty_aligned
@@ -51,11 +51,8 @@ class ReinschSolver:
     @property
     def in_single(self) -> bool:
         """Whether float32 columns may be swept in float32."""
-        h = self.gaps.h
-        if not self._is_local or h.min() < LEAST_GAP_SINGLE:
-            return False
-        ratios = h[1:] / h[:-1]
-        return bool(np.maximum(ratios, 1.0 / ratios).max(initial=1.0) <= UNEVEN_SINGLE)
+        even: bool = self._is_local and is_even(self.gaps.h, LEAST_GAP_SINGLE, UNEVEN_SINGLE)
+        return even
 
     def exact(self) -> PanelSolver:
         """See `Solver.exact`."""

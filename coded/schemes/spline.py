@@ -374,12 +374,11 @@ class SplineScheme(LinearScheme):
         if len(sites.knots) > 1:
             return self._mean_of_splines(sites, lam, len(responders))
         spline = Smoother(sites.knots[0], lam=lam).operator(sites.points[0])
-        repeats = np.ones(len(responders), bool)
-        repeats[sites.first] = False
-        if not repeats.any() and (sites.first[1:] > sites.first[:-1]).all():
+        first = sites.first
+        if len(first) == len(responders) and (first[1:] > first[:-1]).all():
             return spline
-        gathered = spline.gather(sites.first, len(responders))
-        return _FirstCopies(gathered, np.flatnonzero(repeats))
+        repeats = np.setdiff1d(np.arange(len(responders)), first)
+        return _FirstCopies(spline.gather(first, len(responders)), repeats)
 
     def _mean_of_splines(self, sites: _Sites, lam: float, n_responders: int) -> LinearMap:
         """Make the mean over several lines; answers that are outputs stay as they are."""
