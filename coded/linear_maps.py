@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastspline.arrays import STREAM_BYTES, FloatArray, empty_aligned, require_finite
+from fastspline.rows import take_rows
 
 Matrix: TypeAlias = NDArray[np.float64]
 
@@ -168,12 +169,8 @@ def _take_rows(rows: FloatArray, index: NDArray[np.intp]) -> FloatArray:
     if result.nbytes < STREAM_BYTES:
         require_finite(rows, "values")
         np.take(columns, index, axis=0, out=result, mode="wrap")
-    else:  # each is read from memory once, and then from the cache
-        for k, row in enumerate(columns):
-            if not np.isfinite(row).all():
-                require_finite(rows, "values")
-            for i in np.flatnonzero(index == k):
-                result[i] = row
+    elif not take_rows(np.ascontiguousarray(columns), index, result):
+        require_finite(rows, "values")
     return result.reshape(len(index), *rows.shape[1:])
 
 

@@ -16,7 +16,7 @@ from coded.coincidence import nearest_equal, snapped
 from coded.cross_validation import pooled_gcv
 from coded.distances import flattened, natural_units, steps_along
 from coded.features import SMALLEST_SIDE, pooled_gradients
-from coded.linear_maps import FilledMap, LinearMap, Matrix, MatrixMap
+from coded.linear_maps import FilledMap, LinearMap, Matrix, MatrixMap, RowMap
 from coded.lines import (
     expected_errors,
     is_curve,
@@ -355,6 +355,8 @@ class SplineScheme(LinearScheme):
         self._site = self._order[np.searchsorted(alpha, self._beta)]  # the input it evaluates
 
     def _build_encoder(self) -> LinearMap:
+        if self._lines is not None and self._lam_enc == 0.0:
+            return RowMap(self._site, self._n_inputs)
         scale = self._n_inputs if self._is_paper else 1
         spline = Smoother(self._alpha, lam=scale * self._lam_enc).operator(self._beta)
         return spline if self._order is None else spline.gather(self._order, self._n_inputs)
