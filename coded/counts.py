@@ -7,9 +7,11 @@ from typing import SupportsIndex
 
 import numpy as np
 
+_MOST = 2**31 - 1  # of anything that is counted one by one
+
 
 def read_count(
-    value: SupportsIndex, name: str, *, at_least: int, at_most: int | None = None
+    value: SupportsIndex, name: str, *, at_least: int, at_most: int | None = _MOST
 ) -> int:
     """Give `value` as an int that lies in ``[at_least, at_most]``.
 
@@ -20,7 +22,7 @@ def read_count(
     name : str
         What the caller calls the argument; it begins every error message.
     at_least, at_most : int
-        The bounds, both allowed; None is no upper bound.
+        The bounds, both allowed; None is no upper bound, as for seeds.
 
     Returns
     -------
@@ -41,7 +43,7 @@ def read_count(
         raise TypeError(
             f"{name} must be an integer, got {value!r}; pass int({name}) if that is meant"
         )
-    if at_most is None and count < at_least:
+    if at_most in (None, _MOST) and count < at_least:
         raise ValueError(f"{name} must be >= {at_least}, got {count}")
     if at_most is not None and not at_least <= count <= at_most:
         raise ValueError(f"{name} must lie in [{at_least}, {at_most}], got {count}")

@@ -1,26 +1,30 @@
-"""Local processes as workers, each its own pool: a killed one takes only its own task down."""
+"""Local processes as workers: a killed or frozen one takes only its own task down."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
+import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, wait
-from concurrent.futures.process import BrokenProcessPool
-from functools import partial
+from concurrent.futures import Executor, Future
 from numbers import Real
 from time import perf_counter
 from types import TracebackType
 from typing import ParamSpec, Self, SupportsIndex, TypeVar
 
 from coded.counts import read_count
-from coded.worker_process import WorkerProcess
+from coded.errors import tell_error
+from coded.messages import Kind, pack
+from coded.supervisor import State, Supervisor, Task
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_START = 10.0  # seconds that every process has for its start: torch alone may take five
-_POLL = 0.1
+_MINUTE = 60.0
+_MOST = 10_000  # processes; systems allow fewer or some more
+_LAUNCH = 60.0  # seconds for processes to be begun, which takes milliseconds each
+_CLOSE = 2.0  # seconds for killed processes to be gone
 
 
 class LocalWorkers:
@@ -54,7 +58,7 @@ class LocalWorkers:
     Parameters
     ----------
     n : int
-        Number of workers, at least 1.
+        Number of workers, in [1, 10000].
     initializer : callable, optional
         Called once in each process before its first task, for example to load a model.
         If it raises, that worker is lost.
@@ -70,7 +74,7 @@ class LocalWorkers:
         If `n` is not an integer, `initializer` not callable, `initargs` not a tuple, or
         `patience` not a number.
     ValueError
-        If `n` is less than 1, or `patience` is not positive.
+        If `n` is not in [1, 10000], or `patience` is not positive.
     RuntimeError
         In a daemonic process, which may not have children, and in a program without the
         ``__main__`` guard.
@@ -91,7 +95,7 @@ class LocalWorkers:
         initargs: tuple[object, ...] = (),
         patience: float | None = None,
     ) -> None:
-        n = read_count(n, "n", at_least=1)
+        n = read_count(n, "n", at_least=1, at_most=_MOST)
         if initializer is not None and not callable(initializer):
             raise TypeError(
                 f"initializer must be callable or None, got {initializer!r}; pass a function"
@@ -106,13 +110,21 @@ class LocalWorkers:
                 "it in the main program, or pass the executor of a remote engine to coded_map"
             )
         patience = _read_patience(patience)
-        start = partial(WorkerProcess, initializer, initargs)
         self._lock = threading.Lock()
         self._closed = False
         self._workers: list[_Worker] = []
         try:
             for _ in range(n):
-                self._workers.append(_Worker(start, patience))
+                self._workers.append(_Worker(Supervisor(initializer, initargs, patience)))
+            deadline = perf_counter() + _LAUNCH
+            for worker in self._workers:
+                worker.supervisor.await_launch(1, deadline)
+        except RuntimeError as error:
+            self.close()
+            raise RuntimeError(
+                "a worker process imported the program that makes workers, and made workers "
+                'itself; guard the program by if __name__ == "__main__":'
+            ) from error
         except BaseException:
             self.close()
             raise
@@ -153,43 +165,44 @@ class LocalWorkers:
     def pids(self) -> tuple[int, ...]:
         """Process ids of the workers at this moment."""
         self._require_open()
-        return tuple(worker.pid for worker in self._workers)
+        return tuple(worker.supervisor.pid for worker in self._workers)
 
-    def wait(self, timeout: float = 60.0) -> None:
+    def wait(self, timeout: float | None = None) -> None:
         """Wait until every worker has started, so that first answers do not pay for imports.
 
         Parameters
         ----------
         timeout : float, optional
-            Longest wait in seconds.
+            Longest wait in seconds. Default: a minute, and as long again for every two workers
+            that one processor has to start, which import one after the other.
 
         Raises
         ------
         RuntimeError
-            If a worker died while it started, or after `close`.
+            If a worker could not start, for its initializer or its imports fail, or processes
+            die again and again; its cause tells why. Also after `close`.
         TimeoutError
             If some worker is not up in time.
         """
         self._require_open()
-        end = perf_counter() + timeout
-        while True:
-            ready = [worker.ready for worker in self._workers]  # of another process by and by
-            left = end - perf_counter()
-            late = wait(ready, max(min(left, _POLL), 0.0)).not_done
-            if not late and ready == [worker.ready for worker in self._workers]:
-                break
-            if late and left <= 0.0:
-                indices = [i for i, future in enumerate(ready) if future in late]
-                raise TimeoutError(
-                    f"workers {indices} were not up within {timeout} s; raise timeout, or look at "
-                    "what they import and at the initializer"
-                )
-        for i, future in enumerate(ready):
-            if future.cancelled() or future.exception() is not None:
+        if timeout is None:
+            timeout = _MINUTE + _MINUTE / 2.0 * len(self) / (os.cpu_count() or 1)
+        deadline = perf_counter() + timeout
+        states = [worker.supervisor.await_up(deadline) for worker in self._workers]
+        self._require_open()
+        for i, worker in enumerate(self._workers):
+            failure = worker.supervisor.failure
+            if states[i] is not State.UP and failure is not None:
                 raise RuntimeError(
-                    f"worker {i} died while it started; the program must be guarded by "
-                    'if __name__ == "__main__":, and the initializer must not fail'
-                ) from (None if future.cancelled() else future.exception())
+                    f"worker {i} could not start: {tell_error(failure)}; the initializer must not "
+                    'fail, and the program must be guarded by if __name__ == "__main__":'
+                ) from failure
+        late = [i for i, state in enumerate(states) if state is not State.UP]
+        if late:
+            raise TimeoutError(
+                f"workers {late} were not up within {timeout:g} s; raise timeout, or look at "
+                "what they import and at the initializer"
+            )
 
     def replace(self, i: SupportsIndex) -> None:
         """Kill worker i, dead, frozen or merely slow, and start a process in its place.
@@ -209,7 +222,8 @@ class LocalWorkers:
         i = read_count(i, "i", at_least=0, at_most=len(self) - 1)
         with self._lock:
             self._require_open()
-            self._workers[i].replace()
+        supervisor = self._workers[i].supervisor
+        supervisor.await_launch(supervisor.replace() + 1, perf_counter() + _LAUNCH)
 
     def close(self) -> None:
         """Kill all processes; running tasks fail, queued ones are cancelled.
@@ -218,10 +232,11 @@ class LocalWorkers:
         """
         with self._lock:
             self._closed = True
-            for worker in self._workers:
-                worker.kill()
-            for worker in self._workers:
-                worker.reap()
+        for worker in self._workers:
+            worker.supervisor.kill()
+        deadline = perf_counter() + _CLOSE
+        for worker in self._workers:
+            worker.supervisor.join(deadline - perf_counter())
 
     def _require_open(self) -> None:
         if self._closed:
@@ -229,80 +244,43 @@ class LocalWorkers:
 
 
 class _Worker(Executor):
-    """A worker as an executor, whose process is another one when the first has been lost."""
+    """A worker as an executor, whichever process is behind it."""
 
-    def __init__(self, start: Callable[[], WorkerProcess], patience: float | None) -> None:
-        self._start = start
-        self._patience = patience
-        self._lost_starts = 0
-        self._lock = threading.Lock()
-        self._closed = False
-        self._process = start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def ready(self) -> Future[int]:
-        """Done when the process is up."""
-        return self._healthy().ready
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.supervisor = supervisor
+        # At exit `supervisor` itself comes before this.
+        weakref.finalize(self, supervisor.kill).atexit = False
 
     @property
     def busy(self) -> bool:
-        """Whether the process is at a task, or still starting."""
-        return self._healthy().busy
+        """Whether the process is at a task, or is starting."""
+        return self.supervisor.busy
+
+    @property
+    def starting(self) -> bool:
+        """Whether the process is starting."""
+        return self.supervisor.state is State.STARTING
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Queue a task; raise BrokenProcessPool at once where the process could not start."""
-        process = self._healthy()
+        """Queue a task; RuntimeError where the workers are closed."""
+        task = Task(Future(), (fn, args, kwargs), self)
+        self.supervisor.submit(task)
+        return task.future
+
+    def require_sendable(self, fn: object) -> None:
+        """Raise TypeError, with what to do, if a function cannot be sent to the process."""
         try:
-            return process.submit(fn, *args, **kwargs)
-        except BrokenProcessPool:
-            if not process.was_up():
-                raise
-        self._exchange(process)  # it died just now
-        return self._process.submit(fn, *args, **kwargs)
+            pack(Kind.TASK, 0, fn)
+        except Exception as error:
+            name = getattr(fn, "__qualname__", None) or repr(fn)
+            raise TypeError(
+                f"fn cannot be sent to worker processes: {name} does not pickle "
+                f"({tell_error(error)}); define it by def at the top level of a file that they can "
+                "import, and bind arguments by functools.partial, or run it in threads"
+            ) from error
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 (as Executor)
         """Do nothing: the process belongs to LocalWorkers, whose close and replace end it."""
-
-    def replace(self) -> None:
-        """Kill the process, and start another one."""
-        self._exchange(self._process)
-
-    def kill(self) -> None:
-        """Kill the process for good."""
-        with self._lock:
-            self._closed = True
-        self._process.kill()
-
-    def reap(self) -> None:
-        """Wait for what the killed process leaves behind."""
-        self._process.reap()
-
-    def _healthy(self) -> WorkerProcess:
-        """Give the process, another one where this one is dead or has been at a task too long."""
-        process = self._process
-        start_patience = None
-        if self._patience is not None:
-            start_patience = max(self._patience, _START) * 2.0**self._lost_starts
-        if process.is_lost(self._patience, start_patience):
-            self._exchange(process)
-        return self._process
-
-    def _exchange(self, lost: WorkerProcess) -> None:
-        """Start another process in place of a lost one, where no other thread has done so.
-
-        Where that fails, the lost one stays, and the next task tries again.
-        """
-        with self._lock:
-            if self._closed or self._process is not lost:
-                return
-            self._process = self._start()
-            self._lost_starts = 0 if lost.was_up() else self._lost_starts + 1
-        lost.kill()
-        lost.reap()
 
 
 def _read_patience(patience: float | None) -> float | None:

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coded.call import IsEnough, WorkerBusyError, read_finite
+from coded.errors import tell_error
 from coded.order import similar_groups
-from coded.result import CodedResult, Indices, tell_error
+from coded.result import CodedResult, Indices
 from coded.runtime import Submitted, read_settings, read_wait_for, submit_coded_map
 from coded.schemes.protocol import Function, Scheme, number_reader, read_numbers
 from coded.trees import Layout, pack

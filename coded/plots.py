@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from coded.result import CodedResult, tell_error
+from coded.errors import tell_error
+from coded.result import CodedResult
 
 try:
     from matplotlib.figure import Figure

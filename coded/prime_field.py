@@ -37,7 +37,7 @@ def read_prime(prime: SupportsIndex, name: str, *, at_least: int = 2) -> int:
     ValueError
         If it is out of range or not prime; the message names the largest one allowed.
     """
-    value = read_count(prime, name, at_least=2)
+    value = read_count(prime, name, at_least=2, at_most=None)
     if value > LARGEST_PRIME:
         raise ValueError(
             f"{name} must be at most {LARGEST_PRIME} = 2**31 - 1, the largest prime whose products "

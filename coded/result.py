@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from coded.errors import tell_error
+
 Indices: TypeAlias = NDArray[np.intp]
 
 
@@ -77,13 +79,3 @@ def _tell_outputs(outputs: Any) -> str:
     if isinstance(outputs, tuple):
         return f"({', '.join(map(_tell_outputs, outputs))})"
     return f"{tuple(outputs.shape)} {outputs.dtype}"
-
-
-def tell_error(error: BaseException) -> str:
-    """Name and first line of an exception."""
-    try:
-        text = str(error)
-    except Exception as fault:  # noqa: BLE001 (a worker's exception may be unable to tell itself)
-        text = f"its text cannot be given, for that raises {type(fault).__name__}"
-    line = text.strip().partition("\n")[0].rstrip(".")
-    return f"{type(error).__name__}: {line}" if line else type(error).__name__

@@ -27,7 +27,7 @@ def read_seed(rng: int | np.random.Generator) -> int:
     """
     if isinstance(rng, np.random.Generator):
         return int(copy.deepcopy(rng.bit_generator).random_raw())
-    return read_count(rng, "rng", at_least=0)
+    return read_count(rng, "rng", at_least=0, at_most=None)
 
 
 def derived(rng: int | np.random.Generator) -> np.random.Generator:
@@ -48,5 +48,5 @@ def derived(rng: int | np.random.Generator) -> np.random.Generator:
     if isinstance(rng, np.random.Generator):
         state = copy.deepcopy(rng.bit_generator)
     else:
-        state = np.random.PCG64(read_count(rng, "rng", at_least=0))
+        state = np.random.PCG64(read_count(rng, "rng", at_least=0, at_most=None))
     return np.random.default_rng(state.random_raw(4))

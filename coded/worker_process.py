@@ -1,32 +1,23 @@
-"""One spawned process with a queue of tasks, which can be killed whatever it is at."""
+"""One spawned process and the socket to it, which can be killed whatever it is at."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import selectors
 import signal
-import sys
+import socket
 import threading
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from multiprocessing import connection
-from multiprocessing.context import SpawnContext, SpawnProcess
-from multiprocessing.process import BaseProcess
-from multiprocessing.util import Finalize
-from time import perf_counter
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from time import perf_counter, sleep
+from typing import TypeAlias
 
-if sys.platform == "linux":
-    import fcntl
+from coded.messages import Kind, Message, Receiver, pack, send
+from coded.worker_loop import serve
 
-P = ParamSpec("P")
-T = TypeVar("T")
+Initializer: TypeAlias = Callable[..., object]
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -35,252 +26,202 @@ _THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 _ENVIRONMENT_LOCK = threading.Lock()
+_LOOK = 0.1  # seconds between looks whether the process lives, where the system does not tell
+_INSTANT = 0.001
+_REAP = 1.0  # seconds for a killed process to be gone; in a system call it may stay longer
+_ROOM = 1 << 20  # bytes on their way; Linux halves its default in small tasks, and may allow less
 
 
 class WorkerProcess:
-    """One process: one task under way, the others queued here.
+    """A process that runs the tasks it is sent; used by the thread that makes it, but for `kill`.
 
-    A stdlib pool hands up to two tasks ahead to its process, where they can no longer be
-    cancelled: a slow worker would work off the questions of calls long answered. And in Python
-    3.11, if its process dies while cancelled tasks are queued, the futures behind those never
-    end. A pool that holds one task at a time does neither.
+    On Linux the process ends with that thread, as with the program.
+
+    Parameters
+    ----------
+    initializer, initargs
+        As of `LocalWorkers`. Pickled while the process is spawned, so that what multiprocessing
+        hands to new processes only (its locks and queues) may be among them.
+
+    Raises
+    ------
+    RuntimeError
+        In a process that is still importing its main program.
+    OSError
+        If the system has no process, memory or descriptor left.
+    Exception
+        Whatever pickling the arguments raises.
     """
 
-    def __init__(
-        self, initializer: Callable[..., object] | None, initargs: tuple[object, ...]
-    ) -> None:
-        context = _RecordingContext()
-        self._processes = context.processes
-        self._pool = ProcessPoolExecutor(
-            1, mp_context=context, initializer=_begin, initargs=(initializer, initargs)
-        )
+    def __init__(self, initializer: Initializer | None, initargs: tuple[object, ...]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.has_ended = False
         self._lock = threading.Lock()
-        self._queue: deque[_Task] = deque()
-        self._busy = False
-        self._began = 0.0  # the task under way
-        self._closed = False
-        self._interrupted = False
-        self._owner = os.getpid()
-        self._kill = weakref.finalize(self, _kill_processes, self._processes, self._owner)
-        self._kill.atexit = False  # too late there: see _kill_all
-        # A process that multiprocessing has spawned joins its children first of all.
-        Finalize(self, self._kill, exitpriority=0)
-        _ALIVE[id(self)] = self
-        with _single_threaded_children():
-            self.ready = self.submit(os.getpid)
-        failure = self.ready.exception() if self.ready.done() else None
-        is_nested = isinstance(failure, RuntimeError) and not isinstance(failure, BrokenProcessPool)
-        if is_nested:
-            raise RuntimeError(
-                "a worker process imported the program that makes workers, and made workers "
-                'itself; guard the program by if __name__ == "__main__":'
-            ) from failure
+        self._is_ours = True  # else its number may be another one's by now
+        self._begun = 0
+        self._outgoing: list[memoryview] = []
+        with ExitStack() as made, ExitStack() as given:  # the system may have no more anywhere here
+            self._connection, theirs = socket.socketpair()
+            made.enter_context(self._connection)
+            given.enter_context(theirs)
+            held, lifeline = context.Pipe(duplex=False)
+            given.enter_context(held)
+            made.enter_context(lifeline)
+            self._tally, tally = context.Pipe(duplex=False)
+            made.enter_context(self._tally)
+            given.enter_context(tally)
+            self._selector = made.enter_context(selectors.DefaultSelector())
+            for one in (self._connection, theirs):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
+            start = _PackedAsSpawned((initializer, initargs))
+            self._process = context.Process(
+                target=serve, args=(theirs, tally, held, os.getpid(), start), name="coded worker"
+            )
+            with _single_threaded_children():
+                self._process.start()
+            assert self._process.pid is not None  # it was started
+            self.pid = self._process.pid
+            try:
+                self._watch = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
+                if self._watch is not None:
+                    made.callback(os.close, self._watch)
+                    self._selector.register(self._watch, selectors.EVENT_READ)
+                self._selector.register(self._connection, selectors.EVENT_READ)
+            except BaseException:
+                self._process.kill()
+                raise
+            self._made = made.pop_all()
+        self._receiver = Receiver(self._connection)
+        self._connection.settimeout(0.0)
+        _ALIVE.add(self)
+        self.send(start.pieces)
 
-    @property
-    def pid(self) -> int:
-        """Its number in the system."""
-        pid = self._processes[0].pid
-        assert pid is not None  # started by the submit in the constructor
-        return pid
+    def send(self, pieces: list[memoryview]) -> None:
+        """Send a message as far as there is room now; `exchange` sends the rest."""
+        self._outgoing += pieces
+        self._send_more()
 
-    @property
-    def busy(self) -> bool:
-        """Whether it is at a task, or still starting."""
-        return self._busy
+    def count_begun(self) -> int:
+        """Count the tasks that the process has begun."""
+        with suppress(EOFError, OSError):
+            while self._tally.poll():
+                self._tally.recv_bytes()
+                self._begun += 1
+        return self._begun
 
-    def was_up(self) -> bool:
-        """Whether the process has started well, whatever became of it since."""
-        return self.ready.done() and not self.ready.cancelled() and self.ready.exception() is None
+    def exchange(self, alarm: socket.socket, seconds: float | None) -> list[Message]:
+        """Wait for news, at most some seconds, send what is left, and give what has come.
 
-    def is_lost(self, patience: float | None, start_patience: float | None) -> bool:
-        """Whether it has died after its start, or has been at a task or its start for too long."""
-        if self._interrupted:
-            return True
-        has_started = self.ready.done()
-        if self._closed or (has_started and not self.was_up()):
-            return False
-        if has_started and self._has_died():
-            return True
-        # Asked in this order, for another thread sets them in the other one.
-        longest = patience if has_started else start_patience
-        return self._busy and longest is not None and perf_counter() - self._began > longest
-
-    def _has_died(self) -> bool:
-        """Ask by two ways.
-
-        `is_alive` says yes while the pool's thread is just taking the exit status, and children
-        that a dead process has forked hold its sentinel open.
+        Parameters
+        ----------
+        alarm : socket
+            Somebody else's: once it can be read the wait ends.
+        seconds : float or None
+            None where only news are of interest.
         """
-        process = self._processes[0]
-        return not process.is_alive() or bool(connection.wait([process.sentinel], 0.0))
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Queue a task; raise BrokenProcessPool at once where the process is known to be dead."""
-        answer: Future[T] = Future()
-        task = _Task(answer, partial(self._pool.submit, fn, *args, **kwargs))
-        try:
-            if not self._enqueue(task):
-                return answer
-            self._run_next()
-        except KeyboardInterrupt:  # whether the process is at a task now is anybody's guess
-            self._interrupted = True
-            self.kill()
-            raise
-        if answer.done() and isinstance(error := answer.exception(), BrokenProcessPool):
-            raise BrokenProcessPool(
-                "the process of this worker died while it started; mend its initializer or what "
-                "it imports, then LocalWorkers.replace(i) starts another"
-            ) from error
-        return answer
+        if alarm not in self._selector.get_map():
+            self._selector.register(alarm, selectors.EVENT_READ)
+        if self._watch is None:
+            seconds = _LOOK if seconds is None else min(seconds, _LOOK)
+        ready = {key.fileobj: events for key, events in self._selector.select(seconds)}
+        if alarm in ready:
+            alarm.recv(_ROOM)
+        if self._watch in ready or (self._watch is None and not self._process.is_alive()):
+            self.has_ended = True
+        if ready.get(self._connection, 0) & selectors.EVENT_WRITE:
+            self._send_more()
+        if self._connection in ready or self.has_ended:  # it may have answered before its end
+            return self._receive()
+        return []
 
     def kill(self) -> None:
-        """Refuse further tasks, cancel the queued ones, send SIGKILL, which frozen ones obey."""
+        """Send SIGKILL, which frozen ones obey too, to it and to what it has forked."""
         with self._lock:
-            self._closed = True
-            queued = list(self._queue)
-        for task in queued:
-            task.answer.cancel()
-        self._kill()
+            if self._is_ours:
+                self._process.kill()
+                if hasattr(os, "killpg"):
+                    with suppress(ProcessLookupError, PermissionError):  # it has made none yet
+                        os.killpg(self.pid, signal.SIGKILL)
 
-    def is_mine(self) -> bool:
-        """Whether this is the process's parent, not a fork of the parent."""
-        return self._owner == os.getpid()
+    def end(self) -> str:
+        """Kill it, wait a second at most until it is gone, and say how it ended."""
+        self.kill()
+        deadline = perf_counter() + _REAP
+        with self._lock:  # it may be reaped from here on, and its number be given to another one
+            self._is_ours = False
+        while self._process.is_alive() and perf_counter() < deadline:
+            sleep(_INSTANT)
+        code = self._process.exitcode
+        _ALIVE.discard(self)
+        self.let_go()
+        if code is not None:  # else multiprocessing keeps it, and looks again some day
+            self._process.close()
+        return _tell_end(code)
 
-    def reap(self) -> None:
-        """Wait for the pool's thread, which the killed process has set free."""
-        self._pool.shutdown(wait=True)
+    def let_go(self) -> None:
+        """Close what leads to the process; in a fork of the owner all that is to be done."""
+        self._made.close()
 
-    def _enqueue(self, task: _Task) -> bool:
-        """Queue a task; whether the process is not at work, and is to be given one."""
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("this worker was closed or replaced meanwhile")
-            self._drop_cancelled()
-            self._queue.append(task)
-            if self._busy:
-                return False
-            self._began = perf_counter()  # first: another thread may ask whether it is late
-            self._busy = True
-        return True
+    def _send_more(self) -> None:
+        try:
+            send(self._connection, self._outgoing)
+        except OSError:  # it has died, which the selector tells too
+            self._outgoing.clear()
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outgoing else 0)
+        if self._connection in self._selector.get_map():
+            self._selector.modify(self._connection, events)
 
-    def _run_next(self) -> None:
-        """Hand the next task that nobody cancelled to the process, which is not at work."""
-        while True:
-            with self._lock:
-                if not self._queue:
-                    self._busy = False
-                    return
-                task = self._queue.popleft()
-            if not task.answer.set_running_or_notify_cancel():
-                continue
-            self._began = perf_counter()
-            try:
-                running = task.start()
-            except Exception as error:  # noqa: BLE001 (a broken or shut pool, no memory)
-                # Without the traceback, whose frames hold the task and this future.
-                task.answer.set_exception(error.with_traceback(None))
-                continue
-            running.add_done_callback(partial(self._finish, task.answer))
-            return
-
-    def _finish(self, answer: Future[T], done: Future[T]) -> None:
-        """Pass an answer on; runs in the pool's thread."""
-        self._run_next()
-        error = done.exception()
-        if error is None:
-            answer.set_result(done.result())
-        else:
-            answer.set_exception(error)
-
-    def _drop_cancelled(self) -> None:
-        """Forget cancelled tasks, or those of a frozen worker would pile up."""
-        for _ in range(len(self._queue)):
-            task = self._queue.popleft()
-            if task.answer.cancelled():
-                task.answer.set_running_or_notify_cancel()  # wakes those who wait for it
-            else:
-                self._queue.append(task)
+    def _receive(self) -> list[Message]:
+        messages = []
+        try:
+            while True:
+                message = self._receiver.receive()
+                if message is not None:
+                    messages.append(message)
+        except BlockingIOError:
+            pass
+        except (EOFError, OSError):  # it cannot answer any more, dead or not
+            self.has_ended = True
+        return messages
 
 
-@dataclass(frozen=True)
-class _Task:
-    """A queued task: what its caller holds, and how it is handed to the process."""
+class _PackedAsSpawned:
+    """Packs something as its process is being spawned, to be sent by the socket.
 
-    answer: Future[Any]
-    start: Callable[[], Future[Any]]
-
-
-class _RecordingContext(SpawnContext):
-    """The spawn context, which remembers the processes that it made: handles that can be killed."""
-
-    def __init__(self) -> None:
-        self.processes: list[SpawnProcess] = []
-
-    def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override]
-        process = SpawnProcess(*args, **kwargs)
-        self.processes.append(process)
-        return process
-
-
-def _begin(initializer: Callable[..., object] | None, initargs: tuple[object, ...]) -> None:
-    """Prepare a worker process; runs in it before its first task."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _end_with_parent()
-    if initializer is not None:
-        initializer(*initargs)
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent is gone, which a pool's process never notices by itself."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None  # runs in spawned processes only
-    if sys.platform == "linux":
-        # The sentinel is a pipe that the parent holds open: as it closes, the kernel kills this
-        # process, also where it is frozen, or C code holds the GIL so that no thread runs.
-        fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGKILL)
-        flags = fcntl.fcntl(parent.sentinel, fcntl.F_GETFL)
-        fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
-    threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
-
-
-def _exit_after(parent: BaseProcess) -> None:
-    """Do the same on other systems, and where the parent was gone already."""
-    parent.join()
-    os._exit(1)
-
-
-def _kill_processes(processes: Sequence[SpawnProcess], owner: int) -> None:
-    """Send SIGKILL, unless this is a fork of the owner, whose processes these are."""
-    if os.getpid() != owner:
-        return
-    for process in processes:
-        if process.pid is not None:  # it was started
-            process.kill()
-
-
-_ALIVE: weakref.WeakValueDictionary[int, WorkerProcess] = weakref.WeakValueDictionary()
-
-
-def _kill_all() -> None:
-    """Kill all processes at interpreter exit, before the threads of concurrent.futures are joined.
-
-    At exit, concurrent.futures joins the thread of every pool, and that thread joins its
-    process: with a frozen process the interpreter would never exit, with a busy one late. It
-    registers this by ``threading._register_atexit``, whose functions run in the reverse order of
-    their registration and before all functions of `atexit`. There is no public way to come
-    first, so this is the one private name that we use; concurrent.futures.process, imported by
-    this module, has registered already, so that this runs before.
+    What multiprocessing itself sends to a new process it writes into a pipe without a limit of
+    time: a process that dies or freezes as it starts would hold the owner for ever.
     """
-    references = [reference() for reference in _ALIVE.valuerefs()]
-    mine = [process for process in references if process is not None and process.is_mine()]
-    for process in mine:
-        process.kill()
-    for process in mine:  # or concurrent.futures wakes a thread that is just closing its pipe
-        process.reap()
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+        self.pieces: list[memoryview] = []
+
+    def __reduce__(self) -> tuple[object, ...]:
+        self.pieces = pack(Kind.START, 0, self._value)
+        return type(None), ()
 
 
-threading._register_atexit(_kill_all)  # type: ignore[attr-defined]
+def _tell_end(code: int | None) -> str:
+    """Say how a process ended."""
+    if code is None:
+        return "has been killed, but is still in a system call"
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"exited with code {code}"
+
+
+_ALIVE: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
+
+
+def _let_go_of_all() -> None:
+    """Leave the workers to their owner; runs in its forks, which would keep the lifelines open."""
+    for process in list(_ALIVE):
+        with suppress(OSError):
+            process.let_go()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_of_all)
 
 
 @contextmanager

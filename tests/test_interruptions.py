@@ -22,7 +22,7 @@ import pytest
 import coded.call
 import coded.local_workers
 import coded.runtime
-import coded.worker_process
+import coded.supervisor
 from coded import (
     LocalWorkers,
     NotEnoughRespondersError,
@@ -184,24 +184,30 @@ def test_ctrl_c_at_any_moment_leaves_workers_usable(interrupt_soon):
     assert interrupted > 10
 
 
-@pytest.mark.parametrize("name", ["_enqueue", "_run_next"])
-def test_ctrl_c_while_a_worker_gets_its_task_costs_the_process_at_most(name):
+@pytest.mark.parametrize("name", ["submit", "_drop_cancelled", "_ring", "busy"])
+def test_ctrl_c_while_a_worker_gets_its_task_costs_that_task_at_most(name):
+    interrupted = 0
     with LocalWorkers(4) as workers:
         workers.wait(WAIT)
         before = workers.pids
-        for event in range(0, 10, 2):
-            with interrupted_in(name, event), suppress(KeyboardInterrupt):
-                for _ in range(8):
-                    workers.executors[0].submit(abs, -1).result(WAIT)
-        assert workers.pids[1:] == before[1:]
+        for event in range(6):
+            try:
+                with interrupted_in(name, event):
+                    for _ in range(8):
+                        workers.executors[0].submit(abs, -1).result(WAIT)
+                        assert not workers.executors[1].busy
+            except KeyboardInterrupt:
+                interrupted += 1
         check_well(workers.executors)
+        assert workers.pids == before
+    assert interrupted > 1
 
 
 @contextmanager
 def interrupted_in(name, event):
     """Raise KeyboardInterrupt at the event-th line that runs in a method of a worker."""
     count, former = -1, sys.gettrace()
-    files = [coded.local_workers.__file__, coded.worker_process.__file__]
+    files = [coded.local_workers.__file__, coded.supervisor.__file__]
 
     def trace(frame, what, _):
         nonlocal count

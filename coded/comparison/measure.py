@@ -272,7 +272,7 @@ def compare(
     s = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n - 1)
     n_liars = read_count(n_liars, "n_liars", at_least=0, at_most=n - s)
     repeats = read_count(repeats, "repeats", at_least=1)
-    rng = read_count(rng, "rng", at_least=0)
+    rng = read_count(rng, "rng", at_least=0, at_most=None)
     if degree is not None:
         degree = read_count(degree, "degree", at_least=1)
     setting = Setting(k, n, s, degree, n_liars)

@@ -58,7 +58,7 @@ class Settings:
         if self.wait_for is not None:
             read_count(self.wait_for, "wait-for", at_least=2, at_most=self.workers)
         read_count(self.rounds, "rounds", at_least=2, at_most=DIGITS // LIVE_K)
-        read_count(self.seed, "seed", at_least=0)
+        read_count(self.seed, "seed", at_least=0, at_most=None)
 
     @property
     def least_answers(self) -> int:
