@@ -54,6 +54,10 @@ class Tasks:
     def expect(self, question: Question) -> int:
         """Count a task that is about to be given."""
         with self._lock:
+            # Those that a Ctrl-C has left here.
+            ended = [turn for turn, one in self._about_to_be_given.items() if one.has_ended]
+            for turn in ended:
+                del self._about_to_be_given[turn]
             self._given += 1
             self._about_to_be_given[self._given] = question
             return self._given
@@ -63,7 +67,7 @@ class Tasks:
         with self._lock:  # last, so that a Ctrl-C anywhere leaves no task for ever
             if not future.done():
                 self._under_way[future] = turn, question
-            del self._about_to_be_given[turn]
+            self._about_to_be_given.pop(turn, None)
 
     def drop(self, future: Future[Any], turn: int) -> None:
         """Take off a task that has ended."""

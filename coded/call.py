@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import suppress
@@ -18,7 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from coded.behind import Question, Tasks, is_behind, tasks_of
-from coded.result import Indices, tell_error
+from coded.errors import tell_error
+from coded.result import Indices
 from coded.schemes.protocol import (
     Function,
     NotEnoughRespondersError,
@@ -38,7 +40,7 @@ _HEADROOM = 2.0**28  # decoders amplify answers by less than this, Lagrange's by
 
 
 class WorkerBusyError(RuntimeError):
-    """A worker was not asked, because it is still at work for an earlier call."""
+    """A worker was not asked: it is still at work for an earlier call, or its process starts."""
 
 
 class Call:
@@ -77,10 +79,12 @@ class Call:
         self._futures: dict[int, Future[Any]] = {}
         self._submitted = np.full(scheme.n_workers, np.nan)
         self._began = perf_counter()
+        self.deadline = inf if timeout is None else self._began + timeout
         self._question = Question()
         self._waiting: set[int] = set()
         self._reserve: dict[int, Callable[[], None]] = {}
         self._answers: dict[object, dict[int, tuple[FloatArray, Layout]]] = {}  # by layout
+        self._outcomes: dict[int, tuple[FloatArray, Layout] | BaseException] = {}  # read aside
 
     def submit(
         self,
@@ -102,7 +106,9 @@ class Call:
             if n in busy:
                 give = partial(self._give, n, executors[to], given[to], functions[n], tasks[n])
                 self._reserve[n] = give
-                self._fail(n, WorkerBusyError("still at work for an earlier call; was not asked"))
+                starts = getattr(executors[to], "starting", False) is True
+                what = "starting its process" if starts else "still at work for an earlier call"
+                self._fail(n, WorkerBusyError(f"{what}; was not asked"))
             else:
                 self._give(n, executors[to], given[to], functions[n], tasks[n])
 
@@ -129,28 +135,25 @@ class Call:
     def steps(
         self, on_answer: Callable[[int, float], object] | None
     ) -> Generator[float, list[Arrival], bool]:
-        """Take answers until they are enough (True), or can no longer be or not in time (False).
+        """Take answers until they are enough (True), or nothing is to be gained any more (False).
 
         Yields the seconds to wait for the next arrival, 0 for those that are there already, and is
-        sent all that came. Where the answers cannot become enough, the first that can be decoded
-        end the wait.
+        sent all that came. Where the answers cannot become enough, because workers are lost, all
+        others are still waited for: the more of them, the better the outputs.
         """
-        is_enough, least = self._is_enough, self._least
-        deadline = inf if self._timeout is None else self._began + self._timeout
+        deadline = self.deadline
         recall = min(self._began + _RECALL, (self._began + deadline) / 2.0)
         while True:
             for arrival in (yield 0.0):
                 self._take(arrival, on_answer)
-            if len(self._leading()) >= least and is_enough(self._responders()):
-                return is_enough == self._is_enough
-            if self._reserve and (perf_counter() >= recall or not self._can_become(is_enough)):
+            if len(self._leading()) >= self._least and self._is_enough(self._responders()):
+                return True
+            is_in_reach = self._can_become(self._is_enough)
+            if self._reserve and (perf_counter() >= recall or not is_in_reach):
                 self._give_reserve()
                 continue
-            if not self._can_become(is_enough) and not self._is_disputed():
-                if self._can_decode(self._responders()) or not self._can_become(self._can_decode):
-                    return False
-                is_enough, least = self._can_decode, 1  # what was asked for is out of reach
-                continue
+            if not is_in_reach and self._is_over():
+                return False
             until = min(deadline, recall) if self._reserve else deadline
             arrivals = yield max(until - perf_counter(), 0.0)
             for arrival in arrivals:
@@ -159,6 +162,38 @@ class Call:
                 for n in sorted(self._waiting):
                     self._fail(n, TimeoutError(f"no answer within {self._timeout:.3g} s"))
                 return False
+
+    def is_slow_to_read(self, n: int, *, least: float) -> bool:
+        """Whether an answer is better read aside: a large one, or one that runs code of its own.
+
+        Parameters
+        ----------
+        least : float
+            Bytes from which an array is large.
+        """
+        future = self._futures.get(n)
+        try:
+            if future is None or future.exception() is not None:
+                return False
+            return _is_slow(future.result(), least)
+        except Exception:  # noqa: BLE001 (a failure; whoever reads it says which)
+            return False
+
+    def read_aside(self, n: int) -> Future[None]:
+        """Read an answer in a thread of its own, which may take as long as it likes."""
+        read: Future[None] = Future()
+        future, outcomes, reader = self._futures[n], self._outcomes, self._read
+
+        def run() -> None:
+            try:
+                outcomes[n] = _outcome(future, reader)
+            except BaseException as error:  # noqa: BLE001 (no Ctrl-C: that is for the main thread)
+                outcomes[n] = error.with_traceback(None)
+            read.set_result(None)
+
+        outcomes[n] = TimeoutError("the answer came, but could not be read in time")
+        threading.Thread(target=run, name="reads an answer", daemon=True).start()
+        return read
 
     def cancel(self) -> None:
         """Cancel what is still queued, and let go of all futures: late answers are then freed.
@@ -235,20 +270,11 @@ class Call:
         if future is None:  # told twice
             return
         self._waiting.discard(n)
-        try:
-            error = future.exception()
-            if error is not None:
-                _free_locals(error)
-                self._fail(n, error)
-                return
-            array, layout = _read_answer(future.result(), self._read)
-        except CancelledError:
-            self._fail(n, CancelledError("the task was cancelled by its executor"))
+        outcome = self._outcomes.pop(n, None) or _outcome(future, self._read)
+        if isinstance(outcome, BaseException):
+            self._fail(n, outcome)
             return
-        except Exception as unusable:  # noqa: BLE001 (what an answer does when it is read is the worker's doing)
-            # Without the traceback, whose frames would keep the answers of this call alive.
-            self._fail(n, unusable.with_traceback(None))
-            return
+        array, layout = outcome
         self._question.answer(moment)
         group = self._answers.get(layout.key)
         if group is None:
@@ -279,6 +305,17 @@ class Call:
             and self._can_decode(responders)
         )
 
+    def _is_over(self) -> bool:
+        """Whether further answers would change nothing, where what was wanted is out of reach."""
+        if not self._waiting:
+            return True
+        if self._is_disputed():
+            return False
+        responders = self._responders()
+        if self._can_decode(responders):
+            return bool(self._scheme.exact_mask(responders).all())
+        return not self._can_become(self._can_decode)
+
     def _is_disputed(self) -> bool:
         """Whether two shapes lead, equally many answers each, and one more answer may decide."""
         most = len(self._leading())
@@ -307,6 +344,32 @@ def _submit(executor: Executor, fn: Function, task: object) -> Future[Any]:
         # Without the traceback, whose frames hold the task, the executor and this future.
         refused.set_exception(error.with_traceback(None))
         return refused
+
+
+def _is_slow(answer: object, least: float) -> bool:
+    """Whether reading an answer may take long; other objects than arrays may do anything."""
+    if isinstance(answer, np.ndarray | np.generic | float | int | complex):
+        return getattr(answer, "nbytes", 0) >= least
+    if isinstance(answer, tuple | dict):
+        leaves = answer.values() if isinstance(answer, dict) else answer
+        return any(_is_slow(leaf, least) for leaf in leaves)
+    is_tensor = type(answer).__module__.partition(".")[0] == "torch"
+    return not (is_tensor and getattr(answer, "nbytes", inf) < least)
+
+
+def _outcome(future: Future[Any], read: Read) -> tuple[FloatArray, Layout] | BaseException:
+    """Read what a task has come to: an answer, or why there is none."""
+    try:
+        error = future.exception()
+        if error is None:
+            return _read_answer(future.result(), read)
+        _free_locals(error)
+    except CancelledError:
+        return CancelledError("the task was cancelled by its executor")
+    except Exception as unusable:  # noqa: BLE001 (what an answer does when it is read is the worker's doing)
+        # Without the traceback, whose frames would keep the answers of this call alive.
+        return unusable.with_traceback(None)
+    return error
 
 
 def _free_locals(error: BaseException) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -32,6 +32,7 @@ from coded.trees import Layout, pack
 from fastspline.arrays import FloatArray
 
 _LONGEST_WAIT = 0.5  # seconds at a time
+_LARGE = 1 << 20  # bytes of an answer that would hold an event loop for too long
 
 
 def coded_map(
@@ -57,11 +58,11 @@ def coded_map(
     (executors whose ``busy`` is true, as those of `LocalWorkers`). They are asked when another
     worker fails, or after half a second or half the timeout, for another one may be frozen.
 
-    Returns early with what there is as soon as `wait_for` can no longer be met, and at `timeout`;
-    where that cannot be decoded but later answers could make it so, or where two shapes have
-    equally many answers, it waits for more first. Without a timeout, a frozen worker whose answer
-    `wait_for` needs blocks the call for ever, for no engine reports it. Tasks are submitted one an
-    input first, so that the first answers of a shared pool cover all inputs.
+    Where so many workers are lost that `wait_for` can no longer be met, the call takes what can
+    still come until all others have answered or failed, the outputs are all exact, or the
+    `timeout` is up, and returns what can be made of it. Without a timeout, a frozen worker that is
+    waited for blocks the call for ever, for no engine reports it. Tasks are submitted one an input
+    first, so that the first answers of a shared pool cover all inputs.
 
     The executor is the caller's and is never shut down. On return, tasks still queued are
     cancelled; running ones are left to finish and their answers go nowhere, least of all into a
@@ -166,8 +167,9 @@ async def coded_map_async(
 ) -> CodedResult:
     """Compute as `coded_map` does, from a coroutine: the event loop runs on meanwhile.
 
-    Encoding and decoding run in a thread; tasks are submitted, answers taken, and `on_answer` and
-    `wait_for` called in the loop. When the awaiting task is cancelled, tasks still queued are too.
+    Encoding, submitting and decoding run in a thread, as does reading large answers; `on_answer`
+    and `wait_for` are called in the loop. When the awaiting task is cancelled, tasks still queued
+    are too.
 
     Parameters
     ----------
@@ -195,9 +197,6 @@ async def coded_map_async(
     ...     asyncio.run(roots(pool)).outputs
     array([1., 2.])
     """
-    plan = await asyncio.to_thread(
-        _plan, fn, inputs, scheme, executor, wait_for, timeout, on_answer
-    )
     loop = asyncio.get_running_loop()
     arrivals: asyncio.Queue[Arrival] = asyncio.Queue()
 
@@ -205,21 +204,58 @@ async def coded_map_async(
         with suppress(RuntimeError):  # a late answer, and the loop is closed
             loop.call_soon_threadsafe(arrivals.put_nowait, arrival)
 
-    call = plan.begin(announce)
+    begun = _BegunAside(announce)
     try:
-        plan.submit(call)
+        plan, call = await asyncio.to_thread(
+            begun.begin, fn, inputs, scheme, executor, wait_for, timeout, on_answer
+        )
         steps = call.steps(on_answer)
         seconds = next(steps)
         while True:
-            seconds = steps.send(await _next_arrivals_async(arrivals, seconds))
+            arrived = await _next_arrivals_async(arrivals, seconds)
+            slow = [n for n, _ in arrived if call.is_slow_to_read(n, least=_LARGE)]
+            for reading in [asyncio.wrap_future(call.read_aside(n)) for n in slow]:
+                await asyncio.wait([reading], timeout=_left(call))
+            seconds = steps.send(arrived)
     except StopIteration as done:
         complete: bool = done.value
     finally:
         try:
-            call.cancel()
+            begun.cancel()
         finally:  # a Ctrl-C came meanwhile
-            call.cancel()
+            begun.cancel()
     return await asyncio.to_thread(partial(plan.finish, call, complete=complete))
+
+
+class _BegunAside:
+    """A call that is begun in a thread while its coroutine may be cancelled."""
+
+    def __init__(self, announce: Callable[[Arrival], object]) -> None:
+        self._announce = announce
+        self._lock = threading.Lock()
+        self._call: Call | None = None
+        self._is_cancelled = False
+
+    def begin(self, *arguments: Any) -> tuple[_Plan, Call]:
+        """Check, bind, encode and submit; runs in the thread."""
+        plan = _plan(*arguments)
+        call = plan.begin(self._announce)
+        try:
+            if not self._is_cancelled:
+                plan.submit(call)
+        finally:
+            with self._lock:
+                self._call = call
+                if self._is_cancelled:
+                    call.cancel()
+        return plan, call
+
+    def cancel(self) -> None:
+        """Cancel what is queued; what the thread is about to submit, it cancels itself."""
+        with self._lock:
+            self._is_cancelled = True
+            if self._call is not None:
+                self._call.cancel()
 
 
 class Submitted:
@@ -240,7 +276,11 @@ class Submitted:
             steps = self._call.steps(self._on_answer)
             seconds = next(steps)
             while True:
-                seconds = steps.send(_next_arrivals(self._arrivals, seconds))
+                arrived = _next_arrivals(self._arrivals, seconds)
+                for n, _ in arrived:
+                    if self._call.is_slow_to_read(n, least=inf):
+                        wait([self._call.read_aside(n)], _left(self._call))
+                seconds = steps.send(arrived)
         except StopIteration as done:
             complete: bool = done.value
         finally:
@@ -317,6 +357,9 @@ def _plan(
     array, layout = _read_inputs(inputs, scheme)
     is_wanted, least, wanted = read_wait_for(wait_for, scheme)
     bound = scheme.bind(layout.unpack(array) if layout.form is None else array)
+    others = {id(one): one for one in worker_functions(bound, fn) if one is not fn}
+    for other in others.values():
+        require_sendable(other, executors)
     coded_inputs = bound.encode(array)
     return _Plan(
         fn, bound, array, coded_inputs, layout, executors, is_wanted, least, wanted, seconds
@@ -330,7 +373,26 @@ def read_settings(
     if not callable(fn):
         raise TypeError(f"fn must be callable, got {fn!r}; pass the function, not its result")
     require_scheme(scheme)
-    return _read_executors(executor), _read_timeout(timeout)
+    executors = _read_executors(executor)
+    require_sendable(fn, executors)
+    return executors, _read_timeout(timeout)
+
+
+def require_sendable(fn: Function, executors: Sequence[Executor]) -> None:
+    """Raise TypeError where executors can tell that a function cannot be sent to their processes.
+
+    Those of `LocalWorkers` can; all of them say the same, so that the first one is asked.
+    """
+    for executor in executors:
+        check = getattr(executor, "require_sendable", None)
+        if check is not None:
+            check(fn)
+            return
+
+
+def _left(call: Call) -> float | None:
+    """Seconds until the deadline of a call, None where it has none."""
+    return None if call.deadline == inf else max(call.deadline - perf_counter(), 0.0)
 
 
 def _next_arrivals(arrivals: SimpleQueue[Arrival], seconds: float) -> list[Arrival]:

@@ -101,7 +101,7 @@ def test_a_worker_is_asked_where_the_others_are_too_few(call):
 
 @every_call
 def test_workers_that_a_failure_has_cut_short_are_asked_again(call):
-    """`wait_for` is out of reach, so that the call ends while healthy workers are at work."""
+    """`wait_for` is out of reach, and the call ends while healthy workers are at work."""
     scheme = ReplicationScheme(4, 4, n_stragglers=3, fallback="mean")
 
     def fail_or_work(x):
@@ -111,7 +111,7 @@ def test_workers_that_a_failure_has_cut_short_are_asked_again(call):
         return 2.0 * x
 
     with threads(4) as pools:
-        first = call(fail_or_work, INPUTS, scheme, pools, wait_for=4, timeout=WAIT)
+        first = call(fail_or_work, INPUTS, scheme, pools, wait_for=4, timeout=0.6)
         assert not first.complete
         assert first.responders.tolist() == [1]
         again = call(double, INPUTS, scheme, pools, wait_for=3, timeout=WAIT)

@@ -14,13 +14,13 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from pickle import PicklingError
 
 import numpy as np
 import psutil
 import pytest
 
 from coded import (
+    CodedModel,
     LagrangeScheme,
     LocalWorkers,
     NotEnoughRespondersError,
@@ -228,13 +228,22 @@ def test_what_workers_print_does_not_matter(executors):
     assert np.array_equal(result.outputs, 2.0 * INPUTS)
 
 
-def test_a_function_that_cannot_be_sent_is_told_and_harms_nobody(executors, workers):
+@every_call
+def test_a_function_that_cannot_be_sent_is_told_at_once_by_name(call, executors, workers):
     before = workers.pids
-    with pytest.raises(NotEnoughRespondersError, match=r"4 failed.*ickle") as caught:
-        coded_map(lambda x: x, INPUTS, FOUR, executors, timeout=WAIT)
-    assert isinstance(caught.value.__cause__, PicklingError | AttributeError)
+    with pytest.raises(TypeError, match=r"fn cannot be sent to worker processes: .*<lambda>.*def"):
+        call(lambda x: x, INPUTS, FOUR, executors, timeout=WAIT)
+    with pytest.raises(TypeError, match=r"<lambda> does not pickle.*run it in threads"):
+        CodedModel(lambda x: x, FOUR, executors)
     check_well(executors)
     assert workers.pids == before
+
+
+def test_a_task_that_cannot_be_sent_fails_alone(workers):
+    task = workers.executors[0].submit(abs, threading.Lock())
+    with pytest.raises(TypeError, match="pickle"):
+        task.result(WAIT)
+    assert workers.executors[0].submit(abs, -1).result(WAIT) == 1
 
 
 def test_a_function_of_a_module_that_only_the_caller_has_is_told(executors, monkeypatch):

@@ -138,18 +138,34 @@ def test_predicate_decides_when_to_stop():
     assert all(responders == sorted(responders) for responders in asked)
 
 
-def test_predicate_out_of_reach_ends_early_with_what_there_is():
+def test_a_predicate_out_of_reach_leaves_what_can_still_come():
     pool = ManualExecutor()
     call = Running(pool, 4, wait_for=lambda r: 3 in r, scheme=BerrutScheme(2, 4))
     pool.answer(0)
     pool.answer(1)
     pool.futures[3].set_exception(ArithmeticError("no"))
+    call.thread.join(0.2)
+    assert call.thread.is_alive()
+    pool.answer(2)
     result = call.result()
     assert not result.complete
-    assert result.responders.tolist() == [0, 1]
-    assert result.stragglers.tolist() == [2, 3]
+    assert result.responders.tolist() == [0, 1, 2]
+    assert result.stragglers.tolist() == [3]
     assert list(result.failures) == [3]
     assert np.isfinite(result.outputs).all()
+
+
+def test_a_predicate_out_of_reach_ends_the_call_once_all_outputs_are_exact():
+    pool = ManualExecutor()
+    call = Running(pool, 4, wait_for=lambda r: 3 in r, scheme=ReplicationScheme(2, 4))
+    pool.answer(0)
+    pool.futures[3].set_exception(ArithmeticError("no"))
+    pool.answer(1)
+    result = call.result()
+    assert not result.complete
+    assert result.exact.all()
+    assert result.responders.tolist() == [0, 1]
+    assert list(result.failures) == [3]
 
 
 def test_answers_that_are_there_are_used_beyond_wait_for():
