@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import socket
-import tempfile
 import threading
 import uuid
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, SupportsIndex, TypeAlias
+from typing import IO, Any, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.counts import read_count
+from coded.model_files import ModelFile
 
 try:
     import torch
@@ -44,10 +43,16 @@ _BATCH_NORMS = (
 class TorchWorker:
     """A torch model as a function of arrays that is cheap to send to worker processes.
 
-    What is pickled is small: the model itself is written once into a temporary file, and each
-    process that calls the worker loads it from there once and keeps it. The file lives as long as
-    this object, so keep it while tasks are under way. Processes on other machines cannot read the
-    file: give them a function that builds the model.
+    What is pickled is small: the model itself is written once into a file, and each process that
+    calls the worker loads it from there once and keeps it. The file lives as long as this object,
+    so keep it while tasks are under way. Processes on other machines cannot read the file: give
+    them a function that builds the model.
+
+    To load a model is to execute what its file says. So the file lies in a folder of the temporary
+    folder that only this user can enter, and processes load it only if it is this user's (on
+    POSIX) and has the SHA-256 of what was written. It goes with this object and, at the latest,
+    with this process; what a process that was killed leaves goes when a model is next written by
+    this user on this machine (on Windows it stays).
 
     The model is a snapshot, called under `torch.inference_mode`, so backward through its answers
     is not possible. Training `model` further changes nothing here, and `model` itself is never
@@ -86,7 +91,7 @@ class TorchWorker:
     ValueError
         If `threads` is less than 1, or the module has a BatchNorm without running statistics.
     OSError
-        If the temporary file cannot be written.
+        If the model's file cannot be written.
 
     Examples
     --------
@@ -111,14 +116,13 @@ class TorchWorker:
         threads = read_count(threads, "threads", at_least=1)
         self._name = type(model).__name__
         self._batched = batched
-        path, build = None, None
+        origin: ModelFile | Callable[[], torch.nn.Module]
         if isinstance(model, torch.nn.Module):
             _require_statistics(model)
-            path = _write(model)
-            weakref.finalize(self, _remove, path, os.getpid())
+            origin = ModelFile.write(lambda file: _save(model, file), owner=self)
         else:
-            self._name, build = getattr(model, "__name__", self._name), model
-        self._source = _Source(uuid.uuid4().hex, path, build, threads, _this_process())
+            self._name, origin = getattr(model, "__name__", self._name), model
+        self._source = _Source(uuid.uuid4().hex, origin, threads, _this_process())
 
     def __repr__(self) -> str:
         """One line with the model's name."""
@@ -131,6 +135,9 @@ class TorchWorker:
         ------
         FileNotFoundError
             If the model's file is gone or on another machine.
+        PermissionError
+            If what lies in its place is not this user's regular file, or has another content
+            than was written.
         TypeError
             If the function that builds the model gives something else.
         ValueError
@@ -163,6 +170,9 @@ class TorchWorker:
         ------
         FileNotFoundError
             If the model's file is gone or on another machine.
+        PermissionError
+            If what lies in its place is not this user's regular file, or has another content
+            than was written.
         TypeError
             If `coded_input` holds no real numbers (complex, strings, objects) or is ragged, if
             the model's answer holds something else than tensors, or if the function that builds
@@ -247,8 +257,7 @@ class _Source:
     """Where a model comes from, known by its key; all that is pickled of it."""
 
     key: str
-    path: Path | None = field(compare=False)
-    build: Callable[[], torch.nn.Module] | None = field(compare=False)
+    origin: ModelFile | Callable[[], torch.nn.Module] = field(compare=False)
     threads: int = field(compare=False)
     home: tuple[str, int] = field(compare=False)
 
@@ -273,7 +282,8 @@ def _load(source: _Source) -> _Loaded:
 def _load_once(source: _Source) -> _Loaded:
     if source.home != _this_process():
         torch.set_num_threads(source.threads)
-    model = _read(source.path) if source.build is None else source.build()
+    origin = source.origin
+    model = _read(origin) if isinstance(origin, ModelFile) else origin()
     if not isinstance(model, torch.nn.Module):
         raise TypeError(
             f"model must be a torch.nn.Module or a function that gives one, but the function gave "
@@ -316,40 +326,19 @@ def _tell(model: torch.nn.Module, modules: Sequence[torch.nn.Module]) -> str:
     return first if len(modules) == 1 else f"{first} and {len(modules) - 1} more modules"
 
 
-def _write(model: torch.nn.Module) -> Path:
-    """Write a model to a temporary file that only this user can read."""
-    descriptor, name = tempfile.mkstemp(prefix="coded-", suffix=".pt")
-    path = Path(name)
+def _save(model: torch.nn.Module, file: IO[bytes]) -> None:
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            torch.save(model, file)
-    except BaseException as error:
-        path.unlink()
-        if isinstance(error, pickle.PicklingError | AttributeError | TypeError):
-            raise TypeError(
-                f"model {type(model).__name__} does not pickle ({error}); define its parts in a "
-                "module, or pass a function that builds it"
-            ) from error
-        raise
-    return path
-
-
-def _read(path: Path | None) -> object:
-    assert path is not None  # a source has a path or a function
-    try:
-        where = None if torch.cuda.is_available() else "cpu"
-        return torch.load(path, map_location=where, weights_only=False)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"the model's file {path} is gone or on another machine; keep the TorchWorker that "
-            "wrote it, or pass it a function that builds the model"
+        torch.save(model, file)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise TypeError(
+            f"model {type(model).__name__} does not pickle ({error}); define its parts in a "
+            "module, or pass a function that builds it"
         ) from error
 
 
-def _remove(path: Path, owner: int) -> None:
-    """Remove the file, unless this is a fork of the process that wrote it."""
-    if os.getpid() == owner:
-        path.unlink(missing_ok=True)
+def _read(file: ModelFile) -> object:
+    where = None if torch.cuda.is_available() else "cpu"
+    return torch.load(io.BytesIO(file.read()), map_location=where, weights_only=False)
 
 
 def _this_process() -> tuple[str, int]:

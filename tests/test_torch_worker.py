@@ -1,10 +1,17 @@
+import errno
+import fcntl
 import gc
+import os
 import pickle
+import signal
 import subprocess
 import sys
+import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
+from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
@@ -30,7 +37,7 @@ from tests.models import (
     make_nothing,
     make_small,
 )
-from tests.worker_functions import WAIT, read_environment
+from tests.worker_functions import WAIT, read_environment, touch
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -436,31 +443,306 @@ def test_load_is_an_initializer(tmp_path, batch):
 # ---- the file
 
 
+class Planted:
+    """Leaves a sign where it is loaded."""
+
+    def __init__(self, sign):
+        self.sign = sign
+
+    def __reduce__(self):
+        return touch, (self.sign,)
+
+
+def path_of(worker):
+    return worker._source.origin.path
+
+
+def give_away(path, monkeypatch):
+    """Make a file another user's; where only root may do that, make this process one."""
+    other = os.geteuid() + 65534
+    if os.geteuid() == 0:
+        os.chown(path, other, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: other)
+
+
+def open_descriptors(path):
+    """The descriptors of this process that lead to a path, or did before it was removed."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one that lists them
+            if str(descriptor.readlink()).removesuffix(" (deleted)") == str(path):
+                found.append(int(descriptor.name))
+    return found
+
+
+def run(program, folder):
+    """What a program prints whose temporary folder is `folder`."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+        check=True,
+        env=os.environ | {"TMPDIR": str(folder)},
+    )
+    return done.stdout.strip()
+
+
+@contextmanager
+def living_owner(folder):
+    """A process that holds a model in `folder`, and the path of its file."""
+    program = (
+        "import sys; from coded import TorchWorker; from tests.models import Small\n"
+        "worker = TorchWorker(Small()); print(worker._source.origin.path, flush=True)\n"
+        "sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(folder)},
+    )
+    try:
+        assert wait([process.stdout], WAIT)
+        yield process, Path(process.stdout.readline().strip())
+    finally:
+        process.kill()
+        process.communicate(timeout=WAIT)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A temporary folder for models of this process."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def leave(folder):
+    """Makes a folder with a model that nobody holds, {} for the number of this machine."""
+    machine = path_of(TorchWorker(small())).parent.name.split("-")[2]
+
+    def make(name):
+        path = folder / name.format(machine) / "model.pt"
+        path.parent.mkdir(0o700)
+        path.touch(0o600)
+        return path
+
+    return make
+
+
 def test_the_file_goes_with_the_worker(batch):
     worker = TorchWorker(small())
-    path = worker._source.path
-    assert path.stat().st_mode & 0o077 == 0
+    path = path_of(worker)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
     shipped = pickle.loads(pickle.dumps(worker))
     del shipped
     assert path.exists()
     shipped = pickle.loads(pickle.dumps(worker))
     del worker
     gc.collect()
-    assert not path.exists()
+    assert not path.parent.exists()
     with pytest.raises(FileNotFoundError, match="keep the TorchWorker that wrote it"):
         shipped(batch[0])
 
 
-def test_the_file_is_removed_at_exit():
+def test_the_file_is_removed_at_exit(tmp_path):
     program = (
         "from coded import TorchWorker; from tests.models import Small\n"
-        "worker = TorchWorker(Small()); print(worker._source.path)"
+        "worker = TorchWorker(Small()); print(worker._source.origin.path)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=WAIT, check=True
+    path = Path(run(program, tmp_path))
+    assert path.parent.parent == tmp_path
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_planted_file_is_not_loaded(tmp_path, workers):
+    worker = TorchWorker(small())
+    sign = tmp_path / "sign"
+    torch.save(Planted(sign), path_of(worker))
+    for load in (worker.load, partial(worker, [0.0, 0.0, 0.0])):
+        with pytest.raises(PermissionError, match=r"another content than was written, .*; find"):
+            workers.executors[0].submit(load).result(WAIT)
+    assert not sign.exists()
+    torch.load(path_of(worker), weights_only=False)
+    assert sign.exists()
+
+
+@pytest.mark.parametrize(
+    ("plant", "words"),
+    [
+        (lambda path, twin: path.symlink_to(twin), "is a symbolic link"),
+        (lambda path, _: path.mkdir(), "is a folder"),
+        (lambda path, _: os.mkfifo(path), "is not a regular file"),
+    ],
+    ids=["symlink", "folder", "pipe"],
+)
+def test_what_is_no_regular_file_is_not_loaded(plant, words, workers, batch):
+    worker = TorchWorker(small())
+    path = path_of(worker)
+    twin = path.rename(path.with_name("twin"))
+    plant(path, twin)
+    with pytest.raises(PermissionError, match=rf"model's file \S+ {words}, and only .*; find out"):
+        workers.executors[0].submit(worker, batch[0]).result(WAIT)
+    path.rmdir() if path.is_dir() else path.unlink()
+    twin.rename(path)
+    assert workers.executors[0].submit(worker, batch[0]).result(WAIT).shape == (2,)
+
+
+def test_a_file_of_another_user_is_not_loaded(batch, monkeypatch):
+    worker = TorchWorker(small())
+    give_away(path_of(worker), monkeypatch)
+    with pytest.raises(PermissionError, match=r"belongs to user \d+, not to \d+, .*; find out"):
+        worker(batch[0])
+
+
+def test_a_loaded_file_does_not_stay_open(workers, batch):
+    worker = TorchWorker(small())
+    path = path_of(worker)
+    worker(batch[0])
+    assert open_descriptors(path) == []
+    workers.executors[0].submit(worker, batch[0]).result(WAIT)
+    for held in (path, path.parent):
+        assert workers.executors[0].submit(open_descriptors, held).result(WAIT) == []
+
+
+def test_the_lock_goes_with_the_worker_and_to_no_program():
+    worker = TorchWorker(small())
+    locked = path_of(worker).parent
+    (lock,) = open_descriptors(locked)
+    assert not os.get_inheritable(lock)
+    del worker
+    gc.collect()
+    assert open_descriptors(locked) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+def test_what_a_killed_owner_left_goes_when_a_model_is_next_written(number, folder):
+    with living_owner(folder) as (process, path):
+        TorchWorker(small())
+        assert path.exists()
+        process.send_signal(number)
+        assert process.wait(WAIT) == -number
+    assert path.exists()
+    worker = TorchWorker(small())
+    assert list(folder.iterdir()) == [path_of(worker).parent]
+
+
+def test_a_fork_that_ends_removes_nothing(tmp_path):
+    program = (
+        "import os, sys; from coded import TorchWorker; from tests.models import Small\n"
+        "worker, other = TorchWorker(Small()), TorchWorker(Small())\n"
+        "if not (child := os.fork()):\n    del other; sys.exit()\n"
+        "print(os.waitpid(child, 0)[1])\n"
+        "third = TorchWorker(Small())\n"
+        "for one in (worker, other, third):\n    one.load()\n"
     )
-    assert done.stdout.strip().endswith(".pt")
-    assert not Path(done.stdout.strip()).exists()
+    assert run(program, tmp_path) == "0"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_but_what_dead_owners_left_is_removed(leave):
+    dead = leave("coded-model-{}-dead")
+    elsewhere = leave("elsewhere")
+    on_another_machine = leave("coded-model-00000000-dead")
+    unknown = leave("coded-model-{}-filled").with_name("unknown")
+    unknown.touch()
+    link = dead.parent.with_name(f"{dead.parent.name}-link")
+    link.symlink_to(elsewhere.parent)
+    file = dead.parent.with_name(f"{dead.parent.name}-file")
+    file.touch()
+    TorchWorker(small())
+    assert not dead.parent.exists()
+    assert all(path.exists() for path in (elsewhere, on_another_machine, unknown, file))
+    assert link.is_symlink()
+
+
+def test_what_is_another_users_is_left_alone(leave, monkeypatch):
+    path = leave("coded-model-{}-dead")
+    give_away(path.parent, monkeypatch)
+    with suppress(PermissionError):  # where this process plays the other: its own folder is not its
+        TorchWorker(small())
+    assert path.exists()
+
+
+def test_a_temporary_folder_that_cannot_be_listed_is_no_obstacle(folder, batch, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", refuse)
+        worker = TorchWorker(small())
+    assert worker(batch[0]).shape == (2,)
+    assert list(folder.iterdir()) == [path_of(worker).parent]
+
+
+def test_a_sweep_between_making_and_locking_a_folder_costs_another_folder(folder, monkeypatch):
+    make, made = tempfile.mkdtemp, []
+
+    def make_and_sweep(*arguments, **options):
+        name = make(*arguments, **options)
+        made.append(name)
+        if len(made) == 1:
+            TorchWorker(small())
+            assert not Path(name).exists()
+        return name
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make_and_sweep)
+    worker = TorchWorker(small())
+    worker.load()
+    assert len(made) == 3
+    assert list(folder.iterdir()) == [path_of(worker).parent] == [Path(made[2])]
+
+
+def test_a_new_folder_that_another_has_locked_is_left_for_another(folder, monkeypatch):
+    make, locks = tempfile.mkdtemp, []
+
+    def make_and_lock(*arguments, **options):
+        name = make(*arguments, **options)
+        if not locks:
+            locks.append(os.open(name, os.O_RDONLY))
+            fcntl.flock(locks[0], fcntl.LOCK_EX)
+        return name
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make_and_lock)
+    worker = TorchWorker(small())
+    os.close(locks[0])
+    worker.load()
+    assert list(folder.iterdir()) == [path_of(worker).parent]
+
+
+def test_owners_that_come_and_go_at_the_same_time_keep_their_files(folder, batch):
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(lambda row: TorchWorker(small())(row), [batch[0]] * 64, timeout=WAIT)
+        assert all(answer.shape == (2,) for answer in answers)
+    assert list(folder.iterdir()) == []
+
+
+def test_without_locks_models_go_with_their_owner_and_nothing_else_goes(folder, batch, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    first = TorchWorker(small())
+    second = TorchWorker(small())
+    assert np.array_equal(first(batch[0]), second(batch[0]))
+    assert len(list(folder.iterdir())) == 2
+    del first, second
+    gc.collect()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_locked_is_refused_and_leaves_nothing(folder, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OSError, match="Input/output error"):
+        TorchWorker(small())
+    assert list(folder.iterdir()) == []
 
 
 # ---- what is refused
@@ -494,13 +776,13 @@ def test_bad_arguments_are_refused(arguments, kind, words):
         TorchWorker(**arguments)
 
 
-def test_a_module_that_does_not_pickle_is_refused_and_leaves_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_a_module_that_does_not_pickle_is_refused_and_leaves_no_file(folder):
     model = torch.nn.ReLU()
     model.hook = lambda x: x
-    with pytest.raises(TypeError, match="pass a function that builds it"):
+    with pytest.raises(TypeError, match="pass a function that builds it") as caught:
         TorchWorker(model)
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
+    assert caught.value.__cause__ is not None  # kept, and with it all that was being made
 
 
 def test_answers_that_are_no_tensors_are_told_apart(batch):
