@@ -24,7 +24,7 @@ OUTER = {
         "test_local_workers",
     ),
     *("test_mpi", "test_ray", "test_scale_out", "test_serving", "test_serving_frameworks"),
-    *("test_traffic", "test_training", "test_exactness"),
+    *("test_storm", "test_supervisor", "test_traffic", "test_training", "test_exactness"),
 }
 
 
