@@ -31,7 +31,7 @@ from distributed.deploy.subprocess import SubprocessCluster
 
 from bench.race import describe_machine
 from bench.report import README, RESULTS, ROOT, to_markdown, write_table
-from bench.traffic_counts import REPEATS, bytes_of, filled_by, seconds_of
+from bench.traffic_counts import REPEATS, bytes_of, count_unix_sockets, filled_by, seconds_of
 from bench.traffic_worker import (
     SMALLEST,
     Large,
@@ -185,6 +185,7 @@ def _settle_each(executors: Sequence[Executor]) -> list[int]:
 
 def measure(name: str, shapes: Sequence[tuple[int, ...]], repeats: int) -> Numbers:
     """Measure bytes and times of one engine."""
+    count_unix_sockets()
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "loads"
         with ENGINES[name](Large(MODEL_BYTES, log)) as engine:

@@ -30,8 +30,9 @@ _CLOSE = 2.0  # seconds for killed processes to be gone
 class LocalWorkers:
     """Start n worker processes on this machine, each behind an executor of its own.
 
-    A stdlib pool of n processes fails all its tasks when one process dies; n pools of one
-    process lose one task. Processes are spawned, never forked: a child forked from a process
+    A stdlib pool of n processes fails all its tasks when one process dies. Here a killed process
+    fails the task that it was at: tasks queued behind it, and one that it had not begun, go to
+    the next process. Processes are spawned, never forked: a child forked from a process
     whose torch or numba threads have run may hang or abort. So the program that makes workers
     must be importable without side effects: start it under ``if __name__ == "__main__":``, and
     keep worker functions in a module.
@@ -43,17 +44,22 @@ class LocalWorkers:
     one of them is set by the caller, who then decides for all. The workers ignore Ctrl-C, which
     is for the program that owns them, and end when that program ends, however it ends.
 
-    A process that has died is replaced when its worker gets the next task; so is one that has been
-    at a task for longer than `patience`, frozen or hopelessly slow, whose task then fails with
+    A process that dies is replaced at once, whether a call waits or not. With `patience` so is one
+    that has been at a task for longer, frozen or hopelessly slow, whose task then fails with
     BrokenProcessPool. What can take longer than that must not be asked with that patience. With a
     patience, starting does not take for ever either: imports and the initializer have `patience`,
-    but at least 10 s, and twice as long in each further process until one is up.
+    but at least 10 s, and twice as long in each further process until one is up. A process that is
+    killed as it starts is followed by another one after 0.1 s, then 0.2 s, at most 5 s; after
+    three in a row tasks fail instead of waiting on. Where the initializer raises, or the program
+    ends as it is imported, tasks fail with that at once, and the next task is the next try.
 
-    Tasks and answers cross by pipes, pickled; nothing listens on a network. Answers are unpickled
-    in this process: workers, and what they compute, are trusted code.
+    Tasks and answers cross by socket pairs, pickled, large arrays and tensors beside the pickle
+    without a copy; nothing listens on a network. Answers are unpickled in this process: workers,
+    and what they compute, are trusted code.
 
     This object owns the processes. `close`, leaving the ``with`` block, dropping the idle
-    executors or the end of the interpreter kills them at once, whether idle, busy or frozen.
+    executors or the end of the interpreter kills them at once, whether idle, busy or frozen, and
+    with them what they have forked, unless that has made itself a process group of its own.
 
     Parameters
     ----------
@@ -61,12 +67,10 @@ class LocalWorkers:
         Number of workers, in [1, 10000].
     initializer : callable, optional
         Called once in each process before its first task, for example to load a model.
-        If it raises, that worker is lost.
     initargs : tuple, optional
         Arguments of `initializer`; they are pickled.
     patience : float, optional
-        Seconds after which a task is given up and its process replaced, once the worker is
-        asked again or waited for; None: never.
+        Seconds after which a task is given up and its process replaced; None: never.
 
     Raises
     ------
@@ -78,6 +82,21 @@ class LocalWorkers:
     RuntimeError
         In a daemonic process, which may not have children, and in a program without the
         ``__main__`` guard.
+
+    Notes
+    -----
+    A thread a worker starts its process, watches it, its socket and the clock, and reads and
+    writes what can be read and written without waiting: it does not matter when a process dies or
+    freezes, in the middle of an answer of any size too, nor who else holds its descriptors.
+    The alternatives were measured with 8 workers on 2 cores. Stdlib pools of one process (as this
+    once was) hang where a process dies as it writes more than 64 kB or leaves a child, and take
+    6 to 15 times as long for 12 MB there and back. pebble's pools survive both, but take half as
+    long again to start, five times as long for 12 MB, and 50 ms instead of 3 to see a death.
+
+    On Linux the kernel kills the workers with their owner, frozen ones too. Elsewhere a thread in
+    the worker ends it, so that a frozen one stays; and without ``os.pidfd_open`` a death
+    is seen within 0.1 s. On Windows there are no process groups: what a worker has started there
+    stays. (Only Linux is tested; this is from the documentation.)
 
     Examples
     --------

@@ -29,6 +29,7 @@ _ENVIRONMENT_LOCK = threading.Lock()
 _LOOK = 0.1  # seconds between looks whether the process lives, where the system does not tell
 _INSTANT = 0.001
 _REAP = 1.0  # seconds for a killed process to be gone; in a system call it may stay longer
+_RINGS = 1 << 10  # of the alarm, taken at once
 _ROOM = 1 << 20  # bytes on their way; Linux halves its default in small tasks, and may allow less
 
 
@@ -125,7 +126,7 @@ class WorkerProcess:
             seconds = _LOOK if seconds is None else min(seconds, _LOOK)
         ready = {key.fileobj: events for key, events in self._selector.select(seconds)}
         if alarm in ready:
-            alarm.recv(_ROOM)
+            alarm.recv(_RINGS)
         if self._watch in ready or (self._watch is None and not self._process.is_alive()):
             self.has_ended = True
         if ready.get(self._connection, 0) & selectors.EVENT_WRITE:
@@ -172,9 +173,10 @@ class WorkerProcess:
             self._selector.modify(self._connection, events)
 
     def _receive(self) -> list[Message]:
+        """Take messages, one at a time: the selector tells whether more has come."""
         messages = []
         try:
-            while True:
+            while self.has_ended or not messages:
                 message = self._receiver.receive()
                 if message is not None:
                     messages.append(message)
