@@ -36,6 +36,7 @@ Arrival: TypeAlias = tuple[int, float]
 _LOG = logging.getLogger(__name__)
 _RECALL = 0.5  # seconds, or half the timeout, after which a call asks workers behind too
 _SUSPENDABLE = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
+_PLAIN = (np.ndarray, np.generic, float, int, complex)  # read without running code of theirs
 _HEADROOM = 2.0**28  # decoders amplify answers by less than this, Lagrange's by up to 1e8
 
 
@@ -84,7 +85,8 @@ class Call:
         self._waiting: set[int] = set()
         self._reserve: dict[int, Callable[[], None]] = {}
         self._answers: dict[object, dict[int, tuple[FloatArray, Layout]]] = {}  # by layout
-        self._outcomes: dict[int, tuple[FloatArray, Layout] | BaseException] = {}  # read aside
+        self._outcomes: dict[int, tuple[FloatArray, Layout] | BaseException] = {}  # unless unread
+        self._unread: dict[int, Any] = {}  # answers, as they came
 
     def submit(
         self,
@@ -163,30 +165,40 @@ class Call:
                     self._fail(n, TimeoutError(f"no answer within {self._timeout:.3g} s"))
                 return False
 
-    def is_slow_to_read(self, n: int, *, least: float) -> bool:
-        """Whether an answer is better read aside: a large one, or one that runs code of its own.
+    def fetch(self, n: int, *, least: float) -> bool:
+        """Take off its future what a task has come to; whether that is to be read aside.
 
         Parameters
         ----------
+        n : int
+            The worker.
         least : float
-            Bytes from which an array is large.
+            Bytes from which an array takes long to read. Other objects may do anything.
         """
-        future = self._futures.get(n)
-        try:
-            if future is None or future.exception() is not None:
-                return False
-            return _is_slow(future.result(), least)
-        except Exception:  # noqa: BLE001 (a failure; whoever reads it says which)
+        future = self._futures.pop(n, None)
+        if future is None:  # told twice
             return False
+        try:
+            error = future.exception()
+            if error is None:
+                answer = self._unread[n] = future.result()
+                return _is_slow(answer, least)
+            _free_locals(error)
+            self._outcomes[n] = error
+        except CancelledError:
+            self._outcomes[n] = CancelledError("the task was cancelled by its executor")
+        except Exception as fault:  # noqa: BLE001 (whatever the futures of an engine raise)
+            self._outcomes[n] = fault.with_traceback(None)
+        return False
 
     def read_aside(self, n: int) -> Future[None]:
         """Read an answer in a thread of its own, which may take as long as it likes."""
         read: Future[None] = Future()
-        future, outcomes, reader = self._futures[n], self._outcomes, self._read
+        answer, outcomes, reader = self._unread.pop(n), self._outcomes, self._read
 
         def run() -> None:
             try:
-                outcomes[n] = _outcome(future, reader)
+                outcomes[n] = _read_answer(answer, reader)
             except BaseException as error:  # noqa: BLE001 (no Ctrl-C: that is for the main thread)
                 outcomes[n] = error.with_traceback(None)
             read.set_result(None)
@@ -205,6 +217,8 @@ class Call:
         for future in self._futures.values():
             future.cancel()
         self._futures.clear()
+        self._unread.clear()
+        self._outcomes.clear()
 
     def settle(self) -> Indices:
         """Fix the responders: the workers whose answers agree in shape; the others have failed."""
@@ -266,11 +280,14 @@ class Call:
     def _take(self, arrival: Arrival, on_answer: Callable[[int, float], object] | None) -> None:
         """File the answer of a worker, or its failure."""
         n, moment = arrival
-        future = self._futures.pop(n, None)
-        if future is None:  # told twice
+        if n not in self._unread and n not in self._outcomes:  # told twice
             return
         self._waiting.discard(n)
-        outcome = self._outcomes.pop(n, None) or _outcome(future, self._read)
+        try:
+            outcome = self._outcomes.pop(n, None) or _read_answer(self._unread.pop(n), self._read)
+        except Exception as unusable:  # noqa: BLE001 (what an answer does when it is read is the worker's doing)
+            # Without the traceback, whose frames would keep the answers of this call alive.
+            outcome = unusable.with_traceback(None)
         if isinstance(outcome, BaseException):
             self._fail(n, outcome)
             return
@@ -348,28 +365,13 @@ def _submit(executor: Executor, fn: Function, task: object) -> Future[Any]:
 
 def _is_slow(answer: object, least: float) -> bool:
     """Whether reading an answer may take long; other objects than arrays may do anything."""
-    if isinstance(answer, np.ndarray | np.generic | float | int | complex):
+    if isinstance(answer, _PLAIN):
         return getattr(answer, "nbytes", 0) >= least
     if isinstance(answer, tuple | dict):
         leaves = answer.values() if isinstance(answer, dict) else answer
         return any(_is_slow(leaf, least) for leaf in leaves)
     is_tensor = type(answer).__module__.partition(".")[0] == "torch"
     return not (is_tensor and getattr(answer, "nbytes", inf) < least)
-
-
-def _outcome(future: Future[Any], read: Read) -> tuple[FloatArray, Layout] | BaseException:
-    """Read what a task has come to: an answer, or why there is none."""
-    try:
-        error = future.exception()
-        if error is None:
-            return _read_answer(future.result(), read)
-        _free_locals(error)
-    except CancelledError:
-        return CancelledError("the task was cancelled by its executor")
-    except Exception as unusable:  # noqa: BLE001 (what an answer does when it is read is the worker's doing)
-        # Without the traceback, whose frames would keep the answers of this call alive.
-        return unusable.with_traceback(None)
-    return error
 
 
 def _free_locals(error: BaseException) -> None:

@@ -213,7 +213,7 @@ async def coded_map_async(
         seconds = next(steps)
         while True:
             arrived = await _next_arrivals_async(arrivals, seconds)
-            slow = [n for n, _ in arrived if call.is_slow_to_read(n, least=_LARGE)]
+            slow = [n for n, _ in arrived if call.fetch(n, least=_LARGE)]
             for reading in [asyncio.wrap_future(call.read_aside(n)) for n in slow]:
                 await asyncio.wait([reading], timeout=_left(call))
             seconds = steps.send(arrived)
@@ -278,7 +278,7 @@ class Submitted:
             while True:
                 arrived = _next_arrivals(self._arrivals, seconds)
                 for n, _ in arrived:
-                    if self._call.is_slow_to_read(n, least=inf):
+                    if self._call.fetch(n, least=inf):
                         wait([self._call.read_aside(n)], _left(self._call))
                 seconds = steps.send(arrived)
         except StopIteration as done:

@@ -174,7 +174,7 @@ class WorkerProcess:
 
     def _receive(self) -> list[Message]:
         """Take messages, one at a time: the selector tells whether more has come."""
-        messages = []
+        messages: list[Message] = []
         try:
             while self.has_ended or not messages:
                 message = self._receiver.receive()

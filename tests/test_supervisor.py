@@ -490,7 +490,9 @@ def test_a_loop_is_not_held_while_processes_are_replaced_and_large_answers_come(
     async def main():
         ticking = asyncio.create_task(tick())
         for k in range(8):
-            os.kill(four.pids[k % 4], signal.SIGKILL)
+            pid = four.pids[k % 4]
+            os.kill(pid, signal.SIGKILL)
+            await asyncio.to_thread(wait_until_gone, [pid])
             result = await coded.coded_map_async(
                 double, inputs, FOUR, four.executors, wait_for=4, timeout=WAIT
             )
