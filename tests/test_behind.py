@@ -344,6 +344,17 @@ def test_a_task_that_was_never_dropped_does_not_keep_a_worker_behind():
         hold.set()
 
 
+def test_tasks_that_a_ctrl_c_kept_from_being_given_are_forgotten():
+    with threads(1) as (pool,):
+        tasks = tasks_of(pool)
+        for _ in range(100):
+            interrupted = Question()
+            tasks.expect(interrupted)
+            interrupted.end()
+        assert len(tasks._about_to_be_given) == 1
+        assert not tasks.is_any()
+
+
 def test_local_workers_that_are_a_little_behind_are_asked(tmp_path):
     with LocalWorkers(4) as workers:
         workers.wait(WAIT)

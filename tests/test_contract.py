@@ -405,6 +405,8 @@ def test_bad_counts_are_refused(code):
         ((3.0, 9), TypeError, "n_inputs must be an integer, got 3.0"),
         ((3, True), TypeError, "n_workers must be an integer, got True"),
         (("3", 9), TypeError, "n_inputs must be an integer"),
+        ((3, 2**31), ValueError, r"n_workers must lie in \[1, 2147483647\], got 2147483648"),
+        ((10**30, 9), ValueError, r"n_inputs must lie in \[1, 2147483647\]"),
     ]:
         with pytest.raises(error, match=message):
             CODES[code].make(Setting(*counts, 0, degree=1))

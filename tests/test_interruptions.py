@@ -387,6 +387,50 @@ def test_a_future_that_cannot_tell_what_it_holds_is_a_failure(method, call):
     assert isinstance(result.failures[0], ConnectionError)
 
 
+class Foreign:
+    """An answer that runs code of its own as it is read."""
+
+    def __init__(self, act, value):
+        self.act, self.value = act, value
+
+    def __array__(self, dtype=None, copy=None):
+        self.act()
+        return np.asarray(self.value, dtype)
+
+
+def interrupt():
+    raise KeyboardInterrupt("not from a keyboard")
+
+
+@every_call
+def test_an_interrupt_that_an_answer_raises_is_a_failure_of_its_worker(call):
+    def f(x):
+        return Foreign(interrupt if x == 0.0 else str, 2.0 * x)
+
+    with ThreadPoolExecutor(4) as pool:
+        result = call(f, INPUTS, FOUR, pool, wait_for=4, timeout=WAIT)
+    assert isinstance(result.failures[0], KeyboardInterrupt)
+    assert result.outputs[1:].tolist() == [2.0, 4.0, 6.0]
+
+
+@every_call
+def test_an_answer_that_cannot_be_read_in_time_is_a_failure_of_its_worker(call):
+    hold = threading.Event()
+
+    def f(x):
+        return Foreign((lambda: hold.wait(WAIT)) if x == 0.0 else str, 2.0 * x)
+
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            started = time.perf_counter()
+            result = call(f, INPUTS, FOUR, pool, wait_for=4, timeout=0.5)
+            assert time.perf_counter() - started < WAIT / 2
+        assert isinstance(result.failures[0], TimeoutError)
+        assert result.outputs[result.exact].tolist() == [2.0 * n for n in result.responders]
+    finally:
+        hold.set()
+
+
 @every_call
 def test_an_executor_that_cannot_tell_whether_it_is_busy_is_asked(call):
     class Unsure(Eager):
