@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from multiprocessing.util import Finalize
 from time import perf_counter
 from typing import Any
@@ -76,7 +77,8 @@ class Supervisor:
         self._unwanted: WorkerProcess | None = None  # to be replaced
         self._state = State.STARTING
         self._launches = 0
-        self._failed_starts = 0  # in a row
+        self._failed_starts = 0  # in a row, by whatever
+        self._slow_starts = 0  # in a row, of those that were too slow
         self._failure: BaseException | None = None  # of the last start
         self._closed = False
         self._number = 0  # of the current task of the process
@@ -258,18 +260,22 @@ class Supervisor:
         """Give tasks and take answers until the process is lost; why, if not by itself."""
         self._began, self._limit = perf_counter(), self._start_patience()
         self._number = 0
+        moved = self._began  # when the starting process was last seen not to be stopped
         while True:
             with self._lock:
                 if self._closed or self._unwanted is process:
                     return "was replaced" if not self._closed else "was closed"
             self._give_next(process)
-            waits = self._current is not None or self._state is not State.UP
             left = None
-            if waits and self._limit is not None:
-                left = self._began + self._limit - perf_counter()
+            if self._patience is not None and self._state is not State.UP:
+                moved = moved if process.is_stopped() else perf_counter()
+                left = moved + self._patience - perf_counter()
                 if left <= 0.0:
-                    what = "its task" if self._state is State.UP else "its start"
-                    return f"was at {what} for longer than {self._limit:g} s"
+                    return f"was stopped by a signal for longer than {self._patience:g} s"
+            if self._limit is not None and (self._current or self._state is not State.UP):
+                left = min(self._began + self._limit - perf_counter(), left or inf)
+                if left <= 0.0:
+                    return self._overdue()
             messages = process.exchange(self._alarm, left)
             while messages:
                 failure = self._take(process, messages.pop(0))
@@ -282,7 +288,14 @@ class Supervisor:
         """Seconds for imports and initializer: more in each further process until one is up."""
         if self._patience is None:
             return None
-        return max(self._patience, _START) * 2.0**self._failed_starts
+        return max(self._patience, _START) * 2.0**self._slow_starts
+
+    def _overdue(self) -> str:
+        """Say of what the present process has been at for too long."""
+        if self._state is State.UP:
+            return f"was at its task for longer than {self._limit:g} s"
+        self._slow_starts += 1
+        return f"was starting for longer than {self._limit:g} s"
 
     def _give_next(self, process: WorkerProcess) -> None:
         """Send the next task that nobody cancelled to the process, where it is at none."""
@@ -312,7 +325,8 @@ class Supervisor:
         """Do what a message of the process tells; give why its start failed, if it did."""
         if message.kind is Kind.UP:
             with self._lock:
-                self._state, self._failed_starts, self._failure = State.UP, 0, None
+                self._state, self._failure = State.UP, None
+                self._failed_starts = self._slow_starts = 0
                 self._changed.notify_all()
             return None
         if self._state is not State.UP:

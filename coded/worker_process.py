@@ -135,6 +135,16 @@ class WorkerProcess:
             return self._receive()
         return []
 
+    def is_stopped(self) -> bool:
+        """Whether a signal has stopped it, where the system tells."""
+        if not hasattr(os, "waitid"):
+            return False
+        try:
+            stopped = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+            return os.waitid(os.P_PID, self.pid, stopped) is not None
+        except ChildProcessError:  # it was reaped
+            return False
+
     def kill(self) -> None:
         """Send SIGKILL, which frozen ones obey too, to it and to what it has forked."""
         with self._lock:

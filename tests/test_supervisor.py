@@ -220,6 +220,18 @@ def test_a_fork_of_the_owner_is_told_that_the_workers_are_not_its_own(four):
 # ---- starts
 
 
+def check_up(workers):
+    deadline = time.monotonic() + WAIT
+    while any(executor.busy for executor in workers.executors):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    inputs, n = np.arange(float(len(workers))), len(workers)
+    scheme = ReplicationScheme(n, n, fallback=None)
+    result = coded_map(double, inputs, scheme, workers.executors, wait_for=n, timeout=WAIT)
+    assert result.complete
+    assert np.array_equal(result.outputs, 2.0 * inputs)
+
+
 def test_a_worker_killed_while_it_starts_is_started_again(tmp_path):
     arguments = (tmp_path, 2)
     with LocalWorkers(1, initializer=kill_itself_at_first, initargs=arguments) as workers:
@@ -239,12 +251,23 @@ def test_a_storm_of_kills_at_the_start_drains_no_worker():
         check_up(workers)
 
 
-def check_up(workers):
-    deadline = time.monotonic() + WAIT
-    while any(executor.busy for executor in workers.executors):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    check_well(workers.executors)
+def test_a_process_that_is_stopped_while_it_starts_is_not_given_ten_seconds(tmp_path):
+    arguments = (tmp_path / "release",)
+    with LocalWorkers(1, initializer=wait_for_file, initargs=arguments, patience=1.0) as workers:
+        os.kill(workers.pids[0], signal.SIGSTOP)
+        (tmp_path / "release").touch()
+        started = time.perf_counter()
+        assert workers.executors[0].submit(abs, -1).result(WAIT) == 1
+        assert time.perf_counter() - started < 1.0 + LIMIT
+
+
+def test_processes_killed_while_they_start_do_not_lengthen_the_patience_with_slow_ones(tmp_path):
+    """That of a slow start would be 80 s after three."""
+    with LocalWorkers(
+        1, initializer=kill_itself_at_first, initargs=(tmp_path, 3), patience=1.0
+    ) as workers:
+        check_up(workers)
+        assert workers.executors[0].supervisor._start_patience() == 10.0
 
 
 def test_tasks_do_not_wait_for_ever_for_processes_that_always_die(tmp_path):
