@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import suppress
+from enum import Enum
 from functools import cache, partial
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from math import inf
@@ -36,12 +37,23 @@ Arrival: TypeAlias = tuple[int, float]
 _LOG = logging.getLogger(__name__)
 _RECALL = 0.5  # seconds, or half the timeout, after which a call asks workers behind too
 _SUSPENDABLE = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
+_LARGE = 1 << 20  # bytes of an answer that takes long to read for an event loop
 _PLAIN = (np.ndarray, np.generic, float, int, complex)  # read without running code of theirs
+# Numbers up to which BLAS multiplies in this thread: where processors are busy, waiting for its
+# others takes a thousand times as long (measured: 32 ms for 8 MB instead of .5).
+_BLAS_ALONE = 8192
 _HEADROOM = 2.0**28  # decoders amplify answers by less than this, Lagrange's by up to 1e8
 
 
 class WorkerBusyError(RuntimeError):
     """A worker was not asked: it is still at work for an earlier call, or its process starts."""
+
+
+class Reading(Enum):
+    """How an answer is to be read that takes longer than others."""
+
+    LARGE = "in a thread, where an event loop must not wait"
+    FOREIGN = "in a thread of its own, for it runs code of its own that may do anything"
 
 
 class Call:
@@ -165,47 +177,45 @@ class Call:
                     self._fail(n, TimeoutError(f"no answer within {self._timeout:.3g} s"))
                 return False
 
-    def fetch(self, n: int, *, least: float) -> bool:
-        """Take off its future what a task has come to; whether that is to be read aside.
-
-        Parameters
-        ----------
-        n : int
-            The worker.
-        least : float
-            Bytes from which an array takes long to read. Other objects may do anything.
-        """
+    def fetch(self, n: int) -> Reading | None:
+        """Take off its future what a task has come to; how its answer is to be read, if any."""
         future = self._futures.pop(n, None)
         if future is None:  # told twice
-            return False
+            return None
         try:
             error = future.exception()
             if error is None:
                 answer = self._unread[n] = future.result()
-                return _is_slow(answer, least)
+                return _reading(answer)
             _free_locals(error)
             self._outcomes[n] = error
         except CancelledError:
             self._outcomes[n] = CancelledError("the task was cancelled by its executor")
         except Exception as fault:  # noqa: BLE001 (whatever the futures of an engine raise)
             self._outcomes[n] = fault.with_traceback(None)
-        return False
+        return None
+
+    def read(self, *workers: int) -> None:
+        """Read fetched answers before they are taken, in a thread that no Ctrl-C comes to."""
+        for n in workers:
+            answer = self._unread.pop(n)
+            try:
+                self._outcomes[n] = _read_answer(answer, self._read)
+            except BaseException as error:  # noqa: BLE001 (what an answer does when it is read is the worker's doing)
+                self._outcomes[n] = error.with_traceback(None)
 
     def read_aside(self, n: int) -> Future[None]:
-        """Read an answer in a thread of its own, which may take as long as it likes."""
-        read: Future[None] = Future()
-        answer, outcomes, reader = self._unread.pop(n), self._outcomes, self._read
+        """Read it in a thread of its own, which may take as long as it likes."""
+        done: Future[None] = Future()
+        # What is said where it is not done in time.
+        self._outcomes[n] = TimeoutError("the answer came, but could not be read in time")
 
         def run() -> None:
-            try:
-                outcomes[n] = _read_answer(answer, reader)
-            except BaseException as error:  # noqa: BLE001 (no Ctrl-C: that is for the main thread)
-                outcomes[n] = error.with_traceback(None)
-            read.set_result(None)
+            self.read(n)
+            done.set_result(None)
 
-        outcomes[n] = TimeoutError("the answer came, but could not be read in time")
         threading.Thread(target=run, name="reads an answer", daemon=True).start()
-        return read
+        return done
 
     def cancel(self) -> None:
         """Cancel what is still queued, and let go of all futures: late answers are then freed.
@@ -363,15 +373,17 @@ def _submit(executor: Executor, fn: Function, task: object) -> Future[Any]:
         return refused
 
 
-def _is_slow(answer: object, least: float) -> bool:
-    """Whether reading an answer may take long; other objects than arrays may do anything."""
+def _reading(answer: object) -> Reading | None:
+    """Say how an answer is to be read; None is here and now."""
     if isinstance(answer, _PLAIN):
-        return getattr(answer, "nbytes", 0) >= least
+        return Reading.LARGE if getattr(answer, "nbytes", 0) > _LARGE else None
     if isinstance(answer, tuple | dict):
         leaves = answer.values() if isinstance(answer, dict) else answer
-        return any(_is_slow(leaf, least) for leaf in leaves)
-    is_tensor = type(answer).__module__.partition(".")[0] == "torch"
-    return not (is_tensor and getattr(answer, "nbytes", inf) < least)
+        readings = {_reading(leaf) for leaf in leaves}
+        return next((one for one in (Reading.FOREIGN, Reading.LARGE) if one in readings), None)
+    if type(answer).__module__.partition(".")[0] == "torch":
+        return Reading.LARGE if getattr(answer, "nbytes", inf) > _LARGE else None
+    return Reading.FOREIGN
 
 
 def _free_locals(error: BaseException) -> None:
@@ -422,7 +434,7 @@ def _read_answer(answer: ArrayLike, read: Read) -> tuple[FloatArray, Layout]:
     if array.dtype.kind == "i":  # a field's numbers do not overflow
         return array, layout
     limit = _limit(array.dtype)
-    if not (np.vdot(array, array).real <= limit or np.abs(array).max() <= limit):
+    if not _is_moderate(array, limit):
         largest = float(np.abs(array).max())
         pack(answer, "answer", partial(read_finite, read), lead=0)  # tells which is not finite
         raise ValueError(
@@ -430,6 +442,14 @@ def _read_answer(answer: ArrayLike, read: Read) -> tuple[FloatArray, Layout]:
             f"{limit:.3g} is allowed in {array.dtype}; scale the answers down"
         )
     return array, layout
+
+
+def _is_moderate(array: FloatArray, limit: float) -> bool:
+    """Whether all numbers lie within the limit, and none is NaN."""
+    if array.size <= _BLAS_ALONE and np.vdot(array, array).real <= limit:
+        return True
+    reals = array.view(array.real.dtype) if array.flags.c_contiguous else np.abs(array)
+    return bool(reals.max() <= limit and reals.min() >= -limit)
 
 
 @cache

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import Any, SupportsIndex
 
-from coded.call import Arrival, Call, IsEnough, read_finite
+from coded.call import Arrival, Call, IsEnough, Reading, read_finite
 from coded.counts import read_count
 from coded.result import CodedResult, Indices
 from coded.schemes.protocol import (
@@ -32,7 +32,6 @@ from coded.trees import Layout, pack
 from fastspline.arrays import FloatArray
 
 _LONGEST_WAIT = 0.5  # seconds at a time
-_LARGE = 1 << 20  # bytes of an answer that would hold an event loop for too long
 
 
 def coded_map(
@@ -213,9 +212,7 @@ async def coded_map_async(
         seconds = next(steps)
         while True:
             arrived = await _next_arrivals_async(arrivals, seconds)
-            slow = [n for n, _ in arrived if call.fetch(n, least=_LARGE)]
-            for reading in [asyncio.wrap_future(call.read_aside(n)) for n in slow]:
-                await asyncio.wait([reading], timeout=_left(call))
+            await _read_async(call, {n: call.fetch(n) for n, _ in arrived})
             seconds = steps.send(arrived)
     except StopIteration as done:
         complete: bool = done.value
@@ -225,6 +222,16 @@ async def coded_map_async(
         finally:  # a Ctrl-C came meanwhile
             begun.cancel()
     return await asyncio.to_thread(partial(plan.finish, call, complete=complete))
+
+
+async def _read_async(call: Call, readings: dict[int, Reading | None]) -> None:
+    """Read in threads what would hold the loop."""
+    large = [n for n, reading in readings.items() if reading is Reading.LARGE]
+    if large:  # in one thread, for starting one may take longer than reading
+        await asyncio.to_thread(call.read, *large)
+    for n, reading in readings.items():
+        if reading is Reading.FOREIGN:
+            await asyncio.wait([asyncio.wrap_future(call.read_aside(n))], timeout=_left(call))
 
 
 class _BegunAside:
@@ -278,7 +285,7 @@ class Submitted:
             while True:
                 arrived = _next_arrivals(self._arrivals, seconds)
                 for n, _ in arrived:
-                    if self._call.fetch(n, least=inf):
+                    if self._call.fetch(n) is Reading.FOREIGN:
                         wait([self._call.read_aside(n)], _left(self._call))
                 seconds = steps.send(arrived)
         except StopIteration as done:
