@@ -48,7 +48,9 @@ class LocalWorkers:
     that has been at a task for longer, frozen or hopelessly slow, whose task then fails with
     BrokenProcessPool. What can take longer than that must not be asked with that patience. With a
     patience, starting does not take for ever either: imports and the initializer have `patience`,
-    but at least 10 s, and twice as long in each further process until one is up. A process that is
+    but at least 10 s, and twice as long in each further process until one is up; the first task
+    of a process, which mostly imports, has 10 s too. A process that a signal has stopped is given
+    up after `patience` at any time. A process that is
     killed as it starts is followed by another one after 0.1 s, then 0.2 s, at most 5 s; after
     three in a row tasks fail instead of waiting on. Where the initializer raises, or the program
     ends as it is imported, tasks fail with that at once, and the next task is the next try.
@@ -140,6 +142,10 @@ class LocalWorkers:
                 worker.supervisor.await_launch(1, deadline)
         except RuntimeError as error:
             self.close()
+            if "bootstrapping" not in str(
+                error
+            ):  # multiprocessing's word for importing the program
+                raise
             raise RuntimeError(
                 "a worker process imported the program that makes workers, and made workers "
                 'itself; guard the program by if __name__ == "__main__":'

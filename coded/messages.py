@@ -56,7 +56,8 @@ class _Pickler(ForkingPickler):
         kind = type(value)
         if kind.__module__ == "numpy" and kind.__name__ == "ndarray" and not value.flags.writeable:
             return value.copy().__reduce_ex__(5)  # a task may write into its own copy
-        if kind.__module__.startswith("torch") and kind.__name__ in ("Tensor", "Parameter"):
+        torch = sys.modules.get("torch") if kind.__name__ in ("Tensor", "Parameter") else None
+        if torch is not None and kind in (torch.Tensor, torch.nn.Parameter):
             return _reduce_tensor(value)
         return NotImplemented
 

@@ -13,7 +13,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from math import inf
 from multiprocessing.util import Finalize
 from time import perf_counter
 from typing import Any
@@ -27,7 +26,7 @@ _START = 10.0  # seconds that every process has for its start: torch alone may t
 _PAUSE = 0.1  # seconds before another process is started where one died; doubles each time
 _LONGEST_PAUSE = 5.0
 _COUNT = 1000  # tasks after which those begun are counted, or the pipe would be full some day
-_TRIES = 3  # starts in a row that fail before tasks do
+_TRIES = 3  # processes in a row that do not come up, or not to a task, before tasks fail
 _AT_EXIT = 0.5  # seconds that threads have to end with the program
 
 
@@ -46,6 +45,7 @@ class Task:
     future: Future[Any]
     call: tuple[Any, tuple[Any, ...], dict[str, Any]]
     keep: object  # the executor, which must live as long as its tasks
+    moves: int = 0  # processes that were lost before they had begun it
 
 
 class Supervisor:
@@ -80,6 +80,7 @@ class Supervisor:
         self._failed_starts = 0  # in a row, by whatever
         self._slow_starts = 0  # in a row, of those that were too slow
         self._failure: BaseException | None = None  # of the last start
+        self._is_urgent = False  # no pause before the next start
         self._closed = False
         self._number = 0  # of the current task of the process
         self._pid = 0
@@ -112,6 +113,8 @@ class Supervisor:
         if os.getpid() != self._owner:  # a fork has no thread that would let go of the lock
             return False
         with self._lock:
+            if self._closed:
+                return False
             queued = any(not task.future.cancelled() for task in self._queue)
             return self._state is State.STARTING or self._current is not None or queued
 
@@ -166,6 +169,8 @@ class Supervisor:
             self._unwanted = self._process
             if self._process is not None:
                 self._process.kill()
+            else:
+                self._state, self._is_urgent = State.STARTING, True
             self._changed.notify_all()
             launches = self._launches
         self._ring()
@@ -215,7 +220,12 @@ class Supervisor:
     def _run(self) -> None:
         try:
             while self._pause():
-                self._keep_one_process()
+                try:
+                    self._keep_one_process()
+                except Exception as error:  # noqa: BLE001 (whatever fails, the worker goes on)
+                    _LOG.debug("a worker starts anew", exc_info=True)
+                    self._lose_task(error)
+                    self._start_failed(error, lasts=False)
         finally:
             self._bell.close()
             self._alarm.close()
@@ -226,11 +236,13 @@ class Supervisor:
             if self._failed_starts:
                 pause = min(_PAUSE * 2.0 ** (self._failed_starts - 1), _LONGEST_PAUSE)
                 end = perf_counter() + pause
-                while not self._closed and (left := end - perf_counter()) > 0.0:
+                while (
+                    not (self._closed or self._is_urgent) and (left := end - perf_counter()) > 0.0
+                ):
                     self._changed.wait(left)
-                while not self._closed and self._state is State.FAILED and not self._queue:
+                while not (self._closed or self._queue) and self._state is State.FAILED:
                     self._changed.wait(_LONGEST_PAUSE)  # until somebody asks
-            self._state = State.STARTING
+            self._state, self._is_urgent = State.STARTING, False
             return not self._closed
 
     def _keep_one_process(self) -> None:
@@ -260,22 +272,20 @@ class Supervisor:
         """Give tasks and take answers until the process is lost; why, if not by itself."""
         self._began, self._limit = perf_counter(), self._start_patience()
         self._number = 0
-        moved = self._began  # when the starting process was last seen not to be stopped
+        moved = self._began  # when the process was last seen not to be stopped
         while True:
             with self._lock:
                 if self._closed or self._unwanted is process:
                     return "was replaced" if not self._closed else "was closed"
             self._give_next(process)
             left = None
-            if self._patience is not None and self._state is not State.UP:
-                moved = moved if process.is_stopped() else perf_counter()
-                left = moved + self._patience - perf_counter()
-                if left <= 0.0:
-                    return f"was stopped by a signal for longer than {self._patience:g} s"
             if self._limit is not None and (self._current or self._state is not State.UP):
-                left = min(self._began + self._limit - perf_counter(), left or inf)
+                assert self._patience is not None
+                now = perf_counter()
+                moved = moved if process.is_stopped() else now
+                left = min(self._began + self._limit, moved + self._patience) - now
                 if left <= 0.0:
-                    return self._overdue()
+                    return self._overdue(now - moved)
             messages = process.exchange(self._alarm, left)
             while messages:
                 failure = self._take(process, messages.pop(0))
@@ -290,12 +300,19 @@ class Supervisor:
             return None
         return max(self._patience, _START) * 2.0**self._slow_starts
 
-    def _overdue(self) -> str:
-        """Say of what the present process has been at for too long."""
-        if self._state is State.UP:
-            return f"was at its task for longer than {self._limit:g} s"
-        self._slow_starts += 1
-        return f"was starting for longer than {self._limit:g} s"
+    def _task_patience(self) -> float | None:
+        """Seconds for the next task; the first one of a process pays for imports too."""
+        if self._patience is None or self._number:
+            return self._patience
+        return max(self._patience, _START)
+
+    def _overdue(self, stopped: float) -> str:
+        """Say why a process is given up that has been stopped for so many seconds, or is slow."""
+        assert self._patience is not None
+        if stopped >= self._patience:
+            return f"was stopped by a signal, and given up after {self._patience:g} s"
+        self._slow_starts += self._state is not State.UP
+        return f"was given up after {self._limit:g} s"
 
     def _give_next(self, process: WorkerProcess) -> None:
         """Send the next task that nobody cancelled to the process, where it is at none."""
@@ -308,7 +325,7 @@ class Supervisor:
                 if not (task.future.running() or task.future.set_running_or_notify_cancel()):
                     continue
                 self._current = task
-            self._began, self._limit = perf_counter(), self._patience
+            self._began, self._limit = perf_counter(), self._task_patience()
             try:
                 pieces = pack(Kind.TASK, self._number + 1, task.call)
             except Exception as error:  # noqa: BLE001 (whatever pickling runs)
@@ -350,17 +367,33 @@ class Supervisor:
             self._process = self._unwanted = None
             self._state = State.STARTING
             task, self._current = self._current, None
-            if task is not None and begun < self._number and not self._closed:
-                self._queue.appendleft(task)
-                task = None
+            was_begun = begun == self._number
+            if task is not None and not was_begun and not self._closed:
+                task.moves += 1  # one that takes too long to be sent will do so again
+                if task.moves < _TRIES:
+                    self._queue.appendleft(task)
+                    task = None
         _LOG.debug("the process of a worker %s", how)
         if task is not None:
-            error = _broken(f"the process of this worker {how} while it was at this task")
+            when = (
+                "while it was at this task"
+                if was_begun
+                else f"before this task, {task.moves} in a row"
+            )
+            error = _broken(f"the process of this worker {how} {when}")
             _fail(task, reason if isinstance(reason, BaseException) else error)
         if not was_up and was_wanted:
             error = _broken(f"the process of this worker {how} while it started")
             lasts = isinstance(reason, BaseException) or end.startswith("exited")
             self._start_failed(reason if isinstance(reason, BaseException) else error, lasts=lasts)
+
+    def _lose_task(self, error: BaseException) -> None:
+        """Fail the task under way."""
+        with self._lock:
+            self._process = None
+            task, self._current = self._current, None
+        if task is not None:
+            _fail(task, error)
 
     def _start_failed(self, error: BaseException, *, lasts: bool) -> None:
         """Note a failed start; where another one is not likely to help, fail the tasks too.

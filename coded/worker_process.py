@@ -162,11 +162,10 @@ class WorkerProcess:
             self._is_ours = False
         while self._process.is_alive() and perf_counter() < deadline:
             sleep(_INSTANT)
+        # Not closed: at exit multiprocessing, in another thread, may be about to join it.
         code = self._process.exitcode
         _ALIVE.discard(self)
         self.let_go()
-        if code is not None:  # else multiprocessing keeps it, and looks again some day
-            self._process.close()
         return _tell_end(code)
 
     def let_go(self) -> None:

@@ -9,7 +9,13 @@ import time
 
 import pytest
 
-from tests.worker_functions import WAIT, is_running, leave_a_worker_frozen, wait_until_gone
+from tests.worker_functions import (
+    WAIT,
+    is_running,
+    leave_a_worker_frozen,
+    leave_workers,
+    wait_until_gone,
+)
 
 AT_ONCE = 1.0  # seconds
 TRIES = 3
@@ -191,6 +197,16 @@ tell(workers.pids)
     # Of the fork's exit multiprocessing itself complains.
     _, done = run_program(write_program(tmp_path / "program.py", main), tmp_path / "started")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_process_that_a_server_has_spawned_ends_well_with_its_workers():
+    """Its main thread joins the workers' processes while their own threads let go of them."""
+    spawn = multiprocessing.get_context("spawn")
+    for _ in range(5):
+        process = spawn.Process(target=leave_workers)
+        process.start()
+        process.join(WAIT)
+        assert process.exitcode == 0
 
 
 def test_a_process_that_a_server_has_spawned_ends_in_spite_of_a_frozen_worker():

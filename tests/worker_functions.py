@@ -133,3 +133,9 @@ def leave_a_worker_frozen(connection):
     os.kill(workers.pids[0], signal.SIGSTOP)
     connection.send(workers.pids[0])
     connection.recv()
+
+
+def leave_workers():
+    """End with workers that are up."""
+    workers = leave_workers.workers = LocalWorkers(8)
+    workers.wait(WAIT)
