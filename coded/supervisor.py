@@ -375,11 +375,8 @@ class Supervisor:
                     task = None
         _LOG.debug("the process of a worker %s", how)
         if task is not None:
-            when = (
-                "while it was at this task"
-                if was_begun
-                else f"before this task, {task.moves} in a row"
-            )
+            before = f"before this task, {task.moves} in a row"
+            when = "while it was at this task" if was_begun else before
             error = _broken(f"the process of this worker {how} {when}")
             _fail(task, reason if isinstance(reason, BaseException) else error)
         if not was_up and was_wanted:
@@ -412,6 +409,9 @@ class Supervisor:
                 self._state = State.FAILED
             self._changed.notify_all()
         for task in tasks:
+            if task.future.cancelled():
+                task.future.set_running_or_notify_cancel()  # wakes those who wait for it
+                continue
             failure = _broken(
                 f"no process of this worker came up, {self._failed_starts} in a row: "
                 f"{tell_error(error)}; mend the initializer, or what the program imports"

@@ -104,6 +104,10 @@ class Storm:
     def warm_up(self) -> None:
         """Load what is loaded at its first use: the compiled code of splines takes long."""
         rng = random.Random(0)
+        with ThreadPoolExecutor(1) as pool:  # no call in time can wait for compiling
+            for scheme in [*make_schemes(3), *make_schemes(4)]:
+                question = draw_peaceful_question(rng, scheme, _MIDDLE, inf)
+                coded.coded_map(*question.arguments, pool)
         for scheme in make_schemes(4):
             for size in (SIZES[0], SIZES[-1]):
                 self._settle(rng, scheme, size)
