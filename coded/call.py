@@ -90,6 +90,7 @@ class Call:
         self._timeout = timeout
         self._announce = announce
         self._futures: dict[int, Future[Any]] = {}
+        self._on_dask: set[int] = set()
         self._submitted = np.full(scheme.n_workers, np.nan)
         self._began = perf_counter()
         self.deadline = inf if timeout is None else self._began + timeout
@@ -132,6 +133,8 @@ class Call:
         turn = 0 if given is None else given.expect(self._question)
         self._submitted[n] = perf_counter()
         self._waiting.add(n)
+        if is_dask(executor):
+            self._on_dask.add(n)
         # One statement: a Ctrl-C would come between two, and the task be lost from sight.
         self._futures[n] = _submit(executor, fn, task)
         self._futures[n].add_done_callback(partial(_tell, self._announce, n, given, turn))
@@ -220,12 +223,19 @@ class Call:
     def cancel(self) -> None:
         """Cancel what is still queued, and let go of all futures: late answers are then freed.
 
-        May be called again, to finish what a Ctrl-C has interrupted.
+        Those of Dask in a thread: each cancellation waits for the client's event loop, which hears
+        nobody for a second or two while it receives hundreds of megabytes. May be called again, to
+        finish what a Ctrl-C has interrupted.
         """
         self._question.end()
         self._reserve.clear()
-        for future in self._futures.values():
-            future.cancel()
+        on_dask = [future for n, future in self._futures.items() if n in self._on_dask]
+        if on_dask:
+            run = partial(_cancel_all, on_dask)
+            threading.Thread(target=run, name="cancels tasks of Dask", daemon=True).start()
+        for n, future in self._futures.items():
+            if n not in self._on_dask:
+                future.cancel()
         self._futures.clear()
         self._unread.clear()
         self._outcomes.clear()
@@ -360,6 +370,16 @@ class Call:
             is_enough(np.array(sorted(group.keys() | self._waiting), dtype=np.intp))
             for group in groups
         )
+
+
+def is_dask(executor: Executor) -> bool:
+    """Whether this is an executor of a Dask client."""
+    return type(executor).__module__.startswith("distributed.")
+
+
+def _cancel_all(futures: list[Future[Any]]) -> None:
+    while futures:  # so that late answers are freed one by one
+        futures.pop().cancel()
 
 
 def _submit(executor: Executor, fn: Function, task: object) -> Future[Any]:

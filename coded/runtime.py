@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import Any, SupportsIndex
 
-from coded.call import Arrival, Call, IsEnough, Reading, read_finite
+from coded.call import Arrival, Call, IsEnough, Reading, is_dask, read_finite
 from coded.counts import read_count
 from coded.result import CodedResult, Indices
 from coded.schemes.protocol import (
@@ -64,8 +64,9 @@ def coded_map(
     first, so that the first answers of a shared pool cover all inputs.
 
     The executor is the caller's and is never shut down. On return, tasks still queued are
-    cancelled; running ones are left to finish and their answers go nowhere, least of all into a
-    later call. Answers of process pools and clusters are unpickled here: workers are trusted code.
+    cancelled (those of Dask as soon as its client's event loop is free); running ones are left to
+    finish and their answers go nowhere, least of all into a later call. Answers of process pools
+    and clusters are unpickled here: workers are trusted code.
 
     Parameters
     ----------
@@ -494,8 +495,7 @@ def _read_executors(executor: Executor | Sequence[Executor]) -> Sequence[Executo
 
 def _require_separate_tasks(executor: Executor) -> None:
     """Refuse Dask's executor without pure=False, which gives equal tasks one run and one fate."""
-    is_dask = type(executor).__module__.startswith("distributed.")
-    if is_dask and getattr(executor, "_kwargs", {"pure": False}).get("pure", True):
+    if is_dask(executor) and getattr(executor, "_kwargs", {"pure": False}).get("pure", True):
         raise ValueError(
             "executor merges equal coded inputs into one task, so that copies are no longer "
             "copies; make it by client.get_executor(pure=False)"

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 import uuid
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -14,6 +15,7 @@ import pytest
 
 from coded import NotEnoughRespondersError, ReplicationScheme, SplineScheme, coded_map
 from tests.faults import (
+    CALLS,
     FAULTS,
     FOUR,
     INPUTS,
@@ -71,6 +73,22 @@ def pin(client, name):
 
 
 # ---- faults
+
+
+@pytest.mark.parametrize("call", CALLS, ids=["sync", "async"])
+def test_a_call_does_not_wait_for_a_client_that_is_busy_to_cancel_tasks(call, client, executors):
+    """As while it receives hundreds of megabytes: Dask's cancel waits for its event loop."""
+    client.loop.call_later(0.3, time.sleep, 3.0)
+    started = time.perf_counter()
+    with pytest.raises(NotEnoughRespondersError):
+        call(sleep_and_double, INPUTS, FOUR, executors, timeout=0.5)
+    assert time.perf_counter() - started < 2.0
+    wait([executor.submit(os.getpid) for executor in executors], WAIT)
+
+
+def sleep_and_double(coded_input):
+    time.sleep(2.0)
+    return 2.0 * coded_input
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
