@@ -36,6 +36,7 @@ from tests.storm_promises import (
     Control,
     Question,
     Report,
+    compile_decoders,
     count_left,
     draw_peaceful_question,
     draw_question,
@@ -104,10 +105,8 @@ class Storm:
     def warm_up(self) -> None:
         """Load what is loaded at its first use: the compiled code of splines takes long."""
         rng = random.Random(0)
-        with ThreadPoolExecutor(1) as pool:  # no call in time can wait for compiling
-            for scheme in [*make_schemes(3), *make_schemes(4)]:
-                question = draw_peaceful_question(rng, scheme, _MIDDLE, inf)
-                coded.coded_map(*question.arguments, pool)
+        for scheme in [*make_schemes(3), *make_schemes(4)]:
+            compile_decoders(scheme, draw_peaceful_question(rng, scheme, 1, 1.0).inputs)
         for scheme in make_schemes(4):
             for size in (SIZES[0], SIZES[-1]):
                 self._settle(rng, scheme, size)

@@ -173,6 +173,19 @@ def draw_rows(rng: random.Random, count: int) -> np.ndarray:
     return np.array([[rng.uniform(-1.0, 1.0) for _ in range(2)] for _ in range(count)])
 
 
+def compile_decoders(scheme: Any, inputs: np.ndarray) -> None:
+    """Decode answers of every size, all and some: no call in time can wait for compiling."""
+    bound = scheme.bind(inputs)
+    coded_inputs = bound.encode(inputs)
+    for size in SIZES:
+        answers = np.stack([line(one, size) for one in coded_inputs])
+        for lost in ([], [0], [5], [1, 6], [0, 2, 3, 7]):
+            responders = np.setdiff1d(np.arange(N_WORKERS), lost)
+            if bound.can_decode(responders):
+                decode = getattr(bound, "decode_with_std", bound.decode)
+                decode(answers[responders], responders)
+
+
 def judge(question: Question, outcome: Any, seconds: float, stall: float) -> list[str]:
     """Give every promise that a call has broken; `outcome` is a result or an exception."""
     broken = []
