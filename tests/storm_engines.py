@@ -52,6 +52,8 @@ class Engine:
         Seconds after which all frozen processes are continued; inf where the engine replaces them.
     settle : float
         Seconds in which all workers are back once nobody molests them.
+    given_up : callable
+        Counts the executors whose workers the engine itself has given up for good.
     """
 
     executors: Sequence[Executor]
@@ -61,6 +63,7 @@ class Engine:
     perils: Sequence[str]
     thaw: float
     settle: float
+    given_up: Callable[[], int] = int
 
 
 # ---- what workers do
@@ -233,7 +236,10 @@ def open_local() -> Iterator[Engine]:
 
 @contextmanager
 def open_dask() -> Iterator[Engine]:
-    """Dask: its nannies start dead workers again, under the same names; nobody sees frozen ones."""
+    """Dask: its nannies start dead workers again, under the same names; nobody sees frozen ones.
+
+    A nanny whose worker dies again while it starts gives up, now and then.
+    """
     import dask
     import distributed
 
@@ -264,6 +270,7 @@ def open_dask() -> Iterator[Engine]:
             perils=list(PERILS),
             thaw=1.5,
             settle=60.0,
+            given_up=partial(_count_missing, cluster.scheduler, names),
         )
 
 
@@ -305,6 +312,11 @@ def _parent(pid: int) -> int:
         return psutil.Process(pid).ppid()
     except psutil.Error:
         return 0
+
+
+def _count_missing(scheduler: Any, names: Sequence[str]) -> int:
+    """Count the workers that Dask's scheduler does not know any more."""
+    return len(set(names) - {worker.name for worker in list(scheduler.workers.values())})
 
 
 def _find_dask_workers(nannies: Mapping[str, Any]) -> list[int]:

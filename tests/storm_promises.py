@@ -47,6 +47,7 @@ class Report:
     overrun: float = -inf  # worst seconds beyond timeout and stall
     pause: float = 0.0  # worst of an event loop, beyond what the control saw
     settled: float = 0.0  # longest seconds until all workers were back
+    given_up: int = 0  # workers that the engine itself does not start again
     violations: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -56,7 +57,8 @@ class Report:
         return (
             f"seed {self.seed}: {self.calls.total()} calls ({counts}); {signals}; "
             f"{len(self.pids)} processes; worst overrun {self.overrun:.3f} s, "
-            f"pause of the loop {self.pause:.3f} s, settled in {self.settled:.1f} s; "
+            f"pause of the loop {self.pause:.3f} s, settled in {self.settled:.1f} s, "
+            f"{self.given_up} given up by the engine; "
             f"{len(self.violations)} violations"
         )
 
