@@ -121,7 +121,7 @@ class Outcome:
 class _Process(NamedTuple):
     state: str
     parent: int
-    group: int
+    session: int
 
 
 def _processes() -> dict[int, _Process]:
@@ -129,15 +129,15 @@ def _processes() -> dict[int, _Process]:
     found = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has just ended
-            state, parent, group = path.read_text().rpartition(")")[2].split()[:3]
+            state, parent, _, session = path.read_text().rpartition(")")[2].split()[:4]
             if state not in "ZX":
-                found[int(path.parent.name)] = _Process(state, int(parent), int(group))
+                found[int(path.parent.name)] = _Process(state, int(parent), int(session))
     return found
 
 
-def _workers(group: int) -> list[int]:
+def _workers(session: int) -> list[int]:
     """Give the worker processes of a server: spawned by a process that the server has spawned."""
-    processes = {pid: one for pid, one in _processes().items() if one.group == group}
+    processes = {pid: one for pid, one in _processes().items() if one.session == session}
     spawned = {pid for pid in processes if b"spawn_main" in _command(pid)}
     return sorted(pid for pid in spawned if processes[pid].parent in spawned)
 
@@ -148,8 +148,8 @@ def _command(pid: int) -> bytes:
     return b""
 
 
-def _members(group: int) -> list[int]:
-    return sorted(pid for pid, one in _processes().items() if one.group == group)
+def _members(session: int) -> list[int]:
+    return sorted(pid for pid, one in _processes().items() if one.session == session)
 
 
 def _free_port() -> int:
@@ -160,14 +160,14 @@ def _free_port() -> int:
 
 @dataclass
 class Server:
-    """A running server, in a process group of its own."""
+    """A running server, in a session of its own, in which workers are groups of their own."""
 
     process: subprocess.Popen[bytes]
     url: str
     orphans: list[int]
 
     @property
-    def group(self) -> int:
+    def session(self) -> int:
         return self.process.pid
 
 
@@ -212,8 +212,10 @@ def _end(process: subprocess.Popen[bytes]) -> list[int]:
     deadline = time.monotonic() + _END / 3
     while (orphans := _members(process.pid)) and time.monotonic() < deadline:
         time.sleep(0.05)
+    for pid in orphans:
+        with suppress(ProcessLookupError):  # it ended with another one
+            os.kill(pid, SIGKILL)
     if orphans:
-        os.killpg(process.pid, SIGKILL)
         process.wait(_END)
     return orphans
 
@@ -222,7 +224,7 @@ def strike(load: Load, strategy: str = "coded") -> Outcome:
     """Run one server under load, and let its workers be killed and frozen."""
     digits = read_digits(0).batch(0, round(load.rate * load.seconds))
     with serve(strategy, load.workers) as server:
-        before = set(_workers(server.group))
+        before = set(_workers(server.session))
         _ask(server.url, digits, 0)  # the server's own first use
         replies: list[Reply] = []
         start = time.perf_counter() + 0.1
@@ -235,13 +237,13 @@ def strike(load: Load, strategy: str = "coded") -> Outcome:
         struck = []
         for seconds, signal in load.faults:
             time.sleep(max(start + seconds - time.perf_counter(), 0.0))
-            old = set(_workers(server.group)) & before - {pid for _, _, pid in struck}
+            old = set(_workers(server.session)) & before - {pid for _, _, pid in struck}
             victim = min(old)
             os.kill(victim, signal)
             struck.append((time.perf_counter() - start, signal, victim))
         for client in clients:
             client.join()
-        after = {pid for pid in _workers(server.group) if _processes()[pid].state != "T"}
+        after = {pid for pid in _workers(server.session) if _processes()[pid].state != "T"}
         os.kill(min(after), SIGSTOP)  # the server must end with a frozen worker too
     return Outcome(sorted(replies, key=lambda one: one.due), struck, before, after, server.orphans)
 
