@@ -33,7 +33,8 @@ _OFTEN = (6, 5, 5, 4, 2)  # how often each is asked for
 TICK = 0.01  # seconds
 _QUIET = 5.0  # seconds for what has been closed to be gone
 _SAFE = 100.0  # of eps times amplification: rounding
-_OURS = ("pymp-", "coded", "torch_", "psm_", "sem.")  # names in /dev/shm
+# Names in /dev/shm. Semaphores are none: workers make none, and whoever else runs meanwhile does.
+_OURS = ("pymp-", "coded", "torch_", "psm_")
 
 
 @dataclass
