@@ -304,7 +304,10 @@ class Call:
             return
         self._waiting.discard(n)
         try:
-            outcome = self._outcomes.pop(n, None) or _read_answer(self._unread.pop(n), self._read)
+            if n in self._outcomes:
+                outcome = self._outcomes.pop(n)
+            else:
+                outcome = _read_answer(self._unread.pop(n), self._read)
         except Exception as unusable:  # noqa: BLE001 (what an answer does when it is read is the worker's doing)
             # Without the traceback, whose frames would keep the answers of this call alive.
             outcome = unusable.with_traceback(None)
@@ -468,7 +471,7 @@ def _is_moderate(array: FloatArray, limit: float) -> bool:
     """Whether all numbers lie within the limit, and none is NaN."""
     if array.size <= _BLAS_ALONE and np.vdot(array, array).real <= limit:
         return True
-    reals = array.view(array.real.dtype) if array.flags.c_contiguous else np.abs(array)
+    reals = np.abs(array) if array.dtype.kind == "c" else array
     return bool(reals.max() <= limit and reals.min() >= -limit)
 
 

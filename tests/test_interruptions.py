@@ -413,6 +413,31 @@ def test_an_interrupt_that_an_answer_raises_is_a_failure_of_its_worker(call):
     assert result.outputs[1:].tolist() == [2.0, 4.0, 6.0]
 
 
+class EmptyError(Exception):
+    """An error that is false, as a collection of nothing."""
+
+    def __len__(self):
+        return 0
+
+
+def test_an_error_that_is_false_is_told_as_what_it_is():
+    def f(x):
+        if x == 0.0:
+            raise EmptyError("nothing")
+        return 2.0 * x
+
+    with ThreadPoolExecutor(4) as pool:
+        result = coded_map(f, INPUTS, FOUR, pool, wait_for=4, timeout=WAIT)
+    assert isinstance(result.failures[0], EmptyError)
+
+
+@pytest.mark.parametrize("value", [complex("nan"), complex(0.0, 1e305)])
+def test_a_complex_number_that_cannot_be_decoded_is_told_as_such(value):
+    array = np.array(value)
+    assert not coded.call._is_moderate(array, 1e300)
+    assert coded.call._is_moderate(np.array(1e290 + 1e290j), 1e300)
+
+
 @every_call
 def test_an_answer_that_cannot_be_read_in_time_is_a_failure_of_its_worker(call):
     hold = threading.Event()
