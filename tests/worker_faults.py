@@ -47,8 +47,10 @@ def fork_and(how, file, coded_input):
 
 
 def go_on_in_a_fork(coded_input):
-    """Come back twice, once in a child: it must not answer in the worker's place."""
-    os.fork()
+    """Come back twice, first in a child with something else: it must not answer."""
+    if os.fork() == 0:
+        return -1.0 - coded_input
+    time.sleep(0.05)
     return 2.0 * coded_input
 
 
