@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastspline
-from fastspline._columns import INTERPRETED
-from fastspline._plan import first_bad_knot
+from fastspline._kernels.tables import first_bad_knot
+from fastspline._kernels.vector import LANES
+from fastspline._solvers.columns import INTERPRETED
 from fastspline._threads import cut, default_threads, run_blocks, usable_cpus
-from fastspline._vector import LANES
 
 Vector = NDArray[np.float64]
 

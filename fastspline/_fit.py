@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastspline._tableau import Rows, Vector
+from fastspline._solvers.tableau import Rows, Vector
 
 if TYPE_CHECKING:
     from fastspline._smoother import Smoother

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastspline._columns import panel_width
-from fastspline._panel_solver import PanelSolver
-from fastspline._periodic_solver import NEAR, PeriodicSolver, wrap
-from fastspline._plan import power_of_two
-from fastspline._response import respond
-from fastspline._state_space import evaluate_panel
-from fastspline._tableau import ALL_ONE, Gaps, Rows, Vector, tabulate
+from fastspline._kernels.response import respond
+from fastspline._kernels.state_space import evaluate_panel
+from fastspline._kernels.tables import power_of_two
+from fastspline._solvers.columns import panel_width
+from fastspline._solvers.panel import PanelSolver
+from fastspline._solvers.periodic import NEAR, PeriodicSolver, wrap
+from fastspline._solvers.tableau import ALL_ONE, Gaps, Rows, Vector, tabulate
 from fastspline.arrays import FloatArray, as_columns, read_array, read_vector, require_finite
 
 if TYPE_CHECKING:
@@ -334,7 +334,7 @@ def _respond_on_circle(
     load: Vector,
     out: tuple[Vector, Vector, Vector],
 ) -> None:
-    """Write what `respond` does of a circle, as `_periodic_solver` does: F_1, F_2 and the rest.
+    """Write what `respond` does of a circle, as `periodic` does: F_1, F_2 and the rest.
 
     The solver that gives F_1 and F_2 at all nodes takes those without data as of next to no weight.
     """

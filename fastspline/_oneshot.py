@@ -20,8 +20,8 @@ from fastspline._selection import (
     lam_for_df,
 )
 from fastspline._smoother import Boundary, Smoother, check_lam, check_weights
+from fastspline._solvers.tableau import ALL_ONE, Rows, Vector
 from fastspline._spline import Spline
-from fastspline._tableau import ALL_ONE, Rows, Vector
 from fastspline.arrays import FloatArray, as_columns, read_array, read_vector, require_finite
 
 Lam: TypeAlias = float | ArrayLike | Criterion | DegreesOfFreedom

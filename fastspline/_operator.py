@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline._columns import QUICK, Prepared
-from fastspline._solvers import Evaluator
+from fastspline._solvers.choice import Evaluator
+from fastspline._solvers.columns import QUICK, Prepared
 from fastspline._threads import check_threads
 from fastspline.arrays import (
     FloatArray,

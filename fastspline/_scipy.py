@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
+from fastspline._kernels.tables import first_bad_knot
 from fastspline._oneshot import Lam, fit_columns
-from fastspline._plan import first_bad_knot
-from fastspline._solvers import refuse_knots
+from fastspline._solvers.choice import refuse_knots
 from fastspline.arrays import as_columns, read_array, read_vector, require_finite
 
 if TYPE_CHECKING:

@@ -11,19 +11,19 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline import _score_lanes, _scores
-from fastspline._columns import INTERPRETED, THREADS_FROM
 from fastspline._fit import Group, magnitude, rest_of
+from fastspline._kernels import score_lanes, scores
 from fastspline._operator import refuse_values
 from fastspline._smoother import Boundary, Smoother
-from fastspline._tableau import Gaps
+from fastspline._solvers.columns import INTERPRETED, THREADS_FROM
+from fastspline._solvers.tableau import Gaps
 from fastspline._threads import cut, default_threads, run_blocks
 from fastspline.arrays import as_columns, read_array
 
 Criterion: TypeAlias = Literal["gcv", "loo", "reml"]
 Score: TypeAlias = Callable[[float, slice], NDArray[np.float64]]  # of lam and some columns
 
-CRITERIA = {"gcv": _scores.GCV, "loo": _scores.LOO, "reml": _scores.REML}
+CRITERIA = {"gcv": scores.GCV, "loo": scores.LOO, "reml": scores.REML}
 FURTHEST = -60.0, 20.0  # where df is sought
 ROUND = 8  # trials of a round where a score is a Python function
 COLUMN_WORK = 40  # scores of a column, about; to judge by how many threads pay
@@ -250,29 +250,29 @@ def choose_for(group: Group, criterion: Criterion) -> Choice:
     weights = np.ones(1) if plan.weights is None else plan.weights[active]
     whole = (plan.knots[-1] - plan.knots[0]) ** 3 * weights.mean() * active.size
     shortest = np.diff(gaps.knots).min()
-    lower = np.log10(_scores.NEAR * shortest**3 * weights.min() / rough.max())
+    lower = np.log10(scores.NEAR * shortest**3 * weights.min() / rough.max())
 
     def share(place: float) -> float:
         solver = plan._with_lam(10.0**place)._solver.exact()
         return float(solver.leverages()[1].mean())
 
-    upper = 10.0**_scores.UPPER * whole / rough.min()
+    upper = 10.0**scores.UPPER * whole / rough.min()
     choice = minimise_score(score, 10.0 ** _raise_lower(share, lower), upper)
     rest = rest_of(group._replace(plan=plan._with_lam(np.inf)))
-    stiff = np.abs(rest.residuals).max(axis=0) <= _scores.ROUNDING  # scores are rounding
+    stiff = np.abs(rest.residuals).max(axis=0) <= scores.ROUNDING  # scores are rounding
     return Choice(np.where(stiff, np.inf, choice.lam), np.where(stiff, np.int8(0), choice.bound))
 
 
 def _raise_lower(share: Callable[[float], float], lower: float) -> float:
     """Give the least place where `share`, n - df over n, is not too small to tell anything."""
     before, here = np.nan, share(lower)
-    if here >= _scores.LEAST_REST:
+    if here >= scores.LEAST_REST:
         return lower
-    while here < _scores.LEAST_REST:
-        lower += 0.25 * _scores.STEP
+    while here < scores.LEAST_REST:
+        lower += 0.25 * scores.STEP
         before, here = here, share(lower)
-    beyond = np.log(here / _scores.LEAST_REST) / np.log(here / before)
-    return float(lower - beyond * 0.25 * _scores.STEP)
+    beyond = np.log(here / scores.LEAST_REST) / np.log(here / before)
+    return float(lower - beyond * 0.25 * scores.STEP)
 
 
 def score_group(group: Group, criterion: Criterion) -> NDArray[np.float64]:
@@ -317,7 +317,7 @@ def choose_lam(
     lam, bound = np.empty(columns), np.empty(columns, np.int8)
 
     def work(first: int, stop: int) -> int:
-        bad: int = _score_lanes.search_columns(
+        bad: int = score_lanes.search_columns(
             CRITERIA[criterion], gaps.knots, gaps.h, gaps.unit, gaps.weights, gaps.top,
             y, first, stop, lam, bound,
         )  # fmt: skip
@@ -333,7 +333,7 @@ def _search_plainly(gaps: Gaps, y: NDArray[np.float64], criterion: str, *, share
     if shared:  # in one unit, for their scores are added up
         y = np.ldexp(y, -np.frexp(np.abs(y).max(initial=0.0))[1])
     unit = gaps.unit**3 * gaps.top
-    whole, lower = _scores.search_range(gaps.h, _scaled_weights(gaps))
+    whole, lower = scores.search_range(gaps.h, _scaled_weights(gaps))
     rises, power, exact = _differences(gaps, y)
     if shared:
         rises, power, exact = rises[:, ~exact].copy(), power[~exact], np.array([exact.all()])
@@ -351,7 +351,7 @@ def _search_plainly(gaps: Gaps, y: NDArray[np.float64], criterion: str, *, share
     lower = _raise_lower(
         lambda place: _scores_of(gaps, whole * 10.0**place, *nothing).rest / gaps.knots.size, lower
     )
-    choice = minimise_score(score, scale * 10.0**lower, scale * 10.0**_scores.UPPER)
+    choice = minimise_score(score, scale * 10.0**lower, scale * 10.0**scores.UPPER)
     bound = np.where(exact, np.int8(0), choice.bound)
     return Choice(np.where(exact, np.inf, choice.lam), bound)
 
@@ -362,31 +362,31 @@ def minimise_score(score: Score, lower: float, upper: float) -> Choice:
     Slow but general: a grid for all columns, then each of its minima, column by column.
     """
     low, high = np.log10(lower), np.log10(upper)
-    grid = np.linspace(low, high, max(int((high - low) / _scores.STEP) + 2, 3))
+    grid = np.linspace(low, high, max(int((high - low) / scores.STEP) + 2, 3))
     table = np.array([score(10.0**place, slice(None)) for place in grid])
     table[~np.isfinite(table)] = np.inf
     line = score(np.inf, slice(None))
     lam, bound = np.empty(line.size), np.zeros(line.size, np.int8)
-    places, scores = np.empty((2, ROUND + 2))
+    places, found = np.empty((2, ROUND + 2))
     for j in range(line.size):
-        place, least = _refine((score, j), grid, table[:, j].copy(), grid.size, places, scores)
+        place, least = _refine((score, j), grid, table[:, j].copy(), grid.size, places, found)
         if line[j] <= least:
             lam[j], bound[j] = np.inf, 1
         else:
-            lam[j], bound[j] = 10.0**place, -1 if place <= low + _scores.AT_BOUND else 0
+            lam[j], bound[j] = 10.0**place, -1 if place <= low + scores.AT_BOUND else 0
     return Choice(lam, bound)
 
 
 def _score_places(
-    problem: tuple[Score, int], places: NDArray[np.float64], scores: NDArray[np.float64]
+    problem: tuple[Score, int], places: NDArray[np.float64], found: NDArray[np.float64]
 ) -> None:
-    """Evaluate one column's score: see `_scores.make_refine`."""
+    """Evaluate one column's score: see `scores.make_refine`."""
     score, j = problem
-    scores[1:-1] = [score(10.0**place, slice(j, j + 1))[0] for place in places[1:-1]]
-    scores[~np.isfinite(scores)] = np.inf
+    found[1:-1] = [score(10.0**place, slice(j, j + 1))[0] for place in places[1:-1]]
+    found[~np.isfinite(found)] = np.inf
 
 
-_refine = _scores.make_refine(_score_places, lambda function: function)  # type: ignore[no-untyped-call]
+_refine = scores.make_refine(_score_places, lambda function: function)  # type: ignore[no-untyped-call]
 
 
 def scores_at(gaps: Gaps, scaled_lam: float, y: NDArray[np.float64]) -> Scores:
@@ -414,7 +414,7 @@ def _differences(
     power = np.frexp(np.abs(y).max(initial=0.0, axis=0))[1]
     rises, exact = np.empty((y.shape[0] - 1, y.shape[1])), np.empty(y.shape[1], np.bool_)
     x = (gaps.knots - gaps.knots[0]) / gaps.unit
-    _scores.subtract_lines(x, _scaled_weights(gaps), np.ldexp(y, -power), rises, exact)
+    scores.subtract_lines(x, _scaled_weights(gaps), np.ldexp(y, -power), rises, exact)
     return rises, power, exact
 
 
@@ -423,15 +423,15 @@ def _scores_of(
 ) -> Scores:
     """`scores_at` for prepared columns."""
     n, sums = gaps.knots.size, np.empty((3, rises.shape[1]))
-    rest, log_det = _scores.score_columns(gaps.h, _scaled_weights(gaps), scaled_lam, rises, sums)
+    rest, log_det = scores.score_columns(gaps.h, _scaled_weights(gaps), scaled_lam, rises, sums)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         unit = np.ldexp(gaps.top, 2 * power)
-        gcv = n * sums[_scores.GCV] / rest**2 * unit
-        loo = sums[_scores.LOO] / n * unit
-        log_variance = np.log(sums[_scores.REML] / (n - 2)) + 2.0 * np.log(2.0) * power
+        gcv = n * sums[scores.GCV] / rest**2 * unit
+        loo = sums[scores.LOO] / n * unit
+        log_variance = np.log(sums[scores.REML] / (n - 2)) + 2.0 * np.log(2.0) * power
         reml = (n - 2) * log_variance + log_det + 2.0 * np.log(gaps.unit)
         noise = min(scaled_lam, 1.0)  # of V in these sums
-        penalised = sums[_scores.REML] * (unit * noise)
+        penalised = sums[scores.REML] * (unit * noise)
         log_det += 2.0 * np.log(gaps.unit) - (n - 2) * (np.log(gaps.top) + np.log(noise))
     return Scores(n, rest, gcv, loo, reml, penalised, float(log_det))
 

@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastspline._fit import Group
+from fastspline._kernels.tables import first_bad_knot
 from fastspline._operator import SplineOperator
-from fastspline._plan import first_bad_knot
-from fastspline._solvers import (
+from fastspline._solvers.choice import (
     Solver,
     make_bounded_solver,
     make_periodic_solver,
     make_solver,
     refuse_knots,
 )
+from fastspline._solvers.tableau import ALL_ONE
 from fastspline._spline import Spline, check_nu
-from fastspline._tableau import ALL_ONE
 from fastspline.arrays import as_columns, read_array, read_vector, require_finite
 
 Boundary: TypeAlias = Literal["natural", "periodic"] | tuple[Literal["slope"], float, float]

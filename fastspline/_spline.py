@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike
 
 from fastspline._fit import Group, rest_of
 from fastspline._gradient import FitGradient, differentiate
+from fastspline._kernels.state_space import evaluate_panel, write_coefficients
+from fastspline._kernels.tables import power_of_two
 from fastspline._operator import refuse_values
-from fastspline._periodic_solver import wrap
-from fastspline._plan import power_of_two
-from fastspline._state_space import evaluate_panel, write_coefficients
-from fastspline._tableau import ALL_ONE, Gaps, Vector, tabulate
+from fastspline._solvers.periodic import wrap
+from fastspline._solvers.tableau import ALL_ONE, Gaps, Vector, tabulate
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
 if TYPE_CHECKING:

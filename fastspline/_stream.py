@@ -8,11 +8,11 @@ from typing import NoReturn, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline import _append
+from fastspline._kernels import append
+from fastspline._kernels.state_space import N_COEFFICIENTS
 from fastspline._smoother import Smoother, check_lam
-from fastspline._solvers import refuse_knots
+from fastspline._solvers.choice import refuse_knots
 from fastspline._spline import Spline
-from fastspline._state_space import N_COEFFICIENTS
 from fastspline.arrays import FloatArray, Restore, read_array, read_vector, require_finite
 
 _NO_WEIGHTS = np.empty(0)
@@ -76,8 +76,8 @@ class SplineStream:
 
     def __init__(self, *, lam: float) -> None:
         self._lam = check_lam(lam)
-        self._totals = np.zeros(_append.N_TOTALS)
-        self._totals[[_append.UNIT, _append.SHORTEST, _append.LIGHTEST]] = 1.0, np.inf, np.inf
+        self._totals = np.zeros(append.N_TOTALS)
+        self._totals[[append.UNIT, append.SHORTEST, append.LIGHTEST]] = 1.0, np.inf, np.inf
         self._trailing: tuple[int, ...] | None = None
         self._restore = Restore(np.dtype(np.float64))
         self._make_room(0, 0)
@@ -85,9 +85,9 @@ class SplineStream:
     def _make_room(self, count: int, columns: int) -> None:
         """Allocate for `count` knots, and for as many again; keep what there is."""
         capacity = max(2 * count, _LEAST_CAPACITY)
-        track = np.zeros((_append.N_TRACKS, capacity))
+        track = np.zeros((append.N_TRACKS, capacity))
         co = np.zeros((capacity, N_COEFFICIENTS))
-        panels = np.zeros((_append.N_PANELS, capacity, columns))
+        panels = np.zeros((append.N_PANELS, capacity, columns))
         ranges = np.zeros(columns)
         if len(self):
             kept = self._track.shape[1]
@@ -102,7 +102,7 @@ class SplineStream:
 
     def __len__(self) -> int:
         """Give the number of knots so far."""
-        return int(self._totals[_append.COUNT])
+        return int(self._totals[append.COUNT])
 
     def __repr__(self) -> str:
         """Tell size, columns and lam."""
@@ -117,26 +117,26 @@ class SplineStream:
     @property
     def knots(self) -> NDArray[np.float64]:
         """A copy of the knots so far, shape (n,)."""
-        return self._track[_append.KNOT, : len(self)].copy()
+        return self._track[append.KNOT, : len(self)].copy()
 
     @property
     def weights(self) -> NDArray[np.float64]:
         """A copy of their weights, shape (n,)."""
-        return self._track[_append.WEIGHT, : len(self)].copy()
+        return self._track[append.WEIGHT, : len(self)].copy()
 
     @property
     def values(self) -> FloatArray:
         """A copy of the fitted values, shape (n, ...); NaN until a knot has a positive weight."""
-        return self._shaped(self._panels[_append.FITTED, : len(self)])
+        return self._shaped(self._panels[append.FITTED, : len(self)])
 
     @property
     def slope(self) -> FloatArray:
         """The curve's slope at the newest knot and beyond, shape (...)."""
-        active = int(self._totals[_append.ACTIVE])
+        active = int(self._totals[append.ACTIVE])
         shape = self._trailing or ()
         if active == 0:
             return self._restore(np.full(shape, np.nan))
-        newest = self._panels[_append.SLOPE, active - 1] / self._totals[_append.UNIT]
+        newest = self._panels[append.SLOPE, active - 1] / self._totals[append.UNIT]
         return self._restore(newest.reshape(shape))
 
     def append(
@@ -185,12 +185,12 @@ class SplineStream:
         if count + k > self._track.shape[1] or columns != self._ranges.size:
             self._make_room(count + k, columns)
         state = self._totals, self._track, self._co, self._panels, self._ranges
-        fault, index = _append.append_knots(self._lam, *state, places, y, given)
+        fault, index = append.append_knots(self._lam, *state, places, y, given)
         if fault < 0:
             self._refuse(fault, index, places, array, given)
         if self._trailing is None:
             self._trailing, self._restore = trailing, restore
-        return self._shaped(self._panels[_append.FITTED, index : count + k])
+        return self._shaped(self._panels[append.FITTED, index : count + k])
 
     def spline(self) -> Spline:
         """Give the curve over all knots so far: a full fit, O(n), and independent of the stream.
@@ -200,15 +200,13 @@ class SplineStream:
         ValueError
             If no knot has a positive weight.
         """
-        active = int(self._totals[_append.ACTIVE])
+        active = int(self._totals[append.ACTIVE])
         if active == 0:
             raise ValueError(
                 "there is no point to fit; append at least one knot with a positive weight"
             )
         data = np.zeros((len(self), self._ranges.size))
-        data[self._track[_append.PLACE, :active].astype(np.int64)] = self._panels[
-            _append.Y, :active
-        ]
+        data[self._track[append.PLACE, :active].astype(np.int64)] = self._panels[append.Y, :active]
         weights = self.weights
         plan = Smoother(
             self.knots, lam=self._lam, weights=None if (weights == 1.0).all() else weights
@@ -241,38 +239,38 @@ class SplineStream:
         weights: NDArray[np.float64],
     ) -> NoReturn:
         """Raise for the new knot at `index`."""
-        if fault == _append.BAD_KNOT:
+        if fault == append.BAD_KNOT:
             require_finite(knots, "knots")
             if index == 0:
-                last = self._track[_append.KNOT, len(self) - 1]
+                last = self._track[append.KNOT, len(self) - 1]
                 raise ValueError(
                     f"knots must go on beyond the last one, {last}, but knots[0] = {knots[0]}; "
                     "fit all knots at once with smooth_spline where they do not come in order"
                 )
             refuse_knots(knots, index)
-        if fault == _append.BAD_WEIGHT:
+        if fault == append.BAD_WEIGHT:
             require_finite(weights, "weights")
             raise ValueError(
                 f"weights must be >= 0, but weights[{index}] = {weights[index]}; "
                 "a weight of 0 drops a point"
             )
-        if fault == _append.BAD_VALUE:
+        if fault == append.BAD_VALUE:
             row = values[index : index + 1]
-            place = int(np.argmin(np.abs(row) <= _append.LARGEST_VALUE))
+            place = int(np.argmin(np.abs(row) <= append.LARGEST_VALUE))
             rest = [int(i) for i in np.unravel_index(place, row.shape)][1:]
             text = ", ".join(str(i) for i in [index, *rest])
             raise ValueError(
-                f"values must be finite and at most {_append.LARGEST_VALUE:g} in magnitude, but "
+                f"values must be finite and at most {append.LARGEST_VALUE:g} in magnitude, but "
                 f"values[{text}] = {row.flat[place]}; drop the point, or give it weight 0"
             )
-        if fault == _append.BAD_RATIO:
+        if fault == append.BAD_RATIO:
             raise ValueError(
-                f"weights may differ by a factor of {_append.LARGEST_WEIGHT_RATIO:g}, but "
+                f"weights may differ by a factor of {append.LARGEST_WEIGHT_RATIO:g}, but "
                 f"weights[{index}] = {weights[index]:g} goes beyond; a weight of 0 drops a point"
             )
         raise ValueError(
-            f"gaps between knots may lie in [{_append.LEAST_GAP:g}, {_append.LARGEST_GAP:g}] and "
-            f"differ by a factor of {_append.LARGEST_GAP_RATIO:g}, but the gap before "
+            f"gaps between knots may lie in [{append.LEAST_GAP:g}, {append.LARGEST_GAP:g}] and "
+            f"differ by a factor of {append.LARGEST_GAP_RATIO:g}, but the gap before "
             f"knots[{index}] = {knots[index]} goes beyond; measure knots in another unit, merge "
             "close ones"
         )

@@ -10,7 +10,7 @@ first, each if the edges that it exchanges are still there: a matter of the dist
 import numpy as np
 from numba import njit
 
-from fastspline._jit import JIT
+from fastspline._kernels.jit import JIT
 
 NEAREST = 10  # neighbours of each row that moves are sought among; more shorten by less than 1 %
 LONGEST_PIECE = 3  # of nodes that are put elsewhere

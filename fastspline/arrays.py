@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline._spare import lend
+from fastspline._memory import lend
 
 FloatArray: TypeAlias = NDArray[np.floating]
 

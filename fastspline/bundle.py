@@ -18,11 +18,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline import _spline_lanes
-from fastspline._plan import power_of_two
+from fastspline._kernels import spline_lanes
+from fastspline._kernels.tables import power_of_two
 from fastspline._smoother import check_lam, check_weights
-from fastspline._solvers import refuse_scales
-from fastspline._tableau import Vector
+from fastspline._solvers.choice import refuse_scales
+from fastspline._solvers.tableau import Vector
 from fastspline.arrays import read_array, require_finite
 
 Matrix: TypeAlias = NDArray[np.float64]
@@ -161,7 +161,7 @@ def mean_matrix(
         return np.ones((there.shape[1], 1))
     order, left_out, constant = np.argsort(places, axis=1), False, beyond == "constant"
     matrix, total = np.empty((there.shape[1], own.size)), np.empty(there.shape[1])
-    bad = _spline_lanes.mean_matrix(
+    bad = spline_lanes.mean_matrix(
         places, order, own, smoothing, noise, there, left_out, constant, matrix, total
     )
     _refuse(bad, places, own, there)
@@ -207,7 +207,7 @@ def left_out_matrix(
     noise = _read_positive(lam, "lam")
     order, left_out, constant = np.argsort(places, axis=1), True, False
     matrix, precision = np.empty((own.size, own.size)), np.empty(own.size)
-    bad = _spline_lanes.mean_matrix(
+    bad = spline_lanes.mean_matrix(
         places, order, own, noise, noise, places, left_out, constant, matrix, precision
     )
     _refuse(bad, places, own, places)
@@ -218,7 +218,7 @@ def _variances(
     knots: Matrix, weights: Vector, lam: float, points: Matrix, *, left_out: bool
 ) -> Matrix:
     order, result = np.argsort(knots, axis=1), np.empty(points.shape)
-    bad = _spline_lanes.variances(knots, order, weights, lam, points, left_out, result)
+    bad = spline_lanes.variances(knots, order, weights, lam, points, left_out, result)
     _refuse(bad, knots, weights, points)
     return result
 

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from fastspline._jit import JIT
+from fastspline._kernels.jit import JIT
 from fastspline.arrays import FloatArray
 
 _ORIENTATIONS = 8

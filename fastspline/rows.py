@@ -6,11 +6,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from fastspline._columns import INTERPRETED, STREAM_SAFE, threads_for
-from fastspline._jit import JIT
-from fastspline._simd import copy_out
+from fastspline._kernels.jit import JIT
+from fastspline._kernels.sweep import copy_out
+from fastspline._kernels.vector import fence
+from fastspline._solvers.columns import INTERPRETED, STREAM_SAFE, threads_for
 from fastspline._threads import cut, run_blocks
-from fastspline._vector import fence
 from fastspline.arrays import FloatArray, first_non_finite
 
 _PIECE = 1 << 15  # bytes of each row at a time, which stay in the cache while they are copied

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastspline import _spline_lanes
+from fastspline._kernels import spline_lanes
 from fastspline.bundle import left_out_matrix, left_out_variances, mean_matrix, posterior_variances
 from tests import reference_lines
 from tests.reference import MP, exact, rounded, solve
@@ -186,7 +186,7 @@ def test_any_array_is_read_and_nothing_is_compiled_for_its_kind(rng):
     for other in (frozen, wide, knots.tolist()):
         assert np.array_equal(mean_matrix(other, points, lam=0.5, seen=0.5), expected)
     posterior_variances(np.arange(6, dtype=np.int32).reshape(2, 3), np.eye(2), lam=1)
-    for kernel in (_spline_lanes.variances, _spline_lanes.mean_matrix):
+    for kernel in (spline_lanes.variances, spline_lanes.mean_matrix):
         assert len(kernel.signatures) <= 1
 
 

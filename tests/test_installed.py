@@ -156,11 +156,11 @@ ULPS = {np.float32: 4, np.float64: 2000}
 OTHER_CPU = """
 import sys
 import numpy as np
-from fastspline import _simd
+from fastspline._kernels import sweep
 from tests.test_installed import solve_all
 
 np.savez(sys.argv[1], *solve_all())
-assembly = "".join(_simd.sweep_f8.inspect_asm().values())
+assembly = "".join(sweep.sweep_f8.inspect_asm().values())
 assert assembly
 assert not any(wide in assembly for wide in ("%ymm", "%zmm", "vfmadd")), "not a plain CPU"
 """

@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastspline import Smoother, _columns, _simd, _simd_adjoint
-from fastspline._reinsch_solver import CROWD_SINGLE
-from fastspline._vector import LANES
+from fastspline import Smoother
+from fastspline._kernels import adjoint_sweep, sweep
+from fastspline._kernels.vector import LANES
+from fastspline._solvers.columns import AHEAD_ABOVE, STRIPS_UP_TO
+from fastspline._solvers.reinsch import CROWD_SINGLE
 from fastspline.arrays import STREAM_BYTES
 from tests.test_simd import COLUMNS, DTYPES, PLANS, SEGMENTED, SOLVERS, plan_and_points
 
@@ -149,15 +151,15 @@ def test_streamed_and_staged_results_equal_small_ones(dtype, odd, offset, solver
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("points", [40, _columns.STRIPS_UP_TO + 80])
+@pytest.mark.parametrize("points", [40, STRIPS_UP_TO + 80])
 @pytest.mark.parametrize("odd", [0, 5])
 def test_large_cotangents_equal_small_ones(dtype, points, odd):
     """Those above AHEAD_ABOVE are asked for ahead: along the rows, or within them where many."""
     smoother, at = plan_and_points(9, points, lam=0.0)
     operator = smoother.operator(at)
-    columns = _columns.AHEAD_ABOVE // (points * np.dtype(dtype).itemsize) + 100 + odd
+    columns = AHEAD_ABOVE // (points * np.dtype(dtype).itemsize) + 100 + odd
     cotangent = np.random.default_rng(1).standard_normal((points, columns)).astype(dtype)
-    assert cotangent.nbytes > _columns.AHEAD_ABOVE
+    assert cotangent.nbytes > AHEAD_ABOVE
     whole = operator.adjoint(cotangent, threads=2)
     for first in (0, columns // 2, columns - 40):
         some = cotangent[:, first : first + 40].copy()
@@ -244,7 +246,7 @@ def test_layouts_compile_nothing_more(dtype, solver):
     assert all(np.array_equal(result, results[0]) for result in results)
     compiled = [
         kernel
-        for name, kernel in vars(_simd_adjoint).items()
+        for name, kernel in vars(adjoint_sweep).items()
         if name.startswith(("adjoint_", "pull_"))
     ]
     assert len(compiled) == 10
@@ -256,7 +258,7 @@ def test_kernels_have_names_of_their_own():
     """By which numba's cache keeps apart what several processes compiled."""
     names = [
         kernel.py_func.__qualname__
-        for module in (_simd, _simd_adjoint)
+        for module in (sweep, adjoint_sweep)
         for name, kernel in vars(module).items()
         if name.startswith(("sweep_", "apply_", "adjoint_", "pull_"))
     ]

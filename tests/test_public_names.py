@@ -5,6 +5,7 @@ of it is a change for users, and belongs in the documents.
 """
 
 import inspect
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -76,4 +77,4 @@ def test_what_users_can_call_keeps_its_name_and_signature():
 
 
 if __name__ == "__main__":
-    print("\n".join(list_names()))
+    sys.stdout.write("\n".join(list_names()) + "\n")

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from fastspline import Smoother
-from fastspline._reinsch import (
+from fastspline._kernels.reinsch import (
     adjoint_evaluate_column,
     adjoint_smooth_column,
     evaluate_column,
     factor_pentadiagonal,
     smooth_column,
 )
-from fastspline._solvers import ReinschSolver, make_solver
+from fastspline._solvers.choice import ReinschSolver, make_solver
 
 SIZES = [2, 3, 4, 5, 6, 9, 40]
 

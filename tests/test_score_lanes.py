@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from fastspline import Smoother, _score_lanes, _scores, select_lam
+from fastspline import Smoother, select_lam
+from fastspline._kernels import score_lanes, scores
+from fastspline._kernels.vector import LANES
 from fastspline._selection import scores_at
-from fastspline._vector import LANES
 from tests.strategies import KNOT_KINDS, make_knots, make_weights
 
 CRITERIA = ["gcv", "loo", "reml"]
@@ -21,7 +22,7 @@ def test_lanes_score_as_the_plain_kernel(kind, n, criterion, rng):
     places, scores = np.linspace(-10.0, 13.0, LANES + 2), np.empty(LANES + 2)
     scaled = gaps.weights / gaps.top
     problem = (CRITERIA.index(criterion), gaps.h, scaled, 1.0 / scaled, np.diff(y), 0.3)
-    _score_lanes.score_places(problem, places, scores)
+    score_lanes.score_places(problem, places, scores)
     for place, score in zip(places[1:-1], scores[1:-1], strict=True):
         lam = 0.3 * 10.0**place
         exact = scores_at(gaps, lam, y[:, np.newaxis])
@@ -44,5 +45,5 @@ def test_one_specialisation_whatever_the_layout(rng):
     for layout in (values, frozen, values[:, ::2], values[:, 0]):
         select_lam(places, layout, weights=np.ones(30))
         select_lam(places, layout)
-    for kernel in (_score_lanes.search_columns, _scores.score_columns, _scores.subtract_lines):
+    for kernel in (score_lanes.search_columns, scores.score_columns, scores.subtract_lines):
         assert len(kernel.signatures) <= 1

@@ -7,13 +7,15 @@ import sys
 import numpy as np
 import pytest
 
-from fastspline import Smoother, _columns, _simd
-from fastspline._state_space import (
+from fastspline import Smoother
+from fastspline._kernels import sweep
+from fastspline._kernels.state_space import (
     N_COEFFICIENTS,
     plan_state_space,
 )
-from fastspline._state_space_solver import StateSpaceSolver
-from fastspline._vector import LANES
+from fastspline._kernels.vector import LANES
+from fastspline._solvers.columns import AHEAD_ABOVE, STRIPS_UP_TO
+from fastspline._solvers.state_space import StateSpaceSolver
 from fastspline.arrays import STREAM_BYTES
 from tests.reference import ExactSmoother, rounded
 
@@ -21,7 +23,7 @@ COLUMNS = [1, 2, LANES - 1, LANES, LANES + 1, 3 * LANES, 5 * LANES + 3]
 DTYPES = [np.float32, np.float64]
 SOLVERS = ["reinsch", "state-space"]
 PLANS = [("reinsch", 1e-9, True), ("reinsch", 1e-4, False), ("state-space", 1e-4, None)]
-SEGMENTED = 2 * _simd.SCRATCH_BYTES // (8 * LANES)  # knots of several segments
+SEGMENTED = 2 * sweep.SCRATCH_BYTES // (8 * LANES)  # knots of several segments
 
 
 def plan_and_points(knots=11, points=17, lam=1e-4, seed=0, solver="reinsch"):
@@ -181,12 +183,12 @@ def test_layouts_compile_nothing_more(dtype, solver):
     by(solver, Smoother(smoother.knots, lam=0.0)).operator([0.1])(values[:, 0])
     assert all(np.array_equal(result, results[0]) for result in results)
     sweeps = {
-        "reinsch": [_simd.sweep_f4, _simd.sweep_f4_single, _simd.sweep_f8],
-        "state-space": [_simd.sweep_state_space_f4, _simd.sweep_state_space_f8],
+        "reinsch": [sweep.sweep_f4, sweep.sweep_f4_single, sweep.sweep_f8],
+        "state-space": [sweep.sweep_state_space_f4, sweep.sweep_state_space_f8],
     }[solver]
     quick = {
-        "reinsch": [_simd.apply_f4, _simd.apply_f4_single, _simd.apply_f8],
-        "state-space": [_simd.apply_state_space_f4, _simd.apply_state_space_f8],
+        "reinsch": [sweep.apply_f4, sweep.apply_f4_single, sweep.apply_f8],
+        "state-space": [sweep.apply_state_space_f4, sweep.apply_state_space_f8],
     }[solver]
     assert all(len(compiled.signatures) <= 1 for compiled in (*sweeps, *quick))
     assert any(len(compiled.signatures) == 1 for compiled in sweeps)
@@ -233,16 +235,16 @@ def test_float32_evaluation_of_the_state_space_loses_nothing(lam_of_gaps, kind):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("knots", [40, _columns.STRIPS_UP_TO + 80])
+@pytest.mark.parametrize("knots", [40, STRIPS_UP_TO + 80])
 @pytest.mark.parametrize("odd", [0, 5])
 def test_large_inputs_equal_small_ones(dtype, knots, odd):
     """Inputs above AHEAD_ABOVE are asked for ahead: along the rows, or within them where many."""
     smoother, points = plan_and_points(knots, 3, lam=0.0)
     order = np.random.default_rng(2).permutation(knots)
     operator = smoother.operator(points).gather(order, knots)
-    columns = _columns.AHEAD_ABOVE // (knots * np.dtype(dtype).itemsize) // 64 * 64 + 64 + odd
+    columns = AHEAD_ABOVE // (knots * np.dtype(dtype).itemsize) // 64 * 64 + 64 + odd
     values = np.random.default_rng(1).standard_normal((knots, columns)).astype(dtype)
-    assert values.nbytes > _columns.AHEAD_ABOVE
+    assert values.nbytes > AHEAD_ABOVE
     whole = operator(values, threads=2)
     for first in (0, columns // 2, columns - 40):
         some = values[:, first : first + 40].copy()
@@ -252,7 +254,8 @@ def test_large_inputs_equal_small_ones(dtype, knots, odd):
 PEAK = """
 import resource, sys
 import numpy as np
-from fastspline import Smoother, _simd
+from fastspline import Smoother
+from fastspline._kernels import sweep
 
 def peak():
     unit = 1 if sys.platform == "darwin" else 1024
@@ -284,9 +287,9 @@ def test_memory_is_input_and_output_and_a_plan(case, numbers_a_knot):
 COMPILE_ONE = """
 import numpy as np
 from numba import int64, typeof
-from fastspline import _simd
+from fastspline._kernels import sweep
 array = typeof(np.empty((9, 3)))
-_simd.{name}.compile((array, array, int64, int64))
+sweep.{name}.compile((array, array, int64, int64))
 """
 
 USE_BOTH = """
@@ -305,8 +308,8 @@ for lam, solver in ((1e-4, "reinsch"), (1e15, "state-space")):
 
 def test_a_cache_filled_by_several_processes_keeps_the_kernels_apart(tmp_path):
     """Each process counts from 1 what it compiles, so kernels need more than numbers."""
-    names = [name for name in vars(_simd) if name.startswith(("sweep_", "apply_"))]
-    assert len({getattr(_simd, name).py_func.__qualname__ for name in names}) == len(names) == 10
+    names = [name for name in vars(sweep) if name.startswith(("sweep_", "apply_"))]
+    assert len({getattr(sweep, name).py_func.__qualname__ for name in names}) == len(names) == 10
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     for code in (
         COMPILE_ONE.format(name="apply_f8"),

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fastspline import Smoother, resample
-from fastspline._plan import bind_points
+from fastspline._kernels.tables import bind_points
 from tests.golden import make_golden
 from tests.reference import ExactSmoother, rounded
 from tests.strategies import (

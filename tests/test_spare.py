@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from fastspline import Smoother, _spare
+from fastspline import Smoother, _memory
 from fastspline.arrays import STREAM_BYTES, empty_aligned
 
 LARGE = STREAM_BYTES // 8 + 5
@@ -13,13 +13,13 @@ LARGE = STREAM_BYTES // 8 + 5
 
 @pytest.fixture(autouse=True)
 def none_spare():
-    _spare._spares.clear()
+    _memory._spares.clear()
     yield
-    _spare._spares.clear()
+    _memory._spares.clear()
 
 
 def kept_bytes():
-    return sum(memory.size for memory in _spare._spares)
+    return sum(memory.size for memory in _memory._spares)
 
 
 def test_memory_of_a_dropped_result_is_used_again():
@@ -36,7 +36,7 @@ def test_memory_that_something_refers_to_is_not_lent(refer):
     first.fill(1.0)
     reference = refer(first)
     del first
-    assert not _spare._spares
+    assert not _memory._spares
     empty_aligned(1, LARGE, np.dtype(float)).fill(2.0)
     assert (np.asarray(reference) == 1.0).all()
 
@@ -51,12 +51,12 @@ def test_other_sizes_get_their_own_memory():
 
 def test_what_is_kept_is_bounded():
     results = [empty_aligned(1, LARGE, np.dtype(float)) for _ in range(40)]
-    assert sum(result.nbytes for result in results) > _spare.SPARE_BYTES
+    assert sum(result.nbytes for result in results) > _memory.SPARE_BYTES
     del results
-    assert 0 < kept_bytes() <= _spare.SPARE_BYTES
-    huge = empty_aligned(1, _spare.SPARE_BYTES // 8 + 1, np.dtype(float))
+    assert 0 < kept_bytes() <= _memory.SPARE_BYTES
+    huge = empty_aligned(1, _memory.SPARE_BYTES // 8 + 1, np.dtype(float))
     del huge
-    assert kept_bytes() <= _spare.SPARE_BYTES
+    assert kept_bytes() <= _memory.SPARE_BYTES
 
 
 def test_many_threads_never_share_memory():

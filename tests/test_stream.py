@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastspline import Smoother, SplineStream
-from fastspline._append import append_knots
+from fastspline._kernels.append import append_knots
 from tests.reference import ExactSmoother
 from tests.strategies import (
     KNOT_KINDS,

@@ -11,8 +11,8 @@ import math
 import numpy as np
 from numba import njit
 
-from fastspline._jit import JIT
-from fastspline._scores import (
+from fastspline._kernels.jit import JIT
+from fastspline._kernels.scores import (
     AT_BOUND,
     GCV,
     LEAST_REST,
@@ -26,7 +26,7 @@ from fastspline._scores import (
     search_range,
     subtract_line,
 )
-from fastspline._vector import (
+from fastspline._kernels.vector import (
     LANES,
     fma,
     scale,

@@ -6,27 +6,27 @@ from typing import Literal, NoReturn, Protocol
 
 import numpy as np
 
-from fastspline import _state_space
-from fastspline._columns import DType, Prepared
-from fastspline._panel_solver import PanelSolver
-from fastspline._periodic_solver import PeriodicSolver
-from fastspline._plan import (
+from fastspline._kernels import state_space
+from fastspline._kernels.tables import (
     KAPPA_HOPELESS,
     LAM_HOPELESS,
+    LEAST_GAP,
+    LEAST_ROUGHNESS,
+    LEAST_WEIGHT,
+    UNIT_RANGE,
     largest_difference,
     plan_reinsch,
     power_of_two,
 )
-from fastspline._reinsch_solver import ReinschSolver
-from fastspline._state_space_solver import StateSpaceSolver
-from fastspline._tableau import Gaps, Rows, Vector
+from fastspline._solvers.columns import DType, Prepared
+from fastspline._solvers.panel import PanelSolver
+from fastspline._solvers.periodic import PeriodicSolver
+from fastspline._solvers.reinsch import ReinschSolver
+from fastspline._solvers.state_space import StateSpaceSolver
+from fastspline._solvers.tableau import Gaps, Rows, Vector
 from fastspline.arrays import FloatArray, require_finite
 
 KAPPA_EXACT = 450.0  # eps * kappa <= 1e-13: Reinsch's system is exact without a look
-UNIT_RANGE = 1e-100, 1e100  # mean gaps whose cubes are normal numbers
-LEAST_GAP = 1e-70  # relative to the mean gap: its fourth power is a normal number
-LEAST_WEIGHT = 1e-100  # relative to the largest weight
-LEAST_ROUGHNESS = 1e-50  # relative to the largest roughness weight
 EXACT = 1e-13  # largest probe error at which Reinsch's solver is taken
 
 
@@ -82,10 +82,10 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     gaps = Gaps(knots, weights, table[: n - 1], unit, top, scaled_lam)
     if kappa <= KAPPA_EXACT:
         return ReinschSolver(gaps, table, kappa)
-    accurate = np.empty((n - 1) * (1 + _state_space.N_COEFFICIENTS))
+    accurate = np.empty((n - 1) * (1 + state_space.N_COEFFICIENTS))
     accurate[: n - 1] = gaps.h
     solver = StateSpaceSolver(gaps, accurate)
-    _state_space.plan_state_space(gaps.h, weights, top, scaled_lam, np.empty(n), solver.co)
+    state_space.plan_state_space(gaps.h, weights, top, scaled_lam, np.empty(n), solver.co)
     tried = kappa <= KAPPA_HOPELESS and scaled_lam <= LAM_HOPELESS
     if tried and largest_difference(table, gaps.h, solver.co, EXACT) <= EXACT:
         return ReinschSolver(gaps, table, kappa)

@@ -9,10 +9,10 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numba import config
 
-from fastspline import _simd
-from fastspline._plan import bind_points
-from fastspline._state_space import add_rows
-from fastspline._tableau import Gaps, Rows, Tableau, Vector
+from fastspline._kernels import sweep
+from fastspline._kernels.state_space import add_rows
+from fastspline._kernels.tables import bind_points
+from fastspline._solvers.tableau import Gaps, Rows, Tableau, Vector
 from fastspline._threads import cut, default_threads, run_blocks, usable_cpus
 from fastspline.arrays import STREAM_BYTES, FloatArray, require_finite
 
@@ -74,14 +74,14 @@ def prepare(
     tableau: Tableau,
     tables: Rows,
 ) -> Prepared:
-    """List what `kernel` starts from, for columns of `dtype`; see `_simd.list_addresses`."""
+    """List what `kernel` starts from, for columns of `dtype`; see `sweep.list_addresses`."""
     t = tableau
     weights: FloatArray = t.weights
     if dtype == F4:
         with np.errstate(over="ignore"):  # an infinite weight is noticed in the sweep
             weights = weights.astype(dtype)
     spans, needed, rows = t.spans, t.needed, t.rows
-    address: int = _simd.list_addresses(
+    address: int = sweep.list_addresses(
         forward, backward, sources, spans, needed, weights, rows, tables
     )
     kept = (forward, backward, sources, t.places, weights, tables)

@@ -6,8 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from fastspline import _reinsch, _simd, _simd_adjoint
-from fastspline._columns import (
+from fastspline._kernels import adjoint_sweep, reinsch, sweep
+from fastspline._kernels.tables import is_even, split_table
+from fastspline._kernels.vector import LANES
+from fastspline._solvers.columns import (
     F4,
     F8,
     DType,
@@ -18,18 +20,16 @@ from fastspline._columns import (
     first_overflow,
     prepare,
 )
-from fastspline._panel_solver import PanelSolver
-from fastspline._plan import is_even, split_table
-from fastspline._tableau import Gaps, Rows, Tableau, Vector
-from fastspline._vector import LANES
+from fastspline._solvers.panel import PanelSolver
+from fastspline._solvers.tableau import Gaps, Rows, Tableau, Vector
 from fastspline.arrays import FloatArray, empty_aligned
 
-_DOUBLE = Kernel(_simd.sweep_f8, _simd.apply_f8, LANES, F8)
-_MIXED = Kernel(_simd.sweep_f4, _simd.apply_f4, LANES, F8)
-_SINGLE = Kernel(_simd.sweep_f4_single, _simd.apply_f4_single, 2 * LANES, F4)
-_PULL_DOUBLE = Kernel(_simd_adjoint.adjoint_f8, _simd_adjoint.pull_f8, LANES, F8)
-_PULL_MIXED = Kernel(_simd_adjoint.adjoint_f4, _simd_adjoint.pull_f4, LANES, F8)
-_PULL_SINGLE = Kernel(_simd_adjoint.adjoint_f4_single, _simd_adjoint.pull_f4_single, 2 * LANES, F4)
+_DOUBLE = Kernel(sweep.sweep_f8, sweep.apply_f8, LANES, F8)
+_MIXED = Kernel(sweep.sweep_f4, sweep.apply_f4, LANES, F8)
+_SINGLE = Kernel(sweep.sweep_f4_single, sweep.apply_f4_single, 2 * LANES, F4)
+_PULL_DOUBLE = Kernel(adjoint_sweep.adjoint_f8, adjoint_sweep.pull_f8, LANES, F8)
+_PULL_MIXED = Kernel(adjoint_sweep.adjoint_f4, adjoint_sweep.pull_f4, LANES, F8)
+_PULL_SINGLE = Kernel(adjoint_sweep.adjoint_f4_single, adjoint_sweep.pull_f4_single, 2 * LANES, F4)
 
 
 KAPPA_SINGLE = 2.0  # float32 recurrences: at most 1.4 times the error of double
@@ -70,12 +70,12 @@ class ReinschSolver:
         n = knots.size
         out: Vector = empty_aligned(3 * n, values.shape[1], F8)  # type: ignore[assignment]
         doubles = values if values.dtype == np.float64 else values.astype(np.float64)
-        bad = self.at(knots, _simd.JET, sources).apply(doubles, out, None)
+        bad = self.at(knots, sweep.JET, sources).apply(doubles, out, None)
         return out[:n], out[n : 2 * n], out[2 * n :], bad
 
     def prepare(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
         """See `Sweepable.prepare`."""
-        n, tables = tableau.n, np.empty(_simd.N_TABLES, np.int64)
+        n, tables = tableau.n, np.empty(sweep.N_TABLES, np.int64)
         kernel = _DOUBLE if dtype == F8 else _MIXED
         if dtype == F4 and self.in_single and tableau.nu == 0:
             kernel = _SINGLE
@@ -101,8 +101,8 @@ class ReinschSolver:
         for j in range(values.shape[1]):
             y = values[sources, j].astype(np.float64)
             with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
-                finite = _reinsch.smooth_column(forward, backward, y, g, gamma)
-                _reinsch.evaluate_column(t.spans, t.weights, t.rows, g, gamma, result)
+                finite = reinsch.smooth_column(forward, backward, y, g, gamma)
+                reinsch.evaluate_column(t.spans, t.weights, t.rows, g, gamma, result)
             if not finite or first_overflow(result[:, np.newaxis], out.dtype) >= 0:
                 return j
             out[:, j] = result
@@ -117,7 +117,7 @@ class ReinschSolver:
             kernel = _PULL_SINGLE if crowd <= CROWD_SINGLE else kernel
         forward: FloatArray = self.table[t.n :].astype(kernel.state, copy=False)
         backward: FloatArray = self.table[5 * t.n :].astype(kernel.state, copy=False)
-        tables = np.empty(_simd.N_TABLES, np.int64)
+        tables = np.empty(sweep.N_TABLES, np.int64)
         return prepare(kernel, kernel.state, forward, backward, sources, t, tables)
 
     def pull_plainly(self, tableau: Tableau, cotangent: Vector) -> Vector:
@@ -128,7 +128,7 @@ class ReinschSolver:
         with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
             columns = np.array(cotangent.T, order="C")
             for g, gamma, c in zip(bar_g, bar_gamma, columns, strict=True):
-                _reinsch.adjoint_evaluate_column(t.spans, t.weights, t.rows, c, g, gamma)
-                _reinsch.adjoint_smooth_column(forward, backward, g, gamma)
+                reinsch.adjoint_evaluate_column(t.spans, t.weights, t.rows, c, g, gamma)
+                reinsch.adjoint_smooth_column(forward, backward, g, gamma)
         result: Vector = bar_g.T
         return result

@@ -6,8 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from fastspline import _simd, _simd_adjoint, _state_space
-from fastspline._columns import (
+from fastspline._kernels import adjoint_sweep, state_space, sweep
+from fastspline._kernels.state_space import N_COEFFICIENTS
+from fastspline._kernels.vector import LANES
+from fastspline._solvers.columns import (
     F4,
     F8,
     DType,
@@ -18,19 +20,17 @@ from fastspline._columns import (
     first_overflow,
     prepare,
 )
-from fastspline._panel_solver import PanelSolver, choose_jet, pull_to_knots
-from fastspline._state_space import N_COEFFICIENTS
-from fastspline._tableau import Gaps, Rows, Tableau, Vector
-from fastspline._vector import LANES
+from fastspline._solvers.panel import PanelSolver, choose_jet, pull_to_knots
+from fastspline._solvers.tableau import Gaps, Rows, Tableau, Vector
 from fastspline.arrays import FloatArray, empty_aligned
 
 _KERNELS = {
-    F4: Kernel(_simd.sweep_state_space_f4, _simd.apply_state_space_f4, LANES, F8),
-    F8: Kernel(_simd.sweep_state_space_f8, _simd.apply_state_space_f8, LANES, F8),
+    F4: Kernel(sweep.sweep_state_space_f4, sweep.apply_state_space_f4, LANES, F8),
+    F8: Kernel(sweep.sweep_state_space_f8, sweep.apply_state_space_f8, LANES, F8),
 }
 _PULLS = {
-    F4: Kernel(_simd_adjoint.adjoint_state_space_f4, _simd_adjoint.pull_state_space_f4, LANES, F8),
-    F8: Kernel(_simd_adjoint.adjoint_state_space_f8, _simd_adjoint.pull_state_space_f8, LANES, F8),
+    F4: Kernel(adjoint_sweep.adjoint_state_space_f4, adjoint_sweep.pull_state_space_f4, LANES, F8),
+    F8: Kernel(adjoint_sweep.adjoint_state_space_f8, adjoint_sweep.pull_state_space_f8, LANES, F8),
 }
 _NOWHERE = np.empty(0)
 
@@ -66,7 +66,7 @@ class StateSpaceSolver:
         jet = out[:n], out[n : 2 * n], out[2 * n :]
         doubles = values if values.dtype == np.float64 else values.astype(np.float64)
         if n == self.gaps.knots.size:
-            everywhere = self.at(_NOWHERE, _simd.JET, sources)
+            everywhere = self.at(_NOWHERE, sweep.JET, sources)
             everywhere.tableau.needed[:] = 1
             return *jet, everywhere.apply(doubles, out, None)
         bad = -1
@@ -80,8 +80,8 @@ class StateSpaceSolver:
         return self._prepare(_KERNELS[dtype], tableau, sources, dtype)
 
     def _prepare(self, kernel: Kernel, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
-        tables = np.empty(_simd.N_TABLES, np.int64)
-        _simd.list_nu(tableau.nu, self.gaps.unit, tables)
+        tables = np.empty(sweep.N_TABLES, np.int64)
+        sweep.list_nu(tableau.nu, self.gaps.unit, tables)
         co = self.table[self.gaps.h.size :]
         return prepare(kernel, dtype, self.table, co, sources, tableau, tables)
 
@@ -98,17 +98,17 @@ class StateSpaceSolver:
         residual, slope, gamma = np.empty((3, t.n, y.shape[1]))
         result = np.empty(out.shape)
         with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
-            bad: int = _state_space.smooth_panel(gaps.h, self.co, y, residual, slope, gamma)
+            bad: int = state_space.smooth_panel(gaps.h, self.co, y, residual, slope, gamma)
             if bad >= 0:
                 return bad
             g = y - residual
-            if t.nu == _simd.JET:
+            if t.nu == sweep.JET:
                 np.concatenate([g, slope / gaps.unit, gamma / gaps.unit**2], out=result)
             else:
                 base, tangent = choose_jet(t.nu, g, slope, gamma)
                 if t.nu == 1:
                     base = slope / gaps.unit
-                _state_space.evaluate_panel(t.spans, t.weights, t.rows, base, tangent, result)
+                state_space.evaluate_panel(t.spans, t.weights, t.rows, base, tangent, result)
         bad = first_overflow(result, out.dtype)
         if bad < 0:
             out[:] = result
@@ -122,6 +122,6 @@ class StateSpaceSolver:
         """See `Sweepable.pull_plainly`."""
         with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
             bars = pull_to_knots(tableau, self.gaps.unit, cotangent)
-            _state_space.adjoint_smooth_panel(self.gaps.h, self.co, *bars)
+            state_space.adjoint_smooth_panel(self.gaps.h, self.co, *bars)
         result: Vector = bars[0]
         return result

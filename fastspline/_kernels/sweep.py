@@ -10,9 +10,9 @@ back, is swept forward once more and backward.
 
 Two recurrences plug in, each the twin of a plain loop:
 
-- ``"reinsch"`` (`_reinsch`). Forward: u from the last two u. Backward: gamma from the last two
+- ``"reinsch"`` (`reinsch`). Forward: u from the last two u. Backward: gamma from the last two
   gamma; g is the value less three gamma. A piece between knots is given by g and gamma.
-- ``"state-space"`` (`_state_space`). Forward: residual eps and slope v of the filtered curve.
+- ``"state-space"`` (`state_space`). Forward: residual eps and slope v of the filtered curve.
   Backward: residual and slope of the smoothed curve, and gamma from both. A piece is given by g and
   slope, its derivative by slope and gamma, its curvature by gamma.
 
@@ -29,9 +29,9 @@ float32. Evaluation is done in the type of the data: twice the lanes for float32
 import numpy as np
 from numba import njit
 
-from fastspline import _state_space
-from fastspline._jit import JIT
-from fastspline._vector import (
+from fastspline._kernels import state_space
+from fastspline._kernels.jit import JIT
+from fastspline._kernels.vector import (
     LANES,
     any_nan,
     fence,
@@ -57,12 +57,12 @@ STRIP_BYTES = 512  # of a row: 256 and 1024 were slower
 JET = 4  # in the place of a derivative's order: value, slope and moment at every knot
 N_TABLES = 9
 
-# Bytes from the start of a gap's coefficients, see `_state_space`.
+# Bytes from the start of a gap's coefficients, see `state_space`.
 ALPHA, K1, K2, A22 = (8 * i for i in (0, 1, 2, 3))
 M11, M12, M22 = (8 * i for i in (4, 5, 6))
 P11, P12, P21, P22, P22_MINUS_1 = (8 * i for i in (7, 8, 9, 10, 11))
 PER_F = 8 * 12
-GAP_BYTES = 8 * _state_space.N_COEFFICIENTS
+GAP_BYTES = 8 * state_space.N_COEFFICIENTS
 
 
 @njit(**JIT)

@@ -1,22 +1,27 @@
 """Kernels of `bundle`: many small smoothing splines at once, beside each other in SIMD lanes.
 
-Each of Q lines takes two lanes of the recursion of `_state_space`: lane l runs from the left, lane
+Each of Q lines takes two lanes of the recursion of `state_space`: lane l runs from the left, lane
 Q + l from the right, over all in reversed order. What both tell meets at a point, as in
-`_posterior`; what the mean there owes to each value goes back through the filters.
+`posterior`; what the mean there owes to each value goes back through the filters.
 """
 
 import numpy as np
 from numba import njit
 
-from fastspline._jit import JIT
-from fastspline._plan import locate, power_of_two
-from fastspline._posterior import both_sides
-from fastspline._solvers import LEAST_GAP, LEAST_WEIGHT, UNIT_RANGE
-from fastspline._state_space import predict_information
+from fastspline._kernels.jit import JIT
+from fastspline._kernels.posterior import both_sides
+from fastspline._kernels.state_space import predict_information
+from fastspline._kernels.tables import (
+    LEAST_GAP,
+    LEAST_WEIGHT,
+    UNIT_RANGE,
+    locate,
+    power_of_two,
+)
 
 SMALLEST_UNIT, LARGEST_UNIT = UNIT_RANGE
 RHO, BETA, S = 0, 1, 2  # states of a filter
-ALPHA, K1, K2, A22 = 0, 1, 2, 3  # gains of its steps, as in `_state_space`
+ALPHA, K1, K2, A22 = 0, 1, 2, 3  # gains of its steps, as in `state_space`
 
 
 @njit(**JIT)

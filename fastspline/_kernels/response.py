@@ -1,8 +1,8 @@
 """What a plan's curve does under loads: the representer behind derivatives of a fit.
 
 The curve u of least ``sum(u(x_i)**2 / r_i) + integral(roughness u''**2) / q - 2 sum(load u)``, in
-the scaled units of `_state_space`. Loads may lie at nodes without data. Forward goes the
-information of `_state_space`, with its vector (G, V) on value and slope; backward the curve.
+the scaled units of `state_space`. Loads may lie at nodes without data. Forward goes the
+information of `state_space`, with its vector (G, V) on value and slope; backward the curve.
 
 Reference: G. Wahba, "Spline models for observational data" (SIAM 1990), section 1.3: u is the sum
 of the loads times the reproducing kernels of their nodes.
@@ -11,8 +11,8 @@ of the loads times the reproducing kernels of their nodes.
 import numpy as np
 from numba import njit
 
-from fastspline._jit import JIT
-from fastspline._state_space import predict_information
+from fastspline._kernels.jit import JIT
+from fastspline._kernels.state_space import predict_information
 
 # Columns of the coefficient table, row i for the gap from node i to i + 1.
 N11, N12, N22 = 0, 1, 2  # state at i from (G, V) there

@@ -7,8 +7,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fastspline._plan import tabulate_points
-from fastspline._simd import JET, N_TABLES
+from fastspline._kernels.sweep import JET, N_TABLES
+from fastspline._kernels.tables import tabulate_points
 from fastspline.arrays import require_finite
 
 Vector: TypeAlias = NDArray[np.float64]

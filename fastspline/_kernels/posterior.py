@@ -1,6 +1,6 @@
 """What the data tell of the curve: leverages and posterior variances, without a subtraction.
 
-Information of the recursion in `_state_space`, run from both ends, meets at a knot or at a point
+Information of the recursion in `state_space`, run from both ends, meets at a knot or at a point
 between; every term is nonnegative, so that 1 - leverage is as exact as the leverage.
 
 References: G. Wahba, "Bayesian confidence intervals for the cross-validated smoothing spline",
@@ -10,13 +10,13 @@ J. R. Statist. Soc. B 45 (1983); C. F. Ansley and R. Kohn, Biometrika 69 (1982).
 import numpy as np
 from numba import njit
 
-from fastspline._jit import JIT
-from fastspline._plan import locate
-from fastspline._state_space import (
+from fastspline._kernels.jit import JIT
+from fastspline._kernels.state_space import (
     N_COEFFICIENTS,
     filter_information,
     predict_information,
 )
+from fastspline._kernels.tables import locate
 
 
 @njit(**JIT)

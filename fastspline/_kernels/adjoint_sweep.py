@@ -1,25 +1,25 @@
-"""The SIMD sweeps of the transpose: the twins of those of `_simd`, turned round.
+"""The SIMD sweeps of the transpose: the twins of those of `sweep`, turned round.
 
 Where those read a knot's row and store the points of an interval, these gather the cotangents of an
 interval's points and store a knot's row. Sweeping forward, points are added to the cotangents of
-(base, tangent) at both ends of their interval, see `_reinsch.adjoint_evaluate_column`:
+(base, tangent) at both ends of their interval, see `reinsch.adjoint_evaluate_column`:
 
 - ``"reinsch"``: those are G of g and M of gamma. Once G_k is whole it is added to M at k - 1, k and
   k + 1 (g is the value less three gamma), and ``s_j = M_j + b0_j s_{j-1} + b1_{j-1} s_{j-2}``, for
   j = k - 1. Backward, ``t_j = s_j + f2_{j+1} t_{j+1} + f3_{j+2} t_{j+2}``, and row k is
-  ``G_k + f0_{k-1} t_{k-1} + (f1_k - f0_k) t_k - f1_{k+1} t_{k+1}``, by the tables of `_reinsch`.
-- ``"state-space"``: as in `_state_space.adjoint_smooth_panel`, whose first loop goes forward here
+  ``G_k + f0_{k-1} t_{k-1} + (f1_k - f0_k) t_k - f1_{k+1} t_{k+1}``, by the tables of `reinsch`.
+- ``"state-space"``: as in `state_space.adjoint_smooth_panel`, whose first loop goes forward here
   and its second backward.
 
-Blocks, segments, staging and prefetching are those of `_simd`. All is done in the type of the
+Blocks, segments, staging and prefetching are those of `sweep`. All is done in the type of the
 recurrences: sums over many points, and of what is divided by gaps, are those of double.
 """
 
 import numpy as np
 from numba import njit
 
-from fastspline._jit import JIT
-from fastspline._simd import (
+from fastspline._kernels.jit import JIT
+from fastspline._kernels.sweep import (
     A22,
     ALPHA,
     GAP_BYTES,
@@ -39,7 +39,7 @@ from fastspline._simd import (
     copy_out,
     lay_out,
 )
-from fastspline._vector import (
+from fastspline._kernels.vector import (
     LANES,
     any_nan,
     fence,
@@ -61,7 +61,7 @@ from fastspline._vector import (
 def _make_sweep(solver, data, state, lanes):
     """Make the kernel for columns of type `data`, "f4" or "f8", whose recurrences run in `state`.
 
-    See `_simd._make_sweep` on closure variables and names.
+    See `sweep._make_sweep` on closure variables and names.
     """
     width = 4 if data == "f4" else 8
     wide = 4 if state == "f4" else 8
@@ -74,7 +74,7 @@ def _make_sweep(solver, data, state, lanes):
     ):
         """Pull `columns` columns of cotangents back, from the address `c` to `out`.
 
-        Arguments and result are those of the sweeps of `_simd`, but that rows of `c` belong to
+        Arguments and result are those of the sweeps of `sweep`, but that rows of `c` belong to
         points and rows of `out` to values. Of the latter those of no knot are left alone.
         """
         forward, backward = peek(tables, "i8"), peek(tables + 8, "i8")
@@ -281,7 +281,7 @@ def _make_sweep(solver, data, state, lanes):
 
         if stream:
             fence()
-        memory[0] = 0  # keeps the scratch until here, see `_simd`
+        memory[0] = 0  # keeps the scratch until here, see `sweep`
         return bad
 
     sweep.__name__ = sweep.__qualname__ = f"adjoint_{solver}_{data}_{state}".replace("-", "_")

@@ -5,15 +5,17 @@ import math
 import numpy as np
 from numba import njit
 
-from fastspline._jit import JIT
-from fastspline._reinsch import factor_pentadiagonal, smooth_column
-from fastspline._simd import JET, N_TABLES, list_addresses, list_nu
-from fastspline._state_space import smooth_panel
+from fastspline._kernels.jit import JIT
+from fastspline._kernels.reinsch import factor_pentadiagonal, smooth_column
+from fastspline._kernels.state_space import smooth_panel
+from fastspline._kernels.sweep import JET, N_TABLES, list_addresses, list_nu
 
+UNIT_RANGE = 1e-100, 1e100  # mean gaps whose cubes are normal numbers
+LEAST_GAP = 1e-70  # relative to the mean gap: its fourth power is a normal number
+LEAST_WEIGHT = 1e-100  # relative to the largest weight
+LEAST_ROUGHNESS = 1e-50  # relative to the largest roughness weight
 KAPPA_HOPELESS = 1e12  # beyond, Reinsch's solver is not tried
-LAM_HOPELESS = (
-    1e5  # in scaled units, likewise: between mean gaps kappa is this, and few are smaller
-)
+LAM_HOPELESS = 1e5  # in scaled units, likewise: kappa between mean gaps, and few are smaller
 PROBES = 5  # columns that compare two solvers
 IN_DERIVATIVES = 0.1  # what their errors count in `largest_difference`
 HALF_ROOT = math.sqrt(0.5)

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastspline import _posterior, _state_space
-from fastspline._panel_solver import FAR, PanelEvaluator, PanelSolver
-from fastspline._tableau import Gaps, Rows, Vector, tabulate
+from fastspline._kernels import posterior, state_space
+from fastspline._solvers.panel import FAR, PanelEvaluator, PanelSolver
+from fastspline._solvers.tableau import Gaps, Rows, Vector, tabulate
 
 NEAR = 1e-40  # lam against cubed gaps at which a periodic spline interpolates
 
@@ -67,7 +67,7 @@ class PeriodicSolver(PanelSolver):
     def _add_noise(self, lam: float) -> None:
         gaps = self.gaps
         self.noise = np.empty(gaps.weights.size)
-        self.process_noise = _state_space.scale_noise(gaps.weights, gaps.top, lam, self.noise)
+        self.process_noise = state_space.scale_noise(gaps.weights, gaps.top, lam, self.noise)
 
     def at(self, points: Vector, nu: int, sources: Rows) -> PanelEvaluator:
         """See `Solver.at`; points outside the period are taken back into it."""
@@ -141,7 +141,7 @@ class PeriodicSolver(PanelSolver):
     def leverages(self) -> tuple[Vector, Vector]:
         """See `PanelSolver.leverages`; here 1 - diag(S) comes from a subtraction."""
         lever, complement = np.empty((2, self.noise.size + 1))
-        _posterior.leverages(
+        posterior.leverages(
             self._circle[0], self._circle[1], self.clamped, self.process_noise, self._circle[2],
             lever, complement,
         )  # fmt: skip
@@ -160,15 +160,15 @@ class PeriodicSolver(PanelSolver):
         gaps = self.gaps
         points = wrap(points, gaps.knots[0], gaps.knots[-1])
         cells, before, after = np.empty(points.size, np.int64), *np.empty((2, points.size))
-        _posterior.place_points(gaps.knots, gaps.unit, points, cells, before, after)
+        posterior.place_points(gaps.knots, gaps.unit, points, cells, before, after)
         out, of_state = np.empty(points.size), np.empty((points.size, 2))
-        _posterior.variances(
+        posterior.variances(
             self._circle[0], self._circle[1], self.clamped, self.process_noise, self._circle[2],
             (cells - self._seam) % gaps.h.size, before, after, out,
         )  # fmt: skip
         t = tabulate(gaps, points, 0)
         curves, slope = (self._from_circle(part) for part in self._curves)
-        _state_space.evaluate_panel(t.spans, t.weights, t.rows, curves, slope, of_state)
+        state_space.evaluate_panel(t.spans, t.weights, t.rows, curves, slope, of_state)
         out += np.einsum("ij,jk,ik->i", of_state, self._covariance, of_state)
         return out / self._noise_of_weight_1()
 

@@ -2,18 +2,18 @@
 
 At a knot the information of the knots to its left, that of those to its right, and the observation
 there are independent; both sides are filtered towards the knot and meet there, which gives leverage
-and residual at once. The recursion is that of `_state_space` in another scale: the information
+and residual at once. The recursion is that of `state_space` in another scale: the information
 (a, b, c) / e on (f, -f') and its determinant d / e are kept so that d = 1 (0 while the slope is
 unknown); then a step costs one division, and all sums still are of nonnegative terms.
 
-References: as `_state_space`; P. Craven and G. Wahba, Numer. Math. 31 (1979), for GCV; G. Wahba,
+References: as `state_space`; P. Craven and G. Wahba, Numer. Math. 31 (1979), for GCV; G. Wahba,
 "A comparison of GCV and GML for choosing the smoothing parameter", Ann. Statist. 13 (1985).
 """
 
 import numpy as np
 from numba import njit
 
-from fastspline._jit import JIT
+from fastspline._kernels.jit import JIT
 
 GCV, LOO, REML, REST = 0, 1, 2, 3  # REST: n - df
 # Places of lam are log10 of lam / (range**3 sum w).

@@ -1,4 +1,4 @@
-"""Reinsch's smoothing spline, one column, in plain loops: text, oracle and fallback of `_simd`.
+"""Reinsch's smoothing spline, one column, in plain loops: text, oracle and fallback of `sweep`.
 
 With second derivatives gamma at the inner knots (gamma_0 = gamma_{n-1} = 0), gaps h and pull = lam
 / weights,
@@ -18,7 +18,7 @@ B. W. Silverman, "Nonparametric Regression and Generalized Linear Models" (1994)
 import numpy as np
 from numba import njit
 
-from fastspline._jit import JIT
+from fastspline._kernels.jit import JIT
 
 
 @njit(**JIT)

@@ -1,7 +1,7 @@
 """Plans of every kind by the plain loops of the subtraction-free recursion, panel by panel.
 
 What the SIMD sweeps do not know: roughness weights and given end slopes (here), periodic splines
-(`_periodic_solver`); and, for every plan, what the data tell of the curve: residuals, leverages and
+(`periodic`); and, for every plan, what the data tell of the curve: residuals, leverages and
 posterior variances.
 """
 
@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from fastspline import _posterior, _state_space
-from fastspline._columns import (
+from fastspline._kernels import posterior, state_space
+from fastspline._solvers.columns import (
     DType,
     Prepared,
     add_panels,
@@ -20,7 +20,7 @@ from fastspline._columns import (
     panel_width,
     threads_for,
 )
-from fastspline._tableau import Gaps, Rows, Tableau, Vector, tabulate
+from fastspline._solvers.tableau import Gaps, Rows, Tableau, Vector, tabulate
 from fastspline._threads import cut, run_blocks
 from fastspline.arrays import FloatArray
 
@@ -39,7 +39,7 @@ class PanelSolver:
     Attributes
     ----------
     noise, process_noise : ndarray (n,), float
-        Observation noise r_i at the knots and process noise q, see `_state_space`.
+        Observation noise r_i at the knots and process noise q, see `state_space`.
     """
 
     __slots__ = ("_start", "clamped", "co", "ends", "gaps", "noise", "process_noise")
@@ -55,13 +55,11 @@ class PanelSolver:
     def _add_noise(self, lam: float) -> None:
         gaps = self.gaps
         self.noise: Vector = np.empty(gaps.knots.size)
-        self.process_noise: float = _state_space.scale_noise(
-            gaps.weights, gaps.top, lam, self.noise
-        )
+        self.process_noise: float = state_space.scale_noise(gaps.weights, gaps.top, lam, self.noise)
 
     def _factor(self, h: Vector, roughness: Vector, noise: Vector) -> None:
-        self.co = np.empty((h.size, _state_space.N_COEFFICIENTS))
-        self.ends: tuple[float, float] = _state_space.factor_state_space(
+        self.co = np.empty((h.size, state_space.N_COEFFICIENTS))
+        self.ends: tuple[float, float] = state_space.factor_state_space(
             h, roughness, self.clamped, self.process_noise, noise, self.co
         )
 
@@ -96,7 +94,7 @@ class PanelSolver:
     def _sweep(self, h: Vector, y: Vector) -> tuple[Vector, Vector, Vector, Vector, int]:
         residual, slope, moment = np.zeros((3, h.size + 1, y.shape[1]))
         with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
-            bad: int = _state_space.smooth_panel(h, self.co, y, residual, slope, moment, *self.ends)
+            bad: int = state_space.smooth_panel(h, self.co, y, residual, slope, moment, *self.ends)
             return y[: h.size + 1] - residual, residual, slope, moment, bad
 
     def transpose(self, bar_g: Vector, bar_slope: Vector, bar_moment: Vector) -> Vector:
@@ -109,7 +107,7 @@ class PanelSolver:
         bar_y = bar_g
         if self.clamped:
             bar_y = np.concatenate([bar_g, np.zeros((2, bar_g.shape[1]))])
-        _state_space.adjoint_smooth_panel(h, self.co, bar_y, bar_slope, bar_moment, *self.ends)
+        state_space.adjoint_smooth_panel(h, self.co, bar_y, bar_slope, bar_moment, *self.ends)
         return bar_y
 
     def residuals(self, values: Vector) -> Vector:
@@ -139,7 +137,7 @@ class PanelSolver:
         gaps, (lever, complement) = self.gaps, np.empty((2, self.noise.size))
         if lever.size == 2 and not self.clamped:  # the line through both
             return np.ones(2), np.zeros(2)
-        _posterior.leverages(
+        posterior.leverages(
             gaps.h, gaps.roughness, self.clamped, self.process_noise, self.noise, lever, complement
         )
         return lever, complement
@@ -148,8 +146,8 @@ class PanelSolver:
         """Give the posterior variance of f at points, relative to that of a value of weight 1."""
         gaps, out = self.gaps, np.empty(points.size)
         cells, before, after = np.empty(points.size, np.int64), *np.empty((2, points.size))
-        _posterior.place_points(gaps.knots, gaps.unit, points, cells, before, after)
-        _posterior.variances(
+        posterior.place_points(gaps.knots, gaps.unit, points, cells, before, after)
+        posterior.variances(
             gaps.h, gaps.roughness, self.clamped, self.process_noise, self.noise,
             cells, before, after, out,
         )  # fmt: skip
@@ -189,7 +187,7 @@ class PanelEvaluator:
             if t.nu == 1:
                 with np.errstate(over="ignore"):  # it is noticed in the result
                     base = slope / unit
-            _state_space.evaluate_panel(t.spans, t.weights, t.rows, base, tangent, result)
+            state_space.evaluate_panel(t.spans, t.weights, t.rows, base, tangent, result)
             bad = first_overflow(result, out.dtype)
             if bad < 0:
                 out[:, first:stop] = result
@@ -218,7 +216,7 @@ def pull_to_knots(tableau: Tableau, unit: float, cotangent: Vector) -> Vector:
     """Give cotangents of values, slopes and moments, (3, n, b), from those of results, (m, b)."""
     t, bars = tableau, np.zeros((3, tableau.n, cotangent.shape[1]))
     base, tangent = choose_jet(t.nu, *bars)
-    _state_space.adjoint_evaluate_panel(t.spans, t.weights, t.rows, cotangent, base, tangent)
+    state_space.adjoint_evaluate_panel(t.spans, t.weights, t.rows, cotangent, base, tangent)
     if t.nu == 1:
         bars[1] /= unit
     return bars

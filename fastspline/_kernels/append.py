@@ -1,6 +1,6 @@
 """What `SplineStream.append` computes: filter the new knots, smooth back until nothing changes.
 
-The recursion of `_state_space` needs nothing of what comes later, so its state at the last knot is
+The recursion of `state_space` needs nothing of what comes later, so its state at the last knot is
 all that an append starts from. Older fitted values are smoothed again, from the newest knot
 backwards; what an append changes decays exponentially on the way, and the sweep ends where it has
 stayed below `SETTLED` for a quarter of its length, by when it has decayed far beyond.
@@ -12,9 +12,9 @@ weight, so that how knots are divided into appends changes no digit of the filte
 import numpy as np
 from numba import njit
 
-from fastspline._jit import JIT
-from fastspline._plan import power_of_two, weigh_by_slope
-from fastspline._state_space import extend_information, filter_row, smooth_row
+from fastspline._kernels.jit import JIT
+from fastspline._kernels.state_space import extend_information, filter_row, smooth_row
+from fastspline._kernels.tables import power_of_two, weigh_by_slope
 
 # Rows of `track` (8, capacity): of all knots, and of the active ones (those of positive weight).
 KNOT, WEIGHT = 0, 1
