@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 from bench import reference
 from bench.race import Competitor, error_against
 from coded import BerrutScheme, KernelScheme, SplineScheme, TorchWorker, coded_map, path_order
-from coded.demo.lenet5 import load
+from coded.digits.lenet5 import load
 from coded.schemes import codes
 from coded.schemes.variants import Setting
 

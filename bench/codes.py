@@ -13,9 +13,8 @@ from typing import Any
 
 from bench.report import RESULTS, to_markdown, write_table
 from coded import Comparison, compare
-from coded.comparison.functions import bundled
+from coded.comparison.functions import SETTINGS, bundled
 from coded.comparison.picture import draw_comparisons
-from coded.comparison.settings import SETTINGS
 from coded.schemes import codes
 
 GROUPS = 5

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coded import CodedModel, KernelScheme, LocalWorkers, TorchWorker
-from coded.demo.lenet5 import load
+from coded.digits.lenet5 import load
 
 TIMEOUT = 1.0  # seconds that a worker is waited for; one at work for longer is replaced
 SERVICE = 0.02  # seconds that LeNet5 is made to take, as a larger network would

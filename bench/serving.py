@@ -31,7 +31,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from bench.report import RESULTS, ROOT, to_markdown, write_table
-from coded.demo.digits import Digits, read_digits
+from coded.digits.images import Digits, read_digits
 
 PICTURE = RESULTS / "serving.png"
 STRATEGIES = ("coded", "one worker", "hedged")

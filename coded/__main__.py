@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from coded.comparison import command as compare
-from coded.demo import command as demo
+from coded.command_line import compare as compare
+from coded.command_line import demo as demo
 
 _WHAT = "Coded computing: all K outputs from whichever of N workers answered."
 

@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 
-from coded.counts import read_count
+from coded.arguments import read_count
 
 
 def read_seed(rng: int | np.random.Generator) -> int:

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.counts import read_count, read_number, require_number
+from coded.arguments import read_count, read_number, require_number
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Short paths plainly, in numpy: what `fastspline.seriation` must give, move for move."""
+"""Short paths plainly, in numpy: what `coded.nearness.paths` must give, move for move."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from coded import AnalogLagrangeScheme, NotEnoughRespondersError, coded_map
-from coded.linear_decoder import least_norm_decoder
+from coded.algebra.linear_decoder import least_norm_decoder
 
 EPS = np.finfo(np.float64).eps
 GOLDEN_ERRORS = {1.0: 6e-16, 1e2: 7e-12, 1e4: 8e-8, 1e6: 8e-4}  # K = 2, T = 1, N = 8, f = x^2

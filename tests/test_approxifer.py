@@ -19,7 +19,7 @@ from coded import (
     coded_map,
     simulate,
 )
-from coded.rational_locator import clipped, locator_magnitudes, most_voted
+from coded.algebra.rational_locator import clipped, locator_magnitudes, most_voted
 from tests.worker_functions import WAIT
 
 
@@ -266,8 +266,8 @@ def test_a_single_input_is_decoded_by_majority():
 
 
 def test_liars_about_real_digits_are_found():
-    from coded.demo.digits import read_digits
-    from coded.demo.lenet5 import load
+    from coded.digits.images import read_digits
+    from coded.digits.lenet5 import load
 
     model, digits = load(), read_digits(0)
     scheme, bacc = ApproxIFERScheme(8, 19, n_liars=2), BerrutScheme(8, 19)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from coded import BerrutScheme, LocalWorkers, ReplicationScheme, WorkerBusyError, coded_map
-from coded.behind import _TASKS, Question, is_behind, tasks_of
+from coded.runtime.lateness import _TASKS, Question, is_behind, tasks_of
 from tests.faults import CALLS, wait_until_idle
 from tests.worker_functions import WAIT, double, wait_for_file
 

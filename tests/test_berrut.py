@@ -6,7 +6,7 @@ import pytest
 from scipy.interpolate import FloaterHormannInterpolator
 
 from coded import BerrutScheme, chebyshev_first, chebyshev_second
-from coded.barycentric import alternating_signs, berrut_lengths, leave_one_out_matrix
+from coded.algebra.barycentric import alternating_signs, berrut_lengths, leave_one_out_matrix
 from tests import reference_codes as reference
 
 KINDS = {"second": chebyshev_second, "first": chebyshev_first}

@@ -26,7 +26,7 @@ from coded import (
     WorkerBusyError,
     coded_map,
 )
-from coded.behind import tasks_of
+from coded.runtime.lateness import tasks_of
 from tests.worker_functions import WAIT, ManualExecutor, double, fail_on_zero, wait_until_gone
 
 
@@ -308,7 +308,7 @@ def test_failures_are_logged_but_shown_to_nobody_who_does_not_ask(pool, caplog, 
     model = CodedModel(fail_on_zero, scheme, pool, wait_for=6, timeout=WAIT)
     model(np.array([0.0, 1.0, 2.0]))
     assert capfd.readouterr() == ("", "")
-    with caplog.at_level(logging.INFO, logger="coded.model"):
+    with caplog.at_level(logging.INFO, logger="coded.runtime.model"):
         model(np.array([0.0, 1.0, 2.0]))
     texts = [record.message for record in caplog.records]
     assert sum("failed: ArithmeticError: zero is hard" in text for text in texts) == 2

@@ -8,8 +8,7 @@ import torch
 
 from coded import compare
 from coded.__main__ import main
-from coded.comparison.functions import bundled, linear_map, pendulum, polynomial, read_job
-from coded.comparison.settings import SETTINGS
+from coded.comparison.functions import SETTINGS, bundled, linear_map, pendulum, polynomial, read_job
 from coded.schemes import codes
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -17,9 +17,7 @@ from scipy.special import softmax
 from coded import LocalWorkers, TorchWorker
 from coded.__main__ import main
 from coded.demo.accuracy import answers, straggler_counts, sweep
-from coded.demo.digits import read_digits
 from coded.demo.faults import Fault, FaultyExecutor
-from coded.demo.lenet5 import compute_serially, load
 from coded.demo.live import DELAYS, FROZEN, KILLED, Schedule
 from coded.demo.settings import Settings
 from coded.demo.strategies import (
@@ -33,6 +31,8 @@ from coded.demo.strategies import (
     UNCODED,
     make_strategies,
 )
+from coded.digits.images import read_digits
+from coded.digits.lenet5 import compute_serially, load
 from tests.worker_functions import WAIT, double, is_running, wait_until_gone
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coded import pooled_gradients
-from fastspline import image_gradients
+from coded.nearness import gradients
 from tests.reference_features import reference_features
 
 # Most sides are small; around 128 and 192 averaging over blocks of 2 and of 3 begins.
@@ -140,7 +140,7 @@ def test_layouts_are_read_alike_by_one_kernel_a_dtype():
         np.repeat(images, 2, axis=2)[:, :, ::2],
     ):
         np.testing.assert_array_equal(pooled_gradients(layout), expected)
-    assert len(image_gradients._describe.signatures) == 2
+    assert len(gradients._describe.signatures) == 2
 
 
 def test_blocks_are_averaged_and_the_last_one_has_the_remainder():

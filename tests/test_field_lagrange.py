@@ -18,7 +18,7 @@ from coded import (
     coded_map,
     simulate,
 )
-from coded.prime_field import LARGEST_PRIME, balanced, power
+from coded.algebra.prime_field import LARGEST_PRIME, balanced, power
 from coded.schemes.field_lagrange import VARIANTS
 from coded.schemes.variants import Setting
 

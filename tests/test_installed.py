@@ -96,7 +96,11 @@ def finish(program):
 
 def test_wheel_holds_what_it_should(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"fastspline/py.typed", "fastspline/LICENSE", "coded/recommendations.json"} <= names
+    assert {
+        "fastspline/py.typed",
+        "fastspline/LICENSE",
+        "coded/evaluation/recommendations.json",
+    } <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"fastspline", "coded"}
 
 

@@ -19,10 +19,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-import coded.call
-import coded.local_workers
-import coded.runtime
-import coded.supervisor
+import coded.runtime.call
+import coded.runtime.coded_map
+import coded.workers.local_workers
+import coded.workers.supervisor
 from coded import (
     LocalWorkers,
     NotEnoughRespondersError,
@@ -87,7 +87,7 @@ def interrupted_at(event, files):
 
 def test_ctrl_c_at_any_line_leaves_no_task_queued():
     """One answer never comes, so that the call goes on to its timeout and to decoding."""
-    files = {coded.call.__file__, coded.runtime.__file__}
+    files = {coded.runtime.call.__file__, coded.runtime.coded_map.__file__}
     event, is_over = 0, False
     while not is_over:
         pool = Eager(never=[1])
@@ -207,7 +207,7 @@ def test_ctrl_c_while_a_worker_gets_its_task_costs_that_task_at_most(name):
 def interrupted_in(name, event):
     """Raise KeyboardInterrupt at the event-th line that runs in a method of a worker."""
     count, former = -1, sys.gettrace()
-    files = [coded.local_workers.__file__, coded.supervisor.__file__]
+    files = [coded.workers.local_workers.__file__, coded.workers.supervisor.__file__]
 
     def trace(frame, what, _):
         nonlocal count
@@ -434,8 +434,8 @@ def test_an_error_that_is_false_is_told_as_what_it_is():
 @pytest.mark.parametrize("value", [complex("nan"), complex(0.0, 1e305)])
 def test_a_complex_number_that_cannot_be_decoded_is_told_as_such(value):
     array = np.array(value)
-    assert not coded.call._is_moderate(array, 1e300)
-    assert coded.call._is_moderate(np.array(1e290 + 1e290j), 1e300)
+    assert not coded.runtime.call._is_moderate(array, 1e300)
+    assert coded.runtime.call._is_moderate(np.array(1e290 + 1e290j), 1e300)
 
 
 @every_call

@@ -14,8 +14,8 @@ from coded import (
     path_order,
     pooled_gradients,
 )
-from coded.kriging import distances, krige, krige_nearest
-from coded.points import copies_by_risk
+from coded.estimation.kriging import distances, krige, krige_nearest
+from coded.places.copies import copies_by_risk
 from coded.schemes.protocol import ErrorEstimating
 
 EPS = np.finfo(np.float64).eps

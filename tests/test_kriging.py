@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
 
-from coded.kriging import (
+from coded.estimation.kriging import (
     covariance,
     distances,
     error_variances,

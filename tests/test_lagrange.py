@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from coded import LagrangeScheme, NotEnoughRespondersError
-from coded.linear_decoder import exact_amplification, least_norm_decoder
+from coded.algebra.linear_decoder import exact_amplification, least_norm_decoder
 
 EPS = np.finfo(np.float64).eps
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coded.linear_decoder import amplification, least_norm_decoder, residual
+from coded.algebra.linear_decoder import amplification, least_norm_decoder, residual
 
 
 def exact_inverse(matrix):

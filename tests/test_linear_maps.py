@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coded.linear_maps import FilledMap, MatrixMap, RowMap
+from coded.maps.arrays import FilledMap, MatrixMap, RowMap
 from coded.schemes.spline import _FirstCopies
 from fastspline import Smoother
 

@@ -2,8 +2,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coded.lines import expected_errors, least_lam, left_out, risks, several_lines, smoothing_matrix
-from coded.order import path_order
+from coded.estimation.lines import (
+    expected_errors,
+    least_lam,
+    left_out,
+    risks,
+    several_lines,
+    smoothing_matrix,
+)
+from coded.nearness.order import path_order
 from tests import reference_lines
 
 

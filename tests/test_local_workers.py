@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-import coded.supervisor
+import coded.workers.supervisor
 from coded import (
     LocalWorkers,
     NotEnoughRespondersError,
@@ -20,7 +20,7 @@ from coded import (
     WorkerBusyError,
     coded_map,
 )
-from coded.worker_process import WorkerProcess
+from coded.workers.worker_process import WorkerProcess
 from tests.worker_functions import (
     WAIT,
     die_on_zero,
@@ -258,7 +258,7 @@ def hang_at_first(folder):
 
 
 def test_a_process_that_hangs_as_it_starts_gets_another_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(coded.supervisor, "_START", 2.0)  # or this takes ten
+    monkeypatch.setattr(coded.workers.supervisor, "_START", 2.0)  # or this takes ten
     sign = tmp_path / "sign"
     with LocalWorkers(3, initializer=hang_at_first, initargs=(sign,), patience=60.0) as workers:
         wait_for_file(sign)  # 60 s of patience are the start's too
@@ -285,7 +285,7 @@ def three():
 @pytest.mark.parametrize("least", [None, 0.2], ids=["ten seconds", "none"])
 def test_a_patience_shorter_than_the_start_does_not_keep_a_worker_from_starting(least, monkeypatch):
     if least is not None:
-        monkeypatch.setattr(coded.supervisor, "_START", least)
+        monkeypatch.setattr(coded.workers.supervisor, "_START", least)
     with LocalWorkers(1, initializer=time.sleep, initargs=(1.0,), patience=0.2) as workers:
         (executor,), seen = workers.executors, set(workers.pids)
         deadline = time.monotonic() + WAIT
@@ -404,7 +404,7 @@ def test_close_while_a_lost_process_is_being_replaced_leaves_no_orphan(monkeypat
             super().__init__(*args)
             started.append(self.pid)
 
-    monkeypatch.setattr(coded.supervisor, "WorkerProcess", Held)
+    monkeypatch.setattr(coded.workers.supervisor, "WorkerProcess", Held)
     workers = LocalWorkers(1)
     workers.wait(WAIT)
     os.kill(workers.pids[0], signal.SIGKILL)

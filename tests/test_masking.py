@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from coded.masking import gaussian_leakage, gaussian_masks
+from coded.algebra.masking import gaussian_leakage, gaussian_masks
 
 
 @pytest.mark.parametrize("seed", [0, 1, None], ids=str)

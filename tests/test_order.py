@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coded import path_order, similar_groups
-from coded.distances import distances_between, flattened
+from coded.nearness.distances import distances_between, flattened
 from tests import reference_codes as reference
 
 

@@ -19,7 +19,7 @@ from coded import (
     expected_answered,
     simulate,
 )
-from coded.placement import places_far_apart
+from coded.places.placement import places_far_apart
 
 counts = {"n_inputs": st.integers(1, 50), "n_workers": st.integers(1, 160)}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from coded import CodedResult, ReplicationScheme, coded_map
-from coded.plots import Curve, draw_curves, draw_timeline
+from coded.evaluation.plots import Curve, draw_curves, draw_timeline
 
 PNG = b"\x89PNG\r\n\x1a\n"
 COUNTS = [0, 5, 10]
@@ -33,7 +33,7 @@ def test_the_figure_is_written_as_png_without_pyplot(tmp_path):
     path = tmp_path / "picture.png"
     program = (
         "import sys\n"
-        "from coded.plots import Curve, draw_curves\n"
+        "from coded.evaluation.plots import Curve, draw_curves\n"
         "figure = draw_curves([0, 1], {'e': [Curve('a', [0, 1], [0, 0])]}, title='t')\n"
         "figure.savefig(sys.argv[1])\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
@@ -53,7 +53,7 @@ def test_more_curves_than_colours_are_refused():
 
 
 def test_without_matplotlib_the_error_names_the_extra():
-    program = "import sys; sys.modules['matplotlib'] = None; import coded.plots"
+    program = "import sys; sys.modules['matplotlib'] = None; import coded.evaluation.plots"
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
     )

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coded import chebyshev_first, chebyshev_second, equidistant, systematic
-from coded.coincidence import nearest_equal, snapped
-from coded.points import chord_length, copies_by_risk, on_curve
+from coded.places.copies import copies_by_risk
+from coded.places.points import chord_length, nearest_equal, on_curve, snapped
 from tests import reference_codes as reference
 
 FAMILIES = [chebyshev_first, chebyshev_second, equidistant]

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coded.prime_field import (
+from coded.algebra.prime_field import (
     LARGEST_PRIME,
     balanced,
     inverse,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coded import MDSScheme, NotEnoughRespondersError, ProductScheme
-from coded.mds_generator import mds_generator
+from coded.algebra.mds_generator import mds_generator
 from tests.reference_codes import least_squares_in_fractions
 
 EPS = np.finfo(np.float64).eps

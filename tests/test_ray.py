@@ -334,10 +334,10 @@ def test_without_ray_or_its_cluster_the_cure_is_told():
         "        make()\n"
         "    except RuntimeError as error:\n"
         "        print(error)\n"
-        "del sys.modules['coded.ray_executor']\n"
+        "del sys.modules['coded.workers.ray_executor']\n"
         "sys.modules['ray'] = None\n"
         "try:\n"
-        "    import coded.ray_executor\n"
+        "    import coded.workers.ray_executor\n"
         "except ImportError as error:\n"
         "    print(error)\n"
     )

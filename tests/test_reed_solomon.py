@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from coded.reed_solomon import berlekamp_welch, check_matrix, locate_wrong_rows
+from coded.algebra.reed_solomon import berlekamp_welch, check_matrix, locate_wrong_rows
 
 PRIME = 97
 

@@ -28,7 +28,7 @@ from coded import (
     coded_map,
     coded_map_async,
 )
-from coded.runtime import _spread
+from coded.runtime.coded_map import _spread
 from tests.worker_functions import (
     WAIT,
     ManualExecutor,
@@ -667,7 +667,7 @@ def test_result_is_frozen_pickles_and_compares_by_identity():
 
 
 def test_failures_are_logged_and_nothing_is_printed(caplog, capfd):
-    with ThreadPoolExecutor(1) as pool, caplog.at_level(logging.DEBUG, logger="coded.call"):
+    with ThreadPoolExecutor(1) as pool, caplog.at_level(logging.DEBUG, logger="coded.runtime.call"):
         coded_map(fail_on_zero, INPUTS, ReplicationScheme(2, 4), pool)
     assert "worker 0 failed: ArithmeticError: zero is hard" in caplog.messages
     assert capfd.readouterr() == ("", "")

@@ -17,7 +17,7 @@ from coded import (
     SplineScheme,
     path_order,
 )
-from coded.placement import places_far_apart
+from coded.places.placement import places_far_apart
 from fastspline import Smoother
 from tests import reference_codes as reference
 

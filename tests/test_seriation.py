@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coded.distances import distances_between
-from coded.lines import several_lines
-from coded.order import canonical_order, path_order
-from coded.points import chord_length
-from fastspline._tour import lay_along_paths
-from fastspline.seriation import short_path
+from coded.estimation.lines import several_lines
+from coded.nearness.distances import distances_between
+from coded.nearness.order import canonical_order, path_order
+from coded.nearness.paths import short_path
+from coded.nearness.tour import lay_along_paths
+from coded.places.points import chord_length
 from tests import reference_order as reference
 
 

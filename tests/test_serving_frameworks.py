@@ -22,8 +22,8 @@ import psutil
 import pytest
 
 from coded import TorchWorker
-from coded.demo.digits import read_digits
-from coded.demo.lenet5 import load
+from coded.digits.images import read_digits
+from coded.digits.lenet5 import load
 from tests.printed import printed
 from tests.worker_functions import is_running
 

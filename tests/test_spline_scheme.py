@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coded import ReplicationScheme, SplineScheme, simulate
-from coded.cross_validation import pooled_gcv
-from coded.features import pooled_gradients
-from coded.lines import is_curve, least_lam, left_out, risks, several_lines
-from coded.order import path_order
+from coded.estimation.cross_validation import pooled_gcv
+from coded.estimation.lines import is_curve, least_lam, left_out, risks, several_lines
+from coded.nearness.features import pooled_gradients
+from coded.nearness.order import path_order
 from fastspline.bundle import posterior_variances
 from tests import reference_codes as reference
 

@@ -17,9 +17,9 @@ import psutil
 import pytest
 import torch
 
-import coded.local_workers
-import coded.messages
-import coded.supervisor
+import coded.workers.local_workers
+import coded.workers.messages
+import coded.workers.supervisor
 from coded import LocalWorkers, ReplicationScheme, WorkerBusyError, coded_map
 from tests.faults import CALLS, FOUR, INPUTS, check_well
 from tests.worker_faults import (
@@ -322,7 +322,7 @@ def test_the_wait_for_starts_goes_by_the_number_of_processors(n, processors, sec
 
         def await_up(self, deadline):
             seen.append(deadline - time.perf_counter())
-            return coded.supervisor.State.UP
+            return coded.workers.supervisor.State.UP
 
         def kill(self):
             pass
@@ -330,7 +330,7 @@ def test_the_wait_for_starts_goes_by_the_number_of_processors(n, processors, sec
         def join(self, _):
             pass
 
-    monkeypatch.setattr(coded.local_workers, "Supervisor", Slow)
+    monkeypatch.setattr(coded.workers.local_workers, "Supervisor", Slow)
     monkeypatch.setattr(os, "cpu_count", lambda: processors)
     with LocalWorkers(n) as workers:
         workers.wait()

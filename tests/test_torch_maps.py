@@ -22,10 +22,10 @@ from coded import (
     SplineScheme,
     WithPrior,
 )
-from coded.linear_maps import FilledMap, MatrixMap
+from coded.maps.arrays import FilledMap, MatrixMap
+from coded.maps.tensors import apply_to_tensor, dense_on
 from coded.schemes import codes
 from coded.schemes.variants import Setting
-from coded.torch_maps import apply_to_tensor, dense_on
 
 # Of torch's own: forward derivatives load decompositions that it scripts.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is dep:DeprecationWarning")

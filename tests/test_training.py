@@ -4,8 +4,8 @@ import torch
 from torch.nn import functional
 
 from bench import training
-from coded.demo.digits import read_digits
-from coded.demo.lenet5 import LeNet5
+from coded.digits.images import read_digits
+from coded.digits.lenet5 import LeNet5
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

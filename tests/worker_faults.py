@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import numpy as np
 
-import coded.messages
+import coded.workers.messages
 
 ENDS = {
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
@@ -29,7 +29,10 @@ def end_while_writing(how, size, coded_input):
 def end_in_send(end, main):
     while True:
         frame = sys._current_frames()[main]
-        if frame.f_code.co_filename == coded.messages.__file__ and frame.f_code.co_name == "send":
+        if (
+            frame.f_code.co_filename == coded.workers.messages.__file__
+            and frame.f_code.co_name == "send"
+        ):
             end()
 
 

@@ -24,8 +24,8 @@ from bench.science.networks import LeNet5, Network
 from bench.science.rivals import BACC, KERNEL, NEAREST, SPLINE, Case, Setting
 from bench.science.trials import Array, Contender, Function, Trial, differences, interval, tell
 from coded import ParityScheme, Scheme
-from coded.distances import distances_between, flattened
-from coded.linear_maps import FilledMap, LinearMap
+from coded.maps.arrays import FilledMap, LinearMap
+from coded.nearness.distances import distances_between, flattened
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.coincidence import nearest_equal
-from coded.linear_maps import LinearMap
+from coded.maps.arrays import LinearMap
+from coded.places.points import nearest_equal
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from fastspline import Smoother, select_lam

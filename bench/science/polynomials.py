@@ -25,7 +25,7 @@ from coded import (
     SplineScheme,
     path_order,
 )
-from coded.barycentric import barycentric_matrix, polynomial_weights
+from coded.algebra.barycentric import barycentric_matrix, polynomial_weights
 from coded.stragglers import UniformStragglers
 
 SETTINGS = {  # degree: K, N, numbers of stragglers

@@ -22,8 +22,8 @@ from bench.report import to_markdown
 from bench.science.polynomials import polynomials, relative
 from bench.science.trials import Array
 from coded import AnalogLagrangeScheme
-from coded.linear_decoder import least_norm_decoder
-from coded.masking import gaussian_leakage, gaussian_masks
+from coded.algebra.linear_decoder import least_norm_decoder
+from coded.algebra.masking import gaussian_leakage, gaussian_masks
 
 SETTINGS = [(2, 1, 8, 2), (4, 2, 20, 3)]  # K, T, N, degree
 MASKS = [10.0**power for power in range(8)]

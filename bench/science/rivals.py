@@ -37,8 +37,8 @@ from coded import (
     path_order,
     pooled_gradients,
 )
-from coded.distances import flattened
-from coded.kriging import krige_nearest
+from coded.estimation.kriging import krige_nearest
+from coded.nearness.distances import flattened
 
 LAMS = (0.0, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5)  # lam_dec of the published scheme
 TUNING_BATCHES, TUNING_DRAWS, TUNING_SEED = 10, 5, 2

@@ -90,7 +90,7 @@ def recommendations(numbers: Numbers) -> Numbers:
 
 def package_files(numbers: Numbers) -> dict[str, str]:
     """Give the files of packages that are made from the numbers: path to text."""
-    return {"coded/recommendations.json": to_json(recommendations(numbers))}
+    return {"coded/evaluation/recommendations.json": to_json(recommendations(numbers))}
 
 
 # What README shows.

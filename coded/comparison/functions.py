@@ -11,10 +11,17 @@ from zipfile import is_zipfile
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.comparison.settings import SETTINGS
 from coded.schemes.protocol import Function
 from fastspline.arrays import FloatArray
 
+# The functions at hand, with (K, N, S) at which inputs are lost and most codes can serve.
+SETTINGS = {
+    "linear": (8, 16, 6),
+    "polynomial": (6, 20, 8),
+    "xsinx": (20, 40, 12),
+    "pendulum": (20, 40, 12),
+    "lenet5": (20, 60, 20),
+}
 _SEED = 5
 _ODE_STEPS = 200
 
@@ -101,9 +108,9 @@ def linear_map(inputs: FloatArray) -> FloatArray:
 
 
 def _lenet5(count: int) -> Job:
-    from coded.demo.digits import read_digits
-    from coded.demo.lenet5 import load
-    from coded.torch_worker import TorchWorker
+    from coded.digits.images import read_digits
+    from coded.digits.lenet5 import load
+    from coded.workers.torch_worker import TorchWorker
 
     digits = read_digits(_SEED).batch(0, count)
     fn = TorchWorker(load(), batched=True)

@@ -11,9 +11,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.counts import read_count
-from coded.metrics import mean_interval, mean_square, read_labels, relative_accuracy
-from coded.prime_field import balanced
+from coded.algebra.prime_field import balanced
+from coded.arguments import read_count
+from coded.evaluation.metrics import mean_interval, mean_square, read_labels, relative_accuracy
+from coded.evaluation.simulation import as_reals, evaluate_rows, evaluate_workers
 from coded.schemes import codes as all_codes
 from coded.schemes.protocol import (
     Function,
@@ -22,7 +23,6 @@ from coded.schemes.protocol import (
     worker_functions,
 )
 from coded.schemes.variants import Setting, Variant
-from coded.simulation import as_reals, evaluate_rows, evaluate_workers
 from fastspline.arrays import FloatArray, is_torch_tensor, read_array, require_finite
 
 _TIMED = 3  # repeats

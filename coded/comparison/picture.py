@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coded.comparison.measure import Comparison
-from coded.plots import Errors, Figure, draw_errors
+from coded.evaluation.plots import Errors, Figure, draw_errors
 
 
 def draw_comparisons(comparisons: Sequence[Comparison]) -> Figure:

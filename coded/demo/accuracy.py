@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.demo.digits import Digits
 from coded.demo.settings import BATCHES, Settings
 from coded.demo.strategies import make_schemes
-from coded.metrics import mean_interval, mean_l2, relative_accuracy
+from coded.digits.images import Digits
+from coded.evaluation.metrics import mean_interval, mean_l2, relative_accuracy
+from coded.evaluation.simulation import simulate
 from coded.schemes.protocol import Scheme
-from coded.simulation import simulate
 
 _SWEEP_POINTS = 9
 _SWEEP_END = 0.8  # of N

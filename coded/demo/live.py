@@ -15,14 +15,14 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.demo.digits import Digits
 from coded.demo.faults import Fault, FaultyExecutor
 from coded.demo.settings import LIVE_K, Settings
 from coded.demo.strategies import Strategy, Uncoded, make_strategies
-from coded.local_workers import LocalWorkers
-from coded.runtime import coded_map
+from coded.digits.images import Digits
+from coded.runtime.coded_map import coded_map
 from coded.schemes.protocol import NotEnoughRespondersError
 from coded.stragglers import ParetoDelays
+from coded.workers.local_workers import LocalWorkers
 
 DELAYS = ParetoDelays(scale=0.02, shape=1.1, cap=1.0)
 TIMEOUT = 2.0  # seconds that a round may take

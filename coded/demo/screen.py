@@ -15,14 +15,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from coded.demo.accuracy import Score, straggler_counts, sweep
-from coded.demo.digits import read_digits
-from coded.demo.lenet5 import compute_serially, load
 from coded.demo.live import DELAYS, HEDGE_SECONDS, TIMEOUT, LiveScore, Schedule, race
 from coded.demo.settings import BATCHES, LIVE_K, Settings
 from coded.demo.strategies import HEDGED, KERNEL, SPLINE, UNCODED, make_schemes, make_strategies
-from coded.local_workers import LocalWorkers
-from coded.plots import Curve, draw_curves
-from coded.torch_worker import TorchWorker
+from coded.digits.images import read_digits
+from coded.digits.lenet5 import compute_serially, load
+from coded.evaluation.plots import Curve, draw_curves
+from coded.workers.local_workers import LocalWorkers
+from coded.workers.torch_worker import TorchWorker
 
 
 @dataclass(frozen=True)

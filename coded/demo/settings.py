@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coded.counts import read_count
+from coded.arguments import read_count
 
 BATCHES = 20  # batches of K digits that the intervals are over
 LIVE_K = 4

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.counts import read_count, read_number
+from coded.arguments import read_count, read_number
 from coded.latency.service_times import Exponential, ServiceTime, require_service
 
 

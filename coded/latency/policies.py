@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from coded.counts import read_count, read_number
+from coded.arguments import read_count, read_number
 from coded.latency.closed_forms import c3_score, late_time_left
 from coded.latency.cluster import Cluster, Copy, Policy, Request, State
 

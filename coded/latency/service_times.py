@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.counts import read_number
+from coded.arguments import read_number
 
 
 @runtime_checkable

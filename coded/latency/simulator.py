@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.counts import read_count, read_number
+from coded.arguments import read_count, read_number
 from coded.latency.cluster import Cluster, Policy
 from coded.latency.service_times import ServiceTime, require_service
 from coded.seeds import derived

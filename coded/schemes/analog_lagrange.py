@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.counts import read_count, read_number
-from coded.linear_decoder import (
+from coded.algebra.linear_decoder import (
     amplification,
     exact_amplification,
     least_norm_decoder,
 )
-from coded.linear_maps import LinearMap, MatrixMap, apply_map
-from coded.masking import ComplexArray, gaussian_leakage, gaussian_masks
+from coded.algebra.masking import ComplexArray, gaussian_leakage, gaussian_masks
+from coded.arguments import read_count, read_number
+from coded.maps.arrays import LinearMap, MatrixMap, apply_map
+from coded.maps.untraced import untraced
 from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
 from coded.seeds import read_seed
-from coded.untraced import untraced
 from fastspline.arrays import Restore, as_numpy, is_torch_tensor
 
 _EPS = float(np.finfo(np.float64).eps)

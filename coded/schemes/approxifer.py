@@ -7,16 +7,15 @@ import zlib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.barycentric import alternating_signs, barycentric_matrix, leave_one_out_matrix
-from coded.coincidence import nearest_equal, snapped
-from coded.counts import read_count
-from coded.linear_maps import LinearMap, Matrix, MatrixMap
-from coded.points import Points, chebyshev_first, chebyshev_second
-from coded.rational_locator import clipped, locator_magnitudes, most_voted
+from coded.algebra.barycentric import alternating_signs, barycentric_matrix, leave_one_out_matrix
+from coded.algebra.rational_locator import clipped, locator_magnitudes, most_voted
+from coded.arguments import read_count
+from coded.maps.arrays import LinearMap, Matrix, MatrixMap
+from coded.maps.untraced import untraced
+from coded.places.points import Points, chebyshev_first, chebyshev_second, nearest_equal, snapped
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
-from coded.untraced import untraced
 from fastspline.arrays import FloatArray, require_finite
 
 # That vote. 1000 find hardly more liars; each costs a singular value decomposition, (K + E)^3.

@@ -7,20 +7,19 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.barycentric import (
+from coded.algebra.barycentric import (
     alternating_signs,
     barycentric_matrix,
     berrut_lengths,
     leave_one_out_matrix,
     left_out_lengths,
 )
-from coded.coincidence import nearest_equal, snapped
-from coded.linear_maps import LinearMap, Matrix, MatrixMap
-from coded.points import Points, chebyshev_first, chebyshev_second
+from coded.maps.arrays import LinearMap, Matrix, MatrixMap
+from coded.maps.untraced import untraced
+from coded.places.points import Points, chebyshev_first, chebyshev_second, nearest_equal, snapped
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
-from coded.untraced import untraced
 from fastspline.arrays import FloatArray
 
 WorkerPoints: TypeAlias = Literal["second", "first"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.linear_maps import LinearMap, Matrix
+from coded.maps.arrays import LinearMap, Matrix
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from fastspline.arrays import FloatArray

@@ -9,9 +9,7 @@ from typing import Any, SupportsIndex, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.counts import read_count
-from coded.linear_maps import LinearMap, apply_map
-from coded.prime_field import (
+from coded.algebra.prime_field import (
     LARGEST_PRIME,
     IntArray,
     lagrange_matrix,
@@ -20,12 +18,14 @@ from coded.prime_field import (
     read_prime,
     reduced,
 )
-from coded.reed_solomon import check_matrix, locate_wrong_rows
+from coded.algebra.reed_solomon import check_matrix, locate_wrong_rows
+from coded.arguments import read_count
+from coded.maps.arrays import LinearMap, apply_map
+from coded.maps.untraced import untraced
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
 from coded.schemes.variants import Setting, Variant
 from coded.seeds import read_seed
-from coded.untraced import untraced
 from fastspline.arrays import Restore, as_numpy
 
 
@@ -50,7 +50,7 @@ class FieldLagrangeScheme(LinearScheme):
     is what is congruent to it modulo p; that f stays in range is the caller's business.
     Answers may be any int64 congruent to f modulo p. One that overflowed 64 bits is wrong, and
     only spare answers show it: coded inputs are of the size of p, so a worker that evaluates a
-    degree above 2, or adds up products, reduces in between, by `coded.prime_field.balanced`.
+    degree above 2, or adds up products, reduces in between, by `algebra.prime_field.balanced`.
 
     `encoding_matrix` and `decoding_matrix` hold int64 residues in [0, p), to multiply modulo p.
 
@@ -106,7 +106,7 @@ class FieldLagrangeScheme(LinearScheme):
 
     A worker for a higher degree:
 
-    >>> from coded.prime_field import balanced
+    >>> from coded.algebra.prime_field import balanced
     >>> def cube(x, prime=scheme.prime):
     ...     return balanced(balanced(x * x, prime) * x, prime)
     """

@@ -11,19 +11,19 @@ from typing import Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.chords import Design, chords_for_labels, chords_for_smooth, copies_for_outputs
-from coded.distances import FEW, flattened, natural_units
-from coded.features import SMALLEST_SIDE, pooled_gradients
-from coded.kriging import Array, Kriging, distances, krige, krige_nearest
-from coded.linear_maps import FilledMap, LinearMap, Matrix, MatrixMap
-from coded.lines import FEWEST_FOR_CURVE
-from coded.memory import AnswerMemory
-from coded.order import path_order
-from coded.placement import balanced_copies
+from coded.estimation.kriging import Array, Kriging, distances, krige, krige_nearest
+from coded.estimation.lines import FEWEST_FOR_CURVE
+from coded.estimation.memory import AnswerMemory
+from coded.maps.arrays import FilledMap, LinearMap, Matrix, MatrixMap
+from coded.maps.untraced import untraced
+from coded.nearness.distances import FEW, flattened, natural_units
+from coded.nearness.features import SMALLEST_SIDE, pooled_gradients
+from coded.nearness.order import path_order
+from coded.places.designs import Design, chords_for_labels, chords_for_smooth, copies_for_outputs
+from coded.places.placement import balanced_copies
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
-from coded.untraced import untraced
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
 Features: TypeAlias = Callable[[FloatArray], ArrayLike] | Literal["loo"] | None

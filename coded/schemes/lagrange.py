@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.barycentric import barycentric_matrix, polynomial_weights
-from coded.coincidence import nearest_equal, snapped
-from coded.counts import read_count
-from coded.linear_decoder import (
+from coded.algebra.barycentric import barycentric_matrix, polynomial_weights
+from coded.algebra.linear_decoder import (
     exact_amplification,
     least_norm_decoder,
 )
-from coded.linear_maps import LinearMap, Matrix, MatrixMap
-from coded.points import Points, chebyshev_first, chebyshev_second
+from coded.arguments import read_count
+from coded.maps.arrays import LinearMap, Matrix, MatrixMap
+from coded.places.points import Points, chebyshev_first, chebyshev_second, nearest_equal, snapped
 from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant

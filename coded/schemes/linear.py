@@ -12,10 +12,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.counts import read_count
-from coded.linear_maps import LinearMap, Matrix, RowMap, apply_map
+from coded.arguments import read_count
+from coded.maps.arrays import LinearMap, Matrix, RowMap, apply_map
+from coded.maps.untraced import untraced
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
-from coded.untraced import untraced
 from fastspline.arrays import FloatArray, Restore, is_torch_tensor, read_array
 
 _KEPT_DECODERS = 256  # decoding plans kept per scheme, one a responder set
@@ -364,14 +364,14 @@ class LinearScheme(ABC):
         self._require_answers(tuple(coded_outputs.shape), workers)
         if not self._looks_at_answers():
             return self._on_tensor(self._decoder(workers), coded_outputs, "coded_outputs")
-        from coded.torch_maps import apply_chosen
+        from coded.maps.tensors import apply_chosen
 
         choose = partial(self._choose_decoder, responders=workers)
         outputs: Any = apply_chosen(choose, coded_outputs, "coded_outputs")
         return outputs  # type: ignore[no-any-return]
 
     def _on_tensor(self, linear_map: LinearMap, values: Any, name: str) -> FloatArray:
-        from coded.torch_maps import apply_to_tensor
+        from coded.maps.tensors import apply_to_tensor
 
         matrix_on = None if values.device.type == "cpu" else self._matrix_on
         result: Any = apply_to_tensor(linear_map, values, name, matrix_on)
@@ -457,7 +457,7 @@ class LinearScheme(ABC):
     def _read(self, values: Any, name: str) -> tuple[FloatArray, Restore]:
         """Read numbers, of which no gradient is lost without a word."""
         if is_torch_tensor(values) and not self._codes_real_numbers():
-            from coded.torch_maps import refuse_gradient
+            from coded.maps.tensors import refuse_gradient
 
             refuse_gradient(values, name, self)
         try:
@@ -503,6 +503,6 @@ class LinearScheme(ABC):
 
 
 def _dense_on(linear_map: LinearMap, device: Any) -> Any:
-    from coded.torch_maps import dense_on
+    from coded.maps.tensors import dense_on
 
     return dense_on(linear_map, device)

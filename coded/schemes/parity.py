@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.linear_decoder import amplification, least_norm_decoder
-from coded.linear_maps import FilledMap, LinearMap, Matrix
+from coded.algebra.linear_decoder import amplification, least_norm_decoder
+from coded.maps.arrays import FilledMap, LinearMap, Matrix
 from coded.schemes.exact import LARGEST_AMPLIFICATION, ExactScheme
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Function, Responders

@@ -8,10 +8,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.counts import read_count
-from coded.linear_decoder import amplification, least_norm_decoder
-from coded.linear_maps import FilledMap, LinearMap, Matrix
-from coded.mds_generator import mds_generator
+from coded.algebra.linear_decoder import amplification, least_norm_decoder
+from coded.algebra.mds_generator import mds_generator
+from coded.arguments import read_count
+from coded.maps.arrays import FilledMap, LinearMap, Matrix
 from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant

@@ -9,13 +9,13 @@ from typing import Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.distances import distances_between, flattened
-from coded.linear_maps import LinearMap, Matrix, MatrixMap, RowMap
-from coded.placement import balanced_copies, read_placement
+from coded.maps.arrays import LinearMap, Matrix, MatrixMap, RowMap
+from coded.maps.untraced import untraced
+from coded.nearness.distances import distances_between, flattened
+from coded.places.placement import balanced_copies, read_placement
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
-from coded.untraced import untraced
 from fastspline.arrays import FloatArray
 
 Fallback: TypeAlias = Literal["nearest", "mean"] | None

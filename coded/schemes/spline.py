@@ -12,12 +12,8 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.coincidence import nearest_equal, snapped
-from coded.cross_validation import pooled_gcv
-from coded.distances import flattened, natural_units, steps_along
-from coded.features import SMALLEST_SIDE, pooled_gradients
-from coded.linear_maps import FilledMap, LinearMap, Matrix, MatrixMap, RowMap
-from coded.lines import (
+from coded.estimation.cross_validation import pooled_gcv
+from coded.estimation.lines import (
     expected_errors,
     is_curve,
     least_lam,
@@ -25,22 +21,27 @@ from coded.lines import (
     several_lines,
     smoothing_matrix,
 )
-from coded.order import path_order
-from coded.placement import places_far_apart
-from coded.points import (
+from coded.maps.arrays import FilledMap, LinearMap, Matrix, MatrixMap, RowMap
+from coded.maps.untraced import untraced
+from coded.nearness.distances import flattened, natural_units, steps_along
+from coded.nearness.features import SMALLEST_SIDE, pooled_gradients
+from coded.nearness.order import path_order
+from coded.places.copies import copies_by_risk
+from coded.places.placement import places_far_apart
+from coded.places.points import (
     Points,
     chebyshev_first,
     chebyshev_second,
     chord_length,
-    copies_by_risk,
     equidistant,
+    nearest_equal,
     on_curve,
+    snapped,
     systematic,
 )
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders, Scheme
 from coded.schemes.variants import Setting, Variant
-from coded.untraced import untraced
 from fastspline import Smoother, SplineOperator
 from fastspline.arrays import FloatArray, require_finite
 

@@ -8,14 +8,14 @@ from typing import Any, Self, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.linear_maps import Matrix
+from coded.maps.arrays import Matrix
+from coded.maps.untraced import untraced
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import (
     AssigningFunctions,
     ErrorEstimating,
     NotEnoughRespondersError,
 )
-from coded.untraced import untraced
 from fastspline.arrays import FloatArray, Restore, is_torch_tensor, read_array, require_finite
 
 Prior: TypeAlias = Callable[[FloatArray], ArrayLike]
@@ -307,7 +307,7 @@ class WithPrior:
                 responders=workers,
             )
         if is_torch_tensor(coded_outputs):
-            from coded.torch_maps import refuse_gradient
+            from coded.maps.tensors import refuse_gradient
 
             refuse_gradient(cast(Any, coded_outputs), "coded_outputs", self)
         answers, restore = read_array(coded_outputs, "coded_outputs")

@@ -18,7 +18,6 @@ recurrences: sums over many points, and of what is divided by gaps, are those of
 import numpy as np
 from numba import njit
 
-from fastspline._kernels.jit import JIT
 from fastspline._kernels.sweep import (
     A22,
     ALPHA,
@@ -56,6 +55,7 @@ from fastspline._kernels.vector import (
     vsub,
     vzero,
 )
+from fastspline.jit import JIT
 
 
 def _make_sweep(solver, data, state, lanes):

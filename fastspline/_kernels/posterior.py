@@ -10,13 +10,13 @@ J. R. Statist. Soc. B 45 (1983); C. F. Ansley and R. Kohn, Biometrika 69 (1982).
 import numpy as np
 from numba import njit
 
-from fastspline._kernels.jit import JIT
 from fastspline._kernels.state_space import (
     N_COEFFICIENTS,
     filter_information,
     predict_information,
 )
 from fastspline._kernels.tables import locate
+from fastspline.jit import JIT
 
 
 @njit(**JIT)

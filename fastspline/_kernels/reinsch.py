@@ -18,7 +18,7 @@ B. W. Silverman, "Nonparametric Regression and Generalized Linear Models" (1994)
 import numpy as np
 from numba import njit
 
-from fastspline._kernels.jit import JIT
+from fastspline.jit import JIT
 
 
 @njit(**JIT)

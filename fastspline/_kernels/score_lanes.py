@@ -11,7 +11,6 @@ import math
 import numpy as np
 from numba import njit
 
-from fastspline._kernels.jit import JIT
 from fastspline._kernels.scores import (
     AT_BOUND,
     GCV,
@@ -39,6 +38,7 @@ from fastspline._kernels.vector import (
     vwhere_below,
     vzero,
 )
+from fastspline.jit import JIT
 
 BLOCK = 512  # knots whose left states fit in the second-level cache
 STATE = 6  # vectors of a predicted state that are kept: e, a, b, c, residual, slope

@@ -13,7 +13,7 @@ References: as `state_space`; P. Craven and G. Wahba, Numer. Math. 31 (1979), fo
 import numpy as np
 from numba import njit
 
-from fastspline._kernels.jit import JIT
+from fastspline.jit import JIT
 
 GCV, LOO, REML, REST = 0, 1, 2, 3  # REST: n - df
 # Places of lam are log10 of lam / (range**3 sum w).

@@ -24,7 +24,7 @@ was derived for this package.
 import numpy as np
 from numba import njit
 
-from fastspline._kernels.jit import JIT
+from fastspline.jit import JIT
 
 # Columns of the coefficient table, row i for the gap from knot i to i + 1.
 ALPHA, K1, K2, A22 = 0, 1, 2, 3  # forward gains; K1 = 1 - ALPHA, without subtraction

@@ -30,7 +30,6 @@ import numpy as np
 from numba import njit
 
 from fastspline._kernels import state_space
-from fastspline._kernels.jit import JIT
 from fastspline._kernels.vector import (
     LANES,
     any_nan,
@@ -51,6 +50,7 @@ from fastspline._kernels.vector import (
     vsub,
     vzero,
 )
+from fastspline.jit import JIT
 
 SCRATCH_BYTES = 512 << 10  # states and inputs of a segment
 STRIP_BYTES = 512  # of a row: 256 and 1024 were slower

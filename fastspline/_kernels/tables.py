@@ -5,10 +5,10 @@ import math
 import numpy as np
 from numba import njit
 
-from fastspline._kernels.jit import JIT
 from fastspline._kernels.reinsch import factor_pentadiagonal, smooth_column
 from fastspline._kernels.state_space import smooth_panel
 from fastspline._kernels.sweep import JET, N_TABLES, list_addresses, list_nu
+from fastspline.jit import JIT
 
 UNIT_RANGE = 1e-100, 1e100  # mean gaps whose cubes are normal numbers
 LEAST_GAP = 1e-70  # relative to the mean gap: its fourth power is a normal number

@@ -1,0 +1,1 @@
+"""What a code is worth, without workers: simulated losses, metrics, advice, pictures."""

@@ -1,0 +1,294 @@
+"""`CodedModel`: a batch in, a batch out, as a service calls it; coded over the workers inside."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any, NoReturn, Self, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coded.errors import tell_error
+from coded.nearness.order import similar_groups
+from coded.runtime.call import IsEnough, WorkerBusyError, read_finite
+from coded.runtime.coded_map import Submitted, read_settings, read_wait_for, submit_coded_map
+from coded.runtime.nests import Layout, pack
+from coded.runtime.result import CodedResult, Indices
+from coded.schemes.protocol import Function, Scheme, number_reader, read_numbers
+from fastspline.arrays import FloatArray
+
+_LOG = logging.getLogger(__name__)
+_AHEAD = 1  # groups of a batch that are submitted before the one whose answers are awaited
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CodedBatch:
+    """The outputs of one batch, and how the workers came by them.
+
+    Attributes
+    ----------
+    outputs : array, shape (B, ...), or tuples and dicts of arrays
+        In the order of the batch, in the kind, dtype and nesting of the answers.
+    exact : ndarray of bool, shape (B,)
+        Which outputs are exact answers, not estimates.
+    std : ndarray of float, shape (B,), or None
+        The errors ``||output_b - f(x_b)||_2`` that are to be expected, 0 where exact; None where
+        the scheme gives none.
+    complete : bool
+        Whether `wait_for` was met in every group.
+    groups : list of ndarray of int, shape (K,)
+        Which rows of the batch were coded together; a row that fills a place again is repeated.
+    results : list of CodedResult
+        Who answered when and who failed, of each group.
+    """
+
+    outputs: Any
+    exact: NDArray[np.bool_]
+    std: NDArray[np.float64] | None
+    complete: bool
+    groups: list[Indices]
+    results: list[CodedResult]
+
+    def __repr__(self) -> str:
+        """One line with counts."""
+        failures = sum(len(result.failures) for result in self.results)
+        return (
+            f"CodedBatch({len(self.exact)} outputs from {len(self.groups)} groups, "
+            f"complete={self.complete}, failures={failures}, "
+            f"exact={int(self.exact.sum())} of {len(self.exact)})"
+        )
+
+
+class CodedModel:
+    """A function of batches whose slow, dead and frozen workers cost no answer.
+
+    ``model(batch)`` gives f of every row, as a model that runs in this process would: it is what
+    a model server calls. Batches may have any size. Up to K rows make one `coded_map`; rows are
+    repeated where there are fewer, which makes further copies of them. More rows are split into
+    groups as equal in size as can be, similar rows together (`similar_groups`), and while the
+    answers of one group are awaited the next one is queued at the workers already.
+
+    Any number of threads may call at once; their tasks queue at the same workers, without limit:
+    to set one is the server's business. Workers at work are asked then, and their tasks cancelled
+    if they do not come to them. Workers far behind are not asked, as in `coded_map`.
+
+    Build a CodedModel in the set-up of the server's process, not on import: servers fork or spawn.
+    From coroutines: ``await asyncio.to_thread(model, batch)``.
+
+    Parameters
+    ----------
+    fn : callable
+        f, of one row, as for `coded_map`.
+    scheme : Scheme
+        The code, for groups of ``K = scheme.n_inputs`` rows.
+    executors : Executor or sequence of Executor
+        As for `coded_map`. They stay the caller's and are never shut down.
+    wait_for : int or callable, optional
+        As for `coded_map`, in each group.
+    timeout : float, optional
+        Longest wait for a group in seconds, counted from its submission, so that time in the
+        workers' queues counts. A batch takes at most ``ceil(B / K)`` times that. Set one: without
+        it a call may wait for a frozen worker for ever.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong kind.
+    ValueError
+        If an argument has a value that is not allowed.
+
+    Examples
+    --------
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from coded import CodedModel, ReplicationScheme
+    >>> with ThreadPoolExecutor() as pool:
+    ...     model = CodedModel(np.sqrt, ReplicationScheme(2, 4), pool, timeout=10.0)
+    ...     model(np.array([1.0, 4.0, 9.0]))
+    array([1., 2., 3.])
+    """
+
+    def __init__(
+        self,
+        fn: Function,
+        scheme: Scheme,
+        executors: Executor | Sequence[Executor],
+        *,
+        wait_for: SupportsIndex | IsEnough | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self._executors, self._timeout = read_settings(fn, scheme, executors, timeout)
+        read_wait_for(wait_for, scheme)
+        self._fn = fn
+        self._scheme = scheme
+        self._wait_for = wait_for
+        self._closed = False
+
+    def __call__(self, batch: Any) -> Any:
+        """Give f of every row of a batch.
+
+        Parameters
+        ----------
+        batch : array_like, shape (B, ...), or tuples and dicts of them
+            B >= 1 rows of finite numbers, numpy arrays or torch tensors.
+
+        Returns
+        -------
+        array, shape (B, ...), or tuples and dicts of arrays
+            In the order of the batch, in the kind, dtype and nesting of the answers.
+
+        Raises
+        ------
+        TypeError
+            If the batch does not hold numbers of the kind that the scheme codes.
+        ValueError
+            If the batch is empty, or a number is not finite; nothing has been submitted then.
+            Also if groups gave answers of different shapes.
+        NotEnoughRespondersError
+            If the answers of some group do not suffice to decode (a ValueError too).
+        RuntimeError
+            After `close`.
+        """
+        return self.run(batch).outputs
+
+    def run(self, batch: Any) -> CodedBatch:
+        """Compute as a call does, and tell which outputs are exact, and what became of workers.
+
+        Parameters
+        ----------
+        batch
+            As in a call.
+
+        Returns
+        -------
+        CodedBatch
+
+        Raises
+        ------
+        TypeError, ValueError, NotEnoughRespondersError, RuntimeError
+            As a call.
+        """
+        if self._closed:
+            raise RuntimeError("this CodedModel is closed; make another one")
+        array, layout = pack(batch, "batch", partial(read_finite, number_reader(self._scheme)))
+        if array.ndim == 0 or array.size == 0:
+            raise ValueError(
+                f"batch must hold at least one row along axis 0, got shape {array.shape}; "
+                "stack the inputs, one alone by x[None]"
+            )
+        groups = _groups(array, self._scheme.n_inputs)
+        results = self._ask(array, layout, groups)
+        return _join(self._scheme, len(array), groups, results)
+
+    def close(self) -> None:
+        """Refuse further calls; those under way go on. The executors stay the caller's."""
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        """Give the model; leaving the block closes it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the model."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """One line with the function, the code, and whether it is closed."""
+        name = getattr(self._fn, "__name__", repr(self._fn))
+        state = ", closed" if self._closed else ""
+        return f"CodedModel({name}, {self._scheme!r}, {len(self._executors)} executors{state})"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: executors belong to their process."""
+        raise TypeError(
+            "a CodedModel cannot be pickled, for its executors belong to this process; build it "
+            "where it is called, for example in the server's setup"
+        )
+
+    def _ask(self, array: FloatArray, layout: Layout, groups: list[Indices]) -> list[CodedResult]:
+        """Answer the groups in turn, the next one queued meanwhile."""
+        results: list[CodedResult] = []
+        under_way: deque[Submitted] = deque()
+        try:
+            for group in groups:
+                under_way.append(self._submit(layout.unpack(array[group])))
+                if len(under_way) > _AHEAD:
+                    results.append(_answer(under_way.popleft()))
+            while under_way:
+                results.append(_answer(under_way.popleft()))
+        finally:
+            for submitted in under_way:
+                submitted.cancel()
+        return results
+
+    def _submit(self, inputs: Any) -> Submitted:
+        """Give the tasks of one group to the workers."""
+        return submit_coded_map(
+            self._fn,
+            inputs,
+            self._scheme,
+            self._executors,
+            wait_for=self._wait_for,
+            timeout=self._timeout,
+        )
+
+
+def _answer(submitted: Submitted) -> CodedResult:
+    """Wait for one group, and log who failed."""
+    result = submitted.result()
+    for n, error in result.failures.items():
+        if not isinstance(error, WorkerBusyError):
+            _LOG.info("worker %d failed: %s", n, tell_error(error))
+    if not result.complete:
+        _LOG.info("fewer answers than wanted: %r", result)
+    return result
+
+
+def _groups(array: FloatArray, size: int) -> list[Indices]:
+    """Split the rows into groups of similar ones, about equally many, each filled to `size`."""
+    n_groups = -(-len(array) // size)
+    if n_groups == 1:
+        groups = [np.arange(len(array))]
+    else:
+        parts = np.stack([array.real, array.imag], axis=1) if np.iscomplexobj(array) else array
+        groups = similar_groups(parts, -(-len(array) // n_groups))
+    # Copies of a row side by side, for the codes that take the inputs in the order given.
+    return [group[np.arange(size) * len(group) // size] for group in groups]
+
+
+def _join(
+    scheme: Scheme, n_rows: int, groups: list[Indices], results: list[CodedResult]
+) -> CodedBatch:
+    """Put the rows back in order; of a row's several outputs take the best."""
+    packed = [pack(result.outputs, "outputs", partial(read_numbers, scheme)) for result in results]
+    layout = packed[0][1]
+    for _, other in packed:
+        if other != layout:
+            raise ValueError(
+                f"f must give answers of one shape, but gave {layout} in one group of the batch "
+                f"and {other} in another; split the batch by shape, or pad the answers"
+            )
+    exact = np.concatenate([result.exact for result in results])
+    stds = [result.std for result in results if result.std is not None]
+    std = np.concatenate(stds) if stds else None
+    rows = np.concatenate(groups)
+    best_first = np.lexsort((~exact if std is None else std, rows))
+    chosen = best_first[np.searchsorted(rows[best_first], np.arange(n_rows))]
+    return CodedBatch(
+        outputs=layout.unpack(np.concatenate([array for array, _ in packed])[chosen]),
+        exact=exact[chosen],
+        std=None if std is None else std[chosen],
+        complete=all(result.complete for result in results),
+        groups=groups,
+        results=results,
+    )

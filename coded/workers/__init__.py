@@ -1,0 +1,4 @@
+"""Who computes: processes of this machine, Ray, torch models; one framework a file.
+
+They run functions, and know nothing of codes or calls.
+"""

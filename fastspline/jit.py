@@ -1,0 +1,31 @@
+"""How kernels are compiled, here and in `coded`: without the GIL, and cached where numba can."""
+
+import warnings
+
+from numba import njit
+
+
+def _nothing() -> None:
+    """Be what the probe compiles."""
+
+
+def _finds_cache() -> bool:
+    """Tell whether numba can keep compiled kernels of this folder somewhere."""
+    try:
+        njit(cache=True)(_nothing)
+    except RuntimeError:
+        warnings.warn(
+            "numba finds no folder that it can write its cache to, so fastspline compiles its "
+            "kernels (seconds) in every process; set NUMBA_CACHE_DIR to a writable folder",
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+JIT = {
+    "nogil": True,
+    "cache": _finds_cache(),
+    "error_model": "numpy",
+    "fastmath": {"contract"},
+}
