@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from bench.race import Race
+from bench.races.race import Race
 from bench.report import SLOWS_BLAS
 
 

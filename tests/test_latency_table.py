@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bench import latency
+from bench.engines import latency
 
 PNG = b"\x89PNG\r\n\x1a\n"
 LIMIT = 80_000  # bytes

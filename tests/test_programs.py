@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from bench import programs
-from bench.exact import relative_error, relative_rms, smooth_exactly
+from bench.exactness.__main__ import programs
+from bench.exactness.exact import relative_error, relative_rms, smooth_exactly
 from tests.reference import ExactSmoother
 from tests.strategies import make_knots, make_weights
 

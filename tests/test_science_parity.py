@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench import train_parity
 from bench.science import datasets, networks, parity
 from bench.science.datasets import DATA
 from bench.science.parity import GroupedParity, over_lost, parity_model
 from bench.science.rivals import Case, Setting
 from bench.science.trials import Trial
+from bench.weights import train_parity
 from coded import NotEnoughRespondersError, ParityScheme, simulate
 
 

@@ -6,7 +6,7 @@ from signal import SIGKILL, SIGSTOP
 import numpy as np
 import pytest
 
-from bench.serving import QUICK, Load, Outcome, Reply, caption, draw, strike, tell
+from bench.engines.serving import QUICK, Load, Outcome, Reply, caption, draw, strike, tell
 from tests.worker_functions import is_running
 
 

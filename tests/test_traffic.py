@@ -1,4 +1,4 @@
-"""What `bench.traffic` counts, against what is known; engines run, with small arrays."""
+"""What `bench.engines.traffic` counts, against what is known; engines run, with small arrays."""
 
 import json
 import os
@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from bench import traffic
-from bench.traffic_counts import bytes_of, count_unix_sockets, filled_by
-from bench.traffic_worker import echo, settle
+from bench.engines import traffic
+from bench.engines.traffic_counts import bytes_of, count_unix_sockets, filled_by
+from bench.engines.traffic_worker import echo, settle
 
 SMALL = ((1, 32, 32), (3, 224, 224))
 

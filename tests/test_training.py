@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from bench import training
+from bench.engines import training
 from coded.digits.images import read_digits
 from coded.digits.lenet5 import LeNet5
 

@@ -2,7 +2,7 @@
 
 Each group of K digits has one parity worker. Twice over: groups alone, K = 2, 3 and 4, one of K + 1
 workers lost; and 60 digits in such groups, with other codes free to mix all 60, 5 workers lost.
-The parity models come from `bench.train_parity`; nothing here was chosen on the evaluation digits.
+The parity models come from `bench.weights.train_parity`; none was chosen on the evaluation digits.
 """
 
 from __future__ import annotations

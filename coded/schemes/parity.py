@@ -46,8 +46,8 @@ class ParityScheme(ExactScheme):
     parity_models : sequence of callable, optional
         One for each of the N - K parity workers. Each takes what f takes, and gives an
         answer of the same shape; train it by least squares on
-        ``sum_i (i + 1)^j f(x_i)``, `bench.train_parity` is an example. For process pools they
-        must pickle (`TorchWorker` does, and is small). None: f itself, for linear f.
+        ``sum_i (i + 1)^j f(x_i)``; an example: `bench.weights.train_parity`. For process pools
+        they must pickle (`TorchWorker` does, and is small). None: f itself, for linear f.
 
     Raises
     ------

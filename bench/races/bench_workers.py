@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.race import Competitor
-from bench.worker_tasks import give_back, nothing
+from bench.races.race import Competitor
+from bench.races.worker_tasks import give_back, nothing
 from coded import LocalWorkers
 
 WAIT = 60.0  # seconds; nothing takes that long

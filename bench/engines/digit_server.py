@@ -1,6 +1,6 @@
 """LitServe servers of handwritten digits on the same worker processes, coded and not.
 
-    python -m bench.digit_server STRATEGY PORT WORKERS
+    python -m bench.engines.digit_server STRATEGY PORT WORKERS
 
 POST /predict takes ``{"pixels": base64 of 32 x 32 bytes}`` and gives ``{"logits": [10 numbers]}``.
 """

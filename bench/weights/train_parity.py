@@ -1,7 +1,7 @@
 """Train parity models (ParM) for the experiments' LeNet5 on real handwritten digits.
 
-    python -m bench.train_parity          # K = 2, 3 and 4, about two minutes each on a quiet core
-    python -m bench.train_parity 2 --steps 4000
+    python -m bench.weights.train_parity  # K = 2, 3 and 4, about two minutes each on a quiet core
+    python -m bench.weights.train_parity 2 --steps 4000
 
 A parity model for K inputs gets the sum of K digits, pixel by pixel, and is to answer the sum of
 the K answers of the network f that it serves: least squares on the logits, as ParM trains. It has
@@ -104,7 +104,7 @@ def make(n_inputs: int, *, steps: int, folder: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train as the command line says."""
     parser = argparse.ArgumentParser(
-        prog="python -m bench.train_parity", description="Train parity models for LeNet5."
+        prog="python -m bench.weights.train_parity", description="Train parity models for LeNet5."
     )
     parser.add_argument(
         "n_inputs", nargs="*", type=int, default=[2, 3, 4], metavar="K", help="default: 2 3 4"

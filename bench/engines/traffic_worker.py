@@ -1,4 +1,4 @@
-"""What the workers do whose traffic `bench.traffic` measures."""
+"""What the workers do whose traffic `bench.engines.traffic` measures."""
 
 from __future__ import annotations
 

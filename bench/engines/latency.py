@@ -1,4 +1,4 @@
-"""README's table and picture of latencies under redundancy: `python -m bench.latency`.
+"""README's table and picture of latencies under redundancy: `python -m bench.engines.latency`.
 
 One simulated cluster, one load, the same arrivals for all policies; two laws of service time with
 a mean of one second. The picture shows the tails, the table their quantiles and what they cost.

@@ -11,8 +11,8 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from bench import reference
-from bench.race import Competitor, error_against
+from bench.races import reference
+from bench.races.race import Competitor, error_against
 from coded import BerrutScheme, KernelScheme, SplineScheme, TorchWorker, coded_map, path_order
 from coded.digits.lenet5 import load
 from coded.schemes import codes

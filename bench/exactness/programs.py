@@ -1,7 +1,7 @@
 """Errors and times beside scipy, csaps, R and a P-spline, and README's tables of them.
 
-python -m bench.programs            write the newest record's tables into README.md
-python -m bench.programs record     measure (minutes; needs R with mgcv) and store a record
+python -m bench.exactness.programs         write the newest record's tables into README.md
+python -m bench.exactness.programs record  measure (minutes; needs R with mgcv) and store a record
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from csaps import csaps
 from numpy.typing import NDArray
 from scipy.interpolate import make_smoothing_spline
 
-from bench.exact import PRECISION, relative_error, relative_rms, smooth_exactly
-from bench.race import describe_machine
+from bench.exactness.exact import PRECISION, relative_error, relative_rms, smooth_exactly
+from bench.races.race import describe_machine
 from bench.report import README, RESULTS, ROOT, to_markdown, write_table
 from fastspline import Smoother, smooth_spline
 
@@ -453,7 +453,9 @@ def read_newest(records: Path = RECORDS) -> Record:
     """
     read = [json.loads(path.read_text(encoding="utf-8")) for path in records.glob("*.json")]
     if not read:
-        raise ValueError(f"no record in {records}; make one: python -m bench.programs record")
+        raise ValueError(
+            f"no record in {records}; make one: python -m bench.exactness.programs record"
+        )
     newest: Record = max(read, key=lambda record: record["datetime"])
     return newest
 
@@ -461,7 +463,7 @@ def read_newest(records: Path = RECORDS) -> Record:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; give the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m bench.programs",
+        prog="python -m bench.exactness.programs",
         description="Errors and times beside scipy, csaps, R and a P-spline: without a command "
         "write the newest record's tables into README.md.",
     )
@@ -476,7 +478,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_table("errors", tell_errors(record), readme=README)
         write_table("programs", tell_times(record), readme=README)
     except (ValueError, OSError) as error:
-        print(f"bench.programs: {error}", file=sys.stderr)
+        print(f"bench.exactness.programs: {error}", file=sys.stderr)
         return 2
     return 0
 

@@ -1,4 +1,4 @@
-# Fits problems with R for bench/programs.py, which starts this as `Rscript programs.R FOLDER`,
+# Fits problems with R for bench/exactness/programs.py, which starts this as `Rscript programs.R FOLDER`,
 # writes problems into FOLDER and commands to its standard input, one a line:
 #
 #     fit PROBLEM PROGRAM            write the fitted values at the knots into FOLDER/fitted; say "ok"

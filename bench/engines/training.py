@@ -1,4 +1,4 @@
-"""Data-parallel training without its stragglers: `python -m bench.training`, three minutes.
+"""Data-parallel training without its stragglers: `python -m bench.engines.training`, three minutes.
 
 LeNet5 learns real digits from scratch. At every step eight machines (processes) give gradients of
 micro-batches and two of them are late. One may wait for all of them, drop the late ones'
@@ -299,7 +299,7 @@ def run_quickly() -> Curves:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, draw and rewrite the table."""
-    parser = argparse.ArgumentParser(prog="python -m bench.training", description="Train.")
+    parser = argparse.ArgumentParser(prog="python -m bench.engines.training", description="Train.")
     parser.add_argument("--quick", action="store_true", help="few steps, on threads; print only")
     if parser.parse_args(arguments).quick:
         sys.stdout.write(f"{tell(run_quickly())}\n")

@@ -1,6 +1,6 @@
-"""A model server under load while its workers are killed and frozen: `python -m bench.serving`.
+"""A model server under load while workers die and freeze: `python -m bench.engines.serving`.
 
-Starts each of the servers of `bench.digit_server`, sends it requests at a fixed rate from several
+Starts each of the servers of `digit_server`, sends it requests at a fixed rate from several
 threads, kills and freezes worker processes meanwhile, and writes README's table and
 bench/results/serving.png. A latency counts from the moment at which the request was due, so that
 a server that stalls is not asked less. ``--quick`` loads the coded server for seconds and only
@@ -181,7 +181,14 @@ def serve(strategy: str, n_workers: int) -> Iterator[Server]:
         If it ends or does not answer in time; with what it wrote.
     """
     port = _free_port()
-    command = [sys.executable, "-m", "bench.digit_server", strategy, str(port), str(n_workers)]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.engines.digit_server",
+        strategy,
+        str(port),
+        str(n_workers),
+    ]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
@@ -311,7 +318,7 @@ def tell(load: Load, outcomes: dict[str, Outcome]) -> str:
 
 def caption(load: Load) -> str:
     """Say what was done."""
-    from bench.digit_server import BATCH, HEDGE, SERVICE, TIMEOUT
+    from bench.engines.digit_server import BATCH, HEDGE, SERVICE, TIMEOUT
 
     k, n = load.workers // 2, load.workers
     kinds = ", ".join(f"{name.name} at {at:g} s" for at, name in load.faults)
@@ -365,7 +372,7 @@ def draw(outcomes: dict[str, Outcome], path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run all servers; write the table and the picture."""
-    parser = argparse.ArgumentParser(prog="python -m bench.serving", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.engines.serving", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the coded server only, for seconds")
     if parser.parse_args(arguments).quick:
         print(tell(QUICK, {"coded": strike(QUICK)}))

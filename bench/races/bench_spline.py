@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import interpolate
 
-from bench import reference
-from bench.race import Competitor, copy, error_against
+from bench.races import reference
+from bench.races.race import Competitor, copy, error_against
 from fastspline import Smoother, SplineStream, make_smoothing_spline
 
 TOLERANCE = {"float32": 1e-6, "float64": 1e-13}

@@ -1,4 +1,4 @@
-"""README's table of what crosses between program and workers: `python -m bench.traffic`.
+"""README's table of what crosses between program and workers: `python -m bench.engines.traffic`.
 
 For each engine: bytes a task and its answer take through pipes and sockets, how often the array
 is copied, how long the round trip takes beside the bare engine's, and how often a large model is
@@ -29,10 +29,14 @@ import numpy as np
 import ray
 from distributed.deploy.subprocess import SubprocessCluster
 
-from bench.race import describe_machine
-from bench.report import README, RESULTS, ROOT, to_markdown, write_table
-from bench.traffic_counts import REPEATS, bytes_of, count_unix_sockets, filled_by, seconds_of
-from bench.traffic_worker import (
+from bench.engines.traffic_counts import (
+    REPEATS,
+    bytes_of,
+    count_unix_sockets,
+    filled_by,
+    seconds_of,
+)
+from bench.engines.traffic_worker import (
     SMALLEST,
     Large,
     echo,
@@ -44,11 +48,13 @@ from bench.traffic_worker import (
     settle,
     take,
 )
+from bench.races.race import describe_machine
+from bench.report import README, RESULTS, ROOT, to_markdown, write_table
 from coded import LocalWorkers, RayExecutor, ReplicationScheme, TorchWorker, coded_map
 
 STORED = RESULTS / "traffic" / "traffic.json"  # beside the records of races
 SHAPES = ((1, 32, 32), (3, 224, 224), (3, 1024, 1024))  # float32: 4 kB, 600 kB, 12 MB
-CODE = ("bench/traffic*.py", "coded", "fastspline")
+CODE = ("bench/engines/traffic*.py", "coded", "fastspline")
 VERSIONS = ("torch", "distributed", "ray")
 MODEL_BYTES, MODEL_CALLS = 45_000_000, 50
 WAIT = 60.0  # seconds; nothing takes that long
@@ -71,7 +77,7 @@ class Engine:
     predict : callable
         Applies the large model in a worker, shipped as README says.
     settle : callable
-        Runs `bench.traffic_worker.settle` in all its processes but this one, and gives their ids.
+        Runs `traffic_worker.settle` in all its processes but this one, and gives their ids.
     """
 
     executors: Sequence[Executor]

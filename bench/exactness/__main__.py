@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from bench.exact import ExactPlan
+from bench.exactness.exact import ExactPlan
 from bench.report import RESULTS
 from fastspline import Smoother
 

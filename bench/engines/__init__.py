@@ -1,0 +1,1 @@
+"""Workers, servers and training steps that run, or are simulated: bytes, latencies, losses."""
