@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from fastspline import Smoother
-from tests.strategies import make_knots
+from tests.support.strategies import make_knots
+
+pytestmark = pytest.mark.outer
 
 PROJECT = Path(__file__).parents[1]
 TIMEOUT = 300

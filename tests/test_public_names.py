@@ -1,7 +1,7 @@
-"""What users can call: every public name with its signature, as in tests/golden/public_names.txt.
+"""What users can call: every public name with its signature, as oracles/golden lists them.
 
-``python -m tests.test_public_names > tests/golden/public_names.txt`` writes the list anew: a change
-of it is a change for users, and belongs in the documents.
+``python -m tests.test_public_names > tests/oracles/golden/public_names.txt`` writes the list anew:
+a change of it is a change for users, and belongs in the documents.
 """
 
 import inspect
@@ -12,7 +12,7 @@ from pathlib import Path
 import coded
 import fastspline
 
-GOLDEN = Path(__file__).parent / "golden" / "public_names.txt"
+GOLDEN = Path(__file__).parent / "oracles" / "golden" / "public_names.txt"
 MODULES = {  # that the README imports
     "coded.demo.lenet5": ("LeNet5", "load"),
     "coded.plots": ("Curve", "Errors", "draw_curves", "draw_errors", "draw_timeline"),

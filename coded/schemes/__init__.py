@@ -7,12 +7,12 @@ To add a code:
    what a family supplies. A code that is no linear map is any class with the methods of `Scheme`.
 2. End it with `VARIANTS`: under each name a function from a `Setting` to the scheme, ValueError
    where the code cannot serve it, and what is promised.
-3. Add the module to `_MODULES`. Now ``pytest tests/test_contract.py -k NAME`` checks it,
-   ``python -m coded compare --codes NAME,replication-nearest`` lays it beside others, and the
-   races of `bench` time it.
+3. Add the module to `_MODULES`. ``pytest tests/coded/schemes/test_contract.py -k NAME`` now
+   checks it, ``python -m coded compare --codes NAME,replication-nearest`` lays it beside others,
+   and the races of `bench` time it.
 
-Its own tests go to ``tests/test_<module>.py``. To offer it to others, name the class in
-``coded/__init__.py`` and the module in the contract "no scheme imports another scheme" of
+Its own tests go to ``tests/coded/schemes/test_<module>.py``. To offer it to others, name the class
+in ``coded/__init__.py`` and the module in the contract "no scheme imports another scheme" of
 ``pyproject.toml``.
 """
 

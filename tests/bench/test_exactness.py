@@ -1,0 +1,111 @@
+"""Every result of the library against 500 bits: all families of knots, weights and lam."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from bench.exactness import __main__ as exactness
+from bench.exactness.__main__ import Case
+from bench.exactness.exact import ExactPlan
+from tests.oracles.splines import ExactSmoother, rounded
+from tests.support.strategies import make_knots, make_weights
+
+pytestmark = pytest.mark.outer
+
+
+def floats(numbers):
+    return np.array([float(number) for number in numbers])
+
+
+# --- the reference -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weight_kind", ["one", "zeros"])
+@pytest.mark.parametrize("kind", ["random", "clustered"])
+@pytest.mark.parametrize("lam", [0.0, 1e-9, 1.0, 1e9, np.inf])
+@pytest.mark.parametrize("n", [4, 12])
+def test_the_reference_is_the_dense_solution(n, lam, kind, weight_kind, rng):
+    x, w = make_knots(kind, n), make_weights(weight_kind, n)
+    points = np.concatenate([x, 0.3 * x[1:] + 0.7 * x[:-1], [x[0] - 1.0, x[-1] + 2.0]])
+    y, cotangent = rng.standard_normal(n), rng.standard_normal(points.size)
+    oracle, exact = ExactSmoother(x, lam=lam, weights=w), ExactPlan(x, lam=lam, weights=w)
+    for nu in range(3):
+        matrix = rounded(oracle.matrix(points, nu))
+        states = exact.fit(y)
+        tiny = 1e-25 / np.diff(x).min() ** nu  # lam = 0 and inf are approached
+        for actual, expected in (
+            (exact.evaluate(states, points, nu), oracle.evaluate(y, points, nu)),
+            (exact.adjoint(cotangent, points, nu), matrix.T @ cotangent),
+        ):
+            bound = 1e-14 * np.abs(matrix).sum() + tiny
+            np.testing.assert_allclose(floats(actual), expected, rtol=0, atol=bound)
+    hat = oracle.hat()
+    levers, rest = exact.leverages()
+    np.testing.assert_allclose(floats(levers), rounded(np.diag(hat)), rtol=1e-15, atol=0)
+    np.testing.assert_allclose(floats(rest), rounded(1 - np.diag(hat)), rtol=1e-15, atol=1e-25)
+
+
+@pytest.mark.parametrize("place", [-0.7, 0.05, 0.5, 1.3])
+def test_the_reference_s_variance_is_that_of_one_more_value(place):
+    """A value of weight 1 there would have leverage S = V / (1 + V)."""
+    x = make_knots("random", 6)
+    more = np.sort(np.append(x, place))
+    i = int(np.searchsorted(more, place))
+    lever = ExactSmoother(more, lam=0.01).hat()[i, i]
+    (variance,) = ExactPlan(x, lam=0.01).variances([place])
+    assert float(variance) == pytest.approx(float(lever / (1 - lever)), rel=1e-14)
+
+
+# --- the library -------------------------------------------------------------------------------
+
+DESIGNS = [*itertools.product([3, 10, 100, 2000], exactness.KNOTS, exactness.WEIGHTS)]
+DESIGNS += itertools.product([4, 5, 10, 100], ["groups", "pairs"], exactness.WEIGHTS)
+WORST = [
+    Case("uniform", 20_000, 1e12),
+    Case("Chebyshev 2", 20_000, 1e-12, "6 decades"),
+    Case("random", 20_000, 1e6),
+    Case("groups", 20_000, 1e-12, "some zero"),
+    Case("clustered", 20_000, np.inf),
+]
+
+
+@pytest.mark.parametrize(("n", "knots", "weights"), DESIGNS)
+def test_every_result_is_exact_for_every_lam(n, knots, weights):
+    for lam in exactness.LAMS:
+        errors = exactness.measure_errors(Case(knots, n, lam, weights))
+        assert not exactness.exceeds(errors), lam
+
+
+@pytest.mark.parametrize("case", WORST, ids=str)
+def test_every_result_is_exact_for_many_knots(case):
+    assert not exactness.exceeds(exactness.measure_errors(case))
+
+
+def test_recorded_errors_of_more_knots_are_in_bounds():
+    record = json.loads(exactness.RECORD.read_text())
+    assert set(record) == {"20000", "100000"}
+    for worst in record.values():
+        assert len(worst) > 15
+        assert not exactness.exceeds({name: found["error"] for name, found in worst.items()})
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_curvatures_of_few_knots_with_uneven_weights(seed, rng):
+    """No larger second derivative stands beside their error: only innovations may enter."""
+    rng = np.random.default_rng(seed)
+    x = np.cumsum(rng.choice([1e-6, 1.0], 4 + seed % 5) * rng.uniform(0.5, 1.5, 4 + seed % 5))
+    w, y = 10.0 ** rng.uniform(-3.0, 3.0, x.size), rng.standard_normal(x.size)
+    for lam in (1e-6, 1.0, 1e6, 1e12):
+        exact = ExactPlan(x, lam=lam, weights=w)
+        expected = floats(exact.evaluate(exact.fit(y), x, 2))
+        fitted = exactness.Smoother(x, lam=lam, weights=w).fit(y).second_derivatives
+        assert np.abs(fitted - expected).max() <= 1e-12 * np.abs(expected).max(), lam
+
+
+def test_a_wrong_result_exceeds():
+    assert exactness.exceeds({"values": 1e-11, "df": 1e-12, "slopes": np.nan}) == pytest.approx(
+        {"values": 1e-11, "slopes": np.nan}, nan_ok=True
+    )
+    assert exactness.exceeds({"float32 value": 1e-6}) == {"float32 value": 1e-6}

@@ -1,0 +1,163 @@
+"""README's lines for clusters, run as they are printed, in processes of one machine."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.printed import printed
+from tests.support.worker_functions import WAIT, wait_until_gone
+
+pytestmark = pytest.mark.outer
+
+PROGRAM = """
+import sys
+import numpy as np
+{imports}
+from coded import RayExecutor, SplineScheme, coded_map
+
+def f(coded_input):
+    return np.sin(coded_input)
+
+address, inputs, scheme = sys.argv[1], np.linspace(0.0, 3.0, 8), SplineScheme(8, 24)
+{lines}
+assert abs(result.outputs - np.sin(inputs)).max() < 0.05, result.outputs
+print("executors:", len({executors}))
+print("used:", len(set(result.responders % len({executors}))))
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for_listener(port):
+    deadline = time.monotonic() + WAIT
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=WAIT).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def place(tmp_path):
+    """The environment of the printed commands."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    ray_folder = tempfile.mkdtemp(prefix="ray")  # short, for it holds sockets
+    yield os.environ | {
+        "PATH": path,
+        "RAY_TMPDIR": ray_folder,
+        "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)]),
+        "HOME": str(tmp_path),
+        "HOST": "127.0.0.1",
+        "PORT": str(free_port()),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "disabled",
+    }
+    shutil.rmtree(ray_folder)
+
+
+@contextmanager
+def started(command, place, **more):
+    """A process that runs one printed line, with all its children, until the end of the block."""
+    shell = subprocess.Popen(
+        ["bash", "-c", command],
+        env=place | more,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield psutil.Process(shell.pid)
+    finally:
+        family = find_family(psutil.Process(shell.pid)) if shell.poll() is None else []
+        shell.terminate()
+        try:
+            shell.wait(WAIT)
+            wait_until_gone([process.pid for process in family])
+        finally:
+            kill(family)
+
+
+def find_family(process):
+    return [process, *process.children(recursive=True)]
+
+
+def kill(family):
+    for process in family:
+        if process.is_running():
+            process.kill()
+
+
+def call(program, place):
+    """Run the program; give what it printed."""
+    address = f"{place['HOST']}:{place['PORT']}"
+    done = subprocess.run(
+        [sys.executable, program, address],
+        env=place,
+        capture_output=True,
+        text=True,
+        timeout=2 * WAIT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def call_until(executors, program, place):
+    """Run the program until it sees so many executors: processes need a while to find together."""
+    deadline = time.monotonic() + 2 * WAIT
+    while time.monotonic() < deadline:
+        try:
+            text = call(program, place)
+        except AssertionError as error:  # nobody listens yet
+            text = str(error)
+        if f"executors: {executors}\n" in text:
+            return text
+        time.sleep(0.2)
+    raise TimeoutError(f"the program never saw {executors} executors; at last: {text}")
+
+
+def write(tmp_path, engine, module, executors):
+    program = tmp_path / "program.py"
+    lines = "\n".join(printed(f"{engine} program"))
+    program.write_text(PROGRAM.format(imports=f"import {module}", lines=lines, executors=executors))
+    return program
+
+
+def test_dask(place, tmp_path):
+    scheduler, worker = printed("dask processes")
+    program = write(tmp_path, "dask", "distributed", "workers")
+    with (
+        started(scheduler, place),
+        started(worker, place, NAME="w1"),
+        started(worker, place, NAME="w2") as second,
+    ):
+        assert "complete=True" in call_until(2, program, place)
+        kill(find_family(second))
+        assert "complete=True" in call_until(1, program, place)
+
+
+def test_ray(place, tmp_path):
+    head, node = printed("ray processes")
+    program = write(tmp_path, "ray", "ray", "nodes")
+    with started(head, place):
+        wait_for_listener(int(place["PORT"]))
+        with started(node, place) as second:
+            assert "complete=True" in call_until(2, program, place)
+            kill(find_family(second))
+            text = call(program, place)  # at once, before Ray knows
+    assert "complete=True" in text
+    assert "executors: 2\nused: 1\n" in text
