@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, Self, SupportsIndex
@@ -16,10 +16,14 @@ from numpy.typing import NDArray
 
 from coded.errors import tell_error
 from coded.nearness.order import similar_groups
-from coded.runtime.call import IsEnough, WorkerBusyError, read_finite
-from coded.runtime.coded_map import Submitted, read_settings, read_wait_for, submit_coded_map
+from coded.runtime.answers import read_finite
+from coded.runtime.call import WorkerBusyError
+from coded.runtime.goal import IsEnough
 from coded.runtime.nests import Layout, pack
+from coded.runtime.request import read_request
 from coded.runtime.result import CodedResult, Indices
+from coded.runtime.scheme_job import SchemeCode
+from coded.runtime.waiting import Submitted
 from coded.schemes.protocol import Function, Scheme, number_reader, read_numbers
 from fastspline.arrays import FloatArray
 
@@ -122,11 +126,11 @@ class CodedModel:
         wait_for: SupportsIndex | IsEnough | None = None,
         timeout: float | None = None,
     ) -> None:
-        self._executors, self._timeout = read_settings(fn, scheme, executors, timeout)
-        read_wait_for(wait_for, scheme)
-        self._fn = fn
+        # Of every group, but for its inputs.
+        self._request = read_request(
+            fn, (), SchemeCode(scheme), executors, wait_for=wait_for, timeout=timeout
+        )
         self._scheme = scheme
-        self._wait_for = wait_for
         self._closed = False
 
     def __call__(self, batch: Any) -> Any:
@@ -204,9 +208,10 @@ class CodedModel:
 
     def __repr__(self) -> str:
         """One line with the function, the code, and whether it is closed."""
-        name = getattr(self._fn, "__name__", repr(self._fn))
+        fn, n_executors = self._request.fn, len(self._request.executors)
         state = ", closed" if self._closed else ""
-        return f"CodedModel({name}, {self._scheme!r}, {len(self._executors)} executors{state})"
+        name = getattr(fn, "__name__", repr(fn))
+        return f"CodedModel({name}, {self._scheme!r}, {n_executors} executors{state})"
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied: executors belong to their process."""
@@ -233,14 +238,13 @@ class CodedModel:
 
     def _submit(self, inputs: Any) -> Submitted:
         """Give the tasks of one group to the workers."""
-        return submit_coded_map(
-            self._fn,
-            inputs,
-            self._scheme,
-            self._executors,
-            wait_for=self._wait_for,
-            timeout=self._timeout,
-        )
+        submitted = Submitted(replace(self._request, operands=(inputs,)))
+        try:
+            submitted.submit()
+        except BaseException:
+            submitted.cancel()
+            raise
+        return submitted
 
 
 def _answer(submitted: Submitted) -> CodedResult:

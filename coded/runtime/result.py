@@ -58,7 +58,7 @@ class CodedResult:
             f"CodedResult(outputs={_tell_outputs(self.outputs)}, "
             f"complete={self.complete}, responders={len(self.responders)} of "
             f"{len(self.latencies)}, failures={len(self.failures)}, "
-            f"exact={int(self.exact.sum())} of {len(self.exact)}{largest})"
+            f"exact={int(self.exact.sum())} of {self.exact.size}{largest})"
         )
 
     def __str__(self) -> str:

@@ -28,7 +28,7 @@ from coded import (
     coded_map,
     coded_map_async,
 )
-from coded.runtime.coded_map import _spread
+from coded.runtime.scheme_job import _spread
 from tests.support.worker_functions import (
     WAIT,
     ManualExecutor,

@@ -15,12 +15,13 @@ import weakref
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-import coded.runtime.call
-import coded.runtime.coded_map
+import coded.runtime
+import coded.runtime.answers
 import coded.workers.local_workers
 import coded.workers.supervisor
 from coded import (
@@ -87,7 +88,8 @@ def interrupted_at(event, files):
 
 def test_ctrl_c_at_any_line_leaves_no_task_queued():
     """One answer never comes, so that the call goes on to its timeout and to decoding."""
-    files = {coded.runtime.call.__file__, coded.runtime.coded_map.__file__}
+    (folder,) = coded.runtime.__path__
+    files = {str(path) for path in Path(folder).glob("*.py")}
     event, is_over = 0, False
     while not is_over:
         pool = Eager(never=[1])
@@ -434,8 +436,8 @@ def test_an_error_that_is_false_is_told_as_what_it_is():
 @pytest.mark.parametrize("value", [complex("nan"), complex(0.0, 1e305)])
 def test_a_complex_number_that_cannot_be_decoded_is_told_as_such(value):
     array = np.array(value)
-    assert not coded.runtime.call._is_moderate(array, 1e300)
-    assert coded.runtime.call._is_moderate(np.array(1e290 + 1e290j), 1e300)
+    assert not coded.runtime.answers._is_moderate(array, 1e300)
+    assert coded.runtime.answers._is_moderate(np.array(1e290 + 1e290j), 1e300)
 
 
 @every_call

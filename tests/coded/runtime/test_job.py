@@ -1,0 +1,230 @@
+"""Jobs that are no schemes, run by the same loop; and every scheme as a code of one operand."""
+
+import asyncio
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import pytest
+
+from coded import Code, Job, MDSScheme, NotEnoughRespondersError, ParityScheme, coded_map
+from coded.runtime.request import read_request
+from coded.runtime.scheme_job import SchemeCode
+from coded.runtime.waiting import answer, answer_async
+from coded.schemes import codes
+from coded.schemes.variants import Setting
+from tests.support.worker_functions import WAIT
+
+LEFT = np.arange(24.0).reshape(4, 6)
+RIGHT = np.arange(12.0).reshape(6, 2)
+GENERATOR = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 2.0]])
+
+
+class RowsTimesMatrix:
+    """A product whose rows are coded, (4, 2) MDS: two operands, one output."""
+
+    n_workers = 4
+    min_responders = 2
+
+    def prepare(self, left, right):
+        if left.shape[1] != len(right):
+            raise ValueError("left and right do not fit")
+        return ProductJob(left, right)
+
+
+class ProductJob:
+    min_responders = 2
+
+    def __init__(self, left, right):
+        halves = left.reshape(2, -1, left.shape[1])
+        self.payloads = [(rows, right) for rows in np.tensordot(GENERATOR, halves, 1)]
+
+    def function(self, _, fn):
+        return fn
+
+    def can_decode(self, responders):
+        return len(responders) >= 2
+
+    def decode(self, answers, responders):
+        weights = np.linalg.pinv(GENERATOR[responders])
+        return np.tensordot(weights, np.stack(answers), 1).reshape(-1, answers[0].shape[1])
+
+    def exact_mask(self, responders):
+        return np.array(self.can_decode(responders))
+
+
+class Ragged:
+    """Payloads of no, one and two arguments; answers of any shape, all of which are needed."""
+
+    n_workers = 3
+    min_responders = 3
+
+    def prepare(self):
+        return RaggedJob()
+
+
+class RaggedJob:
+    payloads = ((), (2.0,), (3.0, 4))
+    order = (2, 0, 1)
+    min_responders = 3
+
+    def function(self, worker, fn):
+        return partial(fn, f"worker {worker}")
+
+    def read(self, worker, answer):
+        if answer is None:
+            raise TypeError(f"worker {worker} gave nothing")
+        return None, [answer]
+
+    def can_decode(self, responders):
+        return len(responders) > 1
+
+    def decode(self, answers, responders):
+        return dict(zip(responders.tolist(), itertools.chain(*answers), strict=True))
+
+    def exact_mask(self, responders):
+        return np.isin(np.arange(3), responders)
+
+
+def ask(fn, code, *operands, on_answer=None, wait_for=None):
+    """Run a job in threads."""
+    with ThreadPoolExecutor(8) as pool:
+        request = read_request(
+            fn, operands, code, pool, wait_for=wait_for, timeout=WAIT, on_answer=on_answer
+        )
+        return answer(request)
+
+
+def list_arguments(name, *arguments):
+    return (name, *arguments)
+
+
+def test_a_job_has_what_the_protocol_asks_for():
+    assert isinstance(RowsTimesMatrix().prepare(LEFT, RIGHT), Job)
+    codes_of_kinds: list[Code] = [RowsTimesMatrix(), SchemeCode(MDSScheme(2, 4))]
+    assert isinstance(codes_of_kinds[1].prepare(np.zeros((2, 3))), Job)
+
+
+@pytest.mark.parametrize("lost", [(), *itertools.combinations(range(4), 1)])
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_product_of_two_operands_is_decoded_from_any_answers(lost, count):
+    gone = [RowsTimesMatrix().prepare(LEFT, RIGHT).payloads[n][0] for n in lost]
+
+    def multiply(rows, right):
+        if any(np.array_equal(rows, one) for one in gone):
+            raise OSError("lost")
+        return rows @ right
+
+    result = ask(multiply, RowsTimesMatrix(), LEFT, RIGHT, wait_for=count)
+    np.testing.assert_allclose(result.outputs, LEFT @ RIGHT, rtol=1e-12)
+    assert result.complete
+    assert result.exact.all()
+    assert result.std is None
+    assert set(result.failures) <= set(lost)
+    assert "exact=1 of 1" in repr(result)
+
+
+def test_answers_of_another_shape_or_not_finite_are_failures():
+    def multiply(rows, right):
+        product = rows @ right
+        if rows[0, 0] == LEFT[0, 0] and rows[0, 1] == LEFT[0, 1]:
+            return product[:1]
+        if np.array_equal(rows, LEFT[2:]):
+            product[0, 0] = np.nan
+        return product
+
+    result = ask(multiply, RowsTimesMatrix(), LEFT, RIGHT, wait_for=lambda who: len(who) > 2)
+    np.testing.assert_allclose(result.outputs, LEFT @ RIGHT, rtol=1e-12)
+    assert not result.complete
+    assert sorted(result.failures) == [0, 1]
+    assert "shape (1, 2), most others have (2, 2)" in str(result.failures[0])
+
+
+def test_operands_that_do_not_fit_are_refused_before_anything_is_submitted():
+    with pytest.raises(ValueError, match="do not fit"):
+        ask(np.matmul, RowsTimesMatrix(), LEFT, LEFT)
+
+
+def test_answers_may_differ_in_shape_where_the_job_allows_it():
+    seen = []
+    result = ask(list_arguments, Ragged(), on_answer=lambda worker, _: seen.append(worker))
+    assert result.outputs == {0: ("worker 0",), 1: ("worker 1", 2.0), 2: ("worker 2", 3.0, 4)}
+    assert sorted(seen) == [0, 1, 2]
+
+
+def test_a_job_says_what_is_no_answer():
+    def give(name, *arguments):
+        return None if name == "worker 1" else len(arguments)
+
+    result = ask(give, Ragged())
+    assert result.outputs == {0: 0, 2: 2}
+    assert isinstance(result.failures[1], TypeError)
+    assert result.exact.tolist() == [True, False, True]
+
+
+def test_tasks_are_submitted_in_the_order_of_the_job():
+    submitted = []
+
+    class Pool(ThreadPoolExecutor):
+        def submit(self, fn, /, *args, **kwargs):
+            submitted.append(fn.args[0])
+            return super().submit(fn, *args, **kwargs)
+
+    with Pool(1) as pool:
+        answer(read_request(list_arguments, (), Ragged(), pool, wait_for=None, timeout=WAIT))
+    assert submitted == ["worker 2", "worker 0", "worker 1"]
+
+
+def test_too_few_answers_are_told_with_the_job():
+    def fail(*_):
+        raise OSError("down")
+
+    with pytest.raises(NotEnoughRespondersError, match=r"ProductJob .* cannot decode that; waited"):
+        ask(fail, RowsTimesMatrix(), LEFT, RIGHT)
+
+
+def test_a_coroutine_runs_a_job_too():
+    async def main(pool):
+        def read():
+            return read_request(
+                np.matmul, (LEFT, RIGHT), RowsTimesMatrix(), pool, wait_for=4, timeout=WAIT
+            )
+
+        return await answer_async(read)
+
+    with ThreadPoolExecutor(4) as pool:
+        result = asyncio.run(main(pool))
+    np.testing.assert_allclose(result.outputs, LEFT @ RIGHT, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", codes())
+def test_every_scheme_is_a_code_of_one_operand(name):
+    """Its job decodes what the scheme itself does, bit for bit."""
+    variant = codes()[name]
+    scheme = variant.make(Setting(4, 6 if name == "parity" else 24, 2, degree=1))
+    inputs = np.arange(12).reshape(4, 3) + 1
+    job = SchemeCode(scheme).prepare(inputs)
+    bound = scheme.bind(inputs)
+    responders = np.flatnonzero(np.arange(scheme.n_workers) != 3)
+    assert len(job.payloads) == scheme.n_workers
+    assert sorted(job.order) == list(range(scheme.n_workers))
+    assert job.min_responders == scheme.min_responders
+    coded_outputs = [job.function(n, double)(*job.payloads[n]) for n in responders]
+    answers = [job.read(n, one)[1] for n, one in zip(responders, coded_outputs, strict=True)]
+    assert job.can_decode(responders) == bound.can_decode(responders)
+    np.testing.assert_array_equal(job.exact_mask(responders), bound.exact_mask(responders))
+    outputs = job.decode(answers, responders)
+    if "private" not in name:  # masks are drawn anew
+        np.testing.assert_array_equal(outputs, bound.decode(np.stack(coded_outputs), responders))
+
+
+def double(x):
+    return 2 * x
+
+
+def test_workers_that_evaluate_other_functions_are_sent_these():
+    scheme = ParityScheme(2, 3, parity_models=[lambda x: 2.0 * x])
+    with ThreadPoolExecutor(3) as pool:
+        result = coded_map(double, np.array([1.0, 2.0]), scheme, pool, wait_for=3, timeout=WAIT)
+    assert result.outputs.tolist() == [2.0, 4.0]
