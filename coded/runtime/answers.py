@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from coded.runtime.nests import Layout, Read, pack
+from coded.runtime.nested_arrays import Layout, Read, pack
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
 _LARGE = 1 << 20  # bytes of an answer that takes long to read for an event loop

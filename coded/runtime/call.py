@@ -14,12 +14,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from coded.errors import tell_error
+from coded.runtime.agreement import Agreement
 from coded.runtime.answers import Reading, read_reals, reading_of
 from coded.runtime.futures import cancel_aside, free_locals, is_dask, submit
 from coded.runtime.lateness import Question, Tasks, is_behind, tasks_of
 from coded.runtime.request import Request
 from coded.runtime.result import CodedResult, Indices
-from coded.runtime.tally import Tally
 from coded.schemes.job import Job, OrderingTasks, ReadingAnswers
 from coded.schemes.protocol import ErrorEstimating, NotEnoughRespondersError
 
@@ -64,7 +64,7 @@ class Call:
         self._question = Question()
         self._waiting: set[int] = set()
         self._reserve: dict[int, Callable[[], None]] = {}
-        self._tally = Tally()
+        self._agreement = Agreement()
         self._outcomes: dict[int, tuple[Hashable, Any] | BaseException] = {}  # unless unread
         self._unread: dict[int, Any] = {}  # answers, as they came
 
@@ -124,8 +124,8 @@ class Call:
         while True:
             for arrival in (yield 0.0):
                 self._take(arrival)
-            enough = self._tally.most >= self._request.goal.least
-            if enough and self._is_enough(self._tally.responders()):
+            enough = self._agreement.most >= self._request.goal.least
+            if enough and self._is_enough(self._agreement.responders()):
                 return True
             is_in_reach = self._can_become(self._is_enough)
             if self._reserve and (perf_counter() >= recall or not is_in_reach):
@@ -203,16 +203,16 @@ class Call:
 
     def result(self, *, complete: bool) -> CodedResult:
         """Decode what came, or say that it does not suffice."""
-        for n, why in self._tally.minorities():
+        for n, why in self._agreement.minorities():
             self._fail(n, ValueError(why))
-        responders = self._tally.responders()
+        responders = self._agreement.responders()
         if not complete and not self._can_decode(responders):
             cause = next(iter(self.failures.values()), None)
             raise self._not_enough(responders) from cause
         is_straggler = np.ones(len(self.latencies), dtype=np.bool_)
         is_straggler[responders] = False
         self.latencies[is_straggler] = np.nan
-        answers, std = self._tally.answers(responders), None
+        answers, std = self._agreement.answers(responders), None
         if isinstance(self._job, ErrorEstimating):
             outputs, std = self._job.decode_with_std(answers, responders)
         else:
@@ -273,7 +273,7 @@ class Call:
             self._fail(n, outcome)
             return
         self._question.answer(moment)
-        self._tally.add(n, *outcome)
+        self._agreement.add(n, *outcome)
         self.latencies[n] = moment - self._submitted[n]
         if self._request.on_answer is not None:
             self._request.on_answer(n, float(self.latencies[n]))
@@ -292,9 +292,9 @@ class Call:
         """Whether further answers would change nothing, where the goal is out of reach."""
         if not self._waiting:
             return True
-        if self._tally.is_disputed():
+        if self._agreement.is_disputed():
             return False
-        responders = self._tally.responders()
+        responders = self._agreement.responders()
         if self._can_decode(responders):
             return bool(self._job.exact_mask(responders).all())
         return not self._can_become(self._can_decode)
@@ -303,9 +303,9 @@ class Call:
         """Whether the answers would be enough if all who are still out answered alike."""
         if not self._waiting:
             return False
-        if not self.failures and self._tally.is_of_one_kind():
+        if not self.failures and self._agreement.is_of_one_kind():
             return True
-        return self._tally.can_become(self._waiting, is_enough)
+        return self._agreement.can_become(self._waiting, is_enough)
 
 
 def _tell(

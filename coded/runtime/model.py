@@ -19,7 +19,7 @@ from coded.nearness.order import similar_groups
 from coded.runtime.answers import read_finite
 from coded.runtime.call import WorkerBusyError
 from coded.runtime.goal import IsEnough
-from coded.runtime.nests import Layout, pack
+from coded.runtime.nested_arrays import Layout, pack
 from coded.runtime.request import read_request
 from coded.runtime.result import CodedResult, Indices
 from coded.runtime.scheme_job import SchemeCode

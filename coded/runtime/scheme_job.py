@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coded.runtime.answers import read_answer, read_finite
-from coded.runtime.nests import Layout, pack
+from coded.runtime.nested_arrays import Layout, pack
 from coded.runtime.result import Indices
 from coded.schemes.protocol import (
     AssigningFunctions,

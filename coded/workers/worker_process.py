@@ -68,8 +68,8 @@ class WorkerProcess:
             held, lifeline = context.Pipe(duplex=False)
             given.enter_context(held)
             made.enter_context(lifeline)
-            self._tally, tally = context.Pipe(duplex=False)
-            made.enter_context(self._tally)
+            self._agreement, tally = context.Pipe(duplex=False)
+            made.enter_context(self._agreement)
             given.enter_context(tally)
             self._selector = made.enter_context(selectors.DefaultSelector())
             for one in (self._connection, theirs):
@@ -105,8 +105,8 @@ class WorkerProcess:
     def count_begun(self) -> int:
         """Count the tasks that the process has begun."""
         with suppress(EOFError, OSError):
-            while self._tally.poll():
-                self._tally.recv_bytes()
+            while self._agreement.poll():
+                self._agreement.recv_bytes()
                 self._begun += 1
         return self._begun
 

@@ -1,4 +1,4 @@
-"""The answers of one call so far, by what they have in common, and what they can become."""
+"""Which answers of one call agree in shape, and what they can still become."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from coded.runtime.result import Indices
 
 
-class Tally:
+class Agreement:
     """The answers by kind: those of one kind can be decoded together."""
 
     def __init__(self) -> None:
