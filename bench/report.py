@@ -1,18 +1,20 @@
 """Recorded races, `results/*.json`, and the tables in README that are made of them.
 
-    python -m bench.report              write the newest record's tables into README.md
+    python -m bench.report              write each group's table into README.md, newest record first
     python -m bench.report record       run all races and store a record
     python -m bench.report compare A B  flag each ratio that fell
-    python -m bench.report plot         draw the ratios over all records
+    python -m bench.report fold         keep of records that no table is made of the ratios alone
+    python -m bench.report plot         draw the ratios over all records, folded ones too
 
 A record is the JSON of pytest-benchmark without what no table needs. A ratio is a rival's time
 over ours, so that above 1 ours is faster; against "copy" it is our share of the rate at which
-memory can be copied.
+memory can be copied. Folded records are rows of `results/ratios.csv`.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import subprocess
@@ -20,15 +22,27 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 RESULTS = Path(__file__).resolve().parent / "results"
 SLOWS_BLAS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 WORTH_A_FLAG = 0.9  # a ratio below 0.9 times its old value has fallen by more than 10 %
+FOLDED = "ratios.csv"
 
 Record = dict[str, Any]
+
+
+class Ratio(NamedTuple):
+    """A row of `ratios.csv`."""
+
+    time: str
+    commit: str
+    group: str
+    race: str
+    rival: str
+    ratio: float
 
 
 def to_markdown(header: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> str:
@@ -62,14 +76,19 @@ def write_table(name: str, markdown: str, *, readme: Path = README) -> None:
     readme.write_text(replace_table(text, name, markdown), encoding="utf-8")
 
 
-def write_tables(record: Record, *, readme: Path = README) -> list[str]:
-    """Rewrite the table of each group of races, all or none; give their names."""
+def write_tables(records: Iterable[Record], *, readme: Path = README) -> list[str]:
+    """Rewrite each group's table from the newest record of it, all or none; give their names."""
     text = readme.read_text(encoding="utf-8")
-    groups = list(dict.fromkeys(race["group"] for race in record["benchmarks"]))
-    for group in groups:
+    newest = newest_of_groups(records)
+    for group, record in newest.items():
         text = replace_table(text, group, tell_races(record, group))
     readme.write_text(text, encoding="utf-8")
-    return groups
+    return list(newest)
+
+
+def newest_of_groups(records: Iterable[Record]) -> dict[str, Record]:
+    """Give for each group of races the newest record that has it; `records` from the oldest on."""
+    return {race["group"]: record for record in records for race in record["benchmarks"]}
 
 
 def tell_races(record: Record, group: str) -> str:
@@ -166,7 +185,7 @@ def record_races(*, seconds: float, results: Path = RESULTS) -> Path:
     return stored
 
 
-def read_records(results: Path = RESULTS) -> list[Record]:
+def read_records(results: Path = RESULTS) -> dict[Path, Record]:
     """Read all records, the oldest first.
 
     Raises
@@ -174,24 +193,59 @@ def read_records(results: Path = RESULTS) -> list[Record]:
     ValueError
         If there is none.
     """
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in results.glob("*.json")]
+    records = {
+        path: json.loads(path.read_text(encoding="utf-8")) for path in results.glob("*.json")
+    }
     if not records:
         raise ValueError(f"no record in {results}; make one: python -m bench.report record")
-    return sorted(records, key=lambda record: record["datetime"])
+    return dict(sorted(records.items(), key=lambda item: item[1]["datetime"]))
 
 
-def ratios_of(record: Record) -> dict[tuple[str, str], float]:
+def ratios_of(record: Record) -> list[Ratio]:
     """Give the ratio of each race and rival."""
-    return {
-        (race["name"], rival): ratio
+    time, commit = record["datetime"][:19], record["commit_info"]["id"][:7]
+    return [
+        Ratio(time, commit, race["group"], race["name"], rival, ratio)
         for race in record["benchmarks"]
         for rival, ratio in race["extra_info"]["ratios"].items()
-    }
+    ]
+
+
+def read_folded(results: Path = RESULTS) -> list[Ratio]:
+    """Read `ratios.csv`, the oldest record first; nothing where none was folded yet."""
+    path = results / FOLDED
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.reader(lines))[1:]
+    return [Ratio(*words, float(ratio)) for *words, ratio in rows]
+
+
+def read_ratios(results: Path = RESULTS) -> list[Ratio]:
+    """Read the ratios of all records, folded ones too."""
+    records = read_records(results).values()
+    return [*read_folded(results), *(one for record in records for one in ratios_of(record))]
+
+
+def fold(results: Path = RESULTS) -> list[Path]:
+    """Move the ratios of records that no table is made of to `ratios.csv`; give what is deleted."""
+    records = read_records(results)
+    needed = newest_of_groups(records.values()).values()
+    spent = [path for path, record in records.items() if record not in needed]
+    ratios = read_folded(results) + [one for path in spent for one in ratios_of(records[path])]
+    with (results / FOLDED).open("w", encoding="utf-8", newline="") as lines:
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerows([Ratio._fields, *sorted(ratios, key=lambda one: one.time)])
+    for path in spent:
+        path.unlink()
+    return spent
 
 
 def compare(old: Record, new: Record) -> tuple[str, int]:
     """Tell the ratios side by side, and how many fell by more than 10 %."""
-    before, after = ratios_of(old), ratios_of(new)
+    before, after = (
+        {(one.race, one.rival): one.ratio for one in ratios_of(record)} for record in (old, new)
+    )
     lines, fallen = [], 0
     for key in dict.fromkeys([*before, *after]):
         was, now = before.get(key), after.get(key)
@@ -206,16 +260,18 @@ def compare(old: Record, new: Record) -> tuple[str, int]:
     return "\n".join(lines), fallen
 
 
-def plot(records: Sequence[Record], path: Path) -> None:
+def plot(ratios: Sequence[Ratio], path: Path) -> None:
     """Draw each ratio over the records: one panel a rival, one line a race."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    ratios = [ratios_of(record) for record in records]
-    labels = [f"{one['datetime'][:10]}\n{one['commit_info']['id'][:7]}" for one in records]
-    keys = list(dict.fromkeys(key for one in ratios for key in one))
+    records: dict[str, dict[tuple[str, str], float]] = {}
+    for one in sorted(ratios, key=lambda one: one.time):
+        label = f"{one.time[:10]}\n{one.commit}"
+        records.setdefault(label, {})[one.race, one.rival] = one.ratio
+    keys = list(dict.fromkeys(key for record in records.values() for key in record))
     rivals = list(dict.fromkeys(rival for _, rival in keys))
     races = [[name for name, rival in keys if rival == one] for one in rivals]
     heights = [max(1.5, 0.16 * len(names)) for names in races]  # room for the legend
@@ -229,12 +285,12 @@ def plot(records: Sequence[Record], path: Path) -> None:
     for panel, rival, names in zip(panels[:, 0], rivals, races, strict=True):
         colours = plt.colormaps["turbo"].resampled(len(names))
         for i, name in enumerate(names):
-            line = [one.get((name, rival), float("nan")) for one in ratios]
+            line = [record.get((name, rival), float("nan")) for record in records.values()]
             panel.plot(range(len(records)), line, marker=".", label=name, color=colours(i))
         panel.axhline(1.0, color="black", linewidth=0.8)
         panel.set_yscale("log")
         panel.set_title(f"{rival} / ours")
-        panel.set_xticks(range(len(records)), labels)
+        panel.set_xticks(range(len(records)), list(records))
         panel.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=100)
@@ -244,8 +300,8 @@ def plot(records: Sequence[Record], path: Path) -> None:
 def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench.report",
-        description="Races against the rivals: record them, compare two records, draw all, and "
-        "write the newest into README.md (what it does without a command).",
+        description="Races against the rivals: record them, compare two records, fold old ones, "
+        "draw all, and write the newest into README.md (what it does without a command).",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     one = commands.add_parser(
@@ -263,6 +319,9 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     two.add_argument("old", type=Path, metavar="OLD", help="a record, bench/results/*.json")
     two.add_argument("new", type=Path, metavar="NEW", help="a later one")
+    commands.add_parser(
+        "fold", help="keep the ratios alone of records that no table is made of, in ratios.csv"
+    )
     commands.add_parser("plot", help="draw the ratios of all records into bench/results/ratios.png")
     return parser.parse_args(arguments)
 
@@ -292,10 +351,12 @@ def _run(options: argparse.Namespace) -> int:
             return int(fallen > 0)
         case "plot":
             path = RESULTS / "ratios.png"
-            plot(read_records(), path)
+            plot(read_ratios(), path)
             print(path)
+        case "fold":
+            print("\n".join(map(str, fold())))
         case _:
-            groups = write_tables(read_records()[-1])
+            groups = write_tables(read_records().values())
             print(f"README.md: wrote tables {', '.join(groups)}")
     return 0
 

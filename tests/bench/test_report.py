@@ -66,7 +66,7 @@ after
 def test_a_table_is_rewritten_and_all_other_text_kept(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(README)
-    assert report.write_tables(record(race(scipy=240.4)), readme=readme) == ["small"]
+    assert report.write_tables([record(race(scipy=240.4))], readme=readme) == ["small"]
     text = readme.read_text()
     before, after = README.split("an old table")
     assert text.startswith(before)
@@ -78,9 +78,9 @@ def test_a_table_is_rewritten_and_all_other_text_kept(tmp_path):
 def test_rewriting_twice_changes_nothing(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(README)
-    report.write_tables(record(race(scipy=2.0)), readme=readme)
+    report.write_tables([record(race(scipy=2.0))], readme=readme)
     once = readme.read_text()
-    report.write_tables(record(race(scipy=2.0)), readme=readme)
+    report.write_tables([record(race(scipy=2.0))], readme=readme)
     assert readme.read_text() == once
 
 
@@ -107,7 +107,7 @@ def test_missing_markers_are_told_and_nothing_is_written(tmp_path, text, message
     readme = tmp_path / "README.md"
     readme.write_text(text)
     with pytest.raises(ValueError, match=message):
-        report.write_tables(record(race(scipy=2.0)), readme=readme)
+        report.write_tables([record(race(scipy=2.0))], readme=readme)
     assert readme.read_text() == text
 
 
@@ -178,18 +178,52 @@ def test_a_run_without_races_is_refused():
 def test_the_newest_record_is_the_last(tmp_path):
     store(tmp_path / "a.json", record(datetime="2024-06-02T10:00:00"))
     store(tmp_path / "b.json", record(datetime="2024-06-01T10:00:00"))
-    dates = [one["datetime"][:10] for one in report.read_records(tmp_path)]
-    assert dates == ["2024-06-01", "2024-06-02"]
+    dates = {path.name: one["datetime"][:10] for path, one in report.read_records(tmp_path).items()}
+    assert list(dates.items()) == [("b.json", "2024-06-01"), ("a.json", "2024-06-02")]
     with pytest.raises(ValueError, match="no record"):
         report.read_records(tmp_path / "empty")
 
 
+def test_each_table_is_made_of_the_newest_record_of_its_group(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(README)
+    old = record(race(scipy=2.0), race("test_b", "other", scipy=5.0))
+    new = record(race(scipy=3.0), datetime="2024-06-02T10:00:00", commit="fedcba9")
+    assert report.write_tables([old, new], readme=readme) == ["small", "other"]
+    small, other = readme.read_text().split("between")
+    assert "| 3.0 |" in small
+    assert "Commit fedcba9" in small
+    assert "| 5.0 |" in other
+    assert "Commit 0123456" in other
+
+
+def test_folding_keeps_the_ratios_of_records_that_no_table_is_made_of(tmp_path):
+    oldest = record(race(scipy=1.0), datetime="2024-05-01T10:00:00", commit="aaaaaaa")
+    old = record(race(scipy=2.0, copy=0.123), race('test_b["x", 1]', "other", scipy=5e-05))
+    new = record(race(scipy=3.0), datetime="2024-06-02T10:00:00")
+    spent = record(race(scipy=2.5), datetime="2024-06-01T11:00:00", commit="bbbbbbb")
+    kept = [store(tmp_path / "old.json", old), store(tmp_path / "new.json", new)]
+    gone = [store(tmp_path / "oldest.json", oldest)]
+    assert report.fold(tmp_path) == gone
+    gone.append(store(tmp_path / "spent.json", spent))
+    assert report.fold(tmp_path) == gone[1:]
+    assert report.fold(tmp_path) == []
+    assert sorted(tmp_path.glob("*.json")) == sorted(kept)
+    assert report.read_folded(tmp_path) == [*report.ratios_of(oldest), *report.ratios_of(spent)]
+    store(tmp_path / "newer.json", old | {"datetime": "2024-07-01T10:00:00"})
+    assert report.fold(tmp_path) == [tmp_path / "old.json", tmp_path / "new.json"]
+    folded = [one for each in (oldest, old, spent, new) for one in report.ratios_of(each)]
+    assert report.read_folded(tmp_path) == folded
+    newest = report.ratios_of(old | {"datetime": "2024-07-01T10:00:00"})
+    assert report.read_ratios(tmp_path) == folded + newest
+
+
 def test_the_plot_is_a_picture(tmp_path):
-    records = [
-        record(race(scipy=2.0, copy=0.5)),
-        record(race(scipy=3.0), race("test_b", scipy=1.0), datetime="2024-06-02T10:00:00"),
+    ratios = [
+        *report.ratios_of(record(race(scipy=2.0, copy=0.5))),
+        report.Ratio("2024-06-02T10:00:00", "fedcba9", "small", "test_b", "scipy", 1.0),
     ]
-    report.plot(records, tmp_path / "results" / "ratios.png")
+    report.plot(ratios, tmp_path / "results" / "ratios.png")
     assert (tmp_path / "results" / "ratios.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -197,7 +231,7 @@ def test_help_names_the_commands(capsys):
     with pytest.raises(SystemExit, match="0"):
         report.main(["--help"])
     printed = capsys.readouterr().out
-    assert all(word in printed for word in ("record", "compare", "plot", "README.md"))
+    assert all(word in printed for word in ("record", "compare", "fold", "plot", "README.md"))
 
 
 def test_demo_tables_hold_every_scheme_and_the_setting():
