@@ -1,10 +1,10 @@
-"""Short paths by greedy edges, 2-opt and Or-opt, see `seriation.short_path`.
+"""Short paths by greedy edges, 2-opt and Or-opt, see `paths.short_path`.
 
 A dummy, node K, at distance 0 from all K rows, closes the path to a tour, which is kept as the
 nodes by place and the places by node. A pass values all moves on the tour as it is then and lists
-those that shorten it, each by its gain and a code, a number that tells the move and rises in the
-order in which they are valued. Then it makes them, the best first, of equal ones the lower code
-first, each if the edges that it exchanges are still there: a matter of the distances alone.
+those that shorten it, each by its gain and a code, a number that tells the move. Then it makes
+them, the best first, of equal ones the lower code first, each if the edges that it exchanges are
+still there: a matter of the distances alone.
 """
 
 import numpy as np
@@ -214,18 +214,32 @@ def list_reversals(lengths, near, beside, steps, least_gain, gains, codes):
                 gain = length + steps[way, r] - lengths[p, r] - lengths[q, s]
                 if gain > least_gain:
                     gains[count] = gain
-                    codes[count] = (way * size + p) * n_near + k
+                    codes[count] = encode_reversal(way, p, k, near)
                     count += 1
     return count
 
 
 @njit(**JIT)
+def encode_reversal(way, p, k, near):
+    """Tell a move by a number that rises by way, p and k in this order."""
+    size, n_near = near.shape
+    return (way * size + p) * n_near + k
+
+
+@njit(**JIT)
+def decode_reversal(code, near):
+    """Give way, p and k."""
+    size, n_near = near.shape
+    return code // n_near // size, code // n_near % size, code % n_near
+
+
+@njit(**JIT)
 def reverse_pieces(codes, near, beside, tour, position):
     """Turn round what lies between the edges p-q and r-s of each move, if they are there still."""
-    size, n_near = near.shape
+    size = len(near)
     is_shortened = False
     for code in codes:
-        k, p, way = code % n_near, code // n_near % size, code // n_near // size
+        way, p, k = decode_reversal(code, near)
         r = near[p, k]
         at_p, at_q = position[p], position[beside[way, p]]
         at_r, at_s = position[r], position[beside[way, r]]
@@ -281,12 +295,26 @@ def list_relocations(lengths, near, beside, steps, tour, position, least_gain, g
                             at_c += size if at_c < 0 else 0
                             at_d += size if at_d < 0 else 0
                             if min(at_c, at_d) >= length:  # not in the piece itself
-                                block = 4 * length + 2 * turned + way
                                 gains[count] = gain
-                                codes[count] = (block * size + start) * n_near + k
+                                codes[count] = encode_relocation(
+                                    length, turned, way, start, k, near
+                                )
                                 count += 1
                 head, tail = tail, head
     return count
+
+
+@njit(**JIT)
+def encode_relocation(length, turned, way, start, k, near):
+    """Tell a move by a number that rises by the arguments in this order."""
+    return encode_reversal(4 * length + 2 * turned + way, start, k, near)
+
+
+@njit(**JIT)
+def decode_relocation(code, near):
+    """Give length, turned, way, start and k."""
+    kind, start, k = decode_reversal(code, near)
+    return kind // 4, kind // 2 % 2, kind % 2, start, k
 
 
 @njit(**JIT)
@@ -295,13 +323,12 @@ def relocate_pieces(codes, near, beside, tour, position):
 
     Rows of `tour`: as it is, as it was when the moves were valued, and scratch.
     """
-    size, n_near = near.shape
+    size = len(near)
     for i in range(size):
         tour[1, i] = tour[0, i]
     is_shortened = False
     for code in codes:
-        k, start, block = code % n_near, code // n_near % size, code // n_near // size
-        length, turned, way = block // 4, block // 2 % 2, block % 2
+        length, turned, way, start, k = decode_relocation(code, near)
         head, tail = tour[1, start], tour[1, (start + length - 1) % size]
         before, after = beside[1, head], beside[0, tail]
         if turned:
