@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.nearness.distances import CLOSE
+from coded.nearness.distances import distances
 
 Array = NDArray[np.float64]
 
@@ -16,36 +16,6 @@ Array = NDArray[np.float64]
 _SAME = 1e-15
 _PER_TERM = 2  # points a term of the line: from fewer, smooth functions err 50 times more
 _LARGEST_WEIGHT_SUM = 1e3  # sum |w|: by so much may errors of answers reach an output
-
-
-def distances(rows: Array, others: Array) -> Array:
-    """Give the Euclidean distances between two stacks of points.
-
-    By ``|a - b|^2 = |a|^2 + |b|^2 - 2 a.b``, and by the difference itself where the points are
-    so close that the formula loses digits.
-
-    Parameters
-    ----------
-    rows : ndarray, shape (m, d)
-    others : ndarray, shape (n, d)
-
-    Returns
-    -------
-    ndarray, shape (m, n)
-
-    Examples
-    --------
-    >>> distances(np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[0.0, 0.0]]))
-    array([[0.],
-           [5.]])
-    """
-    middle = others.mean(axis=0) if len(others) else 0.0
-    a, b = rows - middle, others - middle
-    total = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)
-    squared = total - 2.0 * (a @ b.T)
-    i, j = np.nonzero(squared <= CLOSE * total)
-    squared[i, j] = ((rows[i] - others[j]) ** 2).sum(axis=1)
-    return np.asarray(np.sqrt(squared))
 
 
 def covariance(distance: Array, power: float) -> Array:

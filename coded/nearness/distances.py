@@ -1,4 +1,8 @@
-"""How far inputs are from each other, by the Euclidean distance of all their numbers."""
+"""How far inputs are from each other, by the Euclidean distance of all their numbers.
+
+By ``|a - b|^2 = |a|^2 + |b|^2 - 2 a.b``, which is a product of matrices, about the centre, and by
+the difference itself where inputs are so close that the formula loses digits.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastspline.arrays import FloatArray, read_array, require_finite
 
-CLOSE = 1e-5  # share of the squared norms below which |a|^2 + |b|^2 - 2 a.b has lost digits
+_CLOSE = 1e-5  # share of the squared norms below which the formula has lost digits
 FEW = 3  # numbers in an input up to which they are parameters, and f may be smooth in them
 _BLOCK = 16384  # columns turned to float64 at a time: large inputs are never copied whole
 
@@ -37,11 +41,37 @@ def natural_units(rows: FloatArray) -> NDArray[np.float64]:
     return np.where((ranges > 0.0) & np.isfinite(ranges), ranges, ones)
 
 
+def distances(rows: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the distances between two stacks of points.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (m, d)
+    others : ndarray, shape (n, d)
+
+    Returns
+    -------
+    ndarray, shape (m, n)
+
+    Examples
+    --------
+    >>> distances(np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[0.0, 0.0]]))
+    array([[0.],
+           [5.]])
+    """
+    middle = others.mean(axis=0) if len(others) else 0.0
+    a, b = rows - middle, others - middle
+    total = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)
+    squared = total - 2.0 * (a @ b.T)
+    i, j = np.nonzero(_has_lost_digits(squared, total))
+    squared[i, j] = ((rows[i] - others[j]) ** 2).sum(axis=1)
+    return np.asarray(np.sqrt(squared))
+
+
 def distances_between(rows: FloatArray, order: NDArray[np.intp]) -> NDArray[np.float64]:
     """Give the (K, K) distances between ``rows[order]``, in units of the largest absolute number.
 
-    By ``|a - b|^2 = |a|^2 + |b|^2 - 2 a.b``, columns centred, in float64, and by the difference
-    itself where inputs are so close that the formula loses digits.
+    In float64, some columns at a time.
     """
     gram = np.zeros((len(rows), len(rows)))
     scale = float(np.abs(rows).max(initial=0.0)) or 1.0
@@ -54,11 +84,16 @@ def distances_between(rows: FloatArray, order: NDArray[np.intp]) -> NDArray[np.f
     total = squares[:, None] + squares
     squared = total - gram - gram.T
     np.fill_diagonal(squared, 0.0)
-    is_close = np.triu(squared <= CLOSE * total, 1)
+    is_close = np.triu(_has_lost_digits(squared, total), 1)
     for i in np.flatnonzero(is_close.any(axis=1)):
         near = np.flatnonzero(is_close[i])
         squared[i, near] = squared[near, i] = _squares(rows, order[near], order[i], scale)
     return np.sqrt(squared)
+
+
+def _has_lost_digits(squared: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell where ``|a|^2 + |b|^2 - 2 a.b`` is little beside ``|a|^2 + |b|^2``."""
+    return squared <= _CLOSE * total
 
 
 def steps_along(rows: FloatArray, order: NDArray[np.intp]) -> NDArray[np.float64]:

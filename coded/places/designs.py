@@ -1,4 +1,7 @@
-"""Copies of the inputs, and points on the straight lines between neighbouring ones."""
+"""What each worker evaluates: an input, or a point between two inputs.
+
+Such points lie on chords, the straight lines from each input to the next in some order.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,8 @@ class Design:
     chords: Matrix
 
 
-def copies_for_outputs(risk: NDArray[np.float64], n_workers: int, n_stragglers: int) -> Design:
-    """Give copies only, more of inputs that the others would estimate badly, N >= K.
+def design_for_outputs(risk: NDArray[np.float64], n_workers: int, n_stragglers: int) -> Design:
+    """Give copies alone, more of inputs that the others would estimate badly, N >= K.
 
     Each input has at least ``floor(N / K) - 1`` of them, for those near each other are lost
     together at times, and ``floor(N / K)`` where S is less: then none is ever lost.
@@ -47,25 +50,27 @@ def copies_for_outputs(risk: NDArray[np.float64], n_workers: int, n_stragglers: 
     return Design(site[places_far_apart(n_workers)], np.empty((0, n_inputs)))
 
 
-def chords_for_labels(order: NDArray[np.intp], n_workers: int) -> Design:
-    """Give what keeps most labels right: many copies, so that few outputs are estimates."""
+def design_for_labels(order: NDArray[np.intp], n_workers: int) -> Design:
+    """Give what keeps most labels right: many copies, few chord points, so few estimates."""
     copies = max(1, round(0.6 * n_workers / len(order)))
-    return _with_chords(order, n_workers, copies, at_ends=0)
+    return _copies_and_chords(order, n_workers, copies, at_ends=0)
 
 
-def chords_for_smooth(order: NDArray[np.intp], n_workers: int, n_stragglers: int) -> Design:
+def design_for_smooth(order: NDArray[np.intp], n_workers: int, n_stragglers: int) -> Design:
     """Give what errs least for smooth functions of few numbers.
 
-    As many copies as those that answer could give to all, and points on the chords. The ends of
+    As many copies as those that answer could give to all, the others on chords. The ends of
     the path get more copies the more is lost: where an end is lost all answers lie on one side
     of it, and extrapolation errs most.
     """
     copies = max(1, (n_workers - n_stragglers) // len(order))
     at_ends = math.ceil(_MORE_AT_ENDS * n_stragglers / n_workers)
-    return _with_chords(order, n_workers, copies, at_ends=at_ends)
+    return _copies_and_chords(order, n_workers, copies, at_ends=at_ends)
 
 
-def _with_chords(order: NDArray[np.intp], n_workers: int, copies: int, *, at_ends: int) -> Design:
+def _copies_and_chords(
+    order: NDArray[np.intp], n_workers: int, copies: int, *, at_ends: int
+) -> Design:
     """Give `copies` of the inputs, `at_ends` more of the first and the last in `order`.
 
     The other workers lie evenly on the chords between neighbours, and those that evaluate the

@@ -11,15 +11,15 @@ from typing import Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.estimation.kriging import Array, Kriging, distances, krige, krige_nearest
+from coded.estimation.kriging import Array, Kriging, krige, krige_nearest
 from coded.estimation.lines import FEWEST_FOR_CURVE
 from coded.estimation.memory import AnswerMemory
 from coded.maps.arrays import FilledMap, LinearMap, Matrix, MatrixMap
 from coded.maps.untraced import untraced
-from coded.nearness.distances import FEW, flattened, natural_units
+from coded.nearness.distances import FEW, distances, flattened, natural_units
 from coded.nearness.features import SMALLEST_SIDE, pooled_gradients
 from coded.nearness.order import path_order
-from coded.places.designs import Design, chords_for_labels, chords_for_smooth, copies_for_outputs
+from coded.places.designs import Design, design_for_labels, design_for_outputs, design_for_smooth
 from coded.places.placement import balanced_copies
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
@@ -178,9 +178,9 @@ class KernelScheme(LinearScheme):
         has_chords = is_smooth or self._objective == "labels"
         if is_smooth:
             order = path_order(maps[0][0](array))
-            bound._given = chords_for_smooth(order, self._n_workers, self._n_stragglers)
+            bound._given = design_for_smooth(order, self._n_workers, self._n_stragglers)
         elif has_chords:
-            bound._given = chords_for_labels(path_order(maps[0][0](array)), self._n_workers)
+            bound._given = design_for_labels(path_order(maps[0][0](array)), self._n_workers)
         sites = array
         if has_chords:
             sites = np.concatenate([array, MatrixMap(bound._design.chords)(array)])
@@ -190,7 +190,7 @@ class KernelScheme(LinearScheme):
         bound._remembered = answers if len(answers) else None
         if not has_chords and 1 < self._n_inputs <= self._n_workers:
             risk = bound._spaces[0].risks()
-            bound._given = copies_for_outputs(risk, self._n_workers, self._n_stragglers)
+            bound._given = design_for_outputs(risk, self._n_workers, self._n_stragglers)
         elif not has_chords:
             copies = balanced_copies(self._n_inputs, self._n_workers)
             bound._given = Design(copies, np.empty((0, self._n_inputs)))

@@ -7,12 +7,12 @@ from scipy.interpolate import CubicSpline
 
 from coded.estimation.kriging import (
     covariance,
-    distances,
     error_variances,
     has_linear_trend,
     krige,
     krige_nearest,
 )
+from coded.nearness.distances import distances
 
 POWERS = [0.5, 1.0, 1.5, 1.8, 3.0]
 every_power = pytest.mark.parametrize("power", POWERS)
@@ -337,21 +337,7 @@ def test_the_unit_of_distances_does_not_matter(seed, unit, power):
     np.testing.assert_allclose(one.std(values), other.std(values), rtol=1e-5)
 
 
-# Distances, covariance, nearest.
-
-
-@given(
-    seed=st.integers(0, 10**6),
-    gap=st.floats(-12, 0).map(lambda e: 10.0**e),
-    far=st.sampled_from([0.0, 1.0, 1e4]),
-)
-def test_distances_are_right_for_points_far_and_near(seed, gap, far):
-    rng = np.random.default_rng(seed)
-    rows = far + rng.normal(size=(6, 5))
-    others = np.concatenate([rows[:3] + gap * rng.normal(size=(3, 5)), rng.normal(size=(2, 5))])
-    expected = np.linalg.norm(rows[:, None] - others, axis=2)
-    np.testing.assert_allclose(distances(rows, others), expected, rtol=1e-9, atol=0)
-    assert (np.diag(distances(rows, rows)) == 0).all()
+# Covariance, nearest.
 
 
 def test_covariance_is_positive_definite_on_the_weights_it_is_meant_for():

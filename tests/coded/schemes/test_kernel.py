@@ -14,7 +14,8 @@ from coded import (
     path_order,
     pooled_gradients,
 )
-from coded.estimation.kriging import distances, krige, krige_nearest
+from coded.estimation.kriging import krige, krige_nearest
+from coded.nearness.distances import distances
 from coded.places.copies import copies_by_risk
 from coded.schemes.protocol import ErrorEstimating
 
