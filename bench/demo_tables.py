@@ -13,8 +13,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from bench.report import README, RESULTS, to_markdown, write_table
+from coded.demo.choices import LIVE_K, Choices
 from coded.demo.live import DELAYS, HEDGE_SECONDS
-from coded.demo.settings import LIVE_K, Settings
 
 SETTINGS = ((20, 100, 60), (20, 60, 20), (60, 100, 20))
 PICTURE = RESULTS / "accuracy.png"
@@ -72,11 +72,11 @@ def tell_live(run: Numbers) -> str:
         ]
         for row in run["live"]
     ]
-    settings = Settings(**run["settings"])
+    choices = Choices(**run["settings"])
     caption = (
-        f"{settings.rounds} rounds of {LIVE_K} digits on {settings.workers} worker processes, the "
+        f"{choices.rounds} rounds of {LIVE_K} digits on {choices.workers} worker processes, the "
         f"same delays and losses for all. {DELAYS}. Uncoded waits for all {LIVE_K} answers, the "
-        f"codes for {settings.least_answers} of {settings.workers}; hedged: digits without an "
+        f"codes for {choices.least_answers} of {choices.workers}; hedged: digits without an "
         f"answer after {HEDGE_SECONDS:.2f} s, within which 95 % of answers come, are asked again "
         "of idle workers. A lost answer counts as wrong."
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coded.command_line.checks import require_installed, require_writable
-from coded.demo.settings import LIVE_K, Settings
+from coded.demo.choices import LIVE_K, Choices
 
 if TYPE_CHECKING:
     Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -33,7 +33,7 @@ _NEEDED = ("torch", "mlxtend", "matplotlib", "rich")
 
 
 def add_to(commands: Subcommands) -> None:
-    """Add the command with its options; the whole numbers are the fields of `Settings`."""
+    """Add the command with its options; the whole numbers are the fields of `Choices`."""
     demo = commands.add_parser(
         "demo",
         help="real digits, a real network, real processes of which some fail; about a minute",
@@ -43,7 +43,7 @@ def add_to(commands: Subcommands) -> None:
             "processes that are slow, killed and frozen."
         ),
     )
-    default = Settings()
+    default = Choices()
     groups = {title: demo.add_argument_group(title) for title in _NUMBERS}
     for title, rows in _NUMBERS.items():
         for name, metavar, text in rows:
@@ -73,7 +73,7 @@ def add_to(commands: Subcommands) -> None:
 def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     require_writable(parser, options.out, options.json)
     try:
-        settings = Settings(**{one.name: getattr(options, one.name) for one in fields(Settings)})
+        choices = Choices(**{one.name: getattr(options, one.name) for one in fields(Choices)})
     except ValueError as error:
         parser.error(f"--{error}")
     require_installed(parser, *_NEEDED)
@@ -83,4 +83,4 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
 
     parts = _PARTS if options.only is None else (options.only,)
     console = Console(highlight=False)
-    show(settings, console, parts=parts, plot=options.out, numbers=options.json)
+    show(choices, console, parts=parts, plot=options.out, numbers=options.json)

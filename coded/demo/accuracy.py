@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.demo.settings import BATCHES, Settings
+from coded.demo.choices import BATCHES, Choices
 from coded.demo.strategies import make_schemes
 from coded.digits.images import Digits
 from coded.evaluation.metrics import mean_interval, mean_l2, relative_accuracy
@@ -48,7 +48,7 @@ def straggler_counts(n_workers: int, n_stragglers: int) -> list[int]:
 def sweep(
     network: Callable[[ArrayLike], ArrayLike],
     digits: Digits,
-    settings: Settings,
+    choices: Choices,
     *,
     on_step: Callable[[], object] = lambda: None,
 ) -> list[Score]:
@@ -63,7 +63,7 @@ def sweep(
         The function f, a stack of inputs to a stack of logits.
     digits : Digits
         Inputs and labels; batch i is digits ``i * K`` to ``(i + 1) * K``.
-    settings : Settings
+    choices : Choices
         K, N, S, repeats and the seed.
     on_step : callable, optional
         Called after each number of stragglers, to show progress.
@@ -74,9 +74,9 @@ def sweep(
         By ascending number of stragglers.
     """
     scores = []
-    for count in straggler_counts(settings.n, settings.s):
-        for name, scheme in make_schemes(settings.k, settings.n, count).items():
-            accuracies, errors = _measure(network, digits, scheme, count, settings)
+    for count in straggler_counts(choices.n, choices.s):
+        for name, scheme in make_schemes(choices.k, choices.n, count).items():
+            accuracies, errors = _measure(network, digits, scheme, count, choices)
             scores.append(Score(name, count, *mean_interval(accuracies), *mean_interval(errors)))
         on_step()
     return scores
@@ -87,19 +87,19 @@ def _measure(
     digits: Digits,
     scheme: Scheme,
     count: int,
-    settings: Settings,
+    choices: Choices,
 ) -> tuple[list[float], list[float]]:
     """Give the relative accuracy and the mean L2 error of each batch, means over the draws."""
     accuracies, errors = [], []
     for i in range(BATCHES):
-        batch = digits.batch(i, settings.k)
+        batch = digits.batch(i, choices.k)
         simulation = simulate(
             network,
             batch.inputs,
             scheme,
             stragglers=count,
-            repeats=settings.repeats,
-            rng=np.random.default_rng([settings.seed, i]),
+            repeats=choices.repeats,
+            rng=np.random.default_rng([choices.seed, i]),
         )
         outputs, reference = answers(simulation.outputs), answers(simulation.reference)
         accuracies.append(float(relative_accuracy(outputs, reference, batch.labels).mean()))

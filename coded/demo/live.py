@@ -15,8 +15,8 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from coded.demo.choices import LIVE_K, Choices
 from coded.demo.faults import Fault, FaultyExecutor
-from coded.demo.settings import LIVE_K, Settings
 from coded.demo.strategies import Strategy, Uncoded, make_strategies
 from coded.digits.images import Digits
 from coded.runtime.coded_map import coded_map
@@ -64,11 +64,11 @@ class Schedule:
     signals: dict[tuple[int, int], Signals]
 
     @classmethod
-    def draw(cls, settings: Settings) -> Schedule:
+    def draw(cls, choices: Choices) -> Schedule:
         """Draw the delays; kill a worker after a third of the rounds, freeze one after two."""
-        rng = np.random.default_rng([settings.seed, settings.workers])
-        delays = np.stack([DELAYS.draw(settings.workers, rng) for _ in range(settings.rounds)])
-        first, second = settings.rounds // 3, 2 * settings.rounds // 3
+        rng = np.random.default_rng([choices.seed, choices.workers])
+        delays = np.stack([DELAYS.draw(choices.workers, rng) for _ in range(choices.rounds)])
+        first, second = choices.rounds // 3, 2 * choices.rounds // 3
         return cls(delays, {(first, KILLED): SIGKILL, (second, FROZEN): SIGSTOP})
 
     def victims(self, r: int) -> list[int]:
@@ -80,14 +80,14 @@ def race(
     network: Network,
     digits: Digits,
     workers: LocalWorkers,
-    settings: Settings,
+    choices: Choices,
     *,
     on_step: Callable[[], object] = lambda: None,
 ) -> list[LiveScore]:
     """Let every strategy answer the same rounds of K digits on the same workers.
 
     Strategies take turns, and each call begins with all workers up and idle. Codes use all N
-    workers and wait for ``settings.least_answers``; uncoded gives K of the same
+    workers and wait for ``choices.least_answers``; uncoded gives K of the same
     workers, which have the same delays, one digit each and waits for all of them, until the
     time-out at most; hedged, it asks the other workers too where an answer takes longer than 95 %
     of the delays.
@@ -100,7 +100,7 @@ def race(
         Round r asks for digits ``r * K`` to ``(r + 1) * K``.
     workers : LocalWorkers
         N workers; those that a round kills or freezes are replaced.
-    settings : Settings
+    choices : Choices
         N, rounds and the seed of the delays.
     on_step : callable, optional
         Called after each call of each strategy, to show progress.
@@ -116,15 +116,15 @@ def race(
     TimeoutError
         If workers do not start or do not become idle.
     """
-    strategies = make_strategies(LIVE_K, settings.workers, settings.least_answers, HEDGE_SECONDS)
-    schedule = Schedule.draw(settings)
+    strategies = make_strategies(LIVE_K, choices.workers, choices.least_answers, HEDGE_SECONDS)
+    schedule = Schedule.draw(choices)
     seconds: dict[str, list[float]] = {name: [] for name in strategies}
     guesses: dict[str, list[NDArray[np.intp]]] = {name: [] for name in strategies}
     workers.wait(_START_SECONDS)
     for scheme in strategies.values():  # compiles, and warms up the network in the workers
         _ask(network, digits.batch(0, LIVE_K).inputs, scheme, workers.executors)
     _wait_until_idle(workers)
-    for r, name in ((r, name) for r in range(settings.rounds) for name in strategies):
+    for r, name in ((r, name) for r in range(choices.rounds) for name in strategies):
         inputs = digits.batch(r, LIVE_K).inputs
         with _faulty(workers, schedule, r) as executors:
             began = perf_counter()
@@ -132,7 +132,7 @@ def race(
             seconds[name].append(perf_counter() - began)
         guesses[name].append(answer)
         on_step()
-    labels = digits.batch(0, LIVE_K * settings.rounds).labels
+    labels = digits.batch(0, LIVE_K * choices.rounds).labels
     return [
         _score(name, np.array(seconds[name]), np.concatenate(guesses[name]), labels)
         for name in strategies

@@ -15,9 +15,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from coded.demo.accuracy import Score, straggler_counts, sweep
+from coded.demo.choices import BATCHES, LIVE_K, Choices
 from coded.demo.live import DELAYS, HEDGE_SECONDS, TIMEOUT, LiveScore, Schedule, race
-from coded.demo.settings import BATCHES, LIVE_K, Settings
-from coded.demo.strategies import HEDGED, KERNEL, SPLINE, UNCODED, make_schemes, make_strategies
+from coded.demo.strategies import HEADINGS, HEDGED, UNCODED, make_schemes, make_strategies
 from coded.digits.images import read_digits
 from coded.digits.lenet5 import compute_serially, load
 from coded.evaluation.plots import Curve, draw_curves
@@ -31,7 +31,7 @@ class Outcome:
 
     Attributes
     ----------
-    settings : Settings
+    settings : Choices
         What was asked for.
     network_accuracy : float
         Of the network itself on all digits.
@@ -41,20 +41,20 @@ class Outcome:
         Every strategy; empty if that part was left out.
     """
 
-    settings: Settings
+    settings: Choices
     network_accuracy: float
     accuracy: list[Score]
     live: list[LiveScore]
 
 
 def show(
-    settings: Settings, console: Console, *, parts: Sequence[str], plot: Path, numbers: Path | None
+    choices: Choices, console: Console, *, parts: Sequence[str], plot: Path, numbers: Path | None
 ) -> Outcome:
     """Run the demo and print it; torch uses one thread in this process from then on.
 
     Parameters
     ----------
-    settings : Settings
+    choices : Choices
         Sizes and seed.
     console : Console
         Where it is printed.
@@ -79,34 +79,32 @@ def show(
         If the workers do not start.
     """
     compute_serially()
-    digits = read_digits(settings.seed)
+    digits = read_digits(choices.seed)
     worker, network = TorchWorker(load), TorchWorker(load, batched=True)
     accuracy: list[Score] = []
     live: list[LiveScore] = []
     with ExitStack() as stack:
         if "live" in parts:
-            workers = stack.enter_context(LocalWorkers(settings.workers, initializer=worker.load))
+            workers = stack.enter_context(LocalWorkers(choices.workers, initializer=worker.load))
         right = np.asarray(network(digits.inputs)).argmax(axis=-1) == digits.labels
         console.print(
             f"{len(digits):,} handwritten digits (MNIST, held out), LeNet5: "
-            f"{right.mean():.2%} right, seed {settings.seed}"
+            f"{right.mean():.2%} right, seed {choices.seed}"
         )
         if "accuracy" in parts:
-            steps = len(straggler_counts(settings.n, settings.s))
+            steps = len(straggler_counts(choices.n, choices.s))
             with _progress(console, "accuracy", steps) as advance:
-                accuracy = sweep(network, digits, settings, on_step=advance)
-            _print_accuracy(console, settings, accuracy)
-            _draw(settings, accuracy, plot)
+                accuracy = sweep(network, digits, choices, on_step=advance)
+            _print_accuracy(console, choices, accuracy)
+            _draw(choices, accuracy, plot)
             console.print(f"Against the number of lost workers: {plot}\n", soft_wrap=True)
         if "live" in parts:
-            steps = settings.rounds * len(
-                make_strategies(LIVE_K, settings.workers, 2, HEDGE_SECONDS)
-            )
+            steps = choices.rounds * len(make_strategies(LIVE_K, choices.workers, 2, HEDGE_SECONDS))
             with _progress(console, "live", steps) as advance:
-                live = race(worker, digits, workers, settings, on_step=advance)
-            asked = right[: LIVE_K * settings.rounds]
-            _print_live(console, settings, live, float(asked.mean()))
-    outcome = Outcome(settings, float(right.mean()), accuracy, live)
+                live = race(worker, digits, workers, choices, on_step=advance)
+            asked = right[: LIVE_K * choices.rounds]
+            _print_live(console, choices, live, float(asked.mean()))
+    outcome = Outcome(choices, float(right.mean()), accuracy, live)
     if numbers is not None:
         numbers.write_text(json.dumps(asdict(outcome), indent=2, allow_nan=False) + "\n")
     return outcome
@@ -121,17 +119,17 @@ def _progress(console: Console, what: str, steps: int) -> Iterator[Callable[[], 
         yield lambda: progress.advance(task)
 
 
-def _print_accuracy(console: Console, settings: Settings, scores: Sequence[Score]) -> None:
+def _print_accuracy(console: Console, choices: Choices, scores: Sequence[Score]) -> None:
     """Print the table at S stragglers."""
     console.print(
-        f"[bold]Accuracy[/bold] of {settings.k} answers when {settings.s} of {settings.n} "
-        f"workers are lost: means and 95 % intervals over {BATCHES} batches, {settings.repeats} "
+        f"[bold]Accuracy[/bold] of {choices.k} answers when {choices.s} of {choices.n} "
+        f"workers are lost: means and 95 % intervals over {BATCHES} batches, {choices.repeats} "
         "draws of lost workers each, the same for all schemes. Relative: to the network's own "
         "accuracy. Error: mean L2 distance between class probabilities."
     )
     table = _table("scheme", "relative accuracy", "error")
     for score in scores:
-        if score.n_stragglers == settings.s:
+        if score.n_stragglers == choices.s:
             table.add_row(
                 score.scheme,
                 f"{score.relative_accuracy:.3f} ± {score.relative_accuracy_half_width:.3f}",
@@ -142,18 +140,18 @@ def _print_accuracy(console: Console, settings: Settings, scores: Sequence[Score
 
 
 def _print_live(
-    console: Console, settings: Settings, scores: Sequence[LiveScore], network_accuracy: float
+    console: Console, choices: Choices, scores: Sequence[LiveScore], network_accuracy: float
 ) -> None:
     """Print the table of times."""
-    signals = Schedule.draw(settings).signals.items()
+    signals = Schedule.draw(choices).signals.items()
     losses = ", ".join(
         f"worker {worker} gets {signal.name} in round {r + 1}" for (r, worker), signal in signals
     )
     console.print(
-        f"[bold]Live[/bold]: {settings.rounds} rounds of {LIVE_K} digits on {settings.workers} "
+        f"[bold]Live[/bold]: {choices.rounds} rounds of {LIVE_K} digits on {choices.workers} "
         f"worker processes. {DELAYS}. In the middle of their tasks, {losses}. "
         f"{UNCODED.capitalize()} gives each of workers 0 to {LIVE_K - 1} a digit and waits for "
-        f"all, the codes wait for {settings.least_answers} of {settings.workers}, "
+        f"all, the codes wait for {choices.least_answers} of {choices.workers}, "
         f"both for {TIMEOUT:g} s at most; {HEDGED} asks idle workers again after "
         f"{HEDGE_SECONDS:.2f} s. Times are from the call to the answers, "
         "encoding and decoding included; every call begins with "
@@ -184,14 +182,14 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _style(name: str) -> str:
-    return "bold" if name in (SPLINE, KERNEL) else ""
+    return "bold" if name in (HEADINGS["spline"], HEADINGS["kernel"]) else ""
 
 
-def _draw(settings: Settings, scores: Sequence[Score], path: Path) -> None:
+def _draw(choices: Choices, scores: Sequence[Score], path: Path) -> None:
     """Write the picture of both measures against the number of stragglers."""
-    counts = straggler_counts(settings.n, settings.s)
+    counts = straggler_counts(choices.n, choices.s)
     panels: dict[str, list[Curve]] = {"mean L2 error": [], "relative accuracy": []}
-    for name in make_schemes(settings.k, settings.n, settings.s):
+    for name in make_schemes(choices.k, choices.n, choices.s):
         mine = [score for score in scores if score.scheme == name]
         panels["mean L2 error"].append(
             Curve(name, [one.error for one in mine], [one.error_half_width for one in mine])
@@ -203,6 +201,6 @@ def _draw(settings: Settings, scores: Sequence[Score], path: Path) -> None:
                 [one.relative_accuracy_half_width for one in mine],
             )
         )
-    title = f"K = {settings.k} digits on N = {settings.n} workers, bands: 95 % intervals"
+    title = f"K = {choices.k} digits on N = {choices.n} workers, bands: 95 % intervals"
     figure = draw_curves(counts, panels, title=title)
     figure.savefig(path, format="png")

@@ -5,20 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from coded.schemes.berrut import BerrutScheme
-from coded.schemes.kernel import KernelScheme
+from coded.schemes import codes
 from coded.schemes.protocol import Scheme
-from coded.schemes.replication import ReplicationScheme
-from coded.schemes.spline import SplineScheme
+from coded.schemes.variants import Setting
 
 UNCODED = "uncoded"
 HEDGED = "uncoded, hedged"
-REPLICATION_MEAN = "replication, mean"
-REPLICATION_NEAREST = "replication, nearest"
-BACC = "BACC"
-LETCC = "LeTCC as published"
-SPLINE = "SplineScheme (ours)"
-KERNEL = "KernelScheme (ours)"
+# The published LeTCC interpolates (both lam are 0), which on logits of these digits is its best
+# choice of lam.
+_REMARKS = {
+    "replication-mean": "",
+    "replication-nearest": "",
+    "berrut": "",
+    "letcc": " as published",
+    "spline": " (ours)",
+    "kernel": " (ours)",
+}
+HEADINGS = {code: codes()[code].title + remark for code, remark in _REMARKS.items()}
 
 
 @dataclass(frozen=True)
@@ -39,21 +42,9 @@ Strategy: TypeAlias = Scheme | Uncoded
 
 
 def make_schemes(n_inputs: int, n_workers: int, n_stragglers: int) -> dict[str, Scheme]:
-    """Make every code for K inputs and N workers of which S may straggle.
-
-    The published LeTCC interpolates (both lam are 0), which on logits of these digits is its
-    best choice of lam.
-    """
-    counts = (n_inputs, n_workers)
-    s = n_stragglers
-    return {
-        REPLICATION_MEAN: ReplicationScheme(*counts, n_stragglers=s, fallback="mean"),
-        REPLICATION_NEAREST: ReplicationScheme(*counts, n_stragglers=s, fallback="nearest"),
-        BACC: BerrutScheme(*counts, n_stragglers=s),
-        LETCC: SplineScheme.paper(*counts, n_stragglers=s),
-        SPLINE: SplineScheme(*counts, n_stragglers=s),
-        KERNEL: KernelScheme(*counts, n_stragglers=s),
-    }
+    """Make every code for K inputs and N workers of which S may straggle."""
+    setting = Setting(n_inputs, n_workers, n_stragglers)
+    return {heading: codes()[code].make(setting) for code, heading in HEADINGS.items()}
 
 
 def make_strategies(
@@ -64,5 +55,5 @@ def make_strategies(
     Replication takes the same time whatever it fills lost answers with; "nearest" is better.
     """
     schemes = make_schemes(n_inputs, n_workers, n_workers - wait_for)
-    del schemes[REPLICATION_MEAN]
+    del schemes[HEADINGS["replication-mean"]]
     return {UNCODED: Uncoded(), HEDGED: Uncoded(hedge_seconds), **schemes}

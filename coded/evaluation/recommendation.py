@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -13,31 +12,17 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from coded.arguments import read_count
-from coded.schemes.berrut import BerrutScheme
-from coded.schemes.kernel import KernelScheme
-from coded.schemes.lagrange import LagrangeScheme
+from coded.schemes import codes, variants
 from coded.schemes.protocol import Scheme
-from coded.schemes.replication import ReplicationScheme
-from coded.schemes.spline import SplineScheme
 
 Kind: TypeAlias = Literal["smooth", "polynomial", "network", "rough", "unknown"]
 Objective: TypeAlias = Literal["outputs", "labels"]
 Setting: TypeAlias = tuple[int, int, int]
 
 _KINDS = ("smooth", "polynomial", "network", "rough", "unknown")
-_REPLICATION = "replication, nearest"
+_COPIES, _LAGRANGE = "replication-nearest", "lagrange"
 _PROBES = 50
 _FAR = 2.0
-
-_MAKERS: dict[str, Callable[[int, int, int], Scheme]] = {
-    _REPLICATION: lambda k, n, s: ReplicationScheme(k, n, n_stragglers=s),
-    "replication, mean": lambda k, n, s: ReplicationScheme(k, n, n_stragglers=s, fallback="mean"),
-    "BACC": lambda k, n, s: BerrutScheme(k, n, n_stragglers=s),
-    "LeTCC": lambda k, n, s: SplineScheme.paper(k, n, n_stragglers=s),
-    "SplineScheme": lambda k, n, s: SplineScheme(k, n, n_stragglers=s),
-    "KernelScheme": lambda k, n, s: KernelScheme(k, n, n_stragglers=s),
-    "KernelScheme, labels": lambda k, n, s: KernelScheme(k, n, n_stragglers=s, objective="labels"),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,15 +131,15 @@ def recommend(
     copies = n_workers // n_inputs
     if n_stragglers < copies:
         return _exact(
-            _MAKERS[_REPLICATION](*setting),
-            _REPLICATION,
+            codes()[_COPIES].make(variants.Setting(*setting)),
+            _COPIES,
             f"each input has {copies} copies or more, so that any {n_stragglers} losses leave "
             "one: all outputs are exact",
         )
     if degree is not None:
         lagrange = _stable_lagrange(setting, degree)
         if lagrange is not None:
-            return _recommend_lagrange(lagrange, n_workers - n_stragglers)
+            return _recommend_lagrange(lagrange, degree, n_workers - n_stragglers)
     return _look_up(setting, kind, objective, _why_no_lagrange(setting, degree))
 
 
@@ -193,17 +178,17 @@ def _read_degree(degree: int | None, kind: str) -> int | None:
     return read_count(degree, "degree", at_least=1)
 
 
-def _exact(scheme: Scheme, name: str, why: str, *cautions: str) -> Recommendation:
+def _exact(scheme: Scheme, code: str, why: str, *cautions: str) -> Recommendation:
     """Recommend what needs no measurement."""
-    return Recommendation(scheme, name, why, None, "relative_mse", {}, cautions)
+    return Recommendation(scheme, codes()[code].title, why, None, "relative_mse", {}, cautions)
 
 
-def _stable_lagrange(setting: Setting, degree: int) -> LagrangeScheme | None:
+def _stable_lagrange(setting: Setting, degree: int) -> Scheme | None:
     """Give the Lagrange scheme if N - S answers suffice, and stably so in all that is probed."""
     n_inputs, n_workers, n_stragglers = setting
     if n_workers - n_stragglers < (n_inputs - 1) * degree + 1:
         return None
-    scheme = LagrangeScheme(n_inputs, n_workers, degree=degree)
+    scheme = codes()[_LAGRANGE].make(variants.Setting(*setting, degree))
     workers = np.arange(n_workers)
     rng = np.random.default_rng(0)
     # neighbours lost together leave the widest gap, and no end to interpolate to
@@ -230,7 +215,7 @@ def _why_no_lagrange(setting: Setting, degree: int | None) -> list[str]:
     return [unstable]
 
 
-def _recommend_lagrange(scheme: LagrangeScheme, answers: int) -> Recommendation:
+def _recommend_lagrange(scheme: Scheme, degree: int, answers: int) -> Recommendation:
     """Recommend a scheme that is exact for polynomials."""
     cautions = []
     if scheme.min_responders < answers:
@@ -240,8 +225,8 @@ def _recommend_lagrange(scheme: LagrangeScheme, answers: int) -> Recommendation:
         )
     return _exact(
         scheme,
-        "LCC",
-        f"f has degree {scheme.degree}: any {scheme.min_responders} answers determine all outputs, "
+        _LAGRANGE,
+        f"f has degree {degree}: any {scheme.min_responders} answers determine all outputs, "
         f"and {answers} did so stably in all {2 * _PROBES} losses that were probed",
         *cautions,
     )
@@ -257,8 +242,10 @@ def _look_up(
     losses: dict[str, float] = {name: float(value) for name, value in cell["measured"]}
     answers = setting[1] - setting[2]
     if answers == 1:  # a spline needs two
-        losses = {_REPLICATION: losses[_REPLICATION], **losses}
+        copies = codes()[_COPIES].title
+        losses = {copies: losses[copies], **losses}
     name = next(iter(losses))
+    variant = next(one for one in codes().values() if one.title == name)
     what = (
         "lowest relative mean square of the error"
         if objective == "outputs"
@@ -283,7 +270,7 @@ def _look_up(
     if _distance(setting, at) > _FAR:
         cautions.append(f"nothing was measured nearer to {setting}: simulate it with your f")
     return Recommendation(
-        scheme=_MAKERS[name](*setting),
+        scheme=variant.make(variants.Setting(*setting)),
         name=name,
         why=why,
         measured_at=at,

@@ -6,10 +6,10 @@ To add a code:
    (`ExactScheme`), `berrut` where they are estimates (`LinearScheme`). Both base classes list
    what a family supplies. A code that is no linear map is any class with the methods of `Scheme`.
 2. End it with `VARIANTS`: under each name a function from a `Setting` to the scheme, ValueError
-   where the code cannot serve it, and what is promised.
+   where the code cannot serve it, what is promised, and what tables call it.
 3. Add the module to `_MODULES`. ``pytest tests/coded/schemes/test_contract.py -k NAME`` now
    checks it, ``python -m coded compare --codes NAME,replication-nearest`` lays it beside others,
-   and the races of `bench` time it.
+   and the races of `bench` time it: all know codes from here alone.
 
 Its own tests go to ``tests/coded/schemes/test_<module>.py``. To offer it to others, name the class
 in ``coded/__init__.py`` and the module in the contract "no scheme imports another scheme" of

@@ -392,12 +392,17 @@ def _make(setting: Setting, n_colluders: int, mask_std: float | None) -> AnalogL
 _GUARANTEE = "exact from (K + T - 1) d + 1 answers"
 VARIANTS = {
     "analog-lagrange": Variant(
-        partial(_make, n_colluders=0, mask_std=None), "polynomial", _GUARANTEE, numbers="complex"
+        partial(_make, n_colluders=0, mask_std=None),
+        "polynomial",
+        _GUARANTEE,
+        title="analog LCC",
+        numbers="complex",
     ),
     "analog-lagrange-private": Variant(
         partial(_make, n_colluders=1, mask_std=100.0),
         "polynomial",
         "the same, T = 1, masks of deviation 100",
+        title="analog LCC, private",
         numbers="complex",
     ),
 }

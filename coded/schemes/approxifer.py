@@ -269,6 +269,9 @@ def _make(setting: Setting) -> ApproxIFERScheme:
 
 VARIANTS = {
     "approxifer": Variant(
-        _make, "none", "any answer, 2 K + 2 E - 1 with liars; error grows as answers are lost"
+        _make,
+        "none",
+        "any answer, 2 K + 2 E - 1 with liars; error grows as answers are lost",
+        title="ApproxIFER",
     )
 }

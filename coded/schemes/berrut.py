@@ -192,7 +192,8 @@ def _first(setting: Setting) -> BerrutScheme:
     return BerrutScheme(k, n, n_stragglers=s, worker_points="first")
 
 
+_GUARANTEE = "any answer; error grows as answers are lost"
 VARIANTS = {
-    "berrut": Variant(_second, "none", "any answer; error grows as answers are lost"),
-    "berrut-first": Variant(_first, "none", "any answer; error grows as answers are lost"),
+    "berrut": Variant(_second, "none", _GUARANTEE, title="BACC"),
+    "berrut-first": Variant(_first, "none", _GUARANTEE, title="BACC, first kind"),
 }

@@ -449,9 +449,17 @@ def _make(setting: Setting, n_colluders: int) -> FieldLagrangeScheme:
 _GUARANTEE = "exact from (K + T - 1) d + 1 answers, 2 more for each liar"
 VARIANTS = {
     "field-lagrange": Variant(
-        partial(_make, n_colluders=0), "polynomial", _GUARANTEE, numbers="integer"
+        partial(_make, n_colluders=0),
+        "polynomial",
+        _GUARANTEE,
+        title="field LCC",
+        numbers="integer",
     ),
     "field-lagrange-private": Variant(
-        partial(_make, n_colluders=1), "polynomial", "the same, T = 1", numbers="integer"
+        partial(_make, n_colluders=1),
+        "polynomial",
+        "the same, T = 1",
+        title="field LCC, private",
+        numbers="integer",
     ),
 }

@@ -242,4 +242,8 @@ def _make(setting: Setting) -> ProductScheme:
     return ProductScheme(setting.n_inputs, setting.n_workers)
 
 
-VARIANTS = {"product": Variant(_make, "linear", "exact for affine f if rows and columns peel")}
+VARIANTS = {
+    "product": Variant(
+        _make, "linear", "exact for affine f if rows and columns peel", title="product code"
+    )
+}

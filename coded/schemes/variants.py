@@ -36,6 +36,8 @@ class Variant:
         responders; "none" where outputs are estimates but for those that `exact_mask` names.
     guarantee : str
         What is promised, in a few words.
+    title : str
+        What tables of results call it.
     numbers : {"real", "complex", "integer"}
         What inputs and answers are made of.
     """
@@ -43,4 +45,5 @@ class Variant:
     make: Callable[[Setting], Scheme]
     exact_for: ExactFor
     guarantee: str
+    title: str
     numbers: Numbers = "real"

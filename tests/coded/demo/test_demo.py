@@ -17,20 +17,10 @@ from scipy.special import softmax
 from coded import LocalWorkers, TorchWorker
 from coded.__main__ import main
 from coded.demo.accuracy import answers, straggler_counts, sweep
+from coded.demo.choices import Choices
 from coded.demo.faults import Fault, FaultyExecutor
 from coded.demo.live import DELAYS, FROZEN, KILLED, Schedule
-from coded.demo.settings import Settings
-from coded.demo.strategies import (
-    BACC,
-    HEDGED,
-    KERNEL,
-    LETCC,
-    REPLICATION_MEAN,
-    REPLICATION_NEAREST,
-    SPLINE,
-    UNCODED,
-    make_strategies,
-)
+from coded.demo.strategies import HEDGED, UNCODED, make_strategies
 from coded.digits.images import read_digits
 from coded.digits.lenet5 import compute_serially, load
 from tests.support.worker_functions import WAIT, double, is_running, wait_until_gone
@@ -38,8 +28,15 @@ from tests.support.worker_functions import WAIT, double, is_running, wait_until_
 pytestmark = pytest.mark.outer
 
 PNG = b"\x89PNG\r\n\x1a\n"
-SCHEMES = [REPLICATION_MEAN, REPLICATION_NEAREST, BACC, LETCC, SPLINE, KERNEL]
-STRATEGIES = [UNCODED, HEDGED, REPLICATION_NEAREST, BACC, LETCC, SPLINE, KERNEL]
+SCHEMES = [
+    "replication, mean",
+    "replication, nearest",
+    "BACC",
+    "LeTCC as published",
+    "SplineScheme (ours)",
+    "KernelScheme (ours)",
+]
+STRATEGIES = [UNCODED, HEDGED, *SCHEMES[1:]]
 TINY = ["--k", "4", "--n", "8", "--s", "3", "--repeats", "2", "--workers", "4", "--rounds", "2"]
 NUMBER = r"(\d+\.\d+)"
 
@@ -287,9 +284,9 @@ def test_the_sweep_goes_from_no_straggler_to_most_workers():
 
 
 def test_the_sweep_scores_every_scheme_at_every_count(digits, network):
-    settings = Settings(k=4, n=8, s=2, repeats=2)
+    choices = Choices(k=4, n=8, s=2, repeats=2)
     steps = []
-    scores = sweep(network, digits, settings, on_step=lambda: steps.append(1))
+    scores = sweep(network, digits, choices, on_step=lambda: steps.append(1))
     counts = straggler_counts(8, 2)
     assert [(one.n_stragglers, one.scheme) for one in scores] == [
         (count, scheme) for count in counts for scheme in SCHEMES
@@ -298,23 +295,23 @@ def test_the_sweep_scores_every_scheme_at_every_count(digits, network):
     for one in scores[:2]:  # copies, none of them lost
         assert one.error < 1e-6
         assert (one.relative_accuracy, one.relative_accuracy_half_width) == (1.0, 0.0)
-    assert sweep(network, digits, settings) == scores
+    assert sweep(network, digits, choices) == scores
 
 
 def test_the_schedule_is_a_matter_of_the_seed():
-    settings = Settings(workers=5, rounds=6, seed=3)
-    schedule = Schedule.draw(settings)
+    choices = Choices(workers=5, rounds=6, seed=3)
+    schedule = Schedule.draw(choices)
     assert schedule.delays.shape == (6, 5)
     assert (schedule.delays >= DELAYS.scale).all()
     assert (schedule.delays <= DELAYS.cap).all()
     assert schedule.signals == {(2, KILLED): signal.SIGKILL, (4, FROZEN): signal.SIGSTOP}
     assert (schedule.victims(2), schedule.victims(3)) == ([KILLED], [])
-    np.testing.assert_array_equal(Schedule.draw(settings).delays, schedule.delays)
+    np.testing.assert_array_equal(Schedule.draw(choices).delays, schedule.delays)
 
 
 def test_codes_wait_for_three_quarters_of_the_workers_unless_told():
-    assert [Settings(workers=n).least_answers for n in (4, 5, 8)] == [3, 4, 6]
-    assert Settings(workers=8, wait_for=4).least_answers == 4
+    assert [Choices(workers=n).least_answers for n in (4, 5, 8)] == [3, 4, 6]
+    assert Choices(workers=8, wait_for=4).least_answers == 4
     strategies = make_strategies(4, 8, 6, 0.3)
     assert list(strategies) == STRATEGIES
     assert {s.min_responders for s in list(strategies.values())[2:]} == {6}

@@ -12,7 +12,7 @@ DIGITS = 5000
 
 
 @dataclass(frozen=True)
-class Settings:
+class Choices:
     """Sizes of both parts of the demo.
 
     Parameters
