@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.report import RESULTS, to_markdown, write_table
 from coded import Comparison, compare
-from coded.comparison.functions import SETTINGS, bundled
+from coded.comparison.functions import BUNDLED, bundled
 from coded.comparison.picture import draw_comparisons
 from coded.schemes import codes
 
@@ -24,7 +24,7 @@ EXACT = 1e-15  # a relative mean square of rounding errors
 WORTH_BOLD = 2.0  # times the least error
 
 JOBS = (
-    *((name, *SETTINGS[name], 0) for name in SETTINGS),
+    *((name, *BUNDLED[name], 0) for name in BUNDLED),
     ("polynomial", 6, 20, 4, 2),
     ("lenet5", 8, 24, 2, 2),
 )
@@ -34,17 +34,17 @@ Numbers = dict[str, Any]
 
 def run_job(name: str, k: int, n: int, s: int, liars: int) -> Comparison:
     """Compare all codes on one function."""
-    job = bundled(name, GROUPS * k)
+    problem = bundled(name, GROUPS * k)
     return compare(
-        job.fn,
-        job.inputs,
+        problem.fn,
+        problem.inputs,
         n,
         n_stragglers=s,
         n_liars=liars,
         n_inputs=k,
-        labels=job.labels,
-        degree=job.degree,
-        name=job.name,
+        labels=problem.labels,
+        degree=problem.degree,
+        name=problem.name,
     )
 
 

@@ -1,9 +1,9 @@
 """The public names and their homes, a line each: `__init__.py` reads them, and so does mypy."""
 
 from coded.algebra.polynomial_check import require_polynomial as require_polynomial
-from coded.comparison.measure import ComparedCode as ComparedCode
-from coded.comparison.measure import Comparison as Comparison
 from coded.comparison.measure import compare as compare
+from coded.comparison.outcome import ComparedCode as ComparedCode
+from coded.comparison.outcome import Comparison as Comparison
 from coded.estimation.memory import AnswerMemory as AnswerMemory
 from coded.evaluation.metrics import label_confidence as label_confidence
 from coded.evaluation.metrics import mean_interval as mean_interval

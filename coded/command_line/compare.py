@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coded.command_line.checks import require_installed, require_writable
-from coded.comparison.functions import SETTINGS
+from coded.comparison.functions import BUNDLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rich.console import Console
 
-    from coded.comparison.measure import Comparison
+    from coded.comparison.outcome import Comparison
 
     Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -41,14 +41,14 @@ def add_to(commands: Subcommands) -> None:
         help="codes beside each other on your function, or on those at hand; a minute or two",
         description=(
             "Compare codes on a function: equal inputs, equal workers, equal losses. Without "
-            f"options: all codes on {', '.join(SETTINGS)}, each with its own K, N and S."
+            f"options: all codes on {', '.join(BUNDLED)}, each with its own K, N and S."
         ),
     )
     parser.add_argument(
         "--function",
         action="append",
         metavar="NAME",
-        help=f"{', '.join(SETTINGS)}, or your module:function, from a stack of inputs to the "
+        help=f"{', '.join(BUNDLED)}, or your module:function, from a stack of inputs to the "
         "stack of answers; may be given several times",
     )
     parser.add_argument(
@@ -82,11 +82,11 @@ def add_to(commands: Subcommands) -> None:
 
 
 def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    functions = options.function or list(SETTINGS)
+    functions = options.function or list(BUNDLED)
     if options.groups < 1:
         parser.error(f"argument --groups: must be >= 1, got {options.groups}")
     for option in ("inputs", "degree"):
-        if getattr(options, option) is not None and set(functions) <= set(SETTINGS):
+        if getattr(options, option) is not None and set(functions) <= set(BUNDLED):
             parser.error(
                 f"argument --{option}: goes with --function module:function; those at hand bring "
                 "their own"
@@ -128,7 +128,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
 
 def _compare(function: str, options: argparse.Namespace, console: Console) -> Comparison:
     """Compare all codes on one function."""
-    from coded.comparison.functions import read_job
+    from coded.comparison.functions import read_problem
     from coded.comparison.measure import compare
     from coded.schemes import codes
 
@@ -136,26 +136,26 @@ def _compare(function: str, options: argparse.Namespace, console: Console) -> Co
     k, n, s = (
         given if given is not None else usual
         for given, usual in zip(
-            (options.k, options.n, options.s), SETTINGS.get(function, (20, 40, 12)), strict=True
+            (options.k, options.n, options.s), BUNDLED.get(function, (20, 40, 12)), strict=True
         )
     )
     count = options.groups * k
-    job = read_job(function, options.inputs, options.degree, count)
+    problem = read_problem(function, options.inputs, options.degree, count)
     chosen = None if options.codes is None else [c.strip() for c in options.codes.split(",")]
-    with _progress(console, job.name, len(chosen or codes())) as advance:
+    with _progress(console, problem.name, len(chosen or codes())) as advance:
         return compare(
-            job.fn,
-            job.inputs[:count],
+            problem.fn,
+            problem.inputs[:count],
             n,
             n_stragglers=s,
             n_liars=options.liars,
             n_inputs=k,
             codes=chosen,
-            labels=None if job.labels is None else job.labels[:count],
-            degree=job.degree,
+            labels=None if problem.labels is None else problem.labels[:count],
+            degree=problem.degree,
             repeats=options.repeats,
             rng=options.seed,
-            name=job.name,
+            name=problem.name,
             on_code=lambda _: advance(),
         )
 

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from traceback import extract_tb
+from typing import TYPE_CHECKING
 from zipfile import is_zipfile
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-from coded.schemes.protocol import Function
-from fastspline.arrays import FloatArray
+if TYPE_CHECKING:  # the command line reads this file for its help, which shall come at once
+    from numpy.typing import ArrayLike, NDArray
+
+    from coded.schemes.protocol import Function
+    from fastspline.arrays import FloatArray
 
 # The functions at hand, with (K, N, S) at which inputs are lost and most codes can serve.
-SETTINGS = {
+BUNDLED = {
     "linear": (8, 16, 6),
     "polynomial": (6, 20, 8),
     "xsinx": (20, 40, 12),
@@ -31,7 +34,7 @@ class FunctionFailedError(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class Problem:
     """A function and inputs to evaluate it on.
 
     Attributes
@@ -107,38 +110,38 @@ def linear_map(inputs: FloatArray) -> FloatArray:
     return product
 
 
-def _lenet5(count: int) -> Job:
+def _lenet5(count: int) -> Problem:
     from coded.digits.images import read_digits
     from coded.digits.lenet5 import load
     from coded.workers.torch_worker import TorchWorker
 
     digits = read_digits(_SEED).batch(0, count)
     fn = TorchWorker(load(), batched=True)
-    return Job("LeNet5 on digits", fn, digits.inputs, digits.labels)
+    return Problem("LeNet5 on digits", fn, digits.inputs, digits.labels)
 
 
-def bundled(name: str, count: int) -> Job:
-    """Give one of the functions of `SETTINGS` with so many inputs."""
+def bundled(name: str, count: int) -> Problem:
+    """Give one of the functions of `BUNDLED` with so many inputs."""
     rng = np.random.default_rng(_SEED)
     if name == "linear":
-        return Job("linear map", linear_map, rng.integers(-99, 100, (count, 64)), degree=1)
+        return Problem("linear map", linear_map, rng.integers(-99, 100, (count, 64)), degree=1)
     if name == "polynomial":
-        return Job("polynomial", polynomial, rng.integers(-9, 10, (count, 6)), degree=2)
+        return Problem("polynomial", polynomial, rng.integers(-9, 10, (count, 6)), degree=2)
     if name == "xsinx":
-        return Job("x sin x", x_sin_x, rng.uniform(0.0, 10.0, (count, 1)))
+        return Problem("x sin x", x_sin_x, rng.uniform(0.0, 10.0, (count, 1)))
     if name == "pendulum":
         angles_and_dampings = rng.uniform([0.2, 0.1], [2.5, 1.0], (count, 2))
-        return Job("pendulum", pendulum, angles_and_dampings)
+        return Problem("pendulum", pendulum, angles_and_dampings)
     return _lenet5(count)
 
 
-def read_job(function: str, inputs: Path | None, degree: int | None, count: int) -> Job:
+def read_problem(function: str, inputs: Path | None, degree: int | None, count: int) -> Problem:
     """Give the bundled function of that name, or the user's ``module:function`` with its inputs.
 
     Parameters
     ----------
     function : str
-        A key of `SETTINGS`, or ``module:function``, from a stack of inputs to the stack of answers.
+        A key of `BUNDLED`, or ``module:function``, from a stack of inputs to the stack of answers.
     inputs : Path, optional
         For the user's function: an npz file with ``inputs`` (M, ...), and ``labels`` (M,) where
         the answers are scores.
@@ -149,7 +152,7 @@ def read_job(function: str, inputs: Path | None, degree: int | None, count: int)
 
     Returns
     -------
-    Job
+    Problem
 
     Raises
     ------
@@ -158,12 +161,12 @@ def read_job(function: str, inputs: Path | None, degree: int | None, count: int)
     ImportError, OSError
         If the module or the file cannot be read.
     """
-    if function in SETTINGS:
+    if function in BUNDLED:
         return bundled(function, count)
     module, colon, name = function.partition(":")
     if not colon:
         raise ValueError(
-            f"function must be one of {', '.join(SETTINGS)} or module:function, got {function}"
+            f"function must be one of {', '.join(BUNDLED)} or module:function, got {function}"
         )
     fn = vars(import_module(module)).get(name)
     if fn is None:
@@ -171,7 +174,7 @@ def read_job(function: str, inputs: Path | None, degree: int | None, count: int)
     if inputs is None:
         raise ValueError(f"inputs must be given for {function}: an npz file that holds inputs")
     points, labels = _read_arrays(inputs)
-    return Job(function, _telling(fn), points, labels, degree)
+    return Problem(function, _telling(fn), points, labels, degree)
 
 
 def _read_arrays(path: Path) -> tuple[NDArray[np.number], NDArray[np.intp] | None]:

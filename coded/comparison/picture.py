@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from coded.comparison.measure import Comparison
+from coded.comparison.outcome import Comparison
 from coded.evaluation.plots import Errors, Figure, draw_errors
 
 

@@ -8,7 +8,14 @@ import torch
 
 from coded import compare
 from coded.__main__ import main
-from coded.comparison.functions import SETTINGS, bundled, linear_map, pendulum, polynomial, read_job
+from coded.comparison.functions import (
+    BUNDLED,
+    bundled,
+    linear_map,
+    pendulum,
+    polynomial,
+    read_problem,
+)
 from coded.schemes import codes
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -31,8 +38,8 @@ def test_the_error_is_the_mean_square_over_the_variance():
 
 
 def test_all_codes_take_part_or_say_why_not():
-    job = bundled("linear", 8)
-    comparison = compare(job.fn, job.inputs, 16, n_stragglers=4, degree=1, repeats=2)
+    problem = bundled("linear", 8)
+    comparison = compare(problem.fn, problem.inputs, 16, n_stragglers=4, degree=1, repeats=2)
     rows = by_code(comparison)
     assert set(rows) == set(codes())
     for row in comparison.rows:
@@ -94,9 +101,10 @@ def test_labels_give_the_relative_accuracy():
 
 
 def test_liars_spoil_the_codes_that_do_not_look_for_them():
-    job = bundled("xsinx", 10)
+    problem = bundled("xsinx", 10)
     honest, lying = (
-        compare(job.fn, job.inputs, 30, n_stragglers=0, n_liars=e, codes=["spline"]) for e in (0, 3)
+        compare(problem.fn, problem.inputs, 30, n_stragglers=0, n_liars=e, codes=["spline"])
+        for e in (0, 3)
     )
     assert lying.score(lying.rows[0]).error > 100 * honest.score(honest.rows[0]).error + 1e-3
 
@@ -262,12 +270,12 @@ def test_the_linear_map_is_linear_over_whole_numbers():
     np.testing.assert_array_equal(linear_map(3 * x - y), 3 * linear_map(x) - linear_map(y))
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", BUNDLED)
 def test_each_function_has_inputs_for_its_setting(name):
-    k, n, s = SETTINGS[name]
-    job = bundled(name, 2 * k)
-    assert len(job.inputs) == 2 * k
-    assert len(np.asarray(job.fn(job.inputs[:k]))) == k
+    k, n, s = BUNDLED[name]
+    problem = bundled(name, 2 * k)
+    assert len(problem.inputs) == 2 * k
+    assert len(np.asarray(problem.fn(problem.inputs[:k]))) == k
     assert 0 < s < n
 
 
@@ -375,12 +383,12 @@ def test_files_that_hold_no_inputs_are_refused(tmp_path, arrays, message):
     else:
         np.savez(path, **arrays)
     with pytest.raises(ValueError, match=message):
-        read_job("numpy:sin", path, None, 4)
+        read_problem("numpy:sin", path, None, 4)
 
 
 def test_a_missing_file_is_an_error_of_the_system(tmp_path):
     with pytest.raises(FileNotFoundError):
-        read_job("numpy:sin", tmp_path / "points.npz", None, 4)
+        read_problem("numpy:sin", tmp_path / "points.npz", None, 4)
 
 
 def test_what_your_function_raises_is_told_in_one_line(tmp_path):
