@@ -29,12 +29,11 @@ from bench.science.rivals import (
     PRIOR_SPLINE,
     SPLINE,
     Case,
-    Setting,
 )
-from bench.science.trials import Array, Trial
+from bench.science.trials import Array, Counts, Trial
 from coded import label_confidence
 
-SETTINGS = (Setting(20, 100, 60), Setting(60, 100, 20), Setting(60, 100, 60))
+SETTINGS = (Counts(20, 100, 60), Counts(60, 100, 20), Counts(60, 100, 60))
 SCHEMES = (MEAN, NEAREST, SPLINE, KERNEL, MEMORY, PRIOR_SPLINE, PRIOR_KERNEL)
 SEED = 4
 BAND, AREA = (0.8, 1.25), 0.8  # what rms(error) / rms(std) and the ROC area have to reach
@@ -147,7 +146,7 @@ def _rounded(values: ArrayLike) -> Any:
     return np.round(values, 4).tolist()
 
 
-def run_case(case: Case, settings: Sequence[Setting], *, count: int, draws: int) -> Numbers:
+def run_case(case: Case, settings: Sequence[Counts], *, count: int, draws: int) -> Numbers:
     """Give the numbers of each scheme in each setting on one network."""
     numbers: Numbers = {}
     for setting in settings:

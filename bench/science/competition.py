@@ -16,19 +16,14 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from bench.science.functions import ZooFunction, digit_network, fetched_networks, zoo
-from bench.science.trials import Batch, Contender, Trial, interval, remembered
+from bench.science.trials import Batch, Contender, Counts, Trial, interval, remembered
 from bench.science.trials import run as run_trial
 from coded import (
-    BerrutScheme,
     ConsecutiveStragglers,
     IndependentStragglers,
-    KernelScheme,
-    LagrangeScheme,
     MachineStragglers,
     NotEnoughRespondersError,
-    ReplicationScheme,
     Scheme,
-    SplineScheme,
     StragglerModel,
     WithPrior,
     path_order,
@@ -36,17 +31,16 @@ from coded import (
 
 Array = NDArray[np.float64]
 Numbers = dict[str, Any]
-Setting = tuple[int, int, int]
 
-SETTINGS: tuple[Setting, ...] = (
-    (5, 20, 7),
-    (20, 100, 60),
-    (20, 60, 6),
-    (20, 40, 6),
-    (60, 100, 20),
-    (60, 60, 12),
+SETTINGS = (
+    Counts(5, 20, 7),
+    Counts(20, 100, 60),
+    Counts(20, 60, 6),
+    Counts(20, 40, 6),
+    Counts(60, 100, 20),
+    Counts(60, 60, 12),
 )
-HEAVIER: tuple[Setting, ...] = ((20, 100, 60), (60, 100, 20), (60, 60, 12))
+HEAVIER = (Counts(20, 100, 60), Counts(60, 100, 20), Counts(60, 60, 12))
 SEED = 4
 ROUNDING = 1e-16  # relative mean squares below are exact answers, rounded
 # Where few draws lose an input.
@@ -57,40 +51,34 @@ UNDECIDED = {
     ("Runge's function", (20, 60, 6)): (60, 400),
     ("sines, R² to R³", (20, 60, 6)): (60, 400),
 }
-SIZES = {  # batches and draws that networks can afford
+# Batches and draws that networks can afford.
+SIZES = {
     "LeNet5, digits": (16, 10),
     "RepVGG, CIFAR-10": (10, 8),
     "ViT-S/14, CIFAR-10": (3, 8),
     "MiniLM-L6, sentences": (3, 8),
 }
 
-Maker = Callable[..., Scheme]
 
-
-def contenders(setting: Setting, function: ZooFunction) -> list[Contender]:
+def contenders(setting: Counts, function: ZooFunction) -> list[Contender]:
     """Give all schemes for one setting, LCC where a degree is known and N suffices.
 
     `KernelScheme(objective="labels")` joins where there are labels.
     """
-    k, n, s = setting
     degree = function.degree
-
-    def made(make: Maker, **options: object) -> Callable[[Batch], Scheme]:
-        return lambda _: make(k, n, n_stragglers=s, **options)
-
     race = [
-        Contender("replication, mean", made(ReplicationScheme, fallback="mean")),
-        Contender("replication, nearest", made(ReplicationScheme)),
-        Contender("BACC", made(BerrutScheme)),
-        Contender("LeTCC", made(SplineScheme.paper)),
-        Contender("LeTCC, path", made(SplineScheme.paper), path_order),
-        Contender("SplineScheme", made(SplineScheme)),
-        Contender("KernelScheme", made(KernelScheme)),
+        Contender.of("replication-mean", setting),
+        Contender.of("replication-nearest", setting),
+        Contender.of("berrut", setting),
+        Contender.of("letcc", setting),
+        Contender.of("letcc", setting, "path", order=path_order),
+        Contender.of("spline", setting),
+        Contender.of("kernel", setting),
     ]
     if function.has_labels:
-        race.append(Contender("KernelScheme, labels", made(KernelScheme, objective="labels")))
-    if degree is not None and n >= (k - 1) * degree + 1:
-        race.append(Contender("LCC", lambda _: LagrangeScheme(k, n, degree=degree)))
+        race.append(Contender.of("kernel-labels", setting))
+    if degree is not None and setting.n_workers >= (setting.n_inputs - 1) * degree + 1:
+        race.append(Contender.of("lagrange", setting, degree=degree))
     return race
 
 
@@ -109,7 +97,7 @@ def relative_mse(trial: Trial) -> Array:
 def compete(
     function: ZooFunction,
     race: Sequence[Contender],
-    setting: Setting,
+    setting: Counts,
     stragglers: int | StragglerModel,
     size: tuple[int, int],
 ) -> dict[str, Trial]:
@@ -170,12 +158,12 @@ def rounded(pair: Sequence[float]) -> list[float]:
     return [float(f"{value:.2e}") for value in pair]
 
 
-def label(setting: Setting) -> str:
+def label(setting: Counts) -> str:
     """Name a setting, as a key."""
     return ",".join(map(str, setting))
 
 
-def size_of(setting: Setting, *, quick: bool, name: str = "") -> tuple[int, int]:
+def size_of(setting: Counts, *, quick: bool, name: str = "") -> tuple[int, int]:
     """Give how many batches and draws."""
     if quick:
         return 3, 2
@@ -187,7 +175,7 @@ def size_of(setting: Setting, *, quick: bool, name: str = "") -> tuple[int, int]
 
 
 def run_table(
-    functions: Sequence[ZooFunction], settings: Sequence[Setting], *, quick: bool
+    functions: Sequence[ZooFunction], settings: Sequence[Counts], *, quick: bool
 ) -> Numbers:
     """Uniform losses: all functions, settings and schemes."""
     return {
@@ -209,7 +197,7 @@ def run_table(
 
 def run_losses(functions: Sequence[ZooFunction], *, quick: bool) -> Numbers:
     """Other losses than uniform ones, at (60, 100, 20)."""
-    setting = (60, 100, 20)
+    setting = Counts(60, 100, 20)
     models: dict[str, StragglerModel] = {
         "20 neighbours": ConsecutiveStragglers(20),
         "2 machines of 10": MachineStragglers(2, workers_per_machine=10),

@@ -30,14 +30,13 @@ from bench.science.rivals import (
     RAW,
     SPLINE,
     Case,
-    Setting,
 )
-from bench.science.trials import Trial, differences, interval
+from bench.science.trials import Counts, Trial, differences, interval
 from coded import ConsecutiveStragglers, IndependentStragglers, MachineStragglers, StragglerModel
 
-PAPER = (Setting(20, 100, 60), Setting(20, 60, 20), Setting(60, 100, 20))
-HEAVY = Setting(60, 100, 60)
-LOST_OTHERWISE = (Setting(20, 100, 60), Setting(60, 100, 20))
+PAPER = (Counts(20, 100, 60), Counts(20, 60, 20), Counts(60, 100, 20))
+HEAVY = Counts(60, 100, 60)
+LOST_OTHERWISE = (Counts(20, 100, 60), Counts(60, 100, 20))
 MACHINES = 10
 ANSWERS = (5, 10, 20, 30, 40, 60, 80, 90)  # of 100 workers, 60 inputs
 SEED = 3
@@ -90,10 +89,10 @@ class Target:
     """
 
     scheme: str
-    figures: Mapping[Setting, tuple[float, float | None]]
+    figures: Mapping[Counts, tuple[float, float | None]]
     is_check: bool = False
 
-    def judge(self, setting: Setting, row: Mapping[str, Sequence[float]]) -> bool:
+    def judge(self, setting: Counts, row: Mapping[str, Sequence[float]]) -> bool:
         """Tell whether the row of numbers reaches it."""
         accuracy, l2 = self.figures[setting]
         ours, (error, half_width) = row["relative_accuracy"][0], row["l2"]
@@ -121,7 +120,7 @@ TARGETS = (
 )
 
 
-def run_case(case: Case, settings: Sequence[Setting], *, count: int, draws: int) -> Numbers:
+def run_case(case: Case, settings: Sequence[Counts], *, count: int, draws: int) -> Numbers:
     """Give all rows and paired differences for each setting; `run` is for the command."""
     numbers: Numbers = {}
     for setting in settings:
@@ -135,7 +134,7 @@ def run_case(case: Case, settings: Sequence[Setting], *, count: int, draws: int)
     return numbers
 
 
-def all_trials(case: Case, setting: Setting, *, count: int, draws: int) -> dict[str, Trial]:
+def all_trials(case: Case, setting: Counts, *, count: int, draws: int) -> dict[str, Trial]:
     """Run every contender and floor on the same batches and the same losses."""
     batches = case.batches(setting.n_inputs, count)
     raced = {
@@ -157,7 +156,7 @@ def measured(
 def run_anytime(case: Case, *, count: int, draws: int, answers: Sequence[int]) -> Numbers:
     """Give accuracy and L2 after so many answers; the codes do not know how many will come."""
     batches = case.batches(60, count)
-    contenders = case.contenders(Setting(60, 100, 40), MAIN)
+    contenders = case.contenders(Counts(60, 100, 40), MAIN)
     curves: Numbers = {one.name: {measure: [] for measure in MEASURES} for one in contenders}
     for number in answers:
         for one in contenders:
@@ -170,7 +169,7 @@ def run_anytime(case: Case, *, count: int, draws: int, answers: Sequence[int]) -
     return {"answers": list(answers), "curves": curves, "floor": alone}
 
 
-def models(setting: Setting) -> dict[str, int | StragglerModel]:
+def models(setting: Counts) -> dict[str, int | StragglerModel]:
     """Give ways to lose as many workers, exactly or on average."""
     lost, per_machine = setting.n_stragglers, setting.n_workers // MACHINES
     return {
@@ -181,7 +180,7 @@ def models(setting: Setting) -> dict[str, int | StragglerModel]:
     }
 
 
-def run_losses(case: Case, settings: Sequence[Setting], *, count: int, draws: int) -> Numbers:
+def run_losses(case: Case, settings: Sequence[Counts], *, count: int, draws: int) -> Numbers:
     """Give accuracy and L2 of the main schemes where workers are not lost uniformly."""
     numbers: Numbers = {}
     for setting in settings:

@@ -6,9 +6,10 @@ from matplotlib.figure import Figure
 
 from bench.science import datasets, networks
 from bench.science.digits import Numbers, run_case, table_of_differences, table_of_rows
-from bench.science.rivals import Case, Setting
+from bench.science.rivals import Case
+from bench.science.trials import Counts
 
-SETTINGS = (Setting(20, 100, 60), Setting(60, 100, 20))
+SETTINGS = (Counts(20, 100, 60), Counts(60, 100, 20))
 
 
 def run(*, quick: bool) -> Numbers:

@@ -21,8 +21,18 @@ from bench.science import datasets, networks, trials
 from bench.science.datasets import DATA
 from bench.science.digits import table_of_differences
 from bench.science.networks import LeNet5, Network
-from bench.science.rivals import BACC, KERNEL, NEAREST, SPLINE, Case, Setting
-from bench.science.trials import Array, Contender, Function, Trial, differences, interval, tell
+from bench.science.rivals import BACC, KERNEL, NEAREST, SPLINE, Case
+from bench.science.trials import (
+    Array,
+    Contender,
+    Counts,
+    Function,
+    Trial,
+    differences,
+    interval,
+    tell,
+    title,
+)
 from coded import ParityScheme, Scheme
 from coded.maps.arrays import FilledMap, LinearMap
 from coded.nearness.distances import distances_between, flattened
@@ -33,7 +43,7 @@ GROUPS = (2, 3, 4)  # inputs that share a parity worker
 LARGE, LOST_OF_LARGE = 60, 5
 SEED = 6
 
-PARM, UNTRAINED = "ParM", "ParM, f as parity model"
+PARM, UNTRAINED = title("parity"), title("parity", "f as parity model")
 OTHERS = (BACC, NEAREST, SPLINE, KERNEL)
 MEASURES = ("relative_accuracy", "l2")
 PAIRS = [(PARM, other) for other in OTHERS]
@@ -131,7 +141,7 @@ def over_lost(trial: Trial, measure: str) -> list[float]:
     return interval(ratio + (top - ratio * bottom) / bottom.mean())
 
 
-def contenders(case: Case, setting: Setting, size: int) -> list[Contender]:
+def contenders(case: Case, setting: Counts, size: int) -> list[Contender]:
     """Give ParM, trained and not, and the codes without training."""
     model = trials.remembered(parity_model(size))
 
@@ -147,7 +157,7 @@ def contenders(case: Case, setting: Setting, size: int) -> list[Contender]:
     ]
 
 
-def run_setting(case: Case, setting: Setting, size: int, *, count: int, draws: int) -> Numbers:
+def run_setting(case: Case, setting: Counts, size: int, *, count: int, draws: int) -> Numbers:
     """Give rows and paired differences for one setting."""
     batches = case.batches(setting.n_inputs, count)
     raced = {
@@ -174,7 +184,7 @@ def run(*, quick: bool) -> Numbers:
     n_digits = len(case.split.evaluation)
     sizes: Sequence[int] = GROUPS[1:2] if quick else GROUPS
 
-    def race(settings: dict[Setting, int], draws: int) -> Numbers:
+    def race(settings: dict[Counts, int], draws: int) -> Numbers:
         return {
             str(one): run_setting(
                 case,
@@ -186,9 +196,9 @@ def run(*, quick: bool) -> Numbers:
             for one, size in settings.items()
         }
 
-    many = {Setting(LARGE, LARGE + LARGE // size, LOST_OF_LARGE): size for size in sizes}
+    many = {Counts(LARGE, LARGE + LARGE // size, LOST_OF_LARGE): size for size in sizes}
     return {
-        "alone": race({Setting(size, size + 1, 1): size for size in sizes}, draws=8),
+        "alone": race({Counts(size, size + 1, 1): size for size in sizes}, draws=8),
         "many": race(many, draws=20),
         "training": {
             str(size): {key: value for key, value in _stored(size).items() if key != "state"}

@@ -28,7 +28,8 @@ from coded import (
 from coded.algebra.barycentric import barycentric_matrix, polynomial_weights
 from coded.stragglers import UniformStragglers
 
-SETTINGS = {  # degree: K, N, numbers of stragglers
+# Degree: K, N, numbers of stragglers.
+SETTINGS = {
     3: (5, 20, [0, 3, 5, 7, 8, 10]),
     15: (10, 200, [0, 16, 32, 48, 64, 72]),
 }

@@ -24,6 +24,7 @@ from bench.science.trials import (
     Array,
     Batch,
     Contender,
+    Counts,
     Function,
     Trial,
     batches_of,
@@ -31,14 +32,16 @@ from bench.science.trials import (
     remembered,
     softmax,
     tell,
+    title,
 )
-from coded import BerrutScheme, KernelScheme, ReplicationScheme, SplineScheme, path_order
+from coded import KernelScheme, SplineScheme, path_order
 
 LAMS = (0.0, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
 DRAWS, TUNING_DRAWS = 20, 5
 TUNING_SEED, SEED = 2, 1
 
-STYLES = {  # Okabe and Ito's colours
+# Okabe and Ito's colours.
+STYLES = {
     "BACC": ("#000000", "o"),
     "LeTCC": ("#D55E00", "s"),
     "LeTCC, path": ("#E69F00", "s"),
@@ -48,7 +51,6 @@ STYLES = {  # Okabe and Ito's colours
 }
 PANELS = {"l2": "mean L2 error", "accuracy": "relative accuracy"}
 
-Setting = tuple[int, int, int]
 Lams = dict[str, tuple[float, float]]
 Numbers = dict[str, Any]
 
@@ -60,8 +62,7 @@ class Case:
     Attributes
     ----------
     name : str
-    setting : tuple of int
-        K inputs, N workers, S of them lost.
+    setting : Counts
     function : callable
         f, softmax included.
     tuning, evaluation : Examples
@@ -81,7 +82,7 @@ class Case:
     """
 
     name: str
-    setting: Setting
+    setting: Counts
     function: Function
     tuning: Examples
     evaluation: Examples
@@ -101,7 +102,7 @@ def lenet5_case(*, quick: bool) -> Case:
     split, network = datasets.digits(), lenet5()
     return Case(
         name="LeNet5, digits",
-        setting=(60, 100, 20),
+        setting=Counts(60, 100, 20),
         function=remembered(lambda images: softmax(network(images))),
         tuning=split.tuning,
         evaluation=split.evaluation,
@@ -120,7 +121,7 @@ def repvgg_case() -> Case:
     split, network = datasets.cifar10(), repvgg()
     return Case(
         name="RepVGG, CIFAR-10",
-        setting=(20, 60, 35),
+        setting=Counts(20, 60, 35),
         function=remembered(lambda images: softmax(network(images))),
         tuning=split.tuning,
         evaluation=split.evaluation,
@@ -139,7 +140,7 @@ def vit_case() -> Case:
     split, network = datasets.cifar10(), vision_transformer()
     return Case(
         name="ViT-S/14, CIFAR-10",
-        setting=(20, 60, 20),
+        setting=Counts(20, 60, 20),
         function=remembered(lambda images: softmax(network(images))),
         tuning=split.tuning,
         evaluation=split.evaluation,
@@ -161,7 +162,7 @@ def minilm_case() -> Case:
     )
     return Case(
         name="MiniLM-L6, sentences",
-        setting=(20, 60, 20),
+        setting=Counts(20, 60, 20),
         function=function,
         tuning=tuning,
         evaluation=evaluation,
@@ -173,7 +174,7 @@ def minilm_case() -> Case:
     )
 
 
-def contenders(case: Case, setting: Setting, lams: Lams) -> list[Contender]:
+def contenders(case: Case, setting: Counts, lams: Lams) -> list[Contender]:
     """Give all schemes for one setting."""
     k, n, s = setting
 
@@ -181,22 +182,16 @@ def contenders(case: Case, setting: Setting, lams: Lams) -> list[Contender]:
         lam_enc, lam_dec = lams[order]
         return lambda _: SplineScheme.paper(k, n, n_stragglers=s, lam_enc=lam_enc, lam_dec=lam_dec)
 
-    def berrut(_: Batch) -> BerrutScheme:
-        return BerrutScheme(k, n, n_stragglers=s)
-
     return [
-        Contender("BACC", berrut),
-        Contender("LeTCC", letcc("random")),
-        Contender("BACC, path", berrut, path_order),
-        Contender("LeTCC, path", letcc("path"), path_order),
+        Contender.of("berrut", setting),
+        Contender(title("letcc"), letcc("random")),
+        Contender.of("berrut", setting, "path", order=path_order),
+        Contender(title("letcc", "path"), letcc("path"), path_order),
+        Contender.of("replication-mean", setting),
+        Contender.of("replication-nearest", setting),
+        Contender.of("spline", setting),
         Contender(
-            "replication, mean", lambda _: ReplicationScheme(k, n, n_stragglers=s, fallback="mean")
-        ),
-        Contender("replication, nearest", lambda _: ReplicationScheme(k, n, n_stragglers=s)),
-        Contender("SplineScheme", lambda _: SplineScheme(k, n, n_stragglers=s)),
-        Contender(
-            "KernelScheme",
-            lambda _: KernelScheme(k, n, n_stragglers=s, features=case.features),
+            title("kernel"), lambda _: KernelScheme(k, n, n_stragglers=s, features=case.features)
         ),
     ]
 
@@ -219,7 +214,7 @@ def choose_lams(case: Case, grid: Sequence[float] = LAMS) -> Lams:
     return {order: min(pairs, key=lambda lams: loss(order, lams)) for order in ("random", "path")}
 
 
-def compare(case: Case, setting: Setting, lams: Lams, draws: int) -> dict[str, Trial]:
+def compare(case: Case, setting: Counts, lams: Lams, draws: int) -> dict[str, Trial]:
     """Run all schemes on the same batches and the same lost workers."""
     k, _, s = setting
     batches = _batches(case.evaluation, k, case.n_batches, seed=SEED)
@@ -260,7 +255,7 @@ def _gains(case: Case, ours: Trial, theirs: Trial) -> Numbers:
     }
 
 
-def _curve(case: Case, settings: Sequence[Setting], lams: Lams, draws: int) -> Numbers:
+def _curve(case: Case, settings: Sequence[Counts], lams: Lams, draws: int) -> Numbers:
     """Measure all schemes at each setting."""
     points = [compare(case, setting, lams, draws) for setting in settings]
     return {
@@ -295,8 +290,8 @@ def measure(case: Case, lams: Lams, draws: int) -> Numbers:
             "random": _gains(case, at_setting["LeTCC"], first),
             "path": _gains(case, at_setting["LeTCC, path"], at_setting["BACC, path"]),
         },
-        "over_s": _curve(case, [(k, n, lost) for lost in case.losses], lams, draws),
-        "over_k": _curve(case, [(size, n, s) for size in case.sizes], lams, draws)
+        "over_s": _curve(case, [Counts(k, n, lost) for lost in case.losses], lams, draws),
+        "over_k": _curve(case, [Counts(size, n, s) for size in case.sizes], lams, draws)
         if case.sizes
         else None,
     }

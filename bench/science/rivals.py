@@ -7,12 +7,10 @@ images, what a memory or a ridge knows from the images of earlier traffic.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.science.datasets import Split
 from bench.science.networks import Network
@@ -20,17 +18,18 @@ from bench.science.trials import (
     Array,
     Batch,
     Contender,
+    Counts,
     Function,
+    Order,
     Trial,
     batches_of,
     remembered,
     run,
+    title,
 )
 from coded import (
     AnswerMemory,
-    BerrutScheme,
     KernelScheme,
-    ReplicationScheme,
     Scheme,
     SplineScheme,
     WithPrior,
@@ -39,6 +38,8 @@ from coded import (
 )
 from coded.estimation.kriging import krige_nearest
 from coded.nearness.distances import flattened
+from coded.schemes import codes
+from coded.schemes.variants import Setting
 
 LAMS = (0.0, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5)  # lam_dec of the published scheme
 TUNING_BATCHES, TUNING_DRAWS, TUNING_SEED = 10, 5, 2
@@ -46,16 +47,18 @@ EARLIER_BATCHES, EARLIER_INPUTS, EARLIER_MIXED, EARLIER_SEED = 5, 60, 40, 5
 NEAR = 0.2  # how far mixed earlier inputs lie from an input, on the way to its neighbour
 REMEMBERED = 352  # of their answers, drawn at random
 
-BACC = "BACC, random order"
-LETCC, LETCC_PATH = "LeTCC, random order", "LeTCC, path"
-LETCC_ORACLE = "LeTCC, oracle path"
-MEAN, NEAREST = "replication, mean", "replication, nearest"
-SPLINE, KERNEL = "SplineScheme", "KernelScheme"
-RAW, LOO, CHORDS = (f"KernelScheme, {how}" for how in ("raw pixels", "leave-one-out", "labels"))
-MEMORY, MEMORY_ALONE = "KernelScheme, memory", "memory alone"
+BACC = title("berrut", "random order")
+LETCC, LETCC_PATH, LETCC_ORACLE = (
+    title("letcc", how) for how in ("random order", "path", "oracle path")
+)
+MEAN, NEAREST = title("replication-mean"), title("replication-nearest")
+SPLINE, KERNEL, CHORDS = title("spline"), title("kernel"), title("kernel-labels")
+RAW, LOO, ORACLE, MEMORY = (
+    title("kernel", how) for how in ("raw pixels", "leave-one-out", "oracle features", "memory")
+)
+MEMORY_ALONE = "memory alone"
 PRIOR_MEAN, PRIOR_SPLINE, PRIOR_KERNEL = (f"ridge + {name}" for name in (MEAN, SPLINE, KERNEL))
 PRIOR_ALONE = "ridge alone"
-ORACLE = "KernelScheme, oracle features"
 NAMES = (
     BACC,
     LETCC,
@@ -74,20 +77,6 @@ NAMES = (
     PRIOR_SPLINE,
     PRIOR_KERNEL,
 )
-
-Order = Callable[[Array], NDArray[np.intp]]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """K inputs, N workers, S of whom are lost."""
-
-    n_inputs: int
-    n_workers: int
-    n_stragglers: int
-
-    def __str__(self) -> str:
-        return f"({self.n_inputs}, {self.n_workers}, {self.n_stragglers})"
 
 
 class Ridge:
@@ -139,21 +128,15 @@ class Case:
         kept = stack[rng.choice(len(stack), REMEMBERED, replace=False)]
         return kept, self.fn(kept)
 
-    def published(self, setting: Setting, name: str, order: Order | None = None) -> Contender:
+    def published(self, setting: Counts, name: str, order: Order | None = None) -> Contender:
         """Give LeTCC as published, its lam_dec chosen on the tuning images."""
+        k, n, s = setting
         tuning = self.split.tuning
-        batches = batches_of(
-            tuning.inputs, tuning.labels, setting.n_inputs, TUNING_BATCHES, seed=TUNING_SEED
-        )
+        batches = batches_of(tuning.inputs, tuning.labels, k, TUNING_BATCHES, seed=TUNING_SEED)
 
         def with_lam(lam: float) -> Contender:
             def make(batch: Batch) -> SplineScheme:  # noqa: ARG001
-                return SplineScheme.paper(
-                    setting.n_inputs,
-                    setting.n_workers,
-                    n_stragglers=setting.n_stragglers,
-                    lam_dec=lam,
-                )
+                return SplineScheme.paper(k, n, n_stragglers=s, lam_dec=lam)
 
             return Contender(name, make, order)
 
@@ -162,7 +145,7 @@ class Case:
                 self.fn,
                 batches,
                 with_lam(lam),
-                stragglers=setting.n_stragglers,
+                stragglers=s,
                 draws=TUNING_DRAWS,
                 seed=TUNING_SEED,
             )
@@ -170,33 +153,35 @@ class Case:
 
         return with_lam(min(LAMS, key=loss))
 
-    def contenders(self, setting: Setting, names: Sequence[str] | None = None) -> list[Contender]:
+    def contenders(self, setting: Counts, names: Sequence[str] | None = None) -> list[Contender]:
         """Give the schemes, all or those named, in the order of the table."""
-        counts = (setting.n_inputs, setting.n_workers)
-        lost = setting.n_stragglers
 
         def always(scheme: Scheme) -> Callable[[Batch], Scheme]:
             return lambda batch: scheme  # noqa: ARG005
 
         def kernel(**options: Any) -> KernelScheme:
-            return KernelScheme(*counts, n_stragglers=lost, **options)
+            k, n, s = setting
+            return KernelScheme(k, n, n_stragglers=s, **options)
 
-        spline = SplineScheme(*counts, n_stragglers=lost)
-        mean = ReplicationScheme(*counts, n_stragglers=lost, fallback="mean")
-        schemes = {
-            BACC: BerrutScheme(*counts, n_stragglers=lost),
-            MEAN: mean,
-            NEAREST: ReplicationScheme(*counts, n_stragglers=lost),
-            SPLINE: spline,
-            KERNEL: kernel(),
+        plain = {
+            name: codes()[code].make(Setting(*setting))
+            for name, code in {
+                BACC: "berrut",
+                MEAN: "replication-mean",
+                NEAREST: "replication-nearest",
+                SPLINE: "spline",
+                KERNEL: "kernel",
+                CHORDS: "kernel-labels",
+            }.items()
+        }
+        schemes = plain | {
             RAW: kernel(features=flattened),
             LOO: kernel(features="loo"),
-            CHORDS: kernel(objective="labels"),
             ORACLE: kernel(features=self.hidden),
             MEMORY: kernel(memory=self.memory),
-            PRIOR_MEAN: WithPrior(mean, self.ridge),
-            PRIOR_SPLINE: WithPrior(spline, self.ridge),
-            PRIOR_KERNEL: WithPrior(kernel(), self.ridge),
+            PRIOR_MEAN: WithPrior(plain[MEAN], self.ridge),
+            PRIOR_SPLINE: WithPrior(plain[SPLINE], self.ridge),
+            PRIOR_KERNEL: WithPrior(plain[KERNEL], self.ridge),
         }
         published: dict[str, Order | None] = {
             LETCC: None,

@@ -11,16 +11,30 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coded import Scheme, mean_interval, simulate
+from coded.schemes import codes
+from coded.schemes.variants import Setting
 from coded.stragglers import StragglerModel
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
+Order = Callable[[Array], NDArray[np.intp]]
+
+
+class Counts(NamedTuple):
+    """K inputs, N workers, S of whom are lost."""
+
+    n_inputs: int
+    n_workers: int
+    n_stragglers: int
+
+    def __str__(self) -> str:
+        return str(tuple(self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +66,26 @@ class Contender:
 
     name: str
     make: Callable[[Batch], Scheme]
-    order: Callable[[Array], NDArray[np.intp]] | None = None
+    order: Order | None = None
+
+    @classmethod
+    def of(
+        cls,
+        code: str,
+        counts: Counts,
+        how: str = "",
+        *,
+        order: Order | None = None,
+        degree: int | None = None,
+    ) -> Contender:
+        """Let one of `codes()` race, under its title and how it is used."""
+        variant, setting = codes()[code], Setting(*counts, degree)
+        return cls(title(code, how), lambda _: variant.make(setting), order)
+
+
+def title(code: str, how: str = "") -> str:
+    """Give what tables call one of `codes()`, used in this way."""
+    return f"{codes()[code].title}, {how}" if how else codes()[code].title
 
 
 @dataclass(frozen=True, eq=False)

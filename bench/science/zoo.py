@@ -11,20 +11,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bench.report import to_markdown
-from bench.science.competition import HEAVIER, SETTINGS, Numbers, Setting, label, run
-from bench.science.trials import to_json
+from bench.science.competition import HEAVIER, SETTINGS, Numbers, label, run
+from bench.science.trials import Counts, title, to_json
 
 __all__ = ["draw", "package_files", "run", "tables"]
 
 # What `coded.recommend` reads.
 
-RECOMMENDED = (
-    "replication, nearest",
-    "replication, mean",
-    "SplineScheme",
-    "KernelScheme",
-    "LeTCC",
-    "BACC",
+RECOMMENDED = tuple(
+    title(code)
+    for code in ("replication-nearest", "replication-mean", "spline", "kernel", "letcc", "berrut")
 )
 EXACT = 1e-12  # a smaller relative MSE is as good as none, so that no rare loss decides a mean
 
@@ -37,7 +33,7 @@ def typical(cells: Sequence[Numbers], scheme: str) -> float:
     return float(f"{np.exp(np.log(np.maximum(losses, EXACT)).mean()):.2e}")
 
 
-def cells_of(numbers: Numbers, kind: str, setting: Setting) -> list[Numbers]:
+def cells_of(numbers: Numbers, kind: str, setting: Counts) -> list[Numbers]:
     """Give what was measured at one setting of all functions of a kind; "unknown" is all."""
     return [
         numbers["table"][name][label(setting)]
@@ -63,7 +59,7 @@ def rank_labels(cells: Sequence[Numbers]) -> Numbers:
     accuracies = [cell["relative_accuracy"] for cell in cells]
     means = {
         name: round(float(np.mean([one[name][0] for one in accuracies])), 4)
-        for name in (*RECOMMENDED, "KernelScheme, labels")
+        for name in (*RECOMMENDED, title("kernel-labels"))
     }
     return {
         "functions": len(cells),

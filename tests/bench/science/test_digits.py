@@ -3,7 +3,8 @@ import pytest
 
 from bench.science import datasets, digits, networks, rivals
 from bench.science.digits import Target
-from bench.science.rivals import Case, Ridge, Setting
+from bench.science.rivals import Case, Ridge
+from bench.science.trials import Counts
 from coded import SplineScheme
 
 pytestmark = pytest.mark.outer
@@ -19,7 +20,7 @@ def row(accuracy, l2):
 
 
 def test_a_target_is_judged_by_both_figures():
-    setting = Setting(20, 100, 60)
+    setting = Counts(20, 100, 60)
     target = Target("", {setting: (0.967, 0.97)})
     assert target.judge(setting, row(0.967, 0.97))
     assert not target.judge(setting, row(0.966, 0.5))
@@ -28,7 +29,7 @@ def test_a_target_is_judged_by_both_figures():
 
 
 def test_a_check_asks_for_agreement():
-    setting = Setting(20, 100, 60)
+    setting = Counts(20, 100, 60)
     check = Target("", {setting: (0.965, 1.11)}, is_check=True)
     assert check.judge(setting, row(0.975, 1.24))
     assert not check.judge(setting, row(0.999, 1.1))
@@ -68,7 +69,7 @@ def test_ridge_recovers_a_line_and_shrinks(rng):
 
 def test_lam_of_the_published_scheme_wins_on_the_tuning_images(case, monkeypatch):
     monkeypatch.setattr(rivals, "TUNING_BATCHES", 2)
-    setting = Setting(20, 60, 20)
+    setting = Counts(20, 60, 20)
     scheme = case.published(setting, "LeTCC").make(None)
     assert isinstance(scheme, SplineScheme)
     assert scheme.lam_dec < 1e-5  # the largest of the grid, which smooths the answers away
@@ -77,7 +78,7 @@ def test_lam_of_the_published_scheme_wins_on_the_tuning_images(case, monkeypatch
 
 
 def test_losses_are_as_many(rng):
-    setting = Setting(60, 100, 20)
+    setting = Counts(60, 100, 20)
     for way, model in digits.models(setting).items():
         if isinstance(model, int):
             assert model == 20

@@ -7,8 +7,8 @@ import torch
 from bench.science import datasets, networks, parity
 from bench.science.datasets import DATA
 from bench.science.parity import GroupedParity, over_lost, parity_model
-from bench.science.rivals import Case, Setting
-from bench.science.trials import Trial
+from bench.science.rivals import Case
+from bench.science.trials import Counts, Trial
 from bench.weights import train_parity
 from coded import NotEnoughRespondersError, ParityScheme, simulate
 
@@ -247,7 +247,7 @@ def test_the_command_stores_a_model(tmp_path):
 
 
 def test_a_setting_has_all_schemes_and_its_tables(case):
-    numbers = parity.run_setting(case, Setting(2, 3, 1), 2, count=3, draws=3)
+    numbers = parity.run_setting(case, Counts(2, 3, 1), 2, count=3, draws=3)
     names = [parity.PARM, parity.UNTRAINED, *parity.OTHERS]
     assert list(numbers["rows"]) == names
     assert numbers["rows"][parity.PARM]["lost"] == numbers["rows"][parity.UNTRAINED]["lost"]
