@@ -4,11 +4,11 @@ python -m bench.exactness       measure the cases that are too large for a test,
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 
-from bench.exactness.exact import ExactPlan
+from bench.exactness.exact import Case, ExactPlan
 from bench.report import RESULTS
 from fastspline import Smoother
 
@@ -23,16 +23,7 @@ SHORT = 1e-6  # the gaps in clusters, where the others are 1
 DERIVATIVES = ("value", "slope", "curvature", "third derivative")
 
 
-@dataclass(frozen=True)
-class Case:
-    """One of KNOTS, or "groups" (ten clusters) or "pairs" (every second gap is short)."""
-
-    knots: str
-    n: int
-    lam: float
-    weights: str = "one"
-
-
+# One of KNOTS, or "groups" (ten clusters) or "pairs" (every second gap is short).
 LARGE = tuple(
     Case(knots, n, lam, weights)
     for n in (20_000, 100_000)

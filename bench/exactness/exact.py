@@ -11,6 +11,7 @@ and the normal equations ``(W + lam E) (f, s) = (W y, 0)`` are block tridiagonal
 """
 
 from bisect import bisect_right
+from dataclasses import dataclass
 from functools import wraps
 from itertools import pairwise
 
@@ -20,6 +21,16 @@ from gmpy2 import mpfr
 
 PRECISION = 500
 BEYOND = "1e30"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A problem whose exact answer is computed: kinds of knots and weights by their names."""
+
+    knots: str
+    n: int
+    lam: float
+    weights: str = "one"
 
 
 def _exactly(function):

@@ -29,7 +29,7 @@ from csaps import csaps
 from numpy.typing import NDArray
 from scipy.interpolate import make_smoothing_spline
 
-from bench.exactness.exact import PRECISION, relative_error, relative_rms, smooth_exactly
+from bench.exactness.exact import PRECISION, Case, relative_error, relative_rms, smooth_exactly
 from bench.races.race import describe_machine
 from bench.report import README, RESULTS, ROOT, to_markdown, write_table
 from fastspline import Smoother, smooth_spline
@@ -159,16 +159,7 @@ class R:
         return line.strip()
 
 
-@dataclass(frozen=True)
-class Case:
-    """A problem whose exact answer is computed; weights "one" or "6 decades"."""
-
-    knots: str
-    n: int
-    lam: float
-    weights: str = "one"
-
-
+# Weights "one" or "6 decades".
 CASES = (
     Case("uniform", 100, 1e-6),
     Case("uniform", 2000, 1e-12),

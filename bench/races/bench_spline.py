@@ -53,6 +53,15 @@ class Task:
         expected = reference.smooth(self.knots, some, self.points, lam=self.lam)
         return error_against(expected, sample)
 
+    def judged(self):
+        """What a race takes of the task: how results are judged, and what tables tell."""
+        return {
+            "error": self.error(),
+            "tolerance": TOLERANCE[self.dtype],
+            "shape": self.shape,
+            "dtype": self.dtype,
+        }
+
     def pulled_error(self, cotangent):
         """Against the reference's matrix, transposed, at the first 20 columns."""
         matrix = reference.smooth(self.knots, np.eye(self.knots.size), self.points, lam=self.lam)
@@ -86,10 +95,7 @@ def test_small_call(race, n, m):
         "call an operator",
         lambda: operator(task.values),
         {"scipy": task.scipy(), "dense x BLAS": task.dense(), "copy": copy(task.moved)},
-        error=task.error(),
-        tolerance=TOLERANCE[task.dtype],
-        shape=task.shape,
-        dtype=task.dtype,
+        **task.judged(),
     )
 
 
@@ -104,10 +110,7 @@ def test_crossover(race, n, m, columns):
         "call an operator, few columns",
         lambda: operator(task.values),
         {"dense x BLAS": task.dense(fresh=True)},
-        error=task.error(),
-        tolerance=TOLERANCE[task.dtype],
-        shape=task.shape,
-        dtype=task.dtype,
+        **task.judged(),
     )
 
 
@@ -118,10 +121,7 @@ def test_plan_and_call(race):
         "plan, operator and call",
         lambda: Smoother(task.knots, lam=task.lam).operator(task.points)(task.values),
         {"scipy": task.scipy()},
-        error=task.error(),
-        tolerance=TOLERANCE[task.dtype],
-        shape=task.shape,
-        dtype=task.dtype,
+        **task.judged(),
     )
 
 
@@ -182,10 +182,7 @@ def race_columns(race, case, task, threads, *, scipy_columns, out="earlier resul
             "dense x BLAS": task.dense(fresh=fresh),
             "copy": copy(task.moved, threads=threads, fresh=fresh),
         },
-        error=task.error(),
-        tolerance=TOLERANCE[task.dtype],
-        shape=task.shape,
-        dtype=task.dtype,
+        **task.judged(),
         threads=threads,
     )
 
@@ -390,6 +387,12 @@ SCIPYS_FIRST = (
     FIRST_CALL
     + "from scipy.interpolate import make_smoothing_spline as fit; fit(x, y, lam=1e-4)(s)"
 )
+TEN_COLUMNS = {
+    "error": float,
+    "tolerance": 0.0,
+    "shape": "(20 -> 100) x 10",
+    "dtype": "float64",
+}
 
 
 def in_a_fresh_process(code, cache_dir):
@@ -408,10 +411,7 @@ def test_first_call_ever(race, tmp_path_factory):
                 lambda: in_a_fresh_process(SCIPYS_FIRST, tmp_path_factory.getbasetemp())
             )
         },
-        error=float,
-        tolerance=0.0,
-        shape="(20 -> 100) x 10",
-        dtype="float64",
+        **TEN_COLUMNS,
     )
 
 
@@ -422,10 +422,7 @@ def test_first_call_of_a_process(race, tmp_path):
         "new process, first call: compiled code from numba's cache",
         lambda: in_a_fresh_process(OURS_FIRST, tmp_path),
         {"scipy": Competitor(lambda: in_a_fresh_process(SCIPYS_FIRST, tmp_path))},
-        error=float,
-        tolerance=0.0,
-        shape="(20 -> 100) x 10",
-        dtype="float64",
+        **TEN_COLUMNS,
     )
 
 

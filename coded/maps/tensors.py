@@ -24,11 +24,12 @@ except ModuleNotFoundError as error:
 MatrixOn: TypeAlias = Callable[[LinearMap, torch.device], torch.Tensor]
 Choose: TypeAlias = Callable[[FloatArray], LinearMap]
 
+# Integers and booleans in float64.
 _COMPUTED = {
     torch.float64: torch.float64,
     torch.float32: torch.float32,
     torch.float16: torch.float32,
-}  # integers and booleans: float64
+}
 
 
 def apply_to_tensor(

@@ -142,9 +142,8 @@ class LocalWorkers:
                 worker.supervisor.await_launch(1, deadline)
         except RuntimeError as error:
             self.close()
-            if "bootstrapping" not in str(
-                error
-            ):  # multiprocessing's word for importing the program
+            # Multiprocessing's word for importing the program.
+            if "bootstrapping" not in str(error):
                 raise
             raise RuntimeError(
                 "a worker process imported the program that makes workers, and made workers "

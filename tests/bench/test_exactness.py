@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from bench.exactness import __main__ as exactness
-from bench.exactness.__main__ import Case
-from bench.exactness.exact import ExactPlan
+from bench.exactness.exact import Case, ExactPlan
 from tests.oracles.splines import ExactSmoother, rounded
 from tests.support.strategies import make_knots, make_weights
 
