@@ -34,6 +34,7 @@ def lay_along_paths(problems, paths):
     capacity = 2 * (2 * LONGEST_PIECE - 1) * size * n_near
     gains = np.empty(capacity)
     codes = np.empty(capacity, dtype=np.int64)
+    edges, moves = (beside, steps), (gains, codes)
     for problem in range(len(problems)):
         bad, longest = tabulate_lengths(problems[problem], lengths)
         if bad >= 0:
@@ -50,15 +51,13 @@ def lay_along_paths(problems, paths):
         is_shortened = True
         while is_shortened:
             look_beside(tour[0], lengths, beside, steps)
-            count = list_reversals(lengths, near, beside, steps, least_gain, gains, codes)
+            count = list_reversals(lengths, near, edges, least_gain, moves)
             sort_moves(gains[:count], codes[:count])
             is_shortened = reverse_pieces(codes[:count], near, beside, tour[0], position)
             if is_shortened:
                 continue
             select_by_steps(tour[0], steps, near[n_rows])
-            count = list_relocations(
-                lengths, near, beside, steps, tour[0], position, least_gain, gains, codes
-            )
+            count = list_relocations(lengths, near, edges, tour[0], position, least_gain, moves)
             sort_moves(gains[:count], codes[:count])
             is_shortened = relocate_pieces(codes[:count], near, beside, tour, position)
         start = position[n_rows] + 1
@@ -200,8 +199,9 @@ def look_beside(tour, lengths, beside, steps):
 
 
 @njit(**JIT)
-def list_reversals(lengths, near, beside, steps, least_gain, gains, codes):
+def list_reversals(lengths, near, edges, least_gain, moves):
     """2-opt: edges p-q, r-s become p-r, q-s where that is shorter."""
+    (beside, steps), (gains, codes) = edges, moves
     size, n_near = near.shape
     count = 0
     for way in range(2):
@@ -219,14 +219,14 @@ def list_reversals(lengths, near, beside, steps, least_gain, gains, codes):
     return count
 
 
-@njit(**JIT)
+@njit(inline="always", **JIT)
 def encode_reversal(way, p, k, near):
     """Tell a move by a number that rises by way, p and k in this order."""
     size, n_near = near.shape
     return (way * size + p) * n_near + k
 
 
-@njit(**JIT)
+@njit(inline="always", **JIT)
 def decode_reversal(code, near):
     """Give way, p and k."""
     size, n_near = near.shape
@@ -274,8 +274,9 @@ def select_by_steps(tour, steps, chosen):
 
 
 @njit(**JIT)
-def list_relocations(lengths, near, beside, steps, tour, position, least_gain, gains, codes):
+def list_relocations(lengths, near, edges, tour, position, least_gain, moves):
     """Or-opt: pieces of 1 to 3 nodes go, either way round, between c and d if that is shorter."""
+    (beside, steps), (gains, codes) = edges, moves
     size, n_near = near.shape
     count = 0
     for length in range(1, min(LONGEST_PIECE, size - 2) + 1):
@@ -304,13 +305,13 @@ def list_relocations(lengths, near, beside, steps, tour, position, least_gain, g
     return count
 
 
-@njit(**JIT)
+@njit(inline="always", **JIT)
 def encode_relocation(length, turned, way, start, k, near):
     """Tell a move by a number that rises by the arguments in this order."""
     return encode_reversal(4 * length + 2 * turned + way, start, k, near)
 
 
-@njit(**JIT)
+@njit(inline="always", **JIT)
 def decode_relocation(code, near):
     """Give length, turned, way, start and k."""
     kind, start, k = decode_reversal(code, near)
