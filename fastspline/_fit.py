@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastspline._plan import Plan
 from fastspline._solvers.tableau import Rows, Vector
-
-if TYPE_CHECKING:
-    from fastspline._smoother import Smoother
 
 
 class Repeats(NamedTuple):
@@ -20,11 +17,16 @@ class Repeats(NamedTuple):
     values: Vector  # (n, columns)
     weights: Vector  # (n,) of each value; 0 drops it
 
+    def that_count(self) -> Repeats:
+        """Give those of positive weight."""
+        counts = self.weights > 0.0
+        return Repeats(self.knot[counts], self.values[counts], self.weights[counts])
+
 
 class Group(NamedTuple):
     """Columns of one fit that share a plan: (n, columns) `values` at its knots."""
 
-    plan: Smoother
+    plan: Plan
     columns: Rows | slice  # where they stand among the columns of the fit
     values: Vector
     repeats: Repeats | None = None
@@ -76,13 +78,12 @@ class Rest(NamedTuple):
 
 def rest_of(group: Group) -> Rest:
     """Give what the fit of a group leaves of its values."""
-    plan, solver = group.plan, group.plan._solver.exact()
-    active: NDArray[np.int64] = plan._active
+    plan, active, solver = group.plan, group.plan.active, group.plan.solver.exact()
     y, power = group.values[active], magnitude(group)
     residuals = np.ldexp(solver.residuals(y), -power)
     _, complement = solver.leverages()
     weights = np.ones(active.size) if plan.weights is None else plan.weights[active]
-    if active[0] == active[-1]:  # one knot, held twice
+    if plan.is_constant:  # its one knot is held twice
         y, residuals, weights, complement = (a[:1] for a in (y, residuals, weights, complement))
     if plan.lam == 0.0 and plan.bc == "periodic":  # which is only approached
         both_ends = active[0] == 0 and active[-1] == plan.knots.size - 1
@@ -90,9 +91,7 @@ def rest_of(group: Group) -> Rest:
         residuals[alone] = complement[alone] = 0.0
     if group.repeats is None:
         return Rest(weights.size, power, residuals, weights, complement)
-    knot, values, own = group.repeats
-    counts = own > 0.0
-    knot, values, own = knot[counts], values[counts], own[counts]
+    knot, values, own = group.repeats.that_count()
     row = np.searchsorted(active, knot)
     share = own / weights[row]
     apart = np.ldexp(values - y[row], -power) + residuals[row]
@@ -101,9 +100,9 @@ def rest_of(group: Group) -> Rest:
 
 def magnitude(group: Group) -> Rows:
     """Give the power of 2 above each column's values, and above the rise of given end slopes."""
-    plan, values = group.plan, group.values[group.plan._active]
+    plan, values = group.plan, group.values[group.plan.active]
     if group.repeats is not None:
-        values = group.repeats.values[group.repeats.weights > 0.0]
+        values = group.repeats.that_count().values
     largest = np.abs(values).max(axis=0, initial=0.0)
     if isinstance(plan.bc, tuple):
         steepest = max(abs(plan.bc[1]), abs(plan.bc[2]))

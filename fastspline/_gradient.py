@@ -13,24 +13,22 @@ double precision cannot tell from 0 stands for it, so that no limit is a special
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastspline._fit import Group
+from fastspline._jet import Jet
 from fastspline._kernels.response import respond
 from fastspline._kernels.state_space import evaluate_panel
 from fastspline._kernels.tables import power_of_two
+from fastspline._plan import Plan
 from fastspline._solvers.columns import panel_width
 from fastspline._solvers.panel import PanelSolver
 from fastspline._solvers.periodic import NEAR, PeriodicSolver, wrap
 from fastspline._solvers.tableau import ALL_ONE, Gaps, Rows, Vector, tabulate
 from fastspline.arrays import FloatArray, as_columns, read_array, read_vector, require_finite
-
-if TYPE_CHECKING:
-    from fastspline._fit import Group
-    from fastspline._smoother import Smoother
-    from fastspline._spline import Spline
 
 FAINT = 1e-80  # weight, relative to the least, of a node without data
 STIFF = 1e-14  # 1 / scaled lam below which a curve on a circle is a constant
@@ -56,12 +54,27 @@ class FitGradient(NamedTuple):
     knots: Vector
 
 
-def differentiate(spline: Spline, cotangent: ArrayLike, points: ArrayLike | None) -> FitGradient:
-    """See `Spline.gradient`."""
-    knots = spline.knots
+class Derivatives(NamedTuple):
+    """By values (n, columns), by lam (columns,), and by weights and knots (n,)."""
+
+    values: Vector
+    lam: Vector
+    weights: Vector
+    knots: Vector
+
+
+def differentiate(
+    groups: tuple[Group, ...],
+    jet: Jet,
+    place: tuple[tuple[int, ...], int],
+    cotangent: ArrayLike,
+    points: ArrayLike | None,
+) -> Derivatives:
+    """See `Spline.gradient`; one derivative by values and lam a column."""
+    knots = groups[0].plan.knots
     where = knots if points is None else np.array(read_vector(points, "points"))
     require_finite(where, "points")
-    trailing, axis = spline._place
+    trailing, axis = place
     array, _ = read_array(cotangent, "cotangent")
     require_finite(array, "cotangent")
     what = "knots" if points is None else "points"
@@ -76,18 +89,18 @@ def differentiate(spline: Spline, cotangent: ArrayLike, points: ArrayLike | None
     values, lams = np.zeros((knots.size, columns)), np.zeros(columns)
     weights, places = np.zeros((2, knots.size))
     with np.errstate(all="ignore"):  # what is not finite is reported below
-        for group in spline._groups:
-            own, active = np.arange(columns)[group.columns], group.plan._active
-            if active.size == 2 and active[0] == active[1]:  # a constant
+        for group in groups:
+            own, active = np.arange(columns)[group.columns], group.plan.active
+            if group.plan.is_constant:
                 values[active[0], own] = bars[:, own].sum(axis=0)
                 continue
             adjoint = _Adjoint(group, where, moving=points is None)
             width = panel_width(knots.size + where.size)
             for first in range(0, own.size, width):
                 panel = own[first : first + width]
-                jet = spline._fitted[: knots.size, panel], spline._slopes[: knots.size, panel]
+                curve = jet.values[: knots.size, panel], jet.slopes[: knots.size, panel]
                 y = group.values[:, first : first + width]
-                part = adjoint.pull(bars[:, panel], y, *jet)
+                part = adjoint.pull(bars[:, panel], y, *curve)
                 values[:, panel], lams[panel] = part[:2]
                 weights += part[2]
                 places += part[3]
@@ -96,8 +109,7 @@ def differentiate(spline: Spline, cotangent: ArrayLike, points: ArrayLike | None
             f"a derivative overflows: max |cotangent| = {np.abs(bars).max():g} is too large for "
             "these knots and lam; scale the cotangent down"
         )
-    lam = float(lams.sum()) if np.ndim(spline.lam) == 0 else lams.reshape(trailing)
-    return FitGradient(spline._restore(spline._shaped(values)), lam, weights, places)
+    return Derivatives(values, lams, weights, places)
 
 
 class _Adjoint:
@@ -110,9 +122,9 @@ class _Adjoint:
         gaps, noise = self.solver.gaps, self.solver.noise
         self.knots = gaps.knots[: noise.size]
         self.rough_top = 1.0 if plan.roughness is None else power_of_two(plan.roughness.max())
-        self.rows = np.arange(plan._active.size)  # the knot of each value that counts
+        self.rows = np.arange(plan.active.size)  # the knot of each value that counts
         self.share = np.ones((self.rows.size, 1))  # of its knot's weight
-        self.idle = np.setdiff1d(np.arange(plan.knots.size), plan._active)
+        self.idle = np.setdiff1d(np.arange(plan.knots.size), plan.active)
         # What slopes 0 leave of a fit differs from it by a curve of constant moment, whose product
         # with that of eta would be rounding alone: eta has slopes 0 too.
         self.start: tuple[Vector | float, Vector | float, float] = 0.0, 0.0, 0.0
@@ -154,7 +166,7 @@ class _Adjoint:
 
         With respect to values (n, b), lam (b,), weights (n,) and knots (n,).
         """
-        plan, solver, active, idle = self.plan, self.solver, self.plan._active, self.idle
+        plan, solver, active, idle = self.plan, self.solver, self.plan.active, self.idle
         gaps, noise, b = solver.gaps, solver.noise[:, np.newaxis], bars.shape[1]
         q, unit, n = solver.process_noise, gaps.unit, noise.size
         scale = solver._noise_of_weight_1()  # c
@@ -228,7 +240,7 @@ class _Adjoint:
             t = tabulate(gaps, self.read, 1)
             evaluate_panel(t.spans, t.weights, t.rows, slope / gaps.unit, moment, rates)
             last -= (self.turns[:, np.newaxis] * bars * rates).sum()
-        both = of_knots[0] if plan._active[0] == 0 else of_knots[-1]
+        both = of_knots[0] if plan.active[0] == 0 else of_knots[-1]
         if not self.closed:
             both = of_knots[0] + of_knots[-1]
         of_knots[[0, -1]] = both - last, last
@@ -302,9 +314,9 @@ class _Response(NamedTuple):
     stress: Vector  # see `_Adjoint._split_period`
 
 
-def _never_interpolating(plan: Smoother) -> PanelSolver:
+def _never_interpolating(plan: Plan) -> PanelSolver:
     """Give a plan's solver, with a lam above 0 from which none can be told in double precision."""
-    solver = plan._solver
+    solver = plan.solver
     if isinstance(solver, PeriodicSolver):
         return solver  # it is one
     gaps = solver.gaps

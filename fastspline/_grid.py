@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastspline._arguments import check_lam
 from fastspline._operator import SplineOperator
-from fastspline._smoother import Smoother, check_lam
+from fastspline._smoother import Smoother
 from fastspline.arrays import FloatArray, read_array, require_finite
 
 

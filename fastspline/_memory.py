@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 SPARE_BYTES = 128 << 20  # at most so much is kept in all
 
-_spares: list[
-    NDArray[np.uint8]
-] = []  # changed by single, atomic operations: `__del__` takes no lock
+# Changed by single, atomic operations: `__del__` takes no lock.
+_spares: list[NDArray[np.uint8]] = []
 
 
 class _Loan:

@@ -9,20 +9,23 @@ from typing import Literal, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastspline._arguments import Boundary, check_lam, check_weights
 from fastspline._fit import Group, Repeats
-from fastspline._operator import refuse_values
-from fastspline._selection import (
-    CRITERIA,
-    Choice,
-    Criterion,
-    DegreesOfFreedom,
-    choose_for,
-    lam_for_df,
-)
-from fastspline._smoother import Boundary, Smoother, check_lam, check_weights
+from fastspline._freedom import DegreesOfFreedom, lam_for_df
+from fastspline._plan import Plan
+from fastspline._score import Criterion
+from fastspline._selection import CRITERIA, Choice, choose_for
+from fastspline._smoother import Smoother
 from fastspline._solvers.tableau import ALL_ONE, Rows, Vector
 from fastspline._spline import Spline
-from fastspline.arrays import FloatArray, as_columns, read_array, read_vector, require_finite
+from fastspline.arrays import (
+    FloatArray,
+    as_columns,
+    read_array,
+    read_vector,
+    refuse_values,
+    require_finite,
+)
 
 Lam: TypeAlias = float | ArrayLike | Criterion | DegreesOfFreedom
 
@@ -148,8 +151,8 @@ def fit_columns(
         if merge is not None:
             places, own, y, repeats = merge(own, y)
 
-        def plan(one: float, places: Vector = places, own: Vector | None = own) -> Smoother:
-            return Smoother(places, lam=one, weights=own, bc=bc, roughness=roughness)
+        def plan(one: float, places: Vector = places, own: Vector | None = own) -> Plan:
+            return Plan(places, one, own, bc, roughness)
 
         told = float(given[0]) if shared and given.size else 0.0  # where there are no columns
         if isinstance(lam, DegreesOfFreedom):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastspline._plan import Plan
 from fastspline._solvers.choice import Evaluator
 from fastspline._solvers.columns import QUICK, Prepared
 from fastspline._threads import check_threads
@@ -14,14 +15,11 @@ from fastspline.arrays import (
     FloatArray,
     as_columns,
     deliver,
-    first_non_finite,
     prepare_out,
     read_array,
+    refuse_values,
     require_finite,
 )
-
-if TYPE_CHECKING:
-    from fastspline._smoother import Smoother
 
 
 @final
@@ -51,30 +49,30 @@ class SplineOperator:
     True
     """
 
-    __slots__ = ("_evaluator", "_points", "_smoother", "_sources", "nu", "shape")
+    __slots__ = ("_evaluator", "_plan", "_points", "_sources", "nu", "shape")
 
     shape: tuple[int, int]
     nu: int
-    _smoother: Smoother
+    _plan: Plan
     _points: NDArray[np.float64]
     _sources: NDArray[np.int64]
     _evaluator: Evaluator
 
     def __init__(
         self,
-        smoother: Smoother,
+        plan: Plan,
         points: NDArray[np.float64],
         nu: int,
         *,
         sources: NDArray[np.int64] | None = None,
         n_rows: int | None = None,
     ) -> None:
-        rows = smoother._active if sources is None else sources
-        self._set(smoother, points, nu, rows, n_rows, smoother._solver.at(points, nu, rows))
+        rows = plan.active if sources is None else sources
+        self._set(plan, points, nu, rows, n_rows, plan.solver.at(points, nu, rows))
 
     def _set(
         self,
-        smoother: Smoother,
+        plan: Plan,
         points: NDArray[np.float64],
         nu: int,
         sources: NDArray[np.int64],
@@ -82,12 +80,12 @@ class SplineOperator:
         evaluator: Evaluator,
     ) -> None:
         setter = object.__setattr__
-        setter(self, "_smoother", smoother)
+        setter(self, "_plan", plan)
         setter(self, "_points", points)
         setter(self, "nu", nu)
         setter(self, "_sources", sources)
         setter(self, "_evaluator", evaluator)
-        setter(self, "shape", (points.size, smoother._knots.size if n_rows is None else n_rows))
+        setter(self, "shape", (points.size, plan.knots.size if n_rows is None else n_rows))
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: an operator is immutable."""
@@ -97,13 +95,13 @@ class SplineOperator:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as plan, points and rows."""
-        return _operator_from, (self._smoother, self._points, self.nu, self._sources, self.shape[1])
+        return _operator_from, (self._plan, self._points, self.nu, self._sources, self.shape[1])
 
     def __repr__(self) -> str:
         """Tell shape, lam, degrees of freedom and solver."""
         m, n = self.shape
-        of = self._smoother
-        plan = f"lam={of.lam:g}, df={of.df:.4g}, solver={of.solver!r}"
+        of = self._plan
+        plan = f"lam={of.lam:g}, df={of.df:.4g}, solver={of.solver.name!r}"
         return f"SplineOperator({n} -> {m}, nu={self.nu}, {plan})"
 
     def gather(self, index: ArrayLike, n_rows: int) -> SplineOperator:
@@ -150,7 +148,7 @@ class SplineOperator:
         sources = rows.astype(np.int64)[self._sources]
         gathered = SplineOperator.__new__(SplineOperator)
         evaluator = self._evaluator.reading(sources)
-        gathered._set(self._smoother, self._points, self.nu, sources, n_rows, evaluator)
+        gathered._set(self._plan, self._points, self.nu, sources, n_rows, evaluator)
         return gathered
 
     def __call__(
@@ -287,7 +285,7 @@ def _sweep_quickly(prepared: Prepared, values: FloatArray, m: int, n: int) -> Fl
 
 
 def _operator_from(
-    smoother: Smoother,
+    plan: Plan,
     points: NDArray[np.float64],
     nu: int,
     sources: NDArray[np.int64],
@@ -295,30 +293,4 @@ def _operator_from(
 ) -> SplineOperator:
     # Our own: arrays unpickled from another's buffers may be read-only, which compiles anew.
     own = np.array(points), np.array(sources)
-    return SplineOperator(smoother, own[0], nu, sources=own[1], n_rows=n_rows)
-
-
-def refuse_values(
-    columns: FloatArray,
-    sources: NDArray[np.int64],
-    trailing: tuple[int, ...],
-    axis: int,
-    bad: int,
-) -> None:
-    """Raise for the first value at or after column `bad` that is not finite and counts."""
-    for first in range(bad, columns.shape[1], 4096):
-        index = first_non_finite(columns[sources, first : first + 4096].T)
-        if index is None:
-            continue
-        row, column = int(sources[index[1]]), first + index[0]
-        place = [int(i) for i in np.unravel_index(column, trailing)] if trailing else []
-        place.insert(axis, row)
-        text = ", ".join(str(i) for i in place)
-        raise ValueError(
-            f"values must be finite, but values[{text}] = {columns[row, column]}; "
-            'drop the point, give it weight 0, or take smooth_spline(..., missing="omit")'
-        )
-    raise ValueError(
-        f"results overflow {columns.dtype}: max |values| = {np.abs(columns).max():g} is too large "
-        "for these points and derivatives; scale the values down, or take points nearer the knots"
-    )
+    return SplineOperator(plan, own[0], nu, sources=own[1], n_rows=n_rows)

@@ -79,7 +79,7 @@ def make_smoothing_spline(
         _check(x, y, w, lam, axis)  # tells it by scipy's names
         raise
     least = LEAST_FOR_GCV if lam is None else 2
-    if spline._n < least or not (weights is None or weights.min() > 0.0):
+    if spline.knots.size < least or not (weights is None or weights.min() > 0.0):
         _check(x, y, w, lam, axis)
     return spline.to_bspline()
 

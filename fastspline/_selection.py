@@ -1,76 +1,36 @@
-"""Which lam: the minimiser of a score, whatever the units of the data, or the lam of given df."""
+"""Which lam: the minimiser of a score, whatever the units of the data."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from numbers import Real
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline._fit import Group, magnitude, rest_of
+from fastspline._fit import Group, rest_of
 from fastspline._kernels import score_lanes, scores
-from fastspline._operator import refuse_values
-from fastspline._smoother import Boundary, Smoother
+from fastspline._plan import Plan
+from fastspline._score import (
+    OF_REST,
+    OF_SCORES,
+    Criterion,
+    scaled_weights,
+    score_group,
+    scores_without_lines,
+    take_lines_out,
+)
 from fastspline._solvers.columns import INTERPRETED, THREADS_FROM
 from fastspline._solvers.tableau import Gaps
 from fastspline._threads import cut, default_threads, run_blocks
-from fastspline.arrays import as_columns, read_array
+from fastspline.arrays import as_columns, read_array, refuse_values
 
-Criterion: TypeAlias = Literal["gcv", "loo", "reml"]
 Score: TypeAlias = Callable[[float, slice], NDArray[np.float64]]  # of lam and some columns
 
 CRITERIA = {"gcv": scores.GCV, "loo": scores.LOO, "reml": scores.REML}
-FURTHEST = -60.0, 20.0  # where df is sought
 ROUND = 8  # trials of a round where a score is a Python function
 COLUMN_WORK = 40  # scores of a column, about; to judge by how many threads pay
-
-
-class Scores(NamedTuple):
-    """Scores and what they are made of: one a column, but for `n` and `rest`, n - df."""
-
-    n: int
-    rest: float
-    gcv: NDArray[np.float64]
-    loo: NDArray[np.float64]
-    reml: NDArray[np.float64]
-    penalised: NDArray[np.float64]  # rss + lam J
-    log_det: float  # what reml adds to (n - 2) log((rss + lam J) / (n - 2))
-
-
-@dataclass(frozen=True, slots=True)
-class DegreesOfFreedom:
-    """Asks `smooth_spline` for the lam at which the curve has so many degrees of freedom.
-
-    Parameters
-    ----------
-    df : float
-        The trace of the map from values to fitted values, in (2, n], n the number of knots of
-        positive weight; in (1, n] where ends are not natural.
-
-    Raises
-    ------
-    ValueError
-        If `df` is not a finite number above 1.
-    TypeError
-        If `df` is not a real number.
-
-    Examples
-    --------
-    >>> from fastspline import smooth_spline
-    >>> curve = smooth_spline(range(6), [0, 1, 0, 2, 1, 3], lam=DegreesOfFreedom(3))
-    >>> round(curve.df, 9)
-    3.0
-    """
-
-    df: float
-
-    def __post_init__(self) -> None:
-        """Check."""
-        object.__setattr__(self, "df", _check_df(self.df))
 
 
 class Choice(NamedTuple):
@@ -202,14 +162,14 @@ def find_lam(
     """`select_lam` without its warning: that is left to the caller."""
     if criterion not in CRITERIA:
         raise ValueError(f'criterion must be "gcv", "loo" or "reml", got {criterion!r}')
-    plan = Smoother(knots, lam=0.0, weights=weights)
+    plan = Plan(knots, 0.0, weights)
     array, _ = read_array(values, "values")
     columns, trailing, axis = as_columns(array, plan.knots.size, axis, "values", "knots")
-    active = plan._active
+    active = plan.active
     doubles = np.ascontiguousarray(columns[active], np.float64)
     if not np.isfinite(doubles).all():
         refuse_values(columns, active, trailing, axis, 0)
-    choice = choose_lam(plan._solver.gaps, doubles, criterion, shared=not per_column)
+    choice = choose_lam(plan.solver.gaps, doubles, criterion, shared=not per_column)
     if per_column and trailing:
         return choice.lam.reshape(trailing), choice
     return float(choice.lam[0]), choice
@@ -218,9 +178,9 @@ def find_lam(
 def choose_for(group: Group, criterion: Criterion) -> Choice:
     """Search for the lam of each column of a group, whatever its plan's ends and repeats."""
     plan = group.plan
-    gaps = plan._solver.gaps
+    gaps = plan.solver.gaps
     plain = plan.bc == "natural" and plan.roughness is None
-    active = plan._active
+    active = plan.active
     if plain and group.repeats is None:
         return choose_lam(gaps, np.ascontiguousarray(group.values[active]), criterion)
     if criterion == "reml" and not plain:
@@ -236,15 +196,14 @@ def choose_for(group: Group, criterion: Criterion) -> Choice:
         return Choice(np.full(columns, same), np.zeros(columns, np.int8))
 
     def score(lam: float, part: slice) -> NDArray[np.float64]:
-        tried = group._replace(plan=plan._with_lam(lam), values=group.values[:, part])
+        tried = group._replace(plan=plan.with_lam(lam), values=group.values[:, part])
         if group.repeats is not None:
             repeats = group.repeats._replace(values=group.repeats.values[:, part])
             tried = tried._replace(repeats=repeats)
         if criterion == "reml":
             return score_group(tried, criterion)
         rest = rest_of(tried)
-        made: NDArray[np.float64] = getattr(rest._replace(power=0 * rest.power), criterion)
-        return made
+        return OF_REST[criterion](rest._replace(power=0 * rest.power))
 
     rough = np.ones(1) if plan.roughness is None else plan.roughness
     weights = np.ones(1) if plan.weights is None else plan.weights[active]
@@ -253,12 +212,12 @@ def choose_for(group: Group, criterion: Criterion) -> Choice:
     lower = np.log10(scores.NEAR * shortest**3 * weights.min() / rough.max())
 
     def share(place: float) -> float:
-        solver = plan._with_lam(10.0**place)._solver.exact()
+        solver = plan.with_lam(10.0**place).solver.exact()
         return float(solver.leverages()[1].mean())
 
     upper = 10.0**scores.UPPER * whole / rough.min()
     choice = minimise_score(score, 10.0 ** _raise_lower(share, lower), upper)
-    rest = rest_of(group._replace(plan=plan._with_lam(np.inf)))
+    rest = rest_of(group._replace(plan=plan.with_lam(np.inf)))
     stiff = np.abs(rest.residuals).max(axis=0) <= scores.ROUNDING  # scores are rounding
     return Choice(np.where(stiff, np.inf, choice.lam), np.where(stiff, np.int8(0), choice.bound))
 
@@ -273,34 +232,6 @@ def _raise_lower(share: Callable[[float], float], lower: float) -> float:
         before, here = here, share(lower)
     beyond = np.log(here / scores.LEAST_REST) / np.log(here / before)
     return float(lower - beyond * 0.25 * scores.STEP)
-
-
-def score_group(group: Group, criterion: Criterion) -> NDArray[np.float64]:
-    """Give a score of each column of a group ("reml": for natural ends, no roughness weights)."""
-    if criterion != "reml":
-        made: NDArray[np.float64] = getattr(rest_of(group), criterion)
-        return made
-    plan = group.plan
-    active, gaps = plan._active, plan._solver.gaps
-    y = np.ascontiguousarray(group.values[active])
-    if group.repeats is None:
-        return scores_at(gaps, gaps.scaled_lam, y).reml
-    if active[0] == active[-1]:  # one knot has no line
-        return np.full(y.shape[1], np.nan)
-    # Repeats add their squares about their means, and of V the determinants of their weights.
-    power = magnitude(group)
-    merged = scores_at(gaps, gaps.scaled_lam, np.ldexp(y, -power))
-    knot, values, own = group.repeats
-    counts = own > 0.0
-    knot, values, own = knot[counts], values[counts], own[counts]
-    apart = np.ldexp(values - group.values[knot], -power)
-    log_det = merged.log_det - float(np.log(own).sum())
-    log_det += float(np.log(gaps.weights).sum()) if gaps.weights.size else 0.0
-    within = np.einsum("i,ij,ij->j", own, apart, apart)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_variance = np.log((within + merged.penalised) / np.float64(own.size - 2))
-        result: NDArray[np.float64] = (own.size - 2) * (log_variance + 2.0 * np.log(2.0) * power)
-    return result + log_det
 
 
 def choose_lam(
@@ -333,24 +264,24 @@ def _search_plainly(gaps: Gaps, y: NDArray[np.float64], criterion: str, *, share
     if shared:  # in one unit, for their scores are added up
         y = np.ldexp(y, -np.frexp(np.abs(y).max(initial=0.0))[1])
     unit = gaps.unit**3 * gaps.top
-    whole, lower = scores.search_range(gaps.h, _scaled_weights(gaps))
-    rises, power, exact = _differences(gaps, y)
+    whole, lower = scores.search_range(gaps.h, scaled_weights(gaps))
+    rises, power, exact = take_lines_out(gaps, y)
     if shared:
         rises, power, exact = rises[:, ~exact].copy(), power[~exact], np.array([exact.all()])
 
     def score(lam: float, part: slice) -> NDArray[np.float64]:
         part = slice(None) if shared else part
         some = np.ascontiguousarray(rises[:, part])
-        made: NDArray[np.float64] = getattr(
-            _scores_of(gaps, lam / unit, some, power[part]), criterion
-        )
+        made = OF_SCORES[criterion](scores_without_lines(gaps, lam / unit, some, power[part]))
         return made.sum(keepdims=True) if shared else made
 
     scale = whole * unit
     nothing = np.zeros((gaps.h.size, 0)), np.zeros(0, power.dtype)
-    lower = _raise_lower(
-        lambda place: _scores_of(gaps, whole * 10.0**place, *nothing).rest / gaps.knots.size, lower
-    )
+
+    def share(place: float) -> float:
+        return scores_without_lines(gaps, whole * 10.0**place, *nothing).rest / gaps.knots.size
+
+    lower = _raise_lower(share, lower)
     choice = minimise_score(score, scale * 10.0**lower, scale * 10.0**scores.UPPER)
     bound = np.where(exact, np.int8(0), choice.bound)
     return Choice(np.where(exact, np.inf, choice.lam), bound)
@@ -387,153 +318,3 @@ def _score_places(
 
 
 _refine = scores.make_refine(_score_places, lambda function: function)  # type: ignore[no-untyped-call]
-
-
-def scores_at(gaps: Gaps, scaled_lam: float, y: NDArray[np.float64]) -> Scores:
-    """Score each column of `y` (active knots, columns) at one lam, in the units of `gaps`.
-
-    Exact to rounding also where residuals or 1 - leverages are tiny. With n = 2, and for gcv at
-    lam = 0, scores are NaN: 0 / 0.
-    """
-    n, columns = gaps.knots.size, y.shape[1]
-    if n == 2:
-        nothing, zero = np.full(columns, np.nan), np.zeros(columns)
-        log_det = 2.0 * float(np.log(gaps.h[0] * gaps.unit))
-        return Scores(n, 0.0, nothing, nothing, nothing, zero, log_det)
-    rises, power, _ = _differences(gaps, np.ascontiguousarray(y))
-    return _scores_of(gaps, scaled_lam, rises, power)
-
-
-def _differences(
-    gaps: Gaps, y: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.bool_]]:
-    """Give what `_scores_of` needs: the values' differences less those of their line, and a scale.
-
-    Times 2**-power, so that squares neither over- nor underflow; and which columns are lines.
-    """
-    power = np.frexp(np.abs(y).max(initial=0.0, axis=0))[1]
-    rises, exact = np.empty((y.shape[0] - 1, y.shape[1])), np.empty(y.shape[1], np.bool_)
-    x = (gaps.knots - gaps.knots[0]) / gaps.unit
-    scores.subtract_lines(x, _scaled_weights(gaps), np.ldexp(y, -power), rises, exact)
-    return rises, power, exact
-
-
-def _scores_of(
-    gaps: Gaps, scaled_lam: float, rises: NDArray[np.float64], power: NDArray[np.int32]
-) -> Scores:
-    """`scores_at` for prepared columns."""
-    n, sums = gaps.knots.size, np.empty((3, rises.shape[1]))
-    rest, log_det = scores.score_columns(gaps.h, _scaled_weights(gaps), scaled_lam, rises, sums)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
-        unit = np.ldexp(gaps.top, 2 * power)
-        gcv = n * sums[scores.GCV] / rest**2 * unit
-        loo = sums[scores.LOO] / n * unit
-        log_variance = np.log(sums[scores.REML] / (n - 2)) + 2.0 * np.log(2.0) * power
-        reml = (n - 2) * log_variance + log_det + 2.0 * np.log(gaps.unit)
-        noise = min(scaled_lam, 1.0)  # of V in these sums
-        penalised = sums[scores.REML] * (unit * noise)
-        log_det += 2.0 * np.log(gaps.unit) - (n - 2) * (np.log(gaps.top) + np.log(noise))
-    return Scores(n, rest, gcv, loo, reml, penalised, float(log_det))
-
-
-def lam_for_df(
-    knots: ArrayLike,
-    df: float,
-    *,
-    weights: ArrayLike | None = None,
-    bc: Boundary = "natural",
-    roughness: ArrayLike | None = None,
-) -> float:
-    """Give the lam at which the smoothing spline has `df` degrees of freedom.
-
-    df, the trace of the map from values to fitted values, falls from n at lam = 0 to 2 at lam = inf
-    (1 where ends are not natural); it does not depend on the values.
-
-    Parameters
-    ----------
-    knots : array_like, shape (n,)
-        Strictly ascending; at least three of positive weight (two where ends are not natural).
-    df : float
-        In (2, n], n counting the knots of positive weight; (1, n] where ends are not natural.
-    weights, bc, roughness
-        As in `Smoother`.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ValueError
-        If `df` lies outside its range or next to an end of it, and as `Smoother`.
-    TypeError
-        If `df` is not a real number, and as `Smoother`.
-
-    References
-    ----------
-    T. J. Hastie and R. J. Tibshirani, "Generalized Additive Models" (1990), section 3.5.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> x = np.linspace(0.0, 1.0, 40)
-    >>> round(Smoother(x, lam=lam_for_df(x, 7.5)).df, 9)
-    7.5
-    """
-    from scipy.optimize import brentq
-
-    wanted = _check_df(df)
-    through = Smoother(knots, lam=0.0, weights=weights, bc=bc, roughness=roughness)
-    most, least = round(through.df), 2 if through.bc == "natural" else 1
-    if most <= least:
-        raise ValueError(
-            f"df is at most {most} for {most} knots of positive weight, whatever lam; give at "
-            f"least {least + 1} knots"
-        )
-    if not least < wanted <= most:
-        raise ValueError(
-            f"df must lie in ({least}, {most}], at most the number of knots of positive weight, "
-            f"got {df}; lam = 0 gives the largest, lam = inf gives {least}"
-        )
-    if wanted == most:
-        return 0.0
-    active = through._active
-    weight = float(active.size) if through.weights is None else float(through.weights[active].sum())
-    rough = 1.0 if through.roughness is None else float(through.roughness.mean())
-    scale = float(through.knots[-1] - through.knots[0]) ** 3 * weight / rough
-
-    def excess(place: float) -> float:
-        """Give df - wanted, from df or n - df, whichever is the smaller sum."""
-        plan = through._with_lam(scale * 10.0**place)
-        lever, complement = plan._solver.exact().leverages()
-        if wanted <= 0.5 * most:
-            return float(lever.sum() - wanted)
-        return float((most - wanted) - (complement.sum() - (complement.size - most)))
-
-    low, high = -4.0, 0.0
-    while excess(low) < 0.0 and low > FURTHEST[0]:
-        low -= 4.0
-    while excess(high) > 0.0 and high < FURTHEST[1]:
-        high += 4.0
-    if not excess(low) > 0.0 > excess(high):
-        line = excess(low) > 0.0
-        end = f"{least}; take lam = inf" if line else f"{most}; lam = 0 interpolates"
-        raise ValueError(f"df = {df} cannot be told from {end}")
-    return float(scale * 10.0 ** brentq(excess, low, high, xtol=1e-14, rtol=1e-14))
-
-
-def _check_df(df: float) -> float:
-    """Give df as a finite float above 1."""
-    if isinstance(df, bool) or not isinstance(df, Real):
-        raise TypeError(f"df must be a real number in (2, n], got {df!r}")
-    if not 1.0 < df < np.inf:
-        raise ValueError(
-            f"df must lie in (2, n], n the number of knots of positive weight, got {df}; lam = inf "
-            "gives 2, the straight line (1 is least where ends are not natural)"
-        )
-    return float(df)
-
-
-def _scaled_weights(gaps: Gaps) -> NDArray[np.float64]:
-    """Give one weight a knot, at most about 1."""
-    return gaps.weights / gaps.top if gaps.weights.size else np.ones(gaps.knots.size)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from numbers import Real
 from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastspline._arguments import check_nu
 from fastspline._fit import Group, rest_of
 from fastspline._gradient import FitGradient, differentiate
-from fastspline._kernels.state_space import evaluate_panel, write_coefficients
-from fastspline._kernels.tables import power_of_two
-from fastspline._operator import refuse_values
-from fastspline._solvers.periodic import wrap
-from fastspline._solvers.tableau import ALL_ONE, Gaps, Vector, tabulate
-from fastspline.arrays import FloatArray, Restore, read_array, require_finite
+from fastspline._jet import Jet
+from fastspline._score import score_group
+from fastspline._solvers.tableau import ALL_ONE, Vector
+from fastspline.arrays import (
+    FloatArray,
+    Restore,
+    read_array,
+    read_only,
+    refuse_values,
+    require_finite,
+)
 
 if TYPE_CHECKING:
     from scipy.interpolate import BSpline, PPoly
@@ -56,25 +62,13 @@ class Spline:
     True
     """
 
-    __slots__ = (
-        "_curvatures",
-        "_fitted",
-        "_groups",
-        "_nodes",
-        "_place",
-        "_restore",
-        "_slopes",
-        "lam",
-    )
+    __slots__ = ("_groups", "_jet", "_place", "_restore", "lam")
 
     lam: float | Vector
     _groups: tuple[Group, ...]
-    _nodes: Vector
+    _jet: Jet
     _place: tuple[tuple[int, ...], int]
     _restore: Restore
-    _fitted: Vector
-    _slopes: Vector
-    _curvatures: Vector
 
     def __init__(
         self,
@@ -84,29 +78,11 @@ class Spline:
         lam: float | Vector,
     ) -> None:
         """Fit each group of columns; users call `Smoother.fit` or `smooth_spline`."""
-        plan = groups[0].plan
-        nodes = plan._knots if plan._knots.size > 1 else plan._solver.gaps.knots
-        jet: Sequence[Vector] | Vector = ()
-        if len(groups) > 1:
-            jet = np.empty((3, nodes.size, math.prod(place[0])))
-        for group in groups:
-            active = group.plan._active
-            *parts, bad = group.plan._solver.fit(nodes, active, group.values)
-            if bad >= 0:
-                refuse_values(group.values, active, *place, bad)
-            if len(groups) == 1:
-                jet = parts
-            else:
-                for whole, part in zip(jet, parts, strict=True):
-                    whole[:, group.columns] = part
         setter = object.__setattr__
         setter(self, "_groups", groups)
-        setter(self, "_nodes", nodes)
+        setter(self, "_jet", _fit(groups, place))
         setter(self, "_place", place)
         setter(self, "_restore", restore)
-        setter(self, "_fitted", jet[0])
-        setter(self, "_slopes", jet[1])
-        setter(self, "_curvatures", jet[2])
         setter(self, "lam", lam)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -119,33 +95,33 @@ class Spline:
 
     def __repr__(self) -> str:
         """Tell size, columns, lam and degrees of freedom."""
-        columns = self._fitted.shape[1]
+        n, columns = self.knots.size, self._columns
         if columns == 0:
-            return f"Spline(n={self._n}, columns=0)"
+            return f"Spline(n={n}, columns=0)"
         lam, df = (_tell_range(np.ravel(numbers)) for numbers in (self.lam, self.df))
-        return f"Spline(n={self._n}, columns={columns}, lam={lam}, df={df})"
+        return f"Spline(n={n}, columns={columns}, lam={lam}, df={df})"
 
     @property
     def knots(self) -> Vector:
         """The knots, shape (n,)."""
-        return self._groups[0].plan.knots
+        return read_only(self._groups[0].plan.knots)
 
     @property
     def values(self) -> FloatArray:
         """The curve at the knots, of the shape and kind of the values it was fitted to."""
-        return self._restore(self._shaped(self._fitted[: self._n].copy()))
+        return self._at_knots(self._jet.values)
 
     @property
     def second_derivatives(self) -> FloatArray:
         """The curve's second derivatives at the knots; 0 at both ends of a natural spline."""
-        return self._restore(self._shaped(self._curvatures[: self._n].copy()))
+        return self._at_knots(self._jet.curvatures)
 
     @property
     def leverages(self) -> Vector:
         """See the class."""
         if len(self._groups) == 1:
             return self._groups[0].plan.leverages
-        result = np.empty((self._n, self._fitted.shape[1]))
+        result = np.empty((self.knots.size, self._columns))
         for group in self._groups:
             result[:, group.columns] = group.plan.leverages[:, np.newaxis]
         return self._shaped(result)
@@ -155,7 +131,7 @@ class Spline:
         """See the class."""
         if len(self._groups) == 1:
             return self._groups[0].plan.df
-        result = np.empty(self._fitted.shape[1])
+        result = np.empty(self._columns)
         for group in self._groups:
             result[group.columns] = group.plan.df
         return result.reshape(self._place[0])
@@ -173,10 +149,8 @@ class Spline:
     @property
     def reml(self) -> float | Vector:
         """See `select_lam`; ValueError but for natural ends without roughness weights."""
-        if self._bc != "natural" or self._roughness.size:
+        if self._jet.bc != "natural" or self._jet.roughness.size:
             raise ValueError("reml is defined for natural ends without roughness weights")
-        from fastspline._selection import score_group  # which imports this module
-
         return self._a_column(lambda group: score_group(group, "reml"))
 
     @property
@@ -186,7 +160,7 @@ class Spline:
 
     def _a_column(self, score: Callable[[Group], Vector]) -> float | Vector:
         """Give a number of each column, as the values' other axes are shaped."""
-        result = np.empty(self._fitted.shape[1])
+        result = np.empty(self._columns)
         for group in self._groups:
             result[group.columns] = score(group)
         trailing, _ = self._place
@@ -215,15 +189,7 @@ class Spline:
         """
         order = check_nu(nu)
         flat, shape = self._read_points(points)
-        nodes, rough = self._nodes, self._roughness
-        gaps = Gaps(nodes, ALL_ONE, np.diff(nodes), roughness=rough)
-        t = tabulate(gaps, flat, order)
-        out = np.empty((t.m, self._fitted.shape[1]))
-        moments = self._curvatures
-        if rough.size:
-            moments = moments * self._roughness_after[:, np.newaxis]
-        jet = (self._fitted, self._slopes, moments, moments)
-        evaluate_panel(t.spans, t.weights, t.rows, jet[order], jet[min(order + 1, 3)], out)
+        out = self._jet.at(flat, order)
         if not np.isfinite(out).all():
             raise ValueError(
                 "the curve overflows at some of the points, which lie too far outside the knots; "
@@ -259,12 +225,12 @@ class Spline:
         J. R. Statist. Soc. B 45 (1983), 133-150.
         """
         flat, shape = self._read_points(points)
-        out = np.empty((flat.size, self._fitted.shape[1]))
+        out = np.empty((flat.size, self._columns))
         for group in self._groups:
             if not group.values.shape[1]:
                 continue
-            rest, active = rest_of(group), group.plan._active
-            if self._bc == "natural" and active[0] == active[-1]:
+            rest = rest_of(group)
+            if group.plan.is_constant:
                 raise ValueError(
                     f"values at one knot{self._of_column(group)} tell nothing of the slope, and "
                     "the curve has no standard deviation; give values at two knots or more"
@@ -275,7 +241,7 @@ class Spline:
                     f"{self._of_column(group)}) has no standard deviation; smooth with lam > 0, or "
                     "give more values"
                 )
-            unit = group.plan._solver.exact().variances(flat)
+            unit = group.plan.solver.exact().variances(flat)
             out[:, group.columns] = np.sqrt(unit)[:, np.newaxis] * rest.deviation
         if not np.isfinite(out).all():
             raise ValueError(
@@ -331,30 +297,7 @@ class Spline:
         -------
         scipy.interpolate.PPoly
         """
-        return self._pieces(1.0)
-
-    def _pieces(self, unit: float) -> PPoly:
-        """`to_ppoly` with knots in a unit, in which their cubes neither over- nor underflow."""
-        from scipy.interpolate import PPoly
-
-        x, g, slope = self._nodes / unit, self._fitted, self._slopes * unit
-        after = self._curvatures[:-1] * unit**2
-        h, rough, before = np.diff(x), self._roughness, self._curvatures[1:] * unit**2
-        if rough.size:  # limits from the left
-            before = before * (self._roughness_after[1:] / rough)[:, np.newaxis]
-        c = np.stack([(before - after) / (6.0 * h)[:, np.newaxis], after / 2.0, slope[:-1], g[:-1]])
-        trailing, axis = self._place
-        extrapolate: bool | str = "periodic"
-        if self._bc != "periodic":
-            ends = np.zeros((2, 4, 1, g.shape[1]))
-            ends[0, 2], ends[0, 3] = slope[0], g[0] - slope[0] * h[0]
-            ends[1, 2], ends[1, 3] = slope[-1], g[-1]
-            c = np.concatenate([ends[0], c, ends[1]], axis=1)
-            x = np.concatenate([[x[0] - h[0]], x, [x[-1] + h[-1]]])
-            extrapolate = True
-        return PPoly.construct_fast(
-            c.reshape(c.shape[:2] + trailing), x, extrapolate=extrapolate, axis=axis
-        )
+        return self._jet.to_ppoly(*self._place)
 
     def to_bspline(self) -> BSpline:
         """Give the curve as a scipy BSpline on the same knots.
@@ -372,22 +315,7 @@ class Spline:
         ValueError
             With roughness weights, which make second derivatives jump at the knots.
         """
-        from scipy.interpolate import BSpline
-
-        if self._roughness.size:
-            raise ValueError(
-                "roughness weights make second derivatives jump at the knots, and a BSpline with "
-                "single knots has none that jump; use to_ppoly()"
-            )
-
-        x, g, slope, gamma = self._nodes, self._fitted, self._slopes, self._curvatures
-        t, c = np.empty(x.size + 6), np.empty((x.size + 2, g.shape[1]))
-        write_coefficients(x, g, slope, gamma, t, c)
-        trailing, axis = self._place
-        extrapolate = "periodic" if self._bc == "periodic" else True
-        return BSpline.construct_fast(
-            t, c.reshape(c.shape[:1] + trailing), 3, extrapolate=extrapolate, axis=axis
-        )
+        return self._jet.to_bspline(*self._place)
 
     def derivative(self, nu: int = 1) -> PPoly:
         """Give derivative `nu` as a scipy PPoly.
@@ -420,8 +348,9 @@ class Spline:
         for name, bound in (("a", a), ("b", b)):
             if not np.isfinite(bound):
                 raise ValueError(f"{name} must be finite, got {bound}; the spline ends in lines")
-        unit = self._unit
-        result: FloatArray = self._pieces(unit).integrate(a / unit, b / unit) * unit
+        unit = self._jet.unit
+        pieces = self._jet.to_ppoly(*self._place, unit)
+        result: FloatArray = pieces.integrate(a / unit, b / unit) * unit
         if not np.isfinite(result).all():
             raise ValueError(
                 f"the integral from {a} to {b} overflows; take bounds nearer the knots"
@@ -439,8 +368,9 @@ class Spline:
             The roots, ascending, with a NaN after the start of a piece that is 0 all along; of
             several columns an object array of such arrays, shape (...).
         """
-        unit = self._unit
-        result: Vector = self._pieces(unit).roots(extrapolate=self._bc != "periodic") * unit
+        unit = self._jet.unit
+        pieces = self._jet.to_ppoly(*self._place, unit)
+        result: Vector = pieces.roots(extrapolate=self._jet.bc != "periodic") * unit
         return result
 
     def gradient(self, cotangent: ArrayLike, points: ArrayLike | None = None) -> FitGradient:
@@ -512,36 +442,21 @@ class Spline:
         >>> bool(abs(rise / 1e-6 - slope) < 1e-5 * abs(slope))
         True
         """
-        return differentiate(self, cotangent, points)
+        parts = differentiate(self._groups, self._jet, self._place, cotangent, points)
+        one = np.ndim(self.lam) == 0
+        lam = float(parts.lam.sum()) if one else parts.lam.reshape(self._place[0])
+        values = self._restore(self._shaped(parts.values))
+        return FitGradient(values, lam, parts.weights, parts.knots)
 
     @property
-    def _n(self) -> int:
-        return self._groups[0].plan._knots.size
-
-    @property
-    def _unit(self) -> float:
-        return float(power_of_two(self._nodes[-1] - self._nodes[0]))
-
-    @property
-    def _bc(self) -> object:
-        return self._groups[0].plan.bc
-
-    @property
-    def _roughness(self) -> Vector:
-        rough = self._groups[0].plan.roughness
-        return ALL_ONE if rough is None else np.array(rough)
-
-    @property
-    def _roughness_after(self) -> Vector:
-        """Weight of the gap after each knot: second derivatives at knots are limits from there."""
-        rough = self._roughness
-        return np.append(rough, rough[0 if self._bc == "periodic" else -1])
+    def _columns(self) -> int:
+        return int(self._jet.values.shape[1])
 
     def _of_column(self, group: Group) -> str:
         """Name the first column of a group, if there are others."""
         if len(self._groups) == 1:
             return ""
-        first = np.arange(self._fitted.shape[1])[group.columns][0]
+        first = np.arange(self._columns)[group.columns][0]
         return f" in column {', '.join(str(i) for i in np.unravel_index(first, self._place[0]))}"
 
     def _read_points(self, points: ArrayLike) -> tuple[Vector, tuple[int, ...]]:
@@ -549,9 +464,7 @@ class Spline:
         array, _ = read_array(points, "points")
         require_finite(array, "points")
         flat = np.ascontiguousarray(array.reshape(-1), np.float64)
-        if self._bc == "periodic":
-            flat = wrap(flat, self._nodes[0], self._nodes[-1])
-        return flat, array.shape
+        return self._jet.wrap(flat), array.shape
 
     def _at_points(self, rows: Vector, shape: tuple[int, ...]) -> Vector:
         """(points, columns) with the axes of the points in the place of the knots' axis."""
@@ -560,6 +473,10 @@ class Spline:
         ndim = len(shape)
         return np.moveaxis(shaped, range(ndim), range(axis, axis + ndim)) if axis else shaped
 
+    def _at_knots(self, part: Vector) -> FloatArray:
+        """Give a part of the jet as the values are shaped, without what a lone knot is held by."""
+        return self._restore(self._shaped(part[: self.knots.size].copy()))
+
     def _shaped(self, columns: Vector) -> Vector:
         """(n, columns) with the axes of the fitted values."""
         trailing, axis = self._place
@@ -567,15 +484,31 @@ class Spline:
         return np.moveaxis(shaped, 0, axis) if axis else shaped
 
 
-def check_nu(nu: int) -> int:
-    """Give the order of derivative as an int in [0, 3]."""
-    if type(nu) is int and 0 <= nu <= 3:
-        return nu
-    if isinstance(nu, bool) or not hasattr(nu, "__index__"):
-        raise TypeError(f"nu must be an integer in [0, 3], got {nu!r}")
-    if not 0 <= nu <= 3:
-        raise ValueError(f"nu must lie in [0, 3] (a cubic spline has three derivatives), got {nu}")
-    return int(nu)
+def _fit(groups: tuple[Group, ...], place: tuple[tuple[int, ...], int]) -> Jet:
+    """Fit the columns of all groups."""
+    plan = groups[0].plan
+    nodes = plan.knots if plan.knots.size > 1 else plan.solver.gaps.knots
+    roughness = ALL_ONE if plan.roughness is None else plan.roughness
+    if len(groups) == 1:
+        return Jet(nodes, *_fit_group(groups[0], nodes, place), plan.bc, roughness)
+    values, slopes, curvatures = np.empty((3, nodes.size, math.prod(place[0])))
+    for group in groups:
+        parts = _fit_group(group, nodes, place)
+        for whole, part in zip((values, slopes, curvatures), parts, strict=True):
+            whole[:, group.columns] = part
+    return Jet(nodes, values, slopes, curvatures, plan.bc, roughness)
+
+
+def _fit_group(
+    group: Group, nodes: Vector, place: tuple[tuple[int, ...], int]
+) -> tuple[Vector, Vector, Vector]:
+    """Give values, slopes and second derivatives of a group's curves."""
+    active = group.plan.active
+    *jet, bad = group.plan.solver.fit(nodes, active, group.values)
+    if bad >= 0:
+        refuse_values(group.values, active, *place, bad)
+    values, slopes, curvatures = jet
+    return values, slopes, curvatures
 
 
 def _tell_range(numbers: Vector) -> str:

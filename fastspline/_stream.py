@@ -8,9 +8,10 @@ from typing import NoReturn, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastspline._arguments import check_lam
 from fastspline._kernels import append
 from fastspline._kernels.state_space import N_COEFFICIENTS
-from fastspline._smoother import Smoother, check_lam
+from fastspline._smoother import Smoother
 from fastspline._solvers.choice import refuse_knots
 from fastspline._spline import Spline
 from fastspline.arrays import FloatArray, Restore, read_array, read_vector, require_finite

@@ -146,6 +146,32 @@ def require_finite(array: FloatArray, name: str) -> None:
     )
 
 
+def refuse_values(
+    columns: FloatArray,
+    sources: NDArray[np.int64],
+    trailing: tuple[int, ...],
+    axis: int,
+    bad: int,
+) -> None:
+    """Raise for the first value at or after column `bad` that is not finite and counts."""
+    for first in range(bad, columns.shape[1], 4096):
+        index = first_non_finite(columns[sources, first : first + 4096].T)
+        if index is None:
+            continue
+        row, column = int(sources[index[1]]), first + index[0]
+        place = [int(i) for i in np.unravel_index(column, trailing)] if trailing else []
+        place.insert(axis, row)
+        text = ", ".join(str(i) for i in place)
+        raise ValueError(
+            f"values must be finite, but values[{text}] = {columns[row, column]}; "
+            'drop the point, give it weight 0, or take smooth_spline(..., missing="omit")'
+        )
+    raise ValueError(
+        f"results overflow {columns.dtype}: max |values| = {np.abs(columns).max():g} is too large "
+        "for these points and derivatives; scale the values down, or take points nearer the knots"
+    )
+
+
 def as_columns(
     array: FloatArray, n: int, axis: int, name: str, what: str
 ) -> tuple[FloatArray, tuple[int, ...], int]:
@@ -226,6 +252,13 @@ def empty_aligned(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Floa
     if size < STREAM_BYTES:
         return np.empty((rows, columns), dtype)
     return lend(size).view(dtype).reshape(rows, columns)
+
+
+def read_only(own: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give a view that refuses writing."""
+    view = own.view()
+    view.flags.writeable = False
+    return view
 
 
 def _as_computed(array: NDArray[Any], name: str) -> FloatArray:

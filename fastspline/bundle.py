@@ -18,9 +18,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastspline._arguments import check_lam, check_weights
 from fastspline._kernels import spline_lanes
 from fastspline._kernels.tables import power_of_two
-from fastspline._smoother import check_lam, check_weights
 from fastspline._solvers.choice import refuse_scales
 from fastspline._solvers.tableau import Vector
 from fastspline.arrays import read_array, require_finite

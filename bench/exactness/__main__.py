@@ -137,7 +137,7 @@ def measure_errors(case):
                 _worst(fitted[-4:], at_points[-4:]) for _, fitted in results
             )
         errors[f"adjoint of {name}s"] = _worst(there.adjoint(cotangent.T), adjoint)
-    plan = smoother._solver.exact()
+    plan = smoother._plan.solver.exact()
     levers, rest = (_round([numbers])[:, 0] for numbers in exact.leverages())
     if lam == 0.0 or positive.sum() == 2:
         rest = (~positive).astype(float)

@@ -77,7 +77,7 @@ def test_leverages_and_residuals(bc, kind, lam):
     oracle = HermiteSmoother(x, lam=lam, weights=w, bc=bc, roughness=make_roughness(n))
     plan = Smoother(x, lam=lam, weights=w, bc=bc, roughness=make_roughness(n))
     hat = oracle.matrix(x)
-    lever, complement = plan._solver.exact().leverages()
+    lever, complement = plan._plan.solver.exact().leverages()
     expected = rounded(np.diag(hat[:, :-1]))
     np.testing.assert_allclose(lever, expected, rtol=CLOSE)
     absolute = 1e-14 if bc == "periodic" else 0.0
@@ -88,7 +88,7 @@ def test_leverages_and_residuals(bc, kind, lam):
     assert plan.df == pytest.approx(expected.sum(), rel=CLOSE)
     residuals = rounded(exact(y) - hat[:, :-1] @ exact(y) - hat[:, -1:])
     if lam > 0.0:
-        error = np.abs(plan._solver.exact().residuals(y) - residuals).max()
+        error = np.abs(plan._plan.solver.exact().residuals(y) - residuals).max()
         assert error <= CLOSE * np.abs(residuals).max()
 
 
@@ -100,7 +100,7 @@ def test_residuals_of_nearly_interpolating_circles(kind, lam):
     y[-1] = y[0]
     hat = HermiteSmoother(x, lam=lam, weights=np.ones(n), bc="periodic").matrix(x)[:, :-1]
     expected = rounded(exact(y) - hat @ exact(y))
-    actual = Smoother(x, lam=lam, bc="periodic")._solver.exact().residuals(y)
+    actual = Smoother(x, lam=lam, bc="periodic")._plan.solver.exact().residuals(y)
     assert np.abs(actual - expected).max() <= CLOSE * np.abs(expected).max()
 
 
@@ -126,7 +126,7 @@ def test_posterior_variances(bc, kind, lam):
     oracle = HermiteSmoother(x, lam=lam, weights=w, bc=bc, roughness=make_roughness(n))
     plan = Smoother(x, lam=lam, weights=w, bc=bc, roughness=make_roughness(n))
     points = np.concatenate([x, 0.3 * x[:-1] + 0.7 * x[1:]])
-    actual = plan._solver.exact().variances(points)
+    actual = plan._plan.solver.exact().variances(points)
     # What the cubic between the knots does not tell: the bridge of an integrated Wiener process.
     h = np.diff(x)[np.minimum(np.searchsorted(x, points, "right") - 1, n - 2)]
     u = np.concatenate([np.zeros(n), np.full(n - 1, 0.7)])

@@ -227,7 +227,7 @@ def test_float32_derivatives_and_far_points_are_those_of_double(nu, far):
     """Rounded once: float32 recurrences would lose up to 16 ulps there."""
     knots = np.arange(40.0)
     smoother = Smoother(knots, lam=1.9)
-    assert smoother._solver.in_single
+    assert smoother._plan.solver.in_single
     points = np.concatenate([knots, knots[1:] - 0.5, [knots[-1] + far]])
     operator = smoother.operator(points, nu=nu)
     cotangent = np.random.default_rng(0).choice([-1.0, 1.0], (80, 500)).astype(np.float32)

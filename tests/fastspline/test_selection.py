@@ -15,7 +15,8 @@ from fastspline import (
     select_lam,
     smooth_spline,
 )
-from fastspline._selection import minimise_score, scores_at
+from fastspline._score import scores_at
+from fastspline._selection import minimise_score
 from tests.oracles.splines import ExactSmoother, ScoreCurve, exact_scores
 from tests.support.strategies import KNOT_KINDS, LAMS, WEIGHT_KINDS, make_knots, make_weights
 from tests.support.strategies import knots as knot_lists
@@ -50,8 +51,8 @@ def test_scores_are_exact(kind, weight_kind, lam, rng):
     places, weights = make_knots(kind, 11, seed=4), make_weights(weight_kind, 11)
     values = 3.0 + 5.0 * places + rng.standard_normal(11)
     plan = Smoother(places, lam=lam, weights=weights)
-    gaps = plan._solver.gaps
-    found = scores_at(gaps, gaps.scaled_lam, values[plan._active, np.newaxis])
+    gaps = plan._plan.solver.gaps
+    found = scores_at(gaps, gaps.scaled_lam, values[plan._plan.active, np.newaxis])
     expected = exact_scores(places, values, lam=lam, weights=weights)
     for name in expected.keys() - {"rss"}:  # which is part of gcv
         ours = float(np.ravel(getattr(found, name))[0])

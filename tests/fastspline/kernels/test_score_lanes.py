@@ -6,7 +6,7 @@ import pytest
 from fastspline import Smoother, select_lam
 from fastspline._kernels import score_lanes, scores
 from fastspline._kernels.vector import LANES
-from fastspline._selection import scores_at
+from fastspline._score import scores_at
 from tests.support.strategies import KNOT_KINDS, make_knots, make_weights
 
 CRITERIA = ["gcv", "loo", "reml"]
@@ -17,7 +17,7 @@ CRITERIA = ["gcv", "loo", "reml"]
 @pytest.mark.parametrize("kind", KNOT_KINDS)
 def test_lanes_score_as_the_plain_kernel(kind, n, criterion, rng):
     knots, weights = make_knots(kind, n), make_weights("random", n)
-    gaps = Smoother(knots, lam=0.0, weights=weights)._solver.gaps
+    gaps = Smoother(knots, lam=0.0, weights=weights)._plan.solver.gaps
     y = np.sin(9.0 * knots) + rng.standard_normal(n)
     places, scores = np.linspace(-10.0, 13.0, LANES + 2), np.empty(LANES + 2)
     scaled = gaps.weights / gaps.top

@@ -36,13 +36,13 @@ def plan_and_points(knots=11, points=17, lam=1e-4, seed=0, solver="reinsch"):
 def by(solver, smoother):
     """The plan, made to use `solver` where it would take the other."""
     if solver == "state-space":
-        gaps = smoother._solver.gaps
+        gaps = smoother._plan.solver.gaps
         other = StateSpaceSolver(
             gaps, np.concatenate([gaps.h, np.empty(gaps.h.size * N_COEFFICIENTS)])
         )
         r = np.empty(gaps.knots.size)
         plan_state_space(gaps.h, gaps.weights, gaps.top, gaps.scaled_lam, r, other.co)
-        object.__setattr__(smoother, "_solver", other)
+        smoother._plan.solver = other
     assert smoother.solver == solver
     return smoother
 
@@ -63,7 +63,7 @@ def test_equals_the_plain_loops(columns, dtype, nu, solver, lam, in_single):
     smoother, points = plan_and_points(lam=lam, solver=solver)
     operator = smoother.operator(points, nu=nu)
     if solver == "reinsch":
-        assert smoother._solver.in_single == in_single
+        assert smoother._plan.solver.in_single == in_single
     values = np.random.default_rng(1).standard_normal((11, columns)).astype(dtype)
     expected = by_plain_loops(operator, values)
     size = np.abs(operator.dense()).sum(axis=1).max()
@@ -112,7 +112,7 @@ def test_state_space_is_exact(knots, lam, unit):
 def test_fit_gives_what_operators_give_at_the_knots(solver, columns, n):
     smoother, _ = plan_and_points(n, lam=0.0, solver=solver)
     values = np.random.default_rng(1).standard_normal((n, columns))
-    *jet, bad = smoother._solver.fit(smoother._knots, np.arange(n), values)
+    *jet, bad = smoother._plan.solver.fit(smoother._plan.knots, np.arange(n), values)
     assert bad == -1
     for nu, part in enumerate(jet):
         assert np.array_equal(part, smoother.operator(smoother.knots, nu=nu)(values))
@@ -213,7 +213,7 @@ def test_float32_recurrences_lose_nothing(lam_of_gaps, kind):
         np.linspace(-1, 1, 100) if kind == "equidistant" else -np.cos(np.linspace(0, np.pi, 100))
     )
     smoother = Smoother(knots, lam=lam_of_gaps * np.diff(knots).min() ** 3)
-    assert smoother._solver.in_single
+    assert smoother._plan.solver.in_single
     operator = smoother.operator(np.linspace(-1, 1, 77))
     values = np.random.default_rng(0).choice([-1.0, 1.0], (100, 1000)).astype(np.float32)
     difference = operator(values) - operator(values.astype(np.float64))
