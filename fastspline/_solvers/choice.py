@@ -127,7 +127,7 @@ def make_periodic_solver(
     h = np.append(np.diff(circle), (period[1] - circle[-1]) + (circle[0] - period[0]))
     last = period[1] if circle[0] == period[0] else circle[-1] + h[-1]
     gaps = _scale(np.append(circle, last), h, weights, lam, roughness)
-    return PeriodicSolver(gaps, offset, share)
+    return PeriodicSolver(gaps, offset, share, period)
 
 
 def _scale(knots: Vector, h: Vector, weights: Vector, lam: float, roughness: Vector) -> Gaps:
@@ -150,7 +150,7 @@ def _scale(knots: Vector, h: Vector, weights: Vector, lam: float, roughness: Vec
             f"{roughness.min() / rough_top:g} times the largest"
         )
     scaled = lam * rough_top / unit / top / unit / unit
-    return Gaps(knots, weights, h / unit, unit, top, scaled, roughness / rough_top)
+    return Gaps(knots, weights, h / unit, unit, top, scaled, roughness / rough_top, rough_top)
 
 
 def refuse_knots(knots: Vector, bad: int, name: str = "knots") -> NoReturn:

@@ -2,7 +2,10 @@
 
 What the SIMD sweeps do not know: roughness weights and given end slopes (here), periodic splines
 (`periodic`); and, for every plan, what the data tell of the curve: residuals, leverages and
-posterior variances.
+posterior variances; and what loads on a curve do, of which derivatives are made.
+
+Loads at knots are smoothed like values, which keeps what is left of them to full relative accuracy;
+others are answered by `response` at nodes between the knots.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from fastspline._kernels import posterior, state_space
+from fastspline._kernels.response import respond
 from fastspline._solvers.columns import (
     DType,
     Prepared,
@@ -20,11 +24,20 @@ from fastspline._solvers.columns import (
     panel_width,
     threads_for,
 )
-from fastspline._solvers.tableau import Gaps, Rows, Tableau, Vector, tabulate
+from fastspline._solvers.loads import (
+    Fitted,
+    Loads,
+    Refined,
+    Representer,
+    integrate_bending,
+)
+from fastspline._solvers.tableau import ALL_ONE, Gaps, Rows, Tableau, Vector, tabulate
 from fastspline._threads import cut, run_blocks
 from fastspline.arrays import FloatArray
 
 FAR = 1e100  # scaled lam beyond which nothing is smoothed further; inf has no process noise
+NEAR = 1e-40  # lam against cubed gaps at which a curve interpolates, as far as one can tell
+LEAST_LAM = 1e-290  # a normal number, as its product with a load of moderate size must be
 
 
 class PanelSolver:
@@ -35,6 +48,8 @@ class PanelSolver:
     gaps : Gaps
     slopes : tuple of 2 floats, optional
         In the units of the caller.
+    least_lam : float, optional
+        Stands for a scaled lam below it.
 
     Attributes
     ----------
@@ -42,14 +57,17 @@ class PanelSolver:
         Observation noise r_i at the knots and process noise q, see `state_space`.
     """
 
-    __slots__ = ("_start", "clamped", "co", "ends", "gaps", "noise", "process_noise")
+    __slots__ = ("_start", "clamped", "co", "ends", "gaps", "noise", "process_noise", "slopes")
     name: Literal["reinsch", "state-space"] = "state-space"
+    _start: tuple[Vector, Vector, float] | None
 
-    def __init__(self, gaps: Gaps, slopes: tuple[float, float] | None = None) -> None:
-        self.gaps, self.clamped = gaps, slopes is not None
+    def __init__(
+        self, gaps: Gaps, slopes: tuple[float, float] | None = None, least_lam: float = 0.0
+    ) -> None:
+        self.gaps, self.clamped, self.slopes = gaps, slopes is not None, slopes
         self._start = None if slopes is None else _stiffest(gaps, slopes)
-        lam = min(gaps.scaled_lam, FAR) if self.clamped else gaps.scaled_lam
-        self._add_noise(lam)
+        lam = max(gaps.scaled_lam, least_lam)
+        self._add_noise(min(lam, FAR) if self.clamped else lam)
         self._factor(gaps.h, gaps.roughness, self.noise)
 
     def _add_noise(self, lam: float) -> None:
@@ -66,6 +84,13 @@ class PanelSolver:
     def exact(self) -> PanelSolver:
         """See `Solver.exact`."""
         return self
+
+    def never_interpolating(self) -> PanelSolver:
+        """Give the same plan, with a lam above 0 from which none can be told in double."""
+        gaps = self.gaps
+        lightest = gaps.weights.min(initial=gaps.top) / gaps.top
+        floor = max(NEAR * gaps.h.min() ** 3 * lightest, LEAST_LAM)
+        return self if gaps.scaled_lam >= floor else PanelSolver(gaps, self.slopes, floor)
 
     def at(self, points: Vector, nu: int, sources: Rows) -> PanelEvaluator:
         """See `Solver.at`."""
@@ -84,12 +109,17 @@ class PanelSolver:
     def smooth(self, y: Vector) -> tuple[Vector, Vector, Vector, Vector, int]:
         """Fit a panel: values, residuals, slopes and moments at the knots, scaled; a bad column."""
         if self._start is None:
-            return self._sweep(self.gaps.h, y)
+            return self._smooth_freely(y)
         value, slope, moment = self._start
         with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
-            rest = np.concatenate([y - value, np.zeros((2, y.shape[1]))])
-            g, residual, slopes, moments, bad = self._sweep(self.gaps.h, rest)
+            g, residual, slopes, moments, bad = self._smooth_freely(y - value)
             return g + value, residual, slopes + slope, moments + moment, bad
+
+    def _smooth_freely(self, y: Vector) -> tuple[Vector, Vector, Vector, Vector, int]:
+        """`smooth` to end slopes 0 in the place of given ones."""
+        if self.clamped:
+            y = np.concatenate([y, np.zeros((2, y.shape[1]))])
+        return self._sweep(self.gaps.h, y)
 
     def _sweep(self, h: Vector, y: Vector) -> tuple[Vector, Vector, Vector, Vector, int]:
         residual, slope, moment = np.zeros((3, h.size + 1, y.shape[1]))
@@ -120,7 +150,7 @@ class PanelSolver:
         def work(first: int, stop: int) -> int:
             y = np.ascontiguousarray(values[:, first:stop])
             _, residual, _, _, bad = self.smooth(y)
-            result[:, first:stop] = np.nan if bad >= 0 else self._of_values(y, residual)
+            result[:, first:stop] = np.nan if bad >= 0 else self.of_values(y, residual)
             return -1
 
         run_blocks(
@@ -128,7 +158,7 @@ class PanelSolver:
         )
         return result
 
-    def _of_values(self, y: Vector, residual: Vector) -> Vector:  # noqa: ARG002
+    def of_values(self, y: Vector, residual: Vector) -> Vector:  # noqa: ARG002
         """Give the residuals of the values from those at the knots."""
         return residual
 
@@ -151,12 +181,132 @@ class PanelSolver:
             gaps.h, gaps.roughness, self.clamped, self.process_noise, self.noise,
             cells, before, after, out,
         )  # fmt: skip
-        return out / self._noise_of_weight_1()
+        return out / self.noise_of_weight_1()
 
-    def _noise_of_weight_1(self) -> float:
+    def noise_of_weight_1(self) -> float:
+        """Give the scaled noise of a value of weight 1: what variances and c are measured by."""
         i = int(self.gaps.weights.argmax()) if self.gaps.weights.size else 0
         weight = self.gaps.weights[i] if self.gaps.weights.size else 1.0
         return float(self.noise[i] * weight)
+
+    def fit_panel(self, y: Vector) -> Fitted:
+        """Fit curves to values, with all that derivatives need of them."""
+        value, slope, moment = self._start or (0.0, 0.0, 0.0)
+        _, residual, slopes, moments, _ = self._smooth_freely(y - value)
+        tension = residual[: self.noise.size] / self.noise[:, np.newaxis]
+        apart = self.of_values(y, residual)
+        return Fitted(apart, tension, slopes + slope, moments + moment, moments)
+
+    def represent(self, loads: Loads, fitted: Fitted) -> Representer:
+        """Give the representer of loads, and its products with fitted curves."""
+        loads = self._place(loads)
+        knots = self.gaps.knots[: self.noise.size]
+        near = np.minimum(np.searchsorted(knots, loads.points), knots.size - 1)
+        hits = knots[near] == loads.points
+        at_knots = np.zeros((knots.size, loads.cotangents.shape[1]))
+        np.add.at(at_knots, near[hits], loads.cotangents[hits])
+        made = self._answer_at_knots(at_knots, loads.beside, fitted)
+        if hits.all():
+            return made
+        between = loads._replace(points=loads.points[~hits], cotangents=loads.cotangents[~hits])
+        return made.plus(self._answer_between(between, fitted))
+
+    def _place(self, loads: Loads) -> Loads:
+        """Take loads to where they pull, and roughness to its scale."""
+        if self.clamped:  # beyond given slopes a load is one on the end
+            ends = self.gaps.knots[[0, -1]]
+            loads = loads._replace(points=np.clip(loads.points, *ends))
+        if loads.penalty is None:
+            return loads
+        knots, roughness = loads.penalty
+        return loads._replace(penalty=(knots, roughness / self.gaps.rough_top))
+
+    def _answer_at_knots(self, load: Vector, beside: Vector, fitted: Fitted) -> Representer:
+        """Answer to loads (n, b) at the knots."""
+        gaps, noise, q = self.gaps, self.noise[:, np.newaxis], self.process_noise
+        x, rest, turn, bend, _ = self._smooth_freely(self.to_values(noise * load))
+        energy, _ = integrate_bending(gaps.h, gaps.roughness, fitted.free, bend)
+        there = np.empty((beside.size, load.shape[1]))
+        t = tabulate(gaps, beside, 0)
+        state_space.evaluate_panel(t.spans, t.weights, t.rows, x, turn, there)
+        bend = bend / q if q > 0.0 else bend
+        force, rest = x[: noise.size] / noise, rest[: noise.size] / noise
+        return Representer(force, rest, turn, bend, energy, there, np.zeros(load.shape[1]))
+
+    def _answer_between(self, loads: Loads, fitted: Fitted) -> Representer:
+        """Answer to loads between the knots, or beyond them."""
+        return self._read(self._refine(loads, fitted), loads, fitted)
+
+    def _refine(self, loads: Loads, fitted: Fitted) -> Refined:
+        """Give X and the fitted curve's moment at knots, loads, and where else X is asked for."""
+        knots, moment = self.gaps.knots, fitted.free
+        nodes = np.unique(np.concatenate([knots, loads.points, loads.beside]))
+        h, roughness = np.diff(nodes) / self.gaps.unit, ALL_ONE
+        if loads.penalty is not None:
+            starts, of_gaps = loads.penalty
+            cells = np.searchsorted(starts, nodes[:-1], side="right") - 1
+            roughness = of_gaps[cells.clip(0, of_gaps.size - 1)]
+        load = np.zeros((nodes.size, loads.cotangents.shape[1]))
+        np.add.at(load, np.searchsorted(nodes, loads.points), loads.cotangents)
+        x, turn, bend = self._respond(nodes, h, roughness, load)
+        cell = np.searchsorted(knots, nodes, side="right").clip(1, knots.size - 1) - 1
+        part = ((nodes - knots[cell]) / (knots[cell + 1] - knots[cell])).clip(0, 1)[:, np.newaxis]
+        of_curve = (1.0 - part) * moment[cell] + part * moment[cell + 1]
+        of_curve[(nodes < knots[0]) | (nodes > knots[-1])] = 0.0
+        return Refined(nodes, h, roughness, load, x, turn, bend, of_curve)
+
+    def _respond(
+        self, nodes: Vector, h: Vector, roughness: Vector, load: Vector
+    ) -> tuple[Vector, Vector, Vector]:
+        """Give X, its slope and its moment at nodes, the knots among them."""
+        precision, (x, turn, bend) = np.zeros(nodes.size), np.empty((3, *load.shape))
+        precision[np.searchsorted(nodes, self.gaps.knots)] = 1.0 / self.noise
+        q = self.process_noise
+        respond(h, roughness, self.clamped, q, precision, load, x, turn, bend)
+        return x, turn, bend
+
+    def _read(self, fine: Refined, loads: Loads, fitted: Fitted) -> Representer:
+        """Read at the knots what X does, and its energy."""
+        # Not x / noise: in x a point next to a knot drowns the little that a small noise allows.
+        rows = self.to_values(self.noise).size
+        of_values = np.zeros((rows, loads.cotangents.shape[1]))
+        reader = self.at(loads.points, 0, np.arange(rows))
+        if reader.adjoint(loads.cotangents, of_values, 1) >= 0:
+            of_values[:] = np.nan  # told at the end
+        force = self.add_values(of_values)
+        # Two forms of one integral: the second, by parts, cancels where lam is large, the first
+        # where it is small and the moments of loads between knots are not.
+        direct, least = integrate_bending(fine.h, fine.roughness, fine.moment, fine.bend)
+        products = fitted.tension * self.noise[:, np.newaxis] * force
+        by_parts = np.abs(products).sum(axis=0) < least
+        energy = self.process_noise * np.where(by_parts, products.sum(axis=0), direct)
+        there = fine.x[np.searchsorted(fine.nodes, loads.beside)]
+        if self.gaps.scaled_lam == 0.0:  # the pull of such loads has no bound
+            there = np.where(there == 0.0, 0.0, there / 0.0)
+        at = np.searchsorted(fine.nodes, self.gaps.knots)
+        stress = np.zeros(energy.size)
+        return Representer(force, -force, fine.turn[at], fine.bend[at], energy, there, stress)
+
+    def to_values(self, rows: Vector) -> Vector:
+        """Give each value the entry of its knot."""
+        return rows
+
+    def add_values(self, rows: Vector) -> Vector:
+        """Add up at each knot the entries of its values."""
+        return rows
+
+    def share_out(self, rows: Vector) -> Vector:
+        """Give each value its share, by weight, of the entry of its knot."""
+        return rows
+
+    def softening(self) -> Vector | None:
+        """Give how much 1 / roughness falls at each knot, (n, 1), 0 outside; None if f'' is 0."""
+        gaps = self.gaps
+        if not (gaps.roughness.size or self.clamped):
+            return None
+        soft = 1.0 / gaps.roughness if gaps.roughness.size else np.ones(gaps.h.size)
+        fall: Vector = -np.diff(np.concatenate([[0.0], soft, [0.0]]))[:, np.newaxis]
+        return fall
 
 
 class PanelEvaluator:

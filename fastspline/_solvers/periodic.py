@@ -16,10 +16,12 @@ from __future__ import annotations
 import numpy as np
 
 from fastspline._kernels import posterior, state_space
-from fastspline._solvers.panel import FAR, PanelEvaluator, PanelSolver
+from fastspline._kernels.response import respond
+from fastspline._solvers.loads import Fitted, Loads, Representer
+from fastspline._solvers.panel import FAR, NEAR, PanelEvaluator, PanelSolver
 from fastspline._solvers.tableau import Gaps, Rows, Vector, tabulate
 
-NEAR = 1e-40  # lam against cubed gaps at which a periodic spline interpolates
+FAINT = 1e-80  # weight, relative to the least, of a node without data
 
 
 class PeriodicSolver(PanelSolver):
@@ -35,12 +37,19 @@ class PeriodicSolver(PanelSolver):
     share : float or None
         Where rows 0 and -1 of the values both belong to the first knot: the weight of the former as
         a share of that of both.
+    period : tuple of 2 floats
+        From where to where values repeat; not the ends of `gaps.knots` where no data lie there.
     """
 
-    __slots__ = ("_circle", "_covariance", "_curves", "_offset", "_seam", "_share", "_to_state")
+    __slots__ = (
+        "_circle", "_covariance", "_curves", "_offset", "_period", "_seam", "_share", "_to_state",
+    )  # fmt: skip
 
-    def __init__(self, gaps: Gaps, offset: int, share: float | None) -> None:
-        self.gaps, self.clamped, self._offset, self._share = gaps, True, offset, share
+    def __init__(
+        self, gaps: Gaps, offset: int, share: float | None, period: tuple[float, float]
+    ) -> None:
+        self.gaps, self.clamped, self._start, self.slopes = gaps, True, None, None
+        self._offset, self._share, self._period = offset, share, period
         h = gaps.h
         floor = NEAR * h.min() ** 3 * (gaps.weights.min() / gaps.top)
         self._add_noise(min(max(gaps.scaled_lam, floor), FAR))
@@ -73,7 +82,11 @@ class PeriodicSolver(PanelSolver):
         """See `Solver.at`; points outside the period are taken back into it."""
         return super().at(wrap(points, self.gaps.knots[0], self.gaps.knots[-1]), nu, sources)
 
-    def smooth(self, y: Vector) -> tuple[Vector, Vector, Vector, Vector, int]:
+    def never_interpolating(self) -> PanelSolver:
+        """See `PanelSolver.never_interpolating`: it is one."""
+        return self
+
+    def _smooth_freely(self, y: Vector) -> tuple[Vector, Vector, Vector, Vector, int]:
         """See `PanelSolver.smooth`; the first knot comes again at the end."""
         y = self._to_circle(y)
         with np.errstate(all="ignore"):  # one after another: bits do not depend on other columns
@@ -128,7 +141,8 @@ class PeriodicSolver(PanelSolver):
         first = rows[:1]
         return np.concatenate([self._share * first, rows[1:], (1.0 - self._share) * first])
 
-    def _of_values(self, y: Vector, residual: Vector) -> Vector:
+    def of_values(self, y: Vector, residual: Vector) -> Vector:
+        """See `PanelSolver.of_values`."""
         rows = np.roll(residual[:-1], self._offset, axis=0)
         if self._share is None:
             return rows
@@ -170,7 +184,124 @@ class PeriodicSolver(PanelSolver):
         curves, slope = (self._from_circle(part) for part in self._curves)
         state_space.evaluate_panel(t.spans, t.weights, t.rows, curves, slope, of_state)
         out += np.einsum("ij,jk,ik->i", of_state, self._covariance, of_state)
-        return out / self._noise_of_weight_1()
+        return out / self.noise_of_weight_1()
+
+    def represent(self, loads: Loads, fitted: Fitted) -> Representer:
+        """See `PanelSolver.represent`; with the derivative by the end of the period."""
+        made = super().represent(loads, fitted)
+        by_end = -made.stress.sum() / self.gaps.unit
+        turns = np.zeros(loads.points.size) if loads.moving else self._turns(loads.points)
+        if turns.any():  # periods away from where the curve is read
+            rates = np.empty(loads.cotangents.shape)
+            t = tabulate(self.gaps, self._wrap(loads.points), 1)
+            slope = fitted.slope / self.gaps.unit
+            state_space.evaluate_panel(t.spans, t.weights, t.rows, slope, fitted.moment, rates)
+            by_end -= (turns[:, np.newaxis] * loads.cotangents * rates).sum()
+        return made._replace(period=by_end)
+
+    def _turns(self, points: Vector) -> Vector:
+        """Give how many periods from where a point is read it lies."""
+        first, last = self._period
+        home = wrap(points, first, last)
+        if self.gaps.knots[0] != first:  # there loads on the ends belong to the last knot
+            home = np.where(home == first, last, home)
+        turns: Vector = np.rint((points - home) / (last - first))
+        return turns
+
+    def _wrap(self, points: Vector) -> Vector:
+        """Take points into the period of `gaps`; both ends of the plan's are one."""
+        ends, knots = self._period, self.gaps.knots
+        end = ends[0] if knots[0] == ends[0] else ends[1]
+        return wrap(np.where(np.isin(points, ends), end, points), knots[0], knots[-1])
+
+    def _place(self, loads: Loads) -> Loads:
+        """See `PanelSolver._place`."""
+        return loads._replace(
+            points=self._wrap(loads.points),
+            beside=self._wrap(loads.beside),
+            penalty=(self.gaps.knots, self.gaps.roughness) if self.gaps.roughness.size else None,
+        )
+
+    def _answer_at_knots(self, load: Vector, beside: Vector, fitted: Fitted) -> Representer:
+        """See `PanelSolver._answer_at_knots`; with the stress."""
+        made = super()._answer_at_knots(load, beside, fitted)
+        h, (slope, moment) = self.gaps.h[-1], (fitted.slope, fitted.moment)
+        third, bent = (np.diff(m[-2:], axis=0)[0] / h for m in (moment, made.moment))
+        stress = slope[-1] * bent + third / self.process_noise * made.slope[-1]
+        return made._replace(stress=stress - self._soft_end() * moment[-1] * made.moment[-1])
+
+    def _answer_between(self, loads: Loads, fitted: Fitted) -> Representer:
+        """See `PanelSolver._answer_between`; with the stress."""
+        fine = self._refine(loads, fitted)
+        k, slope, moment = int(np.searchsorted(fine.nodes, self._period[1])), *fitted[2:4]
+        beyond = (fine.nodes[-1] - fine.nodes[k]) / self.gaps.unit
+        rate = slope[-1] - 0.5 * self._soft_end() * beyond * (moment[-1] + fine.moment[k])
+        third = (moment[-1] - moment[-2]) / self.gaps.h[-1] / self.process_noise
+        bent = (fine.bend[k] - fine.bend[k - 1]) / fine.h[k - 1]
+        stress = rate * bent + third * fine.turn[k]
+        stress = stress - self._soft_end() * fine.moment[k] * fine.bend[k]
+        if not loads.moving:
+            stress += fine.load[k] * rate
+        return self._read(fine, loads, fitted)._replace(stress=stress)
+
+    def _soft_end(self) -> float:
+        """Give 1 / roughness of the last gap."""
+        return float(1.0 / self.gaps.roughness[-1]) if self.gaps.roughness.size else 1.0
+
+    def _respond(
+        self, nodes: Vector, h: Vector, roughness: Vector, load: Vector
+    ) -> tuple[Vector, Vector, Vector]:
+        """See `PanelSolver._respond`: as the module does, by F_1, F_2 and the rest.
+
+        The solver that gives F_1 and F_2 at all nodes takes those without data as of next to no
+        weight.
+        """
+        gaps, q = self.gaps, self.process_noise
+        weights = np.full(h.size, FAINT * gaps.weights.min())
+        weights[np.searchsorted(nodes, gaps.knots[:-1])] = gaps.weights
+        lam = self.noise_of_weight_1() / gaps.top / q
+        scaled = Gaps(nodes, weights, h, gaps.unit, gaps.top, lam, roughness)
+        return PeriodicSolver(scaled, 0, None, (nodes[0], nodes[-1]))._answer(q, load)
+
+    def _answer(self, q: float, load: Vector) -> tuple[Vector, Vector, Vector]:
+        """Answer to loads (n, b) at the knots, the last of which is the first again."""
+        around, rough, r = self._circle
+        known = np.zeros((around.size + 3, 2))
+        known[0, 0] = known[-3, 0] = known[-2, 1] = known[-1, 1] = 1.0
+        curves, _, slopes, moments, _ = self._sweep(around, known)
+        loads = np.roll(load[:-1], -self._seam, axis=0)
+        loads = np.concatenate([loads, np.zeros((1, load.shape[1]))])
+        parts = np.empty((3, *load.shape))
+        respond(around, rough, self.clamped, q, 1.0 / r, loads, *parts)
+        state = self._covariance @ (curves.T @ loads)
+        x, turn, bend = (
+            self._from_circle(part + basis @ state)
+            for part, basis in zip(parts, (curves, slopes, moments / q), strict=True)
+        )
+        return x, turn, bend
+
+    def to_values(self, rows: Vector) -> Vector:
+        """See `PanelSolver.to_values`."""
+        rows = np.roll(rows, self._offset, axis=0)
+        return rows if self._share is None else np.concatenate([rows, rows[:1]])
+
+    def add_values(self, rows: Vector) -> Vector:
+        """See `PanelSolver.add_values`."""
+        if self._share is not None:
+            rows = np.concatenate([rows[:1] + rows[-1:], rows[1:-1]])
+        return np.roll(rows, -self._offset, axis=0)
+
+    def share_out(self, rows: Vector) -> Vector:
+        """See `PanelSolver.share_out`."""
+        return self._share_out(np.roll(rows, self._offset, axis=0))
+
+    def softening(self) -> Vector | None:
+        """See `PanelSolver.softening`; outside is the other end."""
+        if not self.gaps.roughness.size:
+            return None
+        soft = 1.0 / self.gaps.roughness
+        fall: Vector = (np.roll(soft, 1) - soft)[:, np.newaxis]
+        return fall
 
 
 def wrap(points: Vector, first: float, last: float) -> Vector:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,27 +17,21 @@ Rows: TypeAlias = NDArray[np.int64]
 ALL_ONE = np.empty(0)  # stands for weights that are all 1
 
 
-class Gaps:
+class Gaps(NamedTuple):
     """Ascending knots and positive weights of a plan, in the scaled units in which it is solved.
 
     `weights` and `roughness` (one a gap) are empty where all are 1; the former are to be divided by
-    `top`.
+    `top`, the latter are divided by `rough_top`, which is part of the scaled lam.
     """
 
-    __slots__ = ("h", "knots", "roughness", "scaled_lam", "top", "unit", "weights")
-
-    def __init__(
-        self,
-        knots: Vector,
-        weights: Vector,
-        h: Vector,
-        unit: float = 1.0,
-        top: float = 1.0,
-        scaled_lam: float = 0.0,
-        roughness: Vector = ALL_ONE,
-    ) -> None:
-        self.knots, self.weights, self.h, self.roughness = knots, weights, h, roughness
-        self.unit, self.top, self.scaled_lam = unit, top, scaled_lam
+    knots: Vector
+    weights: Vector
+    h: Vector
+    unit: float = 1.0
+    top: float = 1.0
+    scaled_lam: float = 0.0
+    roughness: Vector = ALL_ONE
+    rough_top: float = 1.0
 
 
 class Tableau:

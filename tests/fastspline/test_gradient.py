@@ -135,6 +135,18 @@ def test_boundaries_and_roughness(lam, bc, rough, reading):
     assert_close(plan.fit(y).gradient(c, points), expected, **rounding)
 
 
+@pytest.mark.parametrize("reading", ["knots", "points"])
+def test_a_stiffer_gap_beyond_the_data(reading):
+    x, w, roughness = make_knots("random", 5), np.array([1.0, 2.0, 0.5, 1.0, 0.0]), np.ones(4)
+    roughness[-1] = 100.0  # no part of the penalty until the last knot has a weight
+    y = np.random.default_rng(5).standard_normal((5, 1))
+    points = points_of(reading, x)
+    c = make_cotangent(points, x)
+    plan = Smoother(x, lam=1e-2, weights=w, roughness=roughness)
+    expected = Reading(c, points, "natural", roughness).gradient(x, y, w, 1e-2)
+    assert_close(plan.fit(y).gradient(c, points), expected)
+
+
 @settings(max_examples=60, deadline=None)
 @given(designs(min_size=2, max_size=7), st.integers(0, 2**32 - 1), st.booleans())
 def test_along_any_direction(design, seed, at_knots):
