@@ -1,13 +1,16 @@
-"""What a fit rests on: columns that share a plan, their data, and what is left of them."""
+"""What a fit is made of: columns that share a plan, their curves, and what these leave of data."""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
+from fastspline._jet import Jet
 from fastspline._plan import Plan
-from fastspline._solvers.tableau import Rows, Vector
+from fastspline._solvers.tableau import ALL_ONE, Rows, Vector
+from fastspline.arrays import refuse_values
 
 
 class Repeats(NamedTuple):
@@ -74,6 +77,33 @@ class Rest(NamedTuple):
         with np.errstate(over="ignore", under="ignore"):
             result: Vector = np.ldexp(squares, 2 * self.power)
         return result
+
+
+def fit_groups(groups: tuple[Group, ...], place: tuple[tuple[int, ...], int]) -> Jet:
+    """Fit the columns of all groups, in the order of their places."""
+    plan = groups[0].plan
+    nodes = plan.knots if plan.knots.size > 1 else plan.solver.gaps.knots
+    roughness = ALL_ONE if plan.roughness is None else plan.roughness
+    if len(groups) == 1:
+        return Jet(nodes, *_fit_group(groups[0], nodes, place), plan.bc, roughness)
+    values, slopes, curvatures = np.empty((3, nodes.size, math.prod(place[0])))
+    for group in groups:
+        parts = _fit_group(group, nodes, place)
+        for whole, part in zip((values, slopes, curvatures), parts, strict=True):
+            whole[:, group.columns] = part
+    return Jet(nodes, values, slopes, curvatures, plan.bc, roughness)
+
+
+def _fit_group(
+    group: Group, nodes: Vector, place: tuple[tuple[int, ...], int]
+) -> tuple[Vector, Vector, Vector]:
+    """Give values, slopes and second derivatives of a group's curves."""
+    active = group.plan.active
+    *jet, bad = group.plan.solver.fit(nodes, active, group.values)
+    if bad >= 0:
+        refuse_values(group.values, active, *place, bad)
+    values, slopes, curvatures = jet
+    return values, slopes, curvatures
 
 
 def rest_of(group: Group) -> Rest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal, TypeAlias, cast
+from typing import Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -108,33 +108,53 @@ def smooth_spline(
     [2.0, 4.0]
     """
     spline, choice = fit_columns(
-        knots, values, weights, lam, axis,
-        duplicates=duplicates, missing=missing, bc=bc, roughness=roughness,
-    )  # fmt: skip
+        Problem(knots, values, weights, lam, axis, duplicates, missing, bc, roughness)
+    )
     if choice is not None:
         choice.warn()
     return spline
 
 
-def fit_columns(
-    knots: ArrayLike,
-    values: ArrayLike,
-    weights: ArrayLike | None,
-    lam: Lam,
-    axis: int,
-    *,
-    duplicates: str = "raise",
-    missing: str = "raise",
-    bc: Boundary = "natural",
-    roughness: ArrayLike | None = None,
-) -> tuple[Spline, Choice | None]:
+class Problem(NamedTuple):
+    """What `smooth_spline` is asked, unchecked."""
+
+    knots: ArrayLike
+    values: ArrayLike
+    weights: ArrayLike | None
+    lam: Lam
+    axis: int
+    duplicates: str = "raise"
+    missing: str = "raise"
+    bc: Boundary = "natural"
+    roughness: ArrayLike | None = None
+
+
+class _Part(NamedTuple):
+    """Columns that lack the same values: where they stand, and their data at distinct knots."""
+
+    columns: Rows
+    knots: Vector
+    weights: Vector | None
+    values: Vector
+    repeats: Repeats | None
+
+    def group(self, problem: Problem, lam: float, some: Rows | slice = slice(None)) -> Group:
+        """Give some of the columns with their plan."""
+        plan = Plan(self.knots, lam, self.weights, problem.bc, problem.roughness)
+        repeats = self.repeats
+        if repeats is not None:
+            repeats = repeats._replace(values=repeats.values[:, some])
+        return Group(plan, self.columns[some], self.values[:, some], repeats)
+
+
+def fit_columns(problem: Problem) -> tuple[Spline, Choice | None]:
     """`smooth_spline` without its warning: the choice of lam, where there was one, comes too."""
+    knots, values, weights, lam, axis, duplicates, missing, bc, roughness = problem
     _check_option("duplicates", duplicates, "merge")
     _check_option("missing", missing, "omit")
     if duplicates == missing == "raise" and isinstance(lam, int | float):
-        return Smoother(knots, lam=lam, weights=weights, bc=bc, roughness=roughness).fit(
-            values, axis=axis
-        ), None
+        plan = Smoother(knots, lam=lam, weights=weights, bc=bc, roughness=roughness)
+        return plan.fit(values, axis=axis), None
     read = read_vector(knots, "knots")
     array, restore = read_array(values, "values")
     columns, trailing, axis = as_columns(array, read.size, axis, "values", "knots")
@@ -147,33 +167,45 @@ def fit_columns(
     choices: list[Choice] = []
     lams = np.empty(data.shape[1])
     for mine, own, y in _split(data, positive, (trailing, axis), omit=missing == "omit"):
-        places, repeats = read, None
+        part = _Part(mine, read, own, y, None)
         if merge is not None:
-            places, own, y, repeats = merge(own, y)
-
-        def plan(one: float, places: Vector = places, own: Vector | None = own) -> Plan:
-            return Plan(places, one, own, bc, roughness)
-
-        told = float(given[0]) if shared and given.size else 0.0  # where there are no columns
-        if isinstance(lam, DegreesOfFreedom):
-            lams[mine] = told = lam_for_df(places, lam.df, weights=own, bc=bc, roughness=roughness)
-        elif isinstance(lam, str):
-            choice = choose_for(Group(plan(0.0), mine, y, repeats), cast(Criterion, lam))
-            choices.append(choice)
-            lams[mine] = choice.lam
-        else:
-            lams[mine] = given[mine]
-        distinct, which = lams[mine], None
-        if mine.size > 1:
-            distinct, which = np.unique(distinct, return_inverse=True)
-        for k, one in enumerate(distinct.tolist() or [told]):
-            same = which == k if distinct.size > 1 else slice(None)
-            part = None if repeats is None else repeats._replace(values=repeats.values[:, same])
-            groups.append(Group(plan(one), mine[same], y[:, same], part))
+            part = _Part(mine, *merge(own, y))
+        chosen, choice = _choose(problem, part, given)
+        lams[mine] = chosen[: mine.size]
+        groups += _split_by_lam(problem, part, chosen)
+        choices += [] if choice is None else [choice]
     lams.flags.writeable = False
     one = (shared and len(groups) == 1) or not trailing
     all_lams = groups[0].plan.lam if one else lams.reshape(trailing)
     return Spline(tuple(groups), (trailing, axis), restore, all_lams), Choice.joined(choices)
+
+
+def _choose(problem: Problem, part: _Part, given: Vector) -> tuple[Vector, Choice | None]:
+    """Give the lam of each column, at least one where there are none; and how it was chosen."""
+    lam, choice = problem.lam, None
+    if isinstance(lam, DegreesOfFreedom):
+        one = lam_for_df(
+            part.knots, lam.df,
+            weights=part.weights, bc=problem.bc, roughness=problem.roughness,
+        )  # fmt: skip
+        lams = np.full(max(part.columns.size, 1), one)
+    elif isinstance(lam, str):
+        choice = choose_for(part.group(problem, 0.0), cast(Criterion, lam))
+        lams = choice.lam
+    else:
+        lams = given[part.columns] if part.columns.size else given[:1]
+    return lams if lams.size else np.zeros(1), choice
+
+
+def _split_by_lam(problem: Problem, part: _Part, lams: Vector) -> list[Group]:
+    """Give the columns that share a lam with their plan."""
+    if (lams == lams[0]).all():
+        return [part.group(problem, float(lams[0]))]
+    distinct, which = np.unique(lams, return_inverse=True)
+    return [
+        part.group(problem, one, np.flatnonzero(which == k))
+        for k, one in enumerate(distinct.tolist())
+    ]
 
 
 def _read_lam(lam: Lam, trailing: tuple[int, ...]) -> tuple[Vector, bool]:

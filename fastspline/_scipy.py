@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from numpy.typing import ArrayLike
 
 from fastspline._kernels.tables import first_bad_knot
-from fastspline._oneshot import Lam, fit_columns
+from fastspline._oneshot import Lam, Problem, fit_columns
 from fastspline._solvers.choice import refuse_knots
 from fastspline.arrays import as_columns, read_array, read_vector, require_finite
 
@@ -74,7 +74,7 @@ def make_smoothing_spline(
     try:
         weights = None if w is None else read_vector(w, "w")
         chosen: Lam = "gcv" if lam is None else lam
-        spline, _ = fit_columns(x, y, weights, chosen, axis)  # silent at a bound, as scipy is
+        spline, _ = fit_columns(Problem(x, y, weights, chosen, axis))  # silent, as scipy is
     except (ValueError, TypeError):
         _check(x, y, w, lam, axis)  # tells it by scipy's names
         raise

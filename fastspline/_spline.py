@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from numbers import Real
 from typing import TYPE_CHECKING, final
@@ -11,17 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastspline._arguments import check_nu
-from fastspline._fit import Group, rest_of
+from fastspline._fit import Group, fit_groups, rest_of
 from fastspline._gradient import FitGradient, differentiate
 from fastspline._jet import Jet
 from fastspline._score import score_group
-from fastspline._solvers.tableau import ALL_ONE, Vector
+from fastspline._solvers.tableau import Vector
 from fastspline.arrays import (
     FloatArray,
     Restore,
     read_array,
     read_only,
-    refuse_values,
     require_finite,
 )
 
@@ -80,7 +78,7 @@ class Spline:
         """Fit each group of columns; users call `Smoother.fit` or `smooth_spline`."""
         setter = object.__setattr__
         setter(self, "_groups", groups)
-        setter(self, "_jet", _fit(groups, place))
+        setter(self, "_jet", fit_groups(groups, place))
         setter(self, "_place", place)
         setter(self, "_restore", restore)
         setter(self, "lam", lam)
@@ -482,33 +480,6 @@ class Spline:
         trailing, axis = self._place
         shaped = columns.reshape(columns.shape[0], *trailing)
         return np.moveaxis(shaped, 0, axis) if axis else shaped
-
-
-def _fit(groups: tuple[Group, ...], place: tuple[tuple[int, ...], int]) -> Jet:
-    """Fit the columns of all groups."""
-    plan = groups[0].plan
-    nodes = plan.knots if plan.knots.size > 1 else plan.solver.gaps.knots
-    roughness = ALL_ONE if plan.roughness is None else plan.roughness
-    if len(groups) == 1:
-        return Jet(nodes, *_fit_group(groups[0], nodes, place), plan.bc, roughness)
-    values, slopes, curvatures = np.empty((3, nodes.size, math.prod(place[0])))
-    for group in groups:
-        parts = _fit_group(group, nodes, place)
-        for whole, part in zip((values, slopes, curvatures), parts, strict=True):
-            whole[:, group.columns] = part
-    return Jet(nodes, values, slopes, curvatures, plan.bc, roughness)
-
-
-def _fit_group(
-    group: Group, nodes: Vector, place: tuple[tuple[int, ...], int]
-) -> tuple[Vector, Vector, Vector]:
-    """Give values, slopes and second derivatives of a group's curves."""
-    active = group.plan.active
-    *jet, bad = group.plan.solver.fit(nodes, active, group.values)
-    if bad >= 0:
-        refuse_values(group.values, active, *place, bad)
-    values, slopes, curvatures = jet
-    return values, slopes, curvatures
 
 
 def _tell_range(numbers: Vector) -> str:

@@ -169,9 +169,8 @@ def tabulate_points(knots, h, unit, roughness, by_slope, points, nu, places, wei
         spans[cells[p] + 1] += 1
     for c in range(2 * n):
         spans[c + 1] += spans[c]
-    for p in range(
-        m
-    ):  # a counting sort: spans[c] moves from the first to one past the last place of c
+    # A counting sort: spans[c] moves from the first to one past the last place of c.
+    for p in range(m):
         c = cells[p]
         place = spans[c]
         spans[c] += 1
