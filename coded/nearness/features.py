@@ -8,9 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.nearness.gradients import gradient_means
-from fastspline.arrays import read_array, require_finite
+from fastspline.arrays import FloatArray, read_array, require_finite
 
 SMALLEST_SIDE = 8  # pixels: fewer do not fill the cells
+
+
+def is_image(array: FloatArray) -> bool:
+    """Tell whether a stack holds images: both of the last two axes at least 8 long."""
+    return array.ndim >= 3 and min(array.shape[-2:]) >= SMALLEST_SIDE
 
 
 def pooled_gradients(images: ArrayLike) -> NDArray[np.float64]:
@@ -55,7 +60,7 @@ def pooled_gradients(images: ArrayLike) -> NDArray[np.float64]:
     array([1.414214, 1.      , 0.      , 0.      ])
     """
     array, _ = read_array(images, "images")
-    if array.ndim < 3 or min(array.shape[-2:]) < SMALLEST_SIDE:
+    if not is_image(array):
         raise ValueError(
             f"images must be (n, ..., height, width), both sides at least {SMALLEST_SIDE} pixels, "
             f"got shape {array.shape}; describe other inputs by features of your own"

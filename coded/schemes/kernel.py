@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.estimation.kriging import Array, Kriging, krige, krige_nearest
-from coded.estimation.lines import FEWEST_FOR_CURVE
 from coded.estimation.memory import AnswerMemory
 from coded.maps.arrays import FilledMap, LinearMap, Matrix, MatrixMap
 from coded.maps.untraced import untraced
 from coded.nearness.distances import FEW, distances, flattened, natural_units
-from coded.nearness.features import SMALLEST_SIDE, pooled_gradients
+from coded.nearness.features import is_image, pooled_gradients
 from coded.nearness.order import path_order
 from coded.places.designs import Design, design_for_labels, design_for_outputs, design_for_smooth
+from coded.places.input_lines import FEWEST_FOR_CURVE
 from coded.places.placement import balanced_copies
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
@@ -285,8 +285,7 @@ class KernelScheme(LinearScheme):
                 return _read_features(phi(restore(stack.copy())), len(stack))  # phi may write
 
             return [(checked, (_SMOOTH,))]
-        is_image = array.ndim >= 3 and min(array.shape[-2:]) >= SMALLEST_SIDE
-        if phi is None and is_image:
+        if phi is None and is_image(array):
             return [(pooled_gradients, (_SMOOTH,))]
         units = natural_units(flattened(array))
 
@@ -296,7 +295,7 @@ class KernelScheme(LinearScheme):
         if phi is None:
             return [(in_units, (power,))]
         raw = (in_units, tuple(dict.fromkeys((power, _RAW, _SMOOTH))))
-        return [(pooled_gradients, (_SMOOTH, _RAW)), raw] if is_image else [raw]
+        return [(pooled_gradients, (_SMOOTH, _RAW)), raw] if is_image(array) else [raw]
 
     def _recall(self, array: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Give the memory's pairs, checked against the inputs."""

@@ -15,18 +15,17 @@ from numpy.typing import ArrayLike, NDArray
 from coded.estimation.cross_validation import pooled_gcv
 from coded.estimation.lines import (
     expected_errors,
-    is_curve,
     least_lam,
     risks,
-    several_lines,
     smoothing_matrix,
 )
 from coded.maps.arrays import FilledMap, LinearMap, Matrix, MatrixMap, RowMap
 from coded.maps.untraced import untraced
 from coded.nearness.distances import flattened, natural_units, steps_along
-from coded.nearness.features import SMALLEST_SIDE, pooled_gradients
+from coded.nearness.features import is_image, pooled_gradients
 from coded.nearness.order import path_order
 from coded.places.copies import copies_by_risk
+from coded.places.input_lines import is_curve, several_lines
 from coded.places.placement import places_far_apart
 from coded.places.points import (
     Points,
@@ -534,7 +533,7 @@ def _features(inputs: FloatArray) -> FloatArray:
     On tuning images that gave fewer wrong labels than gradients as they are, or of unit length,
     which would make images that differ in their contrast alone the same.
     """
-    if inputs.ndim < 3 or min(inputs.shape[-2:]) < SMALLEST_SIDE:
+    if not is_image(inputs):
         rows = flattened(inputs)
         return rows / natural_units(rows)
     gradients = pooled_gradients(inputs)

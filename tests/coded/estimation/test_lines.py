@@ -7,11 +7,11 @@ from coded.estimation.lines import (
     least_lam,
     left_out,
     risks,
-    several_lines,
     smoothing_matrix,
 )
 from coded.nearness.order import path_order
-from tests.oracles import lines as reference
+from coded.places.input_lines import several_lines
+from tests.oracles import lines as oracle
 
 
 @given(
@@ -29,18 +29,18 @@ def test_lines_of_inputs_are_decoded_as_by_smoothers(seed, n, weighted, copies):
     for lam in (0.0, seen, 1e3, np.inf):
         noise = max(lam, seen)
         found = smoothing_matrix(knots, lines, lam=lam, seen=noise, weights=weights)
-        expected = reference.smoothing_matrix(knots, lines, lam, noise, weights)
+        expected = oracle.smoothing_matrix(knots, lines, lam, noise, weights)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
         errors, own = left_out(knots, values, lam=noise, weights=weights)
-        plain, plain_own = reference.left_out(knots, values, noise, weights)
+        plain, plain_own = oracle.left_out(knots, values, noise, weights)
         # The oracle's 1 - leverage has the digits of 1.
         np.testing.assert_allclose(1 / own, 1 / plain_own, rtol=1e-9, atol=1e-13)
         found, expected = errors / own[:, None], plain / plain_own[:, None]
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
-    np.testing.assert_allclose(risks(lines), reference.risks(lines, seen), rtol=1e-9)
+    np.testing.assert_allclose(risks(lines), oracle.risks(lines, seen), rtol=1e-9)
     told = expected_errors(knots, lines, values, lam=seen, growth=2 / 3, weights=weights)
     errors, own = left_out(knots, values, lam=seen, weights=weights)
     scale = ((errors**2).sum(axis=1) / own ** (2 / 3)).mean()
-    each = reference.variances(knots, lines, seen, weights)
+    each = oracle.variances(knots, lines, seen, weights)
     mean = len(each) / (1 / each).sum(axis=0)
     np.testing.assert_allclose(told, np.sqrt(scale * mean ** (2 / 3)), rtol=1e-9)

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from coded import ReplicationScheme, SplineScheme, simulate
 from coded.estimation.cross_validation import pooled_gcv
-from coded.estimation.lines import is_curve, least_lam, left_out, risks, several_lines
+from coded.estimation.lines import least_lam, left_out, risks
 from coded.nearness.features import pooled_gradients
 from coded.nearness.order import path_order
+from coded.places.input_lines import is_curve, several_lines
 from fastspline.bundle import posterior_variances
 from tests.oracles import codes as reference
 
