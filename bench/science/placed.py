@@ -36,6 +36,7 @@ class PlacedSpline(LinearScheme):
         self.alpha, self.beta = np.asarray(alpha, float), np.asarray(beta, float)
         super().__init__(self.alpha.size, self.beta.size, self.beta.size - 2)
         self._lam_enc, self._lam_dec = lam_enc, lam_dec
+        self._looks_at_answers = lam_dec == "gcv"
 
     def decoding_matrix(self, responders: ArrayLike) -> Array:
         """Give the decoder as a matrix, where it does not depend on the answers."""

@@ -135,6 +135,11 @@ def apply_map(linear_map: LinearMap, array: FloatArray, name: str) -> FloatArray
         ) from error
 
 
+def columns_of(array: FloatArray) -> Matrix:
+    """Give (n, ...) in float64 as (n, columns); no copy where it has that dtype."""
+    return array.reshape(len(array), -1).astype(np.float64, copy=False)
+
+
 def _multiply(
     matrix: Matrix, rows: FloatArray, name: str, out: FloatArray | None = None
 ) -> FloatArray:

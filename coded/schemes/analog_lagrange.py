@@ -18,6 +18,7 @@ from coded.algebra.masking import ComplexArray, gaussian_leakage, gaussian_masks
 from coded.arguments import read_count, read_number
 from coded.maps.arrays import LinearMap, MatrixMap, apply_map
 from coded.maps.untraced import untraced
+from coded.schemes.door import read_responders
 from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant
@@ -97,6 +98,8 @@ class AnalogLagrangeScheme(ExactScheme):
     >>> f"{max(scheme.leakage([n], power=1.0) for n in range(8)):.4f} bits"
     '0.0020 bits'
     """
+
+    _numbers = "complex"
 
     def __init__(
         self,
@@ -261,7 +264,7 @@ class AnalogLagrangeScheme(ExactScheme):
         ----------
         As `AnalogLagrangeScheme`, "mutual information security".
         """
-        who = list(self._read_responders(workers))
+        who = list(read_responders(workers, self._n_workers))
         power = read_number(power, "power", "(0, inf)")
         if self._mask_std is None:
             return np.inf if who else 0.0

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from coded.algebra.barycentric import alternating_signs, barycentric_matrix, leave_one_out_matrix
 from coded.algebra.rational_locator import clipped, locator_magnitudes, most_voted
 from coded.arguments import read_count
-from coded.maps.arrays import LinearMap, Matrix, MatrixMap
+from coded.maps.arrays import LinearMap, Matrix, MatrixMap, columns_of
 from coded.maps.untraced import untraced
 from coded.places.points import Points, chebyshev_first, chebyshev_second, nearest_equal, snapped
 from coded.schemes.linear import LinearScheme
@@ -104,6 +104,7 @@ class ApproxIFERScheme(LinearScheme):
                 f"n_workers must be >= {formula} + n_stragglers = {needed}, got "
                 f"{self._n_workers}; add workers, or lower n_inputs, n_liars or n_stragglers"
             )
+        self._looks_at_answers = liars > 0
         self._alpha = chebyshev_first(self._n_inputs)
         self._beta = snapped(chebyshev_second(self._n_workers), self._alpha)
 
@@ -149,7 +150,7 @@ class ApproxIFERScheme(LinearScheme):
         require_finite(array, "coded_outputs")
         if self._n_liars == 0:
             return np.zeros(0, dtype=np.intp)
-        return np.array(workers)[self._suspects(_columns(array), workers)]
+        return np.array(workers)[self._suspects(columns_of(array), workers)]
 
     def decoding_matrix(self, responders: ArrayLike) -> Matrix:
         """Give the decoder of one responder set as a dense matrix, where nobody lies.
@@ -194,7 +195,7 @@ class ApproxIFERScheme(LinearScheme):
             return self._decoder(responders)
         self._require_enough(responders)
         require_finite(coded_outputs, "coded_outputs")
-        answers = _columns(coded_outputs)
+        answers = columns_of(coded_outputs)
         nodes = self._beta[list(responders)]
         suspects = self._suspects(answers, responders)
         liars = suspects[_stand_out(nodes, answers, suspects)]
@@ -202,9 +203,6 @@ class ApproxIFERScheme(LinearScheme):
         matrix = np.zeros((self._n_inputs, len(nodes)))
         matrix[:, honest] = self._berrut_matrix(nodes[honest])
         return MatrixMap(matrix)
-
-    def _looks_at_answers(self) -> bool:
-        return self._n_liars > 0
 
     def _suspects(self, answers: Matrix, responders: Responders) -> NDArray[np.intp]:
         """Give the E positions among the responders that the columns vote for."""
@@ -229,11 +227,6 @@ class ApproxIFERScheme(LinearScheme):
 
     def _settings(self) -> str:
         return f"{super()._settings()}, n_liars={self._n_liars}"
-
-
-def _columns(answers: FloatArray) -> Matrix:
-    """Flatten the answers to (R, columns) in float64."""
-    return answers.reshape(len(answers), -1).astype(np.float64, copy=False)
 
 
 def _sample(answers: Matrix) -> Matrix:

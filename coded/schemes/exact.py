@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.maps.arrays import LinearMap, Matrix
+from coded.schemes.door import read_responders
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from fastspline.arrays import FloatArray
@@ -45,7 +47,7 @@ class ExactScheme(LinearScheme):
         TypeError, ValueError
             As `can_decode`.
         """
-        return self._amplification(self._read_responders(responders))
+        return self._amplification(read_responders(responders, self._n_workers))
 
     def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
         """Tell which outputs are exact: all of them, f being one that the code is for.
@@ -108,12 +110,15 @@ class ExactScheme(LinearScheme):
 
     def _plan(self, responders: Responders) -> _Amplifying:
         """Give the decoder with its amplification; the latest ones are kept."""
-        plan = self._kept(responders)
-        if not isinstance(plan, _Amplifying):
-            plan = _Amplifying(*self._build_exact(responders))
-            if plan.amplification <= LARGEST_AMPLIFICATION:  # what is kept is decoded with
-                self._keep(responders, plan)
-        return plan
+        plan = self._decoders.get(responders, self._build_amplifying, _is_decoded_with)
+        return cast(_Amplifying, plan)  # no others are made
+
+    def _build_amplifying(self, responders: Responders) -> _Amplifying:
+        return _Amplifying(*self._build_exact(responders))
+
+
+def _is_decoded_with(plan: LinearMap) -> bool:
+    return cast(_Amplifying, plan).amplification <= LARGEST_AMPLIFICATION
 
 
 @dataclass(frozen=True, eq=False)

@@ -111,6 +111,9 @@ class FieldLagrangeScheme(LinearScheme):
     ...     return balanced(balanced(x * x, prime) * x, prime)
     """
 
+    _numbers = "integer"
+    _looks_at_answers = True
+
     def __init__(
         self,
         n_inputs: int,

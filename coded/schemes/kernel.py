@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from coded.estimation.kriging import Array, Kriging, krige, krige_nearest
 from coded.estimation.memory import AnswerMemory
-from coded.maps.arrays import FilledMap, LinearMap, Matrix, MatrixMap
+from coded.maps.arrays import FilledMap, LinearMap, Matrix, MatrixMap, columns_of
 from coded.maps.untraced import untraced
 from coded.nearness.distances import FEW, distances, flattened, natural_units
 from coded.nearness.features import is_image, pooled_gradients
@@ -172,7 +172,6 @@ class KernelScheme(LinearScheme):
         is_small = math.prod(array.shape[1:]) <= FEW
         is_smooth = is_small and len(array) + len(past) >= FEWEST_FOR_CURVE
         bound = copy.copy(self)
-        bound._forget_plans()
         power = _CUBIC if is_smooth else _LINEAR if is_small else _RAW
         maps = self._feature_maps(array, restore, power)
         has_chords = is_smooth or self._objective == "labels"
@@ -188,6 +187,7 @@ class KernelScheme(LinearScheme):
             space for phi, powers in maps for space in _spaces(phi, sites, past, powers)
         )
         bound._remembered = answers if len(answers) else None
+        bound._looks_at_answers = len(bound._spaces) > 1 or bound._remembered is not None
         if not has_chords and 1 < self._n_inputs <= self._n_workers:
             risk = bound._spaces[0].risks()
             bound._given = design_for_outputs(risk, self._n_workers, self._n_stragglers)
@@ -266,9 +266,9 @@ class KernelScheme(LinearScheme):
         parts = self._krige(array, survivors)
         decoder = self._fill(survivors, parts)
         outputs = self._apply_decoder(decoder, coded_outputs, array, restore)
-        values = _columns(array)[survivors.first]
+        values = columns_of(array)[survivors.first]
         if self._remembered is not None:
-            values = np.concatenate([values, _columns(self._remembered)])
+            values = np.concatenate([values, columns_of(self._remembered)])
         std = np.zeros(self._n_inputs)
         spread = [kriging.std(values[sources]) for sources, kriging in parts]
         std[survivors.lost] = np.concatenate([np.empty(0), *spread])
@@ -327,9 +327,6 @@ class KernelScheme(LinearScheme):
         survivors = self._survivors(responders)
         return self._fill(survivors, self._krige(coded_outputs, survivors))
 
-    def _looks_at_answers(self) -> bool:
-        return len(self._spaces) > 1 or self._remembered is not None
-
     def _require_alike(self, coded_outputs: FloatArray) -> None:
         """Raise ValueError unless answers have the shape of those remembered, if any are."""
         past = self._remembered
@@ -349,7 +346,7 @@ class KernelScheme(LinearScheme):
 
     def _best_space(self, coded_outputs: FloatArray, survivors: _Survivors) -> _Space:
         """Give the space and power with the smallest leave-one-out errors."""
-        values = _columns(coded_outputs)[survivors.first]
+        values = columns_of(coded_outputs)[survivors.first]
         values = values / (np.abs(values).max(initial=0.0) or 1.0)  # squares must not overflow
         none = survivors.lost[:0]
         errors = []
@@ -385,7 +382,7 @@ class KernelScheme(LinearScheme):
         on_answers[:, survivors.first] = weights[:, :n_sites]
         if past is None:
             return FilledMap(survivors.source, on_answers)
-        return FilledMap(survivors.source, on_answers, weights[:, n_sites:] @ _columns(past))
+        return FilledMap(survivors.source, on_answers, weights[:, n_sites:] @ columns_of(past))
 
     @property
     def _design(self) -> Design:
@@ -458,11 +455,6 @@ class _Survivors:
 
 _FeatureMap: TypeAlias = Callable[[FloatArray], FloatArray]
 _Part: TypeAlias = tuple[NDArray[np.intp], Kriging]  # which of the known values, and their weights
-
-
-def _columns(array: FloatArray) -> Array:
-    """Give the answers in float64, a row each."""
-    return array.reshape(len(array), -1).astype(np.float64, copy=False)
 
 
 def _spaces(

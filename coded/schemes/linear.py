@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Callable
-from functools import lru_cache, partial
-from typing import Any, Self
+from functools import partial
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.arguments import read_count
-from coded.maps.arrays import LinearMap, Matrix, RowMap, apply_map
+from coded.maps.arrays import LinearMap, Matrix, RowMap, apply_map, columns_of
+from coded.maps.on_tensors import OnTensors
 from coded.maps.untraced import untraced
+from coded.schemes import door
+from coded.schemes.decoders import Decoders
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
+from coded.schemes.variants import Numbers
 from fastspline.arrays import FloatArray, Restore, is_torch_tensor, read_array
 
-_KEPT_DECODERS = 256  # decoding plans kept per scheme, one a responder set
-_KEPT_MATRICES = 16  # of those on devices
-_PLANS = frozenset({"_lock", "_encoder_plan", "_decoder_plans", "_matrix_on"})
+_PLANS = frozenset({"_encoder_plan", "_decoders", "_on_tensors"})  # cheap to make again
 
 
 class LinearScheme(ABC):
     """Everything that a linear code offers, from two linear maps.
 
     A family supplies `_build_encoder`, `_build_decoder`, `_suffices` and `_held`; where that
-    applies also `bind` (it looks at the data), `read_numbers` (it codes no real numbers),
-    `_need` (more than 1 answer must come) and `_settings` (it has options, which `repr` shows).
-    Checks at the door, dtypes, torch tensors, the cache of decoding plans, both matrices and
-    pickling are here. float32 and float64 are kept, integers become float64, torch tensors
-    come back as tensors, on their device, and can be differentiated. Where the answers choose
-    the decoder, the derivative is that of the decoder chosen.
+    applies also `bind` (it looks at the data), `_numbers` and `read_numbers` (it codes no real
+    numbers), `_looks_at_answers` and `_choose_decoder` (the answers choose the decoder), `_need`
+    (more than 1 answer must come) and `_settings` (it has options, which `repr` shows). What is
+    common is here: float32 and float64 are kept, integers become float64, torch tensors come back
+    as tensors, on their device, and can be differentiated. Where the answers choose the decoder,
+    the derivative is that of the decoder chosen.
 
     Parameters
     ----------
@@ -50,6 +50,9 @@ class LinearScheme(ABC):
     ValueError
         If a count is out of range.
     """
+
+    _numbers: ClassVar[Numbers] = "real"
+    _looks_at_answers = False
 
     def __init__(self, n_inputs: int, n_workers: int, n_stragglers: int | None) -> None:
         self._n_inputs = read_count(n_inputs, "n_inputs", at_least=1)
@@ -104,7 +107,7 @@ class LinearScheme(ABC):
         TypeError, ValueError, NotEnoughRespondersError
             As `decode`.
         """
-        return self._decoder(self._read_responders(responders)).dense()
+        return self._decoder(door.read_responders(responders, self._n_workers)).dense()
 
     def bind(self, inputs: ArrayLike) -> Self:  # noqa: ARG002 (the protocol's signature)
         """Return the scheme itself: nothing in it depends on the inputs."""
@@ -153,7 +156,7 @@ class LinearScheme(ABC):
         ValueError
             If `responders` is not one-dimensional, is unsorted, repeats or leaves [0, N).
         """
-        return self._suffices(self._read_responders(responders))
+        return self._suffices(door.read_responders(responders, self._n_workers))
 
     @untraced
     def decode(self, coded_outputs: ArrayLike, responders: ArrayLike) -> FloatArray:
@@ -182,7 +185,7 @@ class LinearScheme(ABC):
         NotEnoughRespondersError
             If ``can_decode(responders)`` is false (a ValueError too).
         """
-        if is_torch_tensor(coded_outputs) and self._codes_real_numbers():
+        if self._keeps_gradients(coded_outputs):
             return self._decode_tensor(coded_outputs, responders)
         array, restore, workers = self._read_answers(coded_outputs, responders)
         decoder = self._choose_decoder(array, workers)
@@ -228,7 +231,7 @@ class LinearScheme(ABC):
         TypeError, ValueError
             As `can_decode`.
         """
-        held = self._held()[list(self._read_responders(responders))]
+        held = self._held()[list(door.read_responders(responders, self._n_workers))]
         return np.isin(np.arange(self._n_inputs), held)
 
     def read_numbers(self, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
@@ -256,7 +259,7 @@ class LinearScheme(ABC):
         return read_array(values, name)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give the settings; plans are cheap to make again and locks do not pickle."""
+        """Give the settings without plans, which hold locks."""
         return {name: value for name, value in vars(self).items() if name not in _PLANS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -294,17 +297,43 @@ class LinearScheme(ABC):
         """Make the map from K inputs to the encoder's values at their own points."""
         return RowMap(np.arange(self._n_inputs), self._n_inputs)
 
-    def _choose_decoder(
-        self,
-        coded_outputs: FloatArray,  # noqa: ARG002 (for families that look at the answers)
-        responders: Responders,
-    ) -> LinearMap:
+    def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:  # noqa: ARG002 (for families that look at the answers)
         """Give the decoder for these answers; a linear code's depends on the responders alone."""
         return self._decoder(responders)
 
-    def _looks_at_answers(self) -> bool:
-        """Tell whether `_choose_decoder` does."""
-        return type(self)._choose_decoder is not LinearScheme._choose_decoder
+    def _settings(self) -> str:
+        """Give the keyword arguments of `__repr__`, each after a comma."""
+        return f", n_stragglers={self._n_stragglers}"
+
+    # What follows from it.
+
+    def _keeps_gradients(self, values: object) -> bool:
+        """Tell whether `values` is a tensor that torch can differentiate through the code."""
+        return is_torch_tensor(values) and self._numbers == "real"
+
+    def _map_inputs(self, build: Callable[[], LinearMap], inputs: Any) -> FloatArray:
+        """Apply the map that `build` gives to the inputs, as they came."""
+        if self._keeps_gradients(inputs):
+            door.require_inputs(tuple(inputs.shape), self)
+            return self._on_tensors.apply(build(), inputs, "inputs")
+        array, restore = self._read_inputs(inputs)
+        return restore(apply_map(build(), array, "inputs"))
+
+    def _decode_tensor(self, coded_outputs: Any, responders: ArrayLike) -> FloatArray:
+        workers = door.read_responders(responders, self._n_workers)
+        door.require_answers(tuple(coded_outputs.shape), workers)
+        if self._looks_at_answers:
+            choose = partial(self._choose_decoder, responders=workers)
+            return self._on_tensors.apply_chosen(choose, coded_outputs, "coded_outputs")
+        return self._on_tensors.apply(self._decoder(workers), coded_outputs, "coded_outputs")
+
+    def _apply_decoder(
+        self, decoder: LinearMap, coded_outputs: Any, array: FloatArray, restore: Restore
+    ) -> FloatArray:
+        """Apply a decoder to answers, which `array` are the numbers of, as they came."""
+        if self._keeps_gradients(coded_outputs):
+            return self._on_tensors.apply(decoder, coded_outputs, "coded_outputs")
+        return restore(apply_map(decoder, array, "coded_outputs"))
 
     def _decode_with_std(
         self,
@@ -320,70 +349,20 @@ class LinearScheme(ABC):
         array, restore, workers = self._read_answers(coded_outputs, responders)
         decoder = self._choose_decoder(array, workers)
         outputs = self._apply_decoder(decoder, coded_outputs, array, restore)
-        exact = self.exact_mask(np.array(workers))
+        is_estimate = ~self.exact_mask(np.array(workers))
         std = np.zeros(self._n_inputs)
-        if not exact.all():
-            answers = array.reshape(len(array), -1).astype(np.float64, copy=False)
+        if is_estimate.any():
+            answers = columns_of(array)
             unit = float(np.abs(answers).max(initial=0.0)) or 1.0
             errors = estimate(decoder, answers / unit, workers)
             with np.errstate(over="ignore"):
-                std[~exact] = unit * errors[~exact]
+                std[is_estimate] = unit * errors[is_estimate]
         return outputs, std
 
-    def _apply_decoder(
-        self,
-        decoder: LinearMap,
-        coded_outputs: ArrayLike,
-        array: FloatArray,
-        restore: Restore,
-    ) -> FloatArray:
-        """Apply a decoder to answers, which `array` are the numbers of, as they came."""
-        if is_torch_tensor(coded_outputs) and self._codes_real_numbers():
-            return self._on_tensor(decoder, coded_outputs, "coded_outputs")
-        return restore(apply_map(decoder, array, "coded_outputs"))
-
-    def _settings(self) -> str:
-        """Give the keyword arguments of `__repr__`, each after a comma."""
-        return f", n_stragglers={self._n_stragglers}"
-
-    # Tensors. torch is there if the caller has one, and only then.
-
-    def _codes_real_numbers(self) -> bool:
-        return type(self).read_numbers is LinearScheme.read_numbers
-
-    def _map_inputs(self, build: Callable[[], LinearMap], inputs: Any) -> FloatArray:
-        """Apply the map that `build` gives to the inputs, as they came."""
-        if is_torch_tensor(inputs) and self._codes_real_numbers():
-            self._require_inputs(tuple(inputs.shape))
-            return self._on_tensor(build(), inputs, "inputs")
-        array, restore = self._read_inputs(inputs)
-        return restore(apply_map(build(), array, "inputs"))
-
-    def _decode_tensor(self, coded_outputs: Any, responders: ArrayLike) -> FloatArray:
-        workers = self._read_responders(responders)
-        self._require_answers(tuple(coded_outputs.shape), workers)
-        if not self._looks_at_answers():
-            return self._on_tensor(self._decoder(workers), coded_outputs, "coded_outputs")
-        from coded.maps.tensors import apply_chosen
-
-        choose = partial(self._choose_decoder, responders=workers)
-        outputs: Any = apply_chosen(choose, coded_outputs, "coded_outputs")
-        return outputs  # type: ignore[no-any-return]
-
-    def _on_tensor(self, linear_map: LinearMap, values: Any, name: str) -> FloatArray:
-        from coded.maps.tensors import apply_to_tensor
-
-        matrix_on = None if values.device.type == "cpu" else self._matrix_on
-        result: Any = apply_to_tensor(linear_map, values, name, matrix_on)
-        return result  # type: ignore[no-any-return]
-
-    # Plans.
-
     def _forget_plans(self) -> None:
-        self._lock = threading.Lock()
         self._encoder_plan: LinearMap | None = None
-        self._decoder_plans: OrderedDict[Responders, LinearMap] = OrderedDict()
-        self._matrix_on: Any = lru_cache(maxsize=_KEPT_MATRICES)(_dense_on)
+        self._decoders = Decoders()
+        self._on_tensors = OnTensors()
 
     def _encoder(self) -> LinearMap:
         """Give the encoder, made on first use."""
@@ -393,28 +372,11 @@ class LinearScheme(ABC):
 
     def _decoder(self, responders: Responders) -> LinearMap:
         """Give the decoder of one responder set; the latest ones are kept."""
-        plan = self._kept(responders)
-        if plan is None:
-            self._require_enough(responders)
-            plan = self._build_decoder(responders)
-            self._keep(responders, plan)
-        return plan
+        return self._decoders.get(responders, self._build_sufficient)
 
-    def _kept(self, responders: Responders) -> LinearMap | None:
-        """Give the decoder if it is among those that are kept."""
-        with self._lock:
-            plan = self._decoder_plans.get(responders)
-            if plan is not None:
-                self._decoder_plans.move_to_end(responders)
-            return plan
-
-    def _keep(self, responders: Responders, plan: LinearMap) -> None:
-        """Keep a decoder, and let the one go that was used longest ago."""
-        with self._lock:
-            self._decoder_plans[responders] = plan
-            self._decoder_plans.move_to_end(responders)
-            if len(self._decoder_plans) > _KEPT_DECODERS:
-                self._decoder_plans.popitem(last=False)
+    def _build_sufficient(self, responders: Responders) -> LinearMap:
+        self._require_enough(responders)
+        return self._build_decoder(responders)
 
     def _require_enough(self, responders: Responders) -> None:
         """Raise NotEnoughRespondersError unless these answers can be decoded."""
@@ -428,81 +390,20 @@ class LinearScheme(ABC):
     def _read_inputs(self, inputs: ArrayLike) -> tuple[FloatArray, Restore]:
         """Give the inputs as an array with K rows, and the way back to the caller's kind."""
         array, restore = self._read(inputs, "inputs")
-        self._require_inputs(array.shape)
+        door.require_inputs(array.shape, self)
         return array, restore
-
-    def _require_inputs(self, shape: tuple[int, ...]) -> None:
-        if not shape or shape[0] != self._n_inputs:
-            raise ValueError(
-                f"inputs has shape {shape}, but {self!r} needs {self._n_inputs} rows; "
-                "stack the inputs, or make a scheme with that n_inputs"
-            )
 
     def _read_answers(
         self, coded_outputs: ArrayLike, responders: ArrayLike
     ) -> tuple[FloatArray, Restore, Responders]:
         """Give the answers as an array with a row a responder, and the way back to their kind."""
-        workers = self._read_responders(responders)
+        workers = door.read_responders(responders, self._n_workers)
         array, restore = self._read(coded_outputs, "coded_outputs")
-        self._require_answers(array.shape, workers)
+        door.require_answers(array.shape, workers)
         return array, restore, workers
 
-    def _require_answers(self, shape: tuple[int, ...], workers: Responders) -> None:
-        if not shape or shape[0] != len(workers):
-            raise ValueError(
-                f"coded_outputs has shape {shape}, but there are {len(workers)} responders; "
-                "pass one row for each responder, in the same order"
-            )
-
-    def _read(self, values: Any, name: str) -> tuple[FloatArray, Restore]:
+    def _read(self, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
         """Read numbers, of which no gradient is lost without a word."""
-        if is_torch_tensor(values) and not self._codes_real_numbers():
-            from coded.maps.tensors import refuse_gradient
-
-            refuse_gradient(values, name, self)
-        try:
-            return self.read_numbers(values, name)
-        except RuntimeError as error:
-            if not is_torch_tensor(values):
-                raise
-            raise TypeError(
-                f"{name} has no numbers to look at ({error}); under torch.func only encode and "
-                "decode work: call bind and decode_with_std outside"
-            ) from error
-
-    def _read_responders(self, responders: ArrayLike) -> Responders:
-        """Check the indices and give them as a tuple."""
-        array = np.asarray(responders)
-        if array.ndim != 1:
-            raise ValueError(
-                f"responders must be one-dimensional, got shape {array.shape}; "
-                "pass the sorted indices of the workers that answered"
-            )
-        if array.size == 0:
-            return ()
-        if array.dtype.kind not in "iu":
-            raise TypeError(
-                f"responders must hold integers, got dtype {array.dtype}; "
-                "pass sorted indices of workers (np.flatnonzero makes them from a mask)"
-            )
-        workers = tuple(array.tolist())
-        descents = np.flatnonzero(array[1:] <= array[:-1])
-        if descents.size:
-            i = int(descents[0]) + 1
-            raise ValueError(
-                f"responders must be strictly ascending, but responders[{i}] = {workers[i]} "
-                f"follows {workers[i - 1]}; sort them, and the answers with them"
-            )
-        if workers[0] < 0 or workers[-1] >= self._n_workers:
-            i = 0 if workers[0] < 0 else int(np.argmax(array >= self._n_workers))
-            raise ValueError(
-                f"responders must lie in [0, n_workers) = [0, {self._n_workers}), but "
-                f"responders[{i}] = {workers[i]}; workers are counted from 0"
-            )
-        return workers
-
-
-def _dense_on(linear_map: LinearMap, device: Any) -> Any:
-    from coded.maps.tensors import dense_on
-
-    return dense_on(linear_map, device)
+        if self._numbers != "real":
+            door.refuse_gradient(values, name, self)
+        return door.read_values(self.read_numbers, values, name)

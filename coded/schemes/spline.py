@@ -149,6 +149,7 @@ class SplineScheme(LinearScheme):
         self._lam_dec: float | Literal["gcv"] = "gcv"
         if not (isinstance(lam_dec, str) and lam_dec == "gcv"):
             self._lam_dec = _read_lam(lam_dec, "lam_dec")
+        self._looks_at_answers = self._lam_dec == "gcv"
         self._is_paper = False
         self._place_on_curve(equidistant(self._n_inputs))
         self._order: NDArray[np.intp] | None = None
@@ -409,9 +410,6 @@ class SplineScheme(LinearScheme):
             sites.knots, sites.points, lam=lam, seen=self._seen_lam(lam), weights=counts
         )
         return _ChosenMap(matrix[:, sites.which] / counts[sites.which], lam)
-
-    def _looks_at_answers(self) -> bool:
-        return self._lam_dec == "gcv"
 
     def _errors(
         self, decoder: LinearMap, answers: Matrix, responders: Responders

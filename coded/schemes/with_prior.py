@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self, TypeAlias, cast
+from typing import Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.maps.arrays import Matrix
 from coded.maps.untraced import untraced
+from coded.schemes.door import refuse_gradient
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import (
     AssigningFunctions,
     ErrorEstimating,
     NotEnoughRespondersError,
 )
-from fastspline.arrays import FloatArray, Restore, is_torch_tensor, read_array, require_finite
+from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
 Prior: TypeAlias = Callable[[FloatArray], ArrayLike]
 
@@ -75,7 +76,7 @@ class WithPrior:
                 f"scheme must be a linear code, got {scheme!r}; make one and pass it, for example "
                 "SplineScheme(n_inputs, n_workers)"
             )
-        if type(scheme).read_numbers is not LinearScheme.read_numbers:
+        if scheme._numbers != "real":
             raise TypeError(
                 f"scheme {scheme!r} codes other numbers than the real ones that residuals are; "
                 "use it without prior"
@@ -306,10 +307,7 @@ class WithPrior:
                 "decode; wait for more answers or raise n_workers",
                 responders=workers,
             )
-        if is_torch_tensor(coded_outputs):
-            from coded.maps.tensors import refuse_gradient
-
-            refuse_gradient(cast(Any, coded_outputs), "coded_outputs", self)
+        refuse_gradient(coded_outputs, "coded_outputs", self)
         answers, restore = read_array(coded_outputs, "coded_outputs")
         guesses = at_coded[workers]
         if answers.shape != guesses.shape:

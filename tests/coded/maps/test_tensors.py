@@ -535,12 +535,12 @@ def test_matrices_on_a_device_are_made_once_and_not_without_end():
     answers = torch.empty(6, device="meta")
     for _ in range(3):
         scheme.decode(answers, range(6))
-    assert scheme._matrix_on.cache_info().misses == 1
+    assert scheme._on_tensors._matrix_on.cache_info().misses == 1
     for responders in itertools.islice(itertools.combinations(range(12), 6), 40):
         scheme.decode(answers, responders)
-    assert scheme._matrix_on.cache_info().currsize <= 16
+    assert scheme._on_tensors._matrix_on.cache_info().currsize <= 16
     for same in (pickle.loads(pickle.dumps(scheme)), copy.copy(scheme)):
-        assert same._matrix_on.cache_info().currsize == 0
+        assert same._on_tensors._matrix_on.cache_info().currsize == 0
 
 
 def test_no_torch_is_loaded_for_arrays():

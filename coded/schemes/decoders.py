@@ -1,0 +1,45 @@
+"""The decoders of a scheme, one a set of responders, of which the latest are kept."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+from coded.maps.arrays import LinearMap
+from coded.schemes.protocol import Responders
+
+_KEPT = 256
+
+
+class Decoders:
+    """Decoders by their responders; of more than 256 those go that were used longest ago."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Responders, LinearMap] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many are kept."""
+        return len(self._kept)
+
+    def get(
+        self,
+        responders: Responders,
+        build: Callable[[Responders], LinearMap],
+        is_worth_keeping: Callable[[LinearMap], bool] | None = None,
+    ) -> LinearMap:
+        """Give the decoder; if there is none, make it by `build`, and keep what is worth it."""
+        with self._lock:
+            decoder = self._kept.get(responders)
+            if decoder is not None:
+                self._kept.move_to_end(responders)
+                return decoder
+        decoder = build(responders)
+        if is_worth_keeping is None or is_worth_keeping(decoder):
+            with self._lock:
+                self._kept[responders] = decoder
+                self._kept.move_to_end(responders)
+                if len(self._kept) > _KEPT:
+                    self._kept.popitem(last=False)
+        return decoder

@@ -1,0 +1,100 @@
+"""What linear codes refuse: arguments, checked before anything is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from coded.schemes.protocol import Responders, Scheme
+from fastspline.arrays import FloatArray, Restore, is_torch_tensor
+
+
+def read_responders(responders: ArrayLike, n_workers: int) -> Responders:
+    """Check the indices of workers and give them as a tuple."""
+    array = np.asarray(responders)
+    if array.ndim != 1:
+        raise ValueError(
+            f"responders must be one-dimensional, got shape {array.shape}; "
+            "pass the sorted indices of the workers that answered"
+        )
+    if array.size == 0:
+        return ()
+    if array.dtype.kind not in "iu":
+        raise TypeError(
+            f"responders must hold integers, got dtype {array.dtype}; "
+            "pass sorted indices of workers (np.flatnonzero makes them from a mask)"
+        )
+    workers = tuple(array.tolist())
+    descents = np.flatnonzero(array[1:] <= array[:-1])
+    if descents.size:
+        i = int(descents[0]) + 1
+        raise ValueError(
+            f"responders must be strictly ascending, but responders[{i}] = {workers[i]} "
+            f"follows {workers[i - 1]}; sort them, and the answers with them"
+        )
+    if workers[0] < 0 or workers[-1] >= n_workers:
+        i = 0 if workers[0] < 0 else int(np.argmax(array >= n_workers))
+        raise ValueError(
+            f"responders must lie in [0, n_workers) = [0, {n_workers}), but "
+            f"responders[{i}] = {workers[i]}; workers are counted from 0"
+        )
+    return workers
+
+
+def require_inputs(shape: tuple[int, ...], scheme: Scheme) -> None:
+    """Raise ValueError unless an array of that shape has a row for each input."""
+    if not shape or shape[0] != scheme.n_inputs:
+        raise ValueError(
+            f"inputs has shape {shape}, but {scheme!r} needs {scheme.n_inputs} rows; "
+            "stack the inputs, or make a scheme with that n_inputs"
+        )
+
+
+def require_answers(shape: tuple[int, ...], responders: Responders) -> None:
+    """Raise ValueError unless an array of that shape has a row for each responder."""
+    if not shape or shape[0] != len(responders):
+        raise ValueError(
+            f"coded_outputs has shape {shape}, but there are {len(responders)} responders; "
+            "pass one row for each responder, in the same order"
+        )
+
+
+def read_values(
+    read: Callable[[ArrayLike, str], tuple[FloatArray, Restore]], values: ArrayLike, name: str
+) -> tuple[FloatArray, Restore]:
+    """Read numbers; TypeError for a tensor that has none, as those under torch.func."""
+    try:
+        return read(values, name)
+    except RuntimeError as error:
+        if not is_torch_tensor(values):
+            raise
+        raise TypeError(
+            f"{name} has no numbers to look at ({error}); under torch.func only encode and "
+            "decode work: call bind and decode_with_std outside"
+        ) from error
+
+
+def refuse_gradient(values: Any, name: str, scheme: Scheme) -> None:
+    """Raise TypeError if `values` is a tensor whose gradient would be lost without a word."""
+    if is_torch_tensor(values):
+        from coded.maps.tensors import refuse_gradient
+
+        refuse_gradient(values, name, scheme)
+
+
+def read_lam(value: float, name: str) -> float:
+    """Check a smoothing parameter: a number in [0, inf]."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}; 0 interpolates, inf fits a line")
+    try:
+        lam = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must fit a float, got a larger number; inf fits a line") from None
+    if math.isnan(lam) or lam < 0:
+        raise ValueError(f"{name} must be >= 0 (0 interpolates, inf fits a line), got {lam}")
+    return lam
