@@ -34,7 +34,8 @@ from bench.science.trials import (
     title,
 )
 from coded import ParityScheme, Scheme
-from coded.maps.arrays import FilledMap, LinearMap
+from coded.maps.arrays import LinearMap
+from coded.maps.copies import FilledMap
 from coded.nearness.distances import distances_between, flattened
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders

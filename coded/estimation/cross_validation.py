@@ -5,12 +5,26 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from coded.estimation.lines import smoothing_matrix
+from coded.estimation.sites import Sites
 from coded.maps.arrays import Matrix
 from fastspline import Smoother
 
 _LEAST = 1e-4  # of lam in cubed mean gaps: bends a smooth curve less than interpolation misses it
 _MOST = 1e4  # of lam in cubed ranges: a line
 _STEP = 0.5  # decades
+
+
+def smoothing_by_gcv(sites: Sites, answers: Matrix, least: float) -> tuple[Matrix, float]:
+    """Give the mean of splines as a matrix on all answers, (K, R), and the lam chosen by them.
+
+    Each site counts by its number of answers; variances reckon with lam, but at least `least`.
+    """
+    counts = sites.counts.astype(np.float64)
+    lam = pooled_gcv(sites.knots, answers, sites.which)
+    seen = max(lam, least)
+    matrix = smoothing_matrix(sites.knots, sites.points, lam=lam, seen=seen, weights=counts)
+    return matrix[:, sites.which] / counts[sites.which], lam
 
 
 def pooled_gcv(knots: Matrix, values: Matrix, which: NDArray[np.intp]) -> float:

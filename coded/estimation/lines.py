@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from coded.estimation.sites import Sites
 from coded.maps.arrays import Matrix
 from coded.places.points import Points
 from fastspline import bundle
@@ -52,6 +53,29 @@ def expected_errors(
     each = bundle.posterior_variances(knots, points, lam=lam, weights=weights)
     mean = len(each) / (1.0 / each).sum(axis=0)
     return np.asarray(np.sqrt(scale * mean**growth))
+
+
+def errors_at_inputs(
+    sites: Sites, answers: Matrix, *, lam: float, growth: float, has_means: bool
+) -> Points:
+    """Give the expected error at each input, (K,): by the first answers or the means at sites.
+
+    Of two sites the distance of their answers; one does not tell how much they vary: inf.
+    """
+    n_sites, n_inputs = len(sites.first), sites.points.shape[1]
+    if n_sites == 1:
+        return np.full(n_inputs, np.inf)
+    values = sites.means(answers) if has_means else answers[sites.first]
+    if n_sites == 2:
+        return np.full(n_inputs, np.linalg.norm(values[1] - values[0]))
+    return expected_errors(
+        sites.knots,
+        sites.points,
+        values,
+        lam=max(lam, least_lam(n_inputs)),
+        growth=growth,
+        weights=sites.counts.astype(np.float64) if has_means else None,
+    )
 
 
 def smoothing_matrix(

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from coded.maps.arrays import FilledMap, LinearMap, apply_map
+from coded.maps.arrays import LinearMap, apply_map
+from coded.maps.copies import FilledMap
 from fastspline.arrays import FloatArray
 
 try:

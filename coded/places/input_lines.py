@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from coded.maps.arrays import Matrix
 from coded.nearness.distances import distances_between, steps_along
 from coded.nearness.order import canonical_order
 from coded.nearness.paths import short_path
-from coded.places.points import chord_length, spaced_by
-from fastspline.arrays import FloatArray
+from coded.places.points import Points, equidistant
+from fastspline.arrays import FloatArray, read_vector, require_finite
 
 FEWEST_FOR_CURVE = 8  # inputs; of 5 or 6, points between them lose more than the copies they cost
 
@@ -61,3 +61,52 @@ def several_lines(rows: FloatArray, order: NDArray[np.intp]) -> Matrix:
         steps = distances[paths[:, :-1], paths[:, 1:]]
         some[np.arange(len(some))[:, None], canonical[paths]] = spaced_by(steps)
     return lines
+
+
+def chord_length(steps: ArrayLike) -> Points:
+    """Give points whose gaps are proportional to the lengths of the steps between inputs.
+
+    A curve through the inputs then has about unit speed: where f changes by at most c per unit
+    of its input, it changes evenly along the line. Gaps are at least a thousandth of the mean
+    one, since equal inputs would give equal points.
+
+    Parameters
+    ----------
+    steps : array_like, shape (K - 1,)
+        Distances between neighbouring inputs, not negative.
+
+    Returns
+    -------
+    ndarray, shape (K,)
+        Ascending, from -1 to 1; evenly spaced where all steps are 0.
+
+    Raises
+    ------
+    TypeError
+        If `steps` holds no real numbers.
+    ValueError
+        If a step is negative or not finite.
+
+    Examples
+    --------
+    >>> chord_length([1.0, 3.0])
+    array([-1. , -0.5,  1. ])
+    """
+    lengths = read_vector(steps, "steps")
+    require_finite(lengths, "steps")
+    if lengths.size and lengths.min() < 0:
+        i = int(lengths.argmin())
+        raise ValueError(f"steps must be >= 0, but steps[{i}] = {lengths[i]}; pass distances")
+    return spaced_by(lengths)
+
+
+def spaced_by(steps: Points) -> Points:
+    """Give points, (..., K), by the steps between them, (..., K - 1), as `chord_length` does."""
+    n_steps = steps.shape[-1]
+    points = np.tile(equidistant(n_steps + 1), (*steps.shape[:-1], 1))
+    differ = steps.any(axis=-1)
+    some = steps[differ]
+    least = 1e-3 * (some.sum(axis=-1, keepdims=True) / n_steps)
+    along = np.cumsum(np.maximum(some, least), axis=-1)
+    points[differ, 1:] = 2.0 * along / along[..., -1:] - 1.0
+    return points

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.arguments import read_count
-from fastspline.arrays import read_vector, require_finite
+from fastspline.arrays import read_vector
 
 Points = NDArray[np.float64]
 
@@ -165,55 +165,6 @@ def systematic(alpha: ArrayLike, n_workers: int, *, copies: int = 1) -> Points:
     fraction = place_in_gap / (in_gap[gap] + 1)
     between = alpha[gap] + fraction * (alpha[gap + 1] - alpha[gap])
     return np.sort(np.concatenate([np.repeat(alpha, copies), between]))
-
-
-def chord_length(steps: ArrayLike) -> Points:
-    """Give points whose gaps are proportional to the lengths of the steps between inputs.
-
-    A curve through the inputs then has about unit speed: where f changes by at most c per unit
-    of its input, it changes evenly along the line. Gaps are at least a thousandth of the mean
-    one, since equal inputs would give equal points.
-
-    Parameters
-    ----------
-    steps : array_like, shape (K - 1,)
-        Distances between neighbouring inputs, not negative.
-
-    Returns
-    -------
-    ndarray, shape (K,)
-        Ascending, from -1 to 1; evenly spaced where all steps are 0.
-
-    Raises
-    ------
-    TypeError
-        If `steps` holds no real numbers.
-    ValueError
-        If a step is negative or not finite.
-
-    Examples
-    --------
-    >>> chord_length([1.0, 3.0])
-    array([-1. , -0.5,  1. ])
-    """
-    lengths = read_vector(steps, "steps")
-    require_finite(lengths, "steps")
-    if lengths.size and lengths.min() < 0:
-        i = int(lengths.argmin())
-        raise ValueError(f"steps must be >= 0, but steps[{i}] = {lengths[i]}; pass distances")
-    return spaced_by(lengths)
-
-
-def spaced_by(steps: Points) -> Points:
-    """Give points, (..., K), by the steps between them, (..., K - 1), as `chord_length` does."""
-    n_steps = steps.shape[-1]
-    points = np.tile(equidistant(n_steps + 1), (*steps.shape[:-1], 1))
-    differ = steps.any(axis=-1)
-    some = steps[differ]
-    least = 1e-3 * (some.sum(axis=-1, keepdims=True) / n_steps)
-    along = np.cumsum(np.maximum(some, least), axis=-1)
-    points[differ, 1:] = 2.0 * along / along[..., -1:] - 1.0
-    return points
 
 
 def on_curve(alpha: ArrayLike, n_workers: int, n_stragglers: int) -> Points:

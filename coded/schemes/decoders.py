@@ -19,10 +19,6 @@ class Decoders:
         self._lock = threading.Lock()
         self._kept: OrderedDict[Responders, LinearMap] = OrderedDict()
 
-    def __len__(self) -> int:
-        """How many are kept."""
-        return len(self._kept)
-
     def get(
         self,
         responders: Responders,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from coded.schemes.protocol import Responders, Scheme
+from coded.schemes.protocol import ReadingNumbers, Responders, Scheme
+from coded.schemes.variants import Numbers
 from fastspline.arrays import FloatArray, Restore, is_torch_tensor
 
 
@@ -64,12 +64,21 @@ def require_answers(shape: tuple[int, ...], responders: Responders) -> None:
         )
 
 
-def read_values(
-    read: Callable[[ArrayLike, str], tuple[FloatArray, Restore]], values: ArrayLike, name: str
-) -> tuple[FloatArray, Restore]:
-    """Read numbers; TypeError for a tensor that has none, as those under torch.func."""
+class Reader(Scheme, ReadingNumbers, Protocol):
+    """A scheme that says which numbers it codes, and reads them."""
+
+    _numbers: ClassVar[Numbers]
+
+
+def read_values(scheme: Reader, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
+    """Read numbers, of which no gradient is lost without a word.
+
+    TypeError for a tensor that has none, as those under torch.func.
+    """
+    if scheme._numbers != "real":
+        refuse_gradient(values, name, scheme)
     try:
-        return read(values, name)
+        return scheme.read_numbers(values, name)
     except RuntimeError as error:
         if not is_torch_tensor(values):
             raise

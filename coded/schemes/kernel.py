@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from coded.estimation.kriging import Array, Kriging, krige, krige_nearest
 from coded.estimation.memory import AnswerMemory
-from coded.maps.arrays import FilledMap, LinearMap, Matrix, MatrixMap, columns_of
+from coded.maps.arrays import LinearMap, Matrix, MatrixMap, columns_of
+from coded.maps.copies import FilledMap
 from coded.maps.untraced import untraced
 from coded.nearness.distances import FEW, distances, flattened, natural_units
 from coded.nearness.features import is_image, pooled_gradients

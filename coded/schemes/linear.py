@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.arguments import read_count
-from coded.maps.arrays import LinearMap, Matrix, RowMap, apply_map, columns_of
+from coded.maps.arrays import LinearMap, Matrix, apply_map, columns_of
 from coded.maps.on_tensors import OnTensors
 from coded.maps.untraced import untraced
 from coded.schemes import door
@@ -59,9 +59,8 @@ class LinearScheme(ABC):
         self._n_workers = read_count(n_workers, "n_workers", at_least=1)
         if n_stragglers is None:
             n_stragglers = max(self._n_workers - self._n_inputs, 0)
-        self._n_stragglers = read_count(
-            n_stragglers, "n_stragglers", at_least=0, at_most=self._n_workers - 1
-        )
+        most = self._n_workers - 1
+        self._n_stragglers = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=most)
         self._forget_plans()
 
     @property
@@ -185,7 +184,7 @@ class LinearScheme(ABC):
         NotEnoughRespondersError
             If ``can_decode(responders)`` is false (a ValueError too).
         """
-        if self._keeps_gradients(coded_outputs):
+        if is_torch_tensor(coded_outputs) and self._numbers == "real":
             return self._decode_tensor(coded_outputs, responders)
         array, restore, workers = self._read_answers(coded_outputs, responders)
         decoder = self._choose_decoder(array, workers)
@@ -295,6 +294,8 @@ class LinearScheme(ABC):
 
     def _fit_map(self) -> LinearMap:
         """Make the map from K inputs to the encoder's values at their own points."""
+        from coded.maps.copies import RowMap  # what few ask for
+
         return RowMap(np.arange(self._n_inputs), self._n_inputs)
 
     def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:  # noqa: ARG002 (for families that look at the answers)
@@ -307,13 +308,9 @@ class LinearScheme(ABC):
 
     # What follows from it.
 
-    def _keeps_gradients(self, values: object) -> bool:
-        """Tell whether `values` is a tensor that torch can differentiate through the code."""
-        return is_torch_tensor(values) and self._numbers == "real"
-
     def _map_inputs(self, build: Callable[[], LinearMap], inputs: Any) -> FloatArray:
         """Apply the map that `build` gives to the inputs, as they came."""
-        if self._keeps_gradients(inputs):
+        if is_torch_tensor(inputs) and self._numbers == "real":
             door.require_inputs(tuple(inputs.shape), self)
             return self._on_tensors.apply(build(), inputs, "inputs")
         array, restore = self._read_inputs(inputs)
@@ -331,7 +328,7 @@ class LinearScheme(ABC):
         self, decoder: LinearMap, coded_outputs: Any, array: FloatArray, restore: Restore
     ) -> FloatArray:
         """Apply a decoder to answers, which `array` are the numbers of, as they came."""
-        if self._keeps_gradients(coded_outputs):
+        if is_torch_tensor(coded_outputs) and self._numbers == "real":
             return self._on_tensors.apply(decoder, coded_outputs, "coded_outputs")
         return restore(apply_map(decoder, array, "coded_outputs"))
 
@@ -389,7 +386,7 @@ class LinearScheme(ABC):
 
     def _read_inputs(self, inputs: ArrayLike) -> tuple[FloatArray, Restore]:
         """Give the inputs as an array with K rows, and the way back to the caller's kind."""
-        array, restore = self._read(inputs, "inputs")
+        array, restore = door.read_values(self, inputs, "inputs")
         door.require_inputs(array.shape, self)
         return array, restore
 
@@ -398,12 +395,6 @@ class LinearScheme(ABC):
     ) -> tuple[FloatArray, Restore, Responders]:
         """Give the answers as an array with a row a responder, and the way back to their kind."""
         workers = door.read_responders(responders, self._n_workers)
-        array, restore = self._read(coded_outputs, "coded_outputs")
+        array, restore = door.read_values(self, coded_outputs, "coded_outputs")
         door.require_answers(array.shape, workers)
         return array, restore, workers
-
-    def _read(self, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
-        """Read numbers, of which no gradient is lost without a word."""
-        if self._numbers != "real":
-            door.refuse_gradient(values, name, self)
-        return door.read_values(self.read_numbers, values, name)

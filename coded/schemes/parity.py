@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.algebra.linear_decoder import amplification, least_norm_decoder
-from coded.maps.arrays import FilledMap, LinearMap, Matrix
+from coded.maps.arrays import LinearMap, Matrix
+from coded.maps.copies import FilledMap
 from coded.schemes.exact import LARGEST_AMPLIFICATION, ExactScheme
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Function, Responders

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from coded.algebra.linear_decoder import amplification, least_norm_decoder
 from coded.algebra.mds_generator import mds_generator
 from coded.arguments import read_count
-from coded.maps.arrays import FilledMap, LinearMap, Matrix
+from coded.maps.arrays import LinearMap, Matrix
+from coded.maps.copies import FilledMap
 from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.variants import Setting, Variant

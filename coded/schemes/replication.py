@@ -9,7 +9,8 @@ from typing import Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.maps.arrays import LinearMap, Matrix, MatrixMap, RowMap
+from coded.maps.arrays import LinearMap, Matrix, MatrixMap
+from coded.maps.copies import RowMap
 from coded.maps.untraced import untraced
 from coded.nearness.distances import distances_between, flattened
 from coded.places.placement import balanced_copies, read_placement

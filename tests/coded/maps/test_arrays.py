@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coded.maps.arrays import FilledMap, MatrixMap, RowMap
-from coded.schemes.spline import _FirstCopies
+from coded.maps.arrays import MatrixMap, PartlyReadMap
+from coded.maps.copies import FilledMap, RowMap
 from fastspline import Smoother
 
 
@@ -21,7 +21,7 @@ MAPS = {
     "filled-nothing": lambda _: FilledMap(np.array([1, 1, 3]), np.empty((0, 4))),
     "affine": lambda rng: filled(rng, rng.normal(size=(2, 6))).linear_part,
     "spline": lambda _: Smoother(np.arange(4.0), lam=0.1).operator([0.5, 1.0, 1.0, 4.0]),
-    "first-copies": lambda _: _FirstCopies(
+    "partly-read": lambda _: PartlyReadMap(
         Smoother(np.arange(3.0), lam=0.0).operator([0.5, 1.0]).gather([0, 1, 3], 4), np.array([2])
     ),
 }

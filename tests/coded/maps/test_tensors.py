@@ -22,7 +22,8 @@ from coded import (
     SplineScheme,
     WithPrior,
 )
-from coded.maps.arrays import FilledMap, MatrixMap
+from coded.maps.arrays import MatrixMap
+from coded.maps.copies import FilledMap
 from coded.maps.tensors import apply_to_tensor, dense_on
 from coded.schemes import codes
 from coded.schemes.variants import Setting

@@ -9,8 +9,7 @@ from coded.nearness.distances import distances_between
 from coded.nearness.order import canonical_order, path_order
 from coded.nearness.paths import short_path
 from coded.nearness.tour import lay_along_paths
-from coded.places.input_lines import several_lines
-from coded.places.points import chord_length
+from coded.places.input_lines import chord_length, several_lines
 from tests.oracles import order as reference
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from coded import chebyshev_first, chebyshev_second, equidistant, systematic
 from coded.places.copies import copies_by_risk
-from coded.places.points import chord_length, nearest_equal, on_curve, snapped
+from coded.places.input_lines import chord_length
+from coded.places.points import nearest_equal, on_curve, snapped
 from tests.oracles import codes as reference
 
 FAMILIES = [chebyshev_first, chebyshev_second, equidistant]

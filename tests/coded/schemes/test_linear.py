@@ -180,7 +180,7 @@ def test_the_cache_of_decoders_is_bounded():
     scheme = BerrutScheme(2, 12)
     for responders in itertools.islice(responder_sets(12), 1, 600):
         scheme.decoding_matrix(responders)
-    assert len(scheme._decoders) == 256
+    assert len(scheme._decoders._kept) == 256
 
 
 @pytest.mark.parametrize(

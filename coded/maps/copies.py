@@ -1,0 +1,114 @@
+"""Maps that copy rows, bit for bit; `FilledMap` gives weighted sums where there is no copy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coded.maps.arrays import Matrix, multiply_columns
+from fastspline.arrays import STREAM_BYTES, FloatArray, empty_aligned, require_finite
+from fastspline.rows import take_rows
+
+
+@dataclass(frozen=True, eq=False)
+class RowMap:
+    """A linear map that copies rows: row i of the result is row ``index[i]`` of n rows."""
+
+    index: NDArray[np.intp]
+    n_rows: int
+
+    def __call__(self, values: FloatArray) -> FloatArray:
+        """Copy the rows of `values`, bit for bit."""
+        return _copy_rows(values, self.index)
+
+    def adjoint(self, cotangent: FloatArray) -> FloatArray:
+        """Add up what the copies of each row get."""
+        require_finite(cotangent, "cotangent")
+        return _add_rows(cotangent, self.index, self.n_rows)
+
+    def dense(self) -> Matrix:
+        """Give the matrix of zeros and ones, shape (m, n)."""
+        return np.eye(self.n_rows)[self.index]
+
+
+@dataclass(frozen=True, eq=False)
+class FilledMap:
+    """A map that copies rows or, where source is -1, gives weighted sums of all n rows.
+
+    With a constant, which is added to the sums, it is affine; `dense` gives its linear part.
+    """
+
+    source: NDArray[np.intp]  # (m,): which row is copied, or -1
+    weights: Matrix  # (rows that are sums, n)
+    constant: NDArray[np.float64] | None = None  # (rows that are sums, columns)
+
+    @property
+    def linear_part(self) -> FilledMap:
+        """The map without its constant."""
+        return self if self.constant is None else replace(self, constant=None)
+
+    def __call__(self, values: FloatArray) -> FloatArray:
+        """Copy rows bit for bit; mix the others in the dtype of `values`."""
+        result = _copy_rows(values, self.source)
+        at = np.flatnonzero(self.source < 0)
+        if at.size == 0:
+            return result
+        is_block = at[-1] - at[0] + 1 == at.size
+        block = result[at[0] : at[-1] + 1] if is_block else None
+        sums = multiply_columns(self.weights, values, "values", block)
+        if self.constant is not None:
+            with np.errstate(over="ignore"):  # told below
+                sums = (sums + self.constant.reshape(sums.shape)).astype(values.dtype, copy=False)
+            if not np.isfinite(sums).all():
+                raise ValueError(f"values overflow in {values.dtype}; scale them down")
+        if self.constant is not None or not is_block:
+            result[at] = sums
+        return result
+
+    def adjoint(self, cotangent: FloatArray) -> FloatArray:
+        """Apply the transpose of the linear part: copies add up, sums are spread by weight."""
+        require_finite(cotangent, "cotangent")
+        is_copy = self.source >= 0
+        result = _add_rows(cotangent[is_copy], self.source[is_copy], self.weights.shape[1])
+        if len(self.weights) == 0:
+            return result
+        with np.errstate(over="ignore"):  # told below
+            result += multiply_columns(self.weights.T, cotangent[~is_copy], "cotangent")
+        if not np.isfinite(result).all():
+            raise ValueError(f"cotangent overflows in {result.dtype}; scale it down")
+        return result
+
+    def dense(self) -> Matrix:
+        """Give the matrix, shape (m, n)."""
+        matrix = np.eye(self.weights.shape[1])[self.source]
+        matrix[self.source < 0] = self.weights
+        return matrix
+
+
+def _copy_rows(rows: FloatArray, index: NDArray[np.intp]) -> FloatArray:
+    """Give the rows ``index[i]``, anything where that is -1; ValueError if one is not finite."""
+    columns = rows.reshape(len(rows), -1)
+    result = empty_aligned(len(index), columns.shape[1], rows.dtype)
+    if result.nbytes < STREAM_BYTES:
+        require_finite(rows, "values")
+        np.take(columns, index, axis=0, out=result, mode="wrap")
+    elif not take_rows(np.ascontiguousarray(columns), index, result):
+        require_finite(rows, "values")
+    return result.reshape(len(index), *rows.shape[1:])
+
+
+def _add_rows(rows: FloatArray, index: NDArray[np.intp], n_rows: int) -> FloatArray:
+    """Give an array of n rows in which row ``index[i]`` has got row i; sums in float64."""
+    result: FloatArray = np.zeros((n_rows, *rows.shape[1:]), rows.dtype)
+    if len(index) == 0:
+        return result
+    order = np.argsort(index, kind="stable")
+    targets, starts = np.unique(index[order], return_index=True)
+    with np.errstate(over="ignore"):  # told below
+        sums_dtype = np.result_type(rows.dtype, np.float64)
+        result[targets] = np.add.reduceat(rows[order], starts, axis=0, dtype=sums_dtype)
+    if not np.isfinite(result).all():
+        raise ValueError(f"cotangent overflows in {rows.dtype}; scale it down")
+    return result
