@@ -11,12 +11,13 @@ from typing import Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.estimation.kriging import Array, Kriging, krige, krige_nearest
+from coded.estimation.kriging import Kriging, krige_nearest
 from coded.estimation.memory import AnswerMemory
+from coded.estimation.spaces import FeatureMap, Space, best_space, spaces_of
 from coded.maps.arrays import LinearMap, Matrix, MatrixMap, columns_of
 from coded.maps.copies import FilledMap
 from coded.maps.untraced import untraced
-from coded.nearness.distances import FEW, distances, flattened, natural_units
+from coded.nearness.distances import FEW, flattened, natural_units
 from coded.nearness.features import is_image, pooled_gradients
 from coded.nearness.order import path_order
 from coded.places.designs import Design, design_for_labels, design_for_outputs, design_for_smooth
@@ -126,7 +127,7 @@ class KernelScheme(LinearScheme):
         self._features = features
         self._objective = objective
         self._memory = memory
-        self._spaces: tuple[_Space, ...] = ()
+        self._spaces: tuple[Space, ...] = ()
         self._remembered: FloatArray | None = None
         self._given: Design | None = None  # by `bind`
 
@@ -185,7 +186,7 @@ class KernelScheme(LinearScheme):
         if has_chords:
             sites = np.concatenate([array, MatrixMap(bound._design.chords)(array)])
         bound._spaces = tuple(
-            space for phi, powers in maps for space in _spaces(phi, sites, past, powers)
+            space for phi, powers in maps for space in spaces_of(phi, sites, past, powers)
         )
         bound._remembered = answers if len(answers) else None
         bound._looks_at_answers = len(bound._spaces) > 1 or bound._remembered is not None
@@ -277,7 +278,7 @@ class KernelScheme(LinearScheme):
 
     def _feature_maps(
         self, array: FloatArray, restore: Restore, power: float
-    ) -> list[tuple[_FeatureMap, tuple[float, ...]]]:
+    ) -> list[tuple[FeatureMap, tuple[float, ...]]]:
         """Give the maps phi, the preferred one first, each with the powers to be tried."""
         phi = self._features
         if callable(phi):
@@ -345,24 +346,14 @@ class KernelScheme(LinearScheme):
         source[sites[is_copy]] = first[is_copy]
         return _Survivors(sites, first, source, np.flatnonzero(source < 0), len(responders))
 
-    def _best_space(self, coded_outputs: FloatArray, survivors: _Survivors) -> _Space:
-        """Give the space and power with the smallest leave-one-out errors."""
-        values = columns_of(coded_outputs)[survivors.first]
-        values = values / (np.abs(values).max(initial=0.0) or 1.0)  # squares must not overflow
-        none = survivors.lost[:0]
-        errors = []
-        for space in self._spaces:
-            left_out = space.krige(survivors.sites, none).leave_one_out(values)
-            errors.append(np.linalg.norm(left_out, axis=1).mean() if len(left_out) else np.inf)
-        return self._spaces[int(np.argmin(errors))]
-
     def _krige(self, coded_outputs: FloatArray | None, survivors: _Survivors) -> list[_Part]:
         """Krige the lost inputs: all from all answers or, with a memory, each from those near."""
         if survivors.lost.size == 0:
             return []
         space = self._spaces[0]
         if coded_outputs is not None and len(self._spaces) > 1:
-            space = self._best_space(coded_outputs, survivors)
+            values = columns_of(coded_outputs)[survivors.first]
+            space = best_space(self._spaces, survivors.sites, values)
         if self._remembered is None:
             found = space.krige(survivors.sites, survivors.lost)
             return [(np.arange(len(survivors.sites)), found)]
@@ -418,32 +409,6 @@ class KernelScheme(LinearScheme):
 
 
 @dataclass(frozen=True, eq=False)
-class _Space:
-    """Where the sites lie, how far they are from each other, and how f is taken to vary."""
-
-    rows: Array
-    past: Array
-    distances: Array
-    power: float
-
-    def krige(self, known: NDArray[np.intp], wanted: NDArray[np.intp]) -> Kriging:
-        """Krige some sites from others."""
-        return krige(
-            self.distances[np.ix_(known, known)],
-            self.distances[np.ix_(wanted, known)],
-            self.power,
-            self.rows[known],
-            self.rows[wanted],
-        )
-
-    def risks(self) -> Array:
-        """Give the errors of the sites, were each estimated from all others, up to a factor."""
-        among = self.distances
-        all_of_them = krige(among, among[:0], self.power, self.rows, self.rows[:0])
-        return np.asarray(np.sqrt(all_of_them.variances_from_others()))
-
-
-@dataclass(frozen=True, eq=False)
 class _Survivors:
     """Who answered: the sites, ascending, the first answer to each, and the inputs without one."""
 
@@ -454,21 +419,7 @@ class _Survivors:
     count: int  # all answers, the repeats included
 
 
-_FeatureMap: TypeAlias = Callable[[FloatArray], FloatArray]
 _Part: TypeAlias = tuple[NDArray[np.intp], Kriging]  # which of the known values, and their weights
-
-
-def _spaces(
-    phi: _FeatureMap, sites: FloatArray, past: FloatArray, powers: tuple[float, ...]
-) -> list[_Space]:
-    """Describe sites and remembered inputs by their features, once for all powers."""
-    rows = phi(sites).astype(np.float64)
-    remembered = phi(past).astype(np.float64) if len(past) else rows[:0]
-    # The unit does not matter, but the squares of very large and very small numbers do.
-    unit = max(np.abs(rows).max(initial=0.0), np.abs(remembered).max(initial=0.0)) or 1.0
-    rows, remembered = rows / unit, remembered / unit
-    between = distances(rows, rows)
-    return [_Space(rows, remembered, between, power) for power in powers]
 
 
 def _read_features(values: ArrayLike, count: int) -> FloatArray:

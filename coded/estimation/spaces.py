@@ -1,0 +1,66 @@
+"""Spaces: where sites lie by their features, and how f is taken to vary there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coded.estimation.kriging import Array, Kriging, krige
+from coded.nearness.distances import distances
+from fastspline.arrays import FloatArray
+
+FeatureMap: TypeAlias = Callable[[FloatArray], FloatArray]
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Where the sites lie, how far they are from each other, and how f is taken to vary."""
+
+    rows: Array  # (sites, d), their features
+    past: Array  # (remembered, d)
+    distances: Array  # (sites, sites)
+    power: float  # p of the covariance
+
+    def krige(self, known: NDArray[np.intp], wanted: NDArray[np.intp]) -> Kriging:
+        """Krige some sites from others."""
+        return krige(
+            self.distances[np.ix_(known, known)],
+            self.distances[np.ix_(wanted, known)],
+            self.power,
+            self.rows[known],
+            self.rows[wanted],
+        )
+
+    def risks(self) -> Array:
+        """Give the errors of the sites, were each estimated from all others, up to a factor."""
+        among = self.distances
+        all_of_them = krige(among, among[:0], self.power, self.rows, self.rows[:0])
+        return np.asarray(np.sqrt(all_of_them.variances_from_others()))
+
+
+def spaces_of(
+    phi: FeatureMap, sites: FloatArray, past: FloatArray, powers: tuple[float, ...]
+) -> list[Space]:
+    """Describe sites and remembered inputs by their features, once for all powers."""
+    rows = phi(sites).astype(np.float64)
+    remembered = phi(past).astype(np.float64) if len(past) else rows[:0]
+    # The unit does not matter, but the squares of very large and very small numbers do.
+    unit = max(np.abs(rows).max(initial=0.0), np.abs(remembered).max(initial=0.0)) or 1.0
+    rows, remembered = rows / unit, remembered / unit
+    between = distances(rows, rows)
+    return [Space(rows, remembered, between, power) for power in powers]
+
+
+def best_space(spaces: Sequence[Space], known: NDArray[np.intp], values: Array) -> Space:
+    """Give the space and power with the smallest leave-one-out errors of the known values."""
+    values = values / (np.abs(values).max(initial=0.0) or 1.0)  # squares must not overflow
+    none = known[:0]
+    errors = []
+    for space in spaces:
+        left_out = space.krige(known, none).leave_one_out(values)
+        errors.append(np.linalg.norm(left_out, axis=1).mean() if len(left_out) else np.inf)
+    return spaces[int(np.argmin(errors))]
