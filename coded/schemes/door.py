@@ -46,11 +46,11 @@ def read_responders(responders: ArrayLike, n_workers: int) -> Responders:
     return workers
 
 
-def require_inputs(shape: tuple[int, ...], scheme: Scheme) -> None:
-    """Raise ValueError unless an array of that shape has a row for each input."""
-    if not shape or shape[0] != scheme.n_inputs:
+def require_inputs(shape: tuple[int, ...], n_inputs: int, scheme: Scheme) -> None:
+    """Raise ValueError unless an array of that shape has a row for each input of `scheme`."""
+    if not shape or shape[0] != n_inputs:
         raise ValueError(
-            f"inputs has shape {shape}, but {scheme!r} needs {scheme.n_inputs} rows; "
+            f"inputs has shape {shape}, but {scheme!r} needs {n_inputs} rows; "
             "stack the inputs, or make a scheme with that n_inputs"
         )
 

@@ -311,7 +311,7 @@ class LinearScheme(ABC):
     def _map_inputs(self, build: Callable[[], LinearMap], inputs: Any) -> FloatArray:
         """Apply the map that `build` gives to the inputs, as they came."""
         if is_torch_tensor(inputs) and self._numbers == "real":
-            door.require_inputs(tuple(inputs.shape), self)
+            door.require_inputs(tuple(inputs.shape), self._n_inputs, self)
             return self._on_tensors.apply(build(), inputs, "inputs")
         array, restore = self._read_inputs(inputs)
         return restore(apply_map(build(), array, "inputs"))
@@ -387,7 +387,7 @@ class LinearScheme(ABC):
     def _read_inputs(self, inputs: ArrayLike) -> tuple[FloatArray, Restore]:
         """Give the inputs as an array with K rows, and the way back to the caller's kind."""
         array, restore = door.read_values(self, inputs, "inputs")
-        door.require_inputs(array.shape, self)
+        door.require_inputs(array.shape, self._n_inputs, self)
         return array, restore
 
     def _read_answers(
