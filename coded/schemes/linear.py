@@ -298,7 +298,11 @@ class LinearScheme(ABC):
 
         return RowMap(np.arange(self._n_inputs), self._n_inputs)
 
-    def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:  # noqa: ARG002 (for families that look at the answers)
+    def _choose_decoder(
+        self,
+        coded_outputs: FloatArray,  # noqa: ARG002 (for families that look at the answers)
+        responders: Responders,
+    ) -> LinearMap:
         """Give the decoder for these answers; a linear code's depends on the responders alone."""
         return self._decoder(responders)
 
