@@ -16,6 +16,23 @@ def test_import_coded_loads_nothing_heavy():
     assert result.stdout.strip() == "[]"
 
 
+def test_the_published_code_loads_nothing_of_paths_and_copies():
+    code = (
+        "import sys, numpy as np\n"
+        "from coded import SplineScheme\n"
+        "scheme = SplineScheme.paper(4, 12).bind(np.eye(4))\n"
+        "scheme.decode_with_std(scheme.encode(np.eye(4))[::2], range(0, 12, 2))\n"
+        "print(*(name for name in sys.modules if name.startswith('coded.')))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = result.stdout.split()
+    assert "coded.schemes.layouts" in loaded
+    needless = ("coded.nearness", "coded.places.placement", "coded.schemes.bound_layouts")
+    assert not [name for name in loaded if name.startswith(needless)]
+
+
 @pytest.mark.parametrize("name", dir(coded))
 def test_every_public_name_is_there(name):
     value = getattr(coded, name)
