@@ -67,11 +67,9 @@ class AtInputs:
     def __init__(
         self, lines: Matrix, beta: Points, lam_enc: float, order: NDArray[np.intp]
     ) -> None:
-        self.alpha, self.beta = lines[0, order], beta
-        self._first = AlongCurve(self.alpha, beta, lam_enc, order)
-        self._lines = lines
+        self.alpha, self.beta, self.lam_enc = lines[0, order], beta, lam_enc
+        self._lines, self._order = lines, order
         self._site = order[np.searchsorted(self.alpha, beta)]  # the input that each evaluates
-        self._copies = lam_enc == 0.0
 
     def in_sum(self, lam: float, n_values: int) -> float:  # noqa: ARG002 (the published code's)
         """Give lam as it is: it belongs to a sum."""
@@ -79,11 +77,13 @@ class AtInputs:
 
     def encoder(self) -> LinearMap:
         """Copy inputs, or smooth them along the first line."""
-        return RowMap(self._site, len(self.alpha)) if self._copies else self._first.encoder()
+        if self.lam_enc > 0.0:
+            return self._along_first().encoder()
+        return RowMap(self._site, len(self.alpha))
 
     def fit(self) -> LinearMap:
         """Make the encoder's spline at the inputs' points, in the caller's order."""
-        return self._first.fit()
+        return self._along_first().fit()
 
     def sites(self, responders: Responders) -> Sites:
         """Tell where on each line the answers and the inputs lie; a site is an input."""
@@ -93,7 +93,7 @@ class AtInputs:
         """Make the mean over the lines; answers that are outputs stay as they are."""
         n_inputs = len(self.alpha)
         source = np.full(n_inputs, -1)
-        if lam == 0.0 and self._copies:
+        if lam == self.lam_enc == 0.0:
             source[sites.present] = sites.first
         lost = np.flatnonzero(source < 0)
         weights = np.zeros((lost.size, len(sites.which)))
@@ -104,7 +104,11 @@ class AtInputs:
 
     def held(self) -> NDArray[np.intp]:
         """Give the input that each worker evaluates, if it is sent unmixed."""
-        return self._site if self._copies else np.full(len(self.beta), -1)
+        return np.full(len(self.beta), -1) if self.lam_enc > 0.0 else self._site
+
+    def _along_first(self) -> AlongCurve:
+        """Give the layout by which smoothed inputs are coded."""
+        return AlongCurve(self.alpha, self.beta, self.lam_enc, self._order)
 
 
 def lay_out(

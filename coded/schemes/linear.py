@@ -14,8 +14,8 @@ from coded.arguments import read_count
 from coded.maps.arrays import LinearMap, Matrix, apply_map, columns_of
 from coded.maps.on_tensors import OnTensors
 from coded.maps.untraced import untraced
-from coded.schemes import door
 from coded.schemes.decoders import Decoders
+from coded.schemes.door import read_responders, read_values, require_answers, require_inputs
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
 from coded.schemes.variants import Numbers
 from fastspline.arrays import FloatArray, Restore, is_torch_tensor, read_array
@@ -106,7 +106,7 @@ class LinearScheme(ABC):
         TypeError, ValueError, NotEnoughRespondersError
             As `decode`.
         """
-        return self._decoder(door.read_responders(responders, self._n_workers)).dense()
+        return self._decoder(read_responders(responders, self._n_workers)).dense()
 
     def bind(self, inputs: ArrayLike) -> Self:  # noqa: ARG002 (the protocol's signature)
         """Return the scheme itself: nothing in it depends on the inputs."""
@@ -155,7 +155,7 @@ class LinearScheme(ABC):
         ValueError
             If `responders` is not one-dimensional, is unsorted, repeats or leaves [0, N).
         """
-        return self._suffices(door.read_responders(responders, self._n_workers))
+        return self._suffices(read_responders(responders, self._n_workers))
 
     @untraced
     def decode(self, coded_outputs: ArrayLike, responders: ArrayLike) -> FloatArray:
@@ -230,7 +230,7 @@ class LinearScheme(ABC):
         TypeError, ValueError
             As `can_decode`.
         """
-        held = self._held()[list(door.read_responders(responders, self._n_workers))]
+        held = self._held()[list(read_responders(responders, self._n_workers))]
         return np.isin(np.arange(self._n_inputs), held)
 
     def read_numbers(self, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
@@ -315,14 +315,14 @@ class LinearScheme(ABC):
     def _map_inputs(self, build: Callable[[], LinearMap], inputs: Any) -> FloatArray:
         """Apply the map that `build` gives to the inputs, as they came."""
         if is_torch_tensor(inputs) and self._numbers == "real":
-            door.require_inputs(tuple(inputs.shape), self._n_inputs, self)
+            require_inputs(tuple(inputs.shape), self._n_inputs, self)
             return self._on_tensors.apply(build(), inputs, "inputs")
         array, restore = self._read_inputs(inputs)
         return restore(apply_map(build(), array, "inputs"))
 
     def _decode_tensor(self, coded_outputs: Any, responders: ArrayLike) -> FloatArray:
-        workers = door.read_responders(responders, self._n_workers)
-        door.require_answers(tuple(coded_outputs.shape), workers)
+        workers = read_responders(responders, self._n_workers)
+        require_answers(tuple(coded_outputs.shape), workers)
         if self._looks_at_answers:
             choose = partial(self._choose_decoder, responders=workers)
             return self._on_tensors.apply_chosen(choose, coded_outputs, "coded_outputs")
@@ -390,15 +390,15 @@ class LinearScheme(ABC):
 
     def _read_inputs(self, inputs: ArrayLike) -> tuple[FloatArray, Restore]:
         """Give the inputs as an array with K rows, and the way back to the caller's kind."""
-        array, restore = door.read_values(self, inputs, "inputs")
-        door.require_inputs(array.shape, self._n_inputs, self)
+        array, restore = read_values(self, inputs, "inputs")
+        require_inputs(array.shape, self._n_inputs, self)
         return array, restore
 
     def _read_answers(
         self, coded_outputs: ArrayLike, responders: ArrayLike
     ) -> tuple[FloatArray, Restore, Responders]:
         """Give the answers as an array with a row a responder, and the way back to their kind."""
-        workers = door.read_responders(responders, self._n_workers)
-        array, restore = door.read_values(self, coded_outputs, "coded_outputs")
-        door.require_answers(array.shape, workers)
+        workers = read_responders(responders, self._n_workers)
+        array, restore = read_values(self, coded_outputs, "coded_outputs")
+        require_answers(array.shape, workers)
         return array, restore, workers
