@@ -4,7 +4,7 @@ from coded.algebra.polynomial_check import require_polynomial as require_polynom
 from coded.comparison.measure import compare as compare
 from coded.comparison.outcome import ComparedCode as ComparedCode
 from coded.comparison.outcome import Comparison as Comparison
-from coded.estimation.memory import AnswerMemory as AnswerMemory
+from coded.estimation.answer_memory import AnswerMemory as AnswerMemory
 from coded.evaluation.metrics import label_confidence as label_confidence
 from coded.evaluation.metrics import mean_interval as mean_interval
 from coded.evaluation.metrics import mean_l2 as mean_l2

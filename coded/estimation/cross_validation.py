@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.estimation.lines import smoothing_matrix
 from coded.estimation.sites import Sites
+from coded.estimation.splines_on_lines import smoothing_matrix
 from coded.maps.arrays import Matrix
 from fastspline import Smoother
 

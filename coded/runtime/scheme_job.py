@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from coded.runtime.answers import read_answer, read_finite
 from coded.runtime.nested_arrays import Layout, pack
+from coded.runtime.order import spread
 from coded.runtime.result import Indices
 from coded.schemes.protocol import (
     AssigningFunctions,
@@ -55,7 +55,7 @@ class SchemeCode:
         bound = scheme.bind(layout.unpack(array) if layout.form is None else array)
         coded_inputs = bound.encode(array)
         kind = _EstimatingJob if isinstance(bound, ErrorEstimating) else SchemeJob
-        return kind(bound, layout.rows(coded_inputs), _spread(array, coded_inputs))
+        return kind(bound, layout.rows(coded_inputs), spread(array, coded_inputs))
 
 
 class SchemeJob:
@@ -115,29 +115,3 @@ def _stacked(answers: Sequence[_Answer]) -> FloatArray:
     if arrays[0].ndim == 0:
         return np.array(arrays)
     return np.concatenate(arrays).reshape(len(arrays), *arrays[0].shape)  # np.stack: twice the time
-
-
-def _spread(inputs: FloatArray, coded_inputs: FloatArray) -> list[int]:
-    """Order the tasks so that the first ones, which a shared pool works off first, tell most.
-
-    Each input itself once, where it is a coded input, then the mixed ones, then second copies,
-    and so on; among each of these in the order of the workers' reversed bits, so that any
-    beginning is spread over the line. Equal are what some of their numbers make equal.
-    """
-    n_workers = len(coded_inputs)
-    step = max(1, inputs[0].size // 64)
-    unmixed = {row.tobytes() for row in inputs.reshape(len(inputs), -1)[:, ::step]}
-    sample = coded_inputs.reshape(n_workers, -1)[:, ::step]
-    copies: Counter[bytes] = Counter()
-    turns = []
-    for n in _by_reversed_bits(n_workers):
-        key = sample[n].tobytes()
-        turns.append(((copies[key], key not in unmixed), n))
-        copies[key] += 1
-    return [n for _, n in sorted(turns, key=lambda turn: turn[0])]
-
-
-@lru_cache(maxsize=16)
-def _by_reversed_bits(count: int) -> list[int]:
-    bits = count.bit_length()
-    return sorted(range(count), key=lambda n: f"{n:0{bits}b}"[::-1])

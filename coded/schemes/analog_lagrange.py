@@ -17,7 +17,7 @@ from coded.algebra.linear_decoder import (
 from coded.algebra.masking import ComplexArray, gaussian_leakage, gaussian_masks
 from coded.arguments import read_count, read_number
 from coded.maps.arrays import LinearMap, MatrixMap, apply_map
-from coded.maps.untraced import untraced
+from coded.maps.torch_compile import untraced
 from coded.schemes.door import read_responders
 from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders

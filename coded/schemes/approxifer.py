@@ -11,7 +11,7 @@ from coded.algebra.barycentric import alternating_signs, barycentric_matrix, lea
 from coded.algebra.rational_locator import clipped, locator_magnitudes, most_voted
 from coded.arguments import read_count
 from coded.maps.arrays import LinearMap, Matrix, MatrixMap, columns_of
-from coded.maps.untraced import untraced
+from coded.maps.torch_compile import untraced
 from coded.places.points import Points, chebyshev_first, chebyshev_second, nearest_equal, snapped
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders

@@ -15,7 +15,7 @@ from coded.algebra.barycentric import (
     left_out_lengths,
 )
 from coded.maps.arrays import LinearMap, Matrix, MatrixMap
-from coded.maps.untraced import untraced
+from coded.maps.torch_compile import untraced
 from coded.places.points import Points, chebyshev_first, chebyshev_second, nearest_equal, snapped
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders

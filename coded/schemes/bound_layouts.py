@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.estimation.lines import least_lam, risks, smoothing_matrix
 from coded.estimation.sites import Sites, sites_of
+from coded.estimation.splines_on_lines import least_lam, risks, smoothing_matrix
 from coded.maps.arrays import LinearMap, Matrix
 from coded.maps.copies import FilledMap, RowMap
 from coded.nearness.distances import flattened, natural_units, steps_along

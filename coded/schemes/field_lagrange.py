@@ -21,7 +21,7 @@ from coded.algebra.prime_field import (
 from coded.algebra.reed_solomon import check_matrix, locate_wrong_rows
 from coded.arguments import read_count
 from coded.maps.arrays import LinearMap, apply_map
-from coded.maps.untraced import untraced
+from coded.maps.torch_compile import untraced
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
 from coded.schemes.variants import Setting, Variant

@@ -11,12 +11,12 @@ from typing import Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from coded.estimation.answer_memory import AnswerMemory
 from coded.estimation.kriging import Kriging, krige_nearest
-from coded.estimation.memory import AnswerMemory
 from coded.estimation.spaces import FeatureMap, Space, best_space, spaces_of
 from coded.maps.arrays import LinearMap, Matrix, MatrixMap, columns_of
 from coded.maps.copies import FilledMap
-from coded.maps.untraced import untraced
+from coded.maps.torch_compile import untraced
 from coded.nearness.distances import FEW, flattened, natural_units
 from coded.nearness.features import is_image, pooled_gradients
 from coded.nearness.order import path_order

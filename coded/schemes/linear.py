@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from coded.arguments import read_count
 from coded.maps.arrays import LinearMap, Matrix, apply_map, columns_of
 from coded.maps.on_tensors import OnTensors
-from coded.maps.untraced import untraced
+from coded.maps.torch_compile import untraced
 from coded.schemes.decoders import Decoders
 from coded.schemes.door import read_responders, read_values, require_answers, require_inputs
 from coded.schemes.protocol import NotEnoughRespondersError, Responders

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from coded.maps.arrays import LinearMap, Matrix, MatrixMap
 from coded.maps.copies import RowMap
-from coded.maps.untraced import untraced
+from coded.maps.torch_compile import untraced
 from coded.nearness.distances import distances_between, flattened
 from coded.places.placement import balanced_copies, read_placement
 from coded.schemes.linear import LinearScheme

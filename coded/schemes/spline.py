@@ -10,9 +10,9 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.estimation.lines import errors_at_inputs, least_lam
+from coded.estimation.splines_on_lines import errors_at_inputs, least_lam
 from coded.maps.arrays import LinearMap, Matrix, MatrixMap, columns_of
-from coded.maps.untraced import untraced
+from coded.maps.torch_compile import untraced
 from coded.places.points import (
     Points,
     chebyshev_first,

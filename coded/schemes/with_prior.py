@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.maps.arrays import Matrix
-from coded.maps.untraced import untraced
+from coded.maps.torch_compile import untraced
 from coded.schemes.door import refuse_gradient
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import (

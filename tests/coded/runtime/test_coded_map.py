@@ -28,7 +28,7 @@ from coded import (
     coded_map,
     coded_map_async,
 )
-from coded.runtime.scheme_job import _spread
+from coded.runtime.order import spread
 from tests.support.worker_functions import (
     WAIT,
     ManualExecutor,
@@ -62,7 +62,7 @@ class Running:
         if n_tasks == scheme.n_workers:
             inputs = np.asarray((defaults | arguments)["inputs"])
             coded_inputs = scheme.bind(inputs).encode(inputs)
-            executor.sort_last(_spread(inputs.astype(coded_inputs.dtype), coded_inputs))
+            executor.sort_last(spread(inputs.astype(coded_inputs.dtype), coded_inputs))
 
     def _run(self, arguments):
         try:
@@ -929,7 +929,7 @@ def test_the_event_loop_runs_on_while_workers_work():
         )
         while len(pool.futures) < 4:
             await asyncio.sleep(0.001)
-        order = _spread(INPUTS, pairs().encode(INPUTS))
+        order = spread(INPUTS, pairs().encode(INPUTS))
         pool.sort_last(order)
         for n in (3, 0, 1):
             pool.answer(n)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from coded import ReplicationScheme, SplineScheme, simulate
 from coded.estimation.cross_validation import pooled_gcv
-from coded.estimation.lines import least_lam, left_out, risks
+from coded.estimation.splines_on_lines import least_lam, left_out, risks
 from coded.nearness.features import pooled_gradients
 from coded.nearness.order import path_order
 from coded.places.input_lines import is_curve, several_lines

@@ -21,7 +21,7 @@ from coded import (
     WithPrior,
     simulate,
 )
-from coded.estimation.memory import AnswerMemory
+from coded.estimation.answer_memory import AnswerMemory
 from coded.schemes.protocol import ErrorEstimating
 
 FAMILIES = {

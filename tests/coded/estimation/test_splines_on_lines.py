@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coded.estimation.lines import (
+from coded.estimation.splines_on_lines import (
     expected_errors,
     least_lam,
     left_out,
