@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Generator, Hashable, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import CancelledError, Executor, Future
 from functools import partial
 from math import inf
 from time import perf_counter
@@ -16,12 +16,13 @@ import numpy as np
 from coded.errors import tell_error
 from coded.runtime.agreement import Agreement
 from coded.runtime.answers import Reading, read_reals, reading_of
+from coded.runtime.fates import not_enough
 from coded.runtime.futures import cancel_aside, free_locals, is_dask, submit
 from coded.runtime.lateness import Question, Tasks, is_behind, tasks_of
 from coded.runtime.request import Request
 from coded.runtime.result import CodedResult, Indices
 from coded.schemes.job import Job, OrderingTasks, ReadingAnswers
-from coded.schemes.protocol import ErrorEstimating, NotEnoughRespondersError
+from coded.schemes.protocol import ErrorEstimating
 
 Arrival: TypeAlias = tuple[int, float]
 
@@ -207,8 +208,10 @@ class Call:
             self._fail(n, ValueError(why))
         responders = self._agreement.responders()
         if not complete and not self._can_decode(responders):
-            cause = next(iter(self.failures.values()), None)
-            raise self._not_enough(responders) from cause
+            seconds = perf_counter() - self._began
+            raise not_enough(
+                self._request, self._job, responders, self.failures, self._waiting, seconds
+            ) from next(iter(self.failures.values()), None)
         is_straggler = np.ones(len(self.latencies), dtype=np.bool_)
         is_straggler[responders] = False
         self.latencies[is_straggler] = np.nan
@@ -226,33 +229,6 @@ class Call:
             failures=self.failures,
             exact=self._job.exact_mask(responders),
             std=std,
-        )
-
-    def _not_enough(self, responders: Indices) -> NotEnoughRespondersError:
-        """Make the error that tells every worker's fate."""
-        seconds = perf_counter() - self._began
-        timed_out = any(n in self._waiting for n in self.failures)
-        failed = [n for n in self.failures if n not in self._waiting]
-        parts = [
-            f"{len(responders)} of {len(self.latencies)} workers answered within {seconds:.3g} s",
-            f"{self._job!r} cannot decode that; waited for {self._request.goal.words}",
-        ]
-        if failed:
-            first = tell_error(self.failures[failed[0]])
-            parts.append(f"{len(failed)} failed: {_list(failed)}; the first by {first}")
-        if self._waiting:
-            parts.append(f"{len(self._waiting)} still out: {_list(sorted(self._waiting))}")
-        parts.append("raise timeout or n_workers" if timed_out else "see .failures for all reasons")
-        crashed = all(isinstance(self.failures[n], BrokenExecutor) for n in failed)
-        if not len(responders) and failed and crashed:
-            name = getattr(self._request.fn, "__qualname__", "fn")
-            parts.append(
-                f"processes that die at once cannot import {name}: "
-                "define it at the top level of a file, not in a notebook or as a lambda, and "
-                'guard the program by if __name__ == "__main__":'
-            )
-        return NotEnoughRespondersError(
-            "; ".join(parts), responders=responders, failures=self.failures
         )
 
     def _take(self, arrival: Arrival) -> None:
@@ -319,9 +295,3 @@ def _tell(
     announce((n, perf_counter()))
     if given is not None:
         given.drop(future, turn)
-
-
-def _list(workers: Sequence[int]) -> str:
-    """Write the first of many workers."""
-    shown = ", ".join(str(n) for n in workers[:8])
-    return shown if len(workers) <= 8 else f"{shown}, ..."

@@ -1,0 +1,64 @@
+"""What is said of every worker where the answers do not suffice."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from concurrent.futures import BrokenExecutor
+
+from coded.errors import tell_error
+from coded.runtime.request import Request
+from coded.runtime.result import Indices
+from coded.schemes.job import Job
+from coded.schemes.protocol import NotEnoughRespondersError
+
+
+def not_enough(
+    request: Request,
+    job: Job,
+    responders: Indices,
+    failures: dict[int, BaseException],
+    waiting: Collection[int],
+    seconds: float,
+) -> NotEnoughRespondersError:
+    """Make the error that tells every worker's fate.
+
+    Parameters
+    ----------
+    request, job
+        What was asked.
+    responders : ndarray of int
+        Workers whose answers could be used.
+    failures : dict
+        Why each worker that failed did so; those that are still out failed by the timeout.
+    waiting : collection of int
+        Workers that are still out.
+    seconds : float
+        Since the first submission.
+    """
+    timed_out = any(n in waiting for n in failures)
+    failed = [n for n in failures if n not in waiting]
+    parts = [
+        f"{len(responders)} of {len(job.payloads)} workers answered within {seconds:.3g} s",
+        f"{job!r} cannot decode that; waited for {request.goal.words}",
+    ]
+    if failed:
+        first = tell_error(failures[failed[0]])
+        parts.append(f"{len(failed)} failed: {_list(failed)}; the first by {first}")
+    if waiting:
+        parts.append(f"{len(waiting)} still out: {_list(sorted(waiting))}")
+    parts.append("raise timeout or n_workers" if timed_out else "see .failures for all reasons")
+    crashed = all(isinstance(failures[n], BrokenExecutor) for n in failed)
+    if not len(responders) and failed and crashed:
+        name = getattr(request.fn, "__qualname__", "fn")
+        parts.append(
+            f"processes that die at once cannot import {name}: "
+            "define it at the top level of a file, not in a notebook or as a lambda, and "
+            'guard the program by if __name__ == "__main__":'
+        )
+    return NotEnoughRespondersError("; ".join(parts), responders=responders, failures=failures)
+
+
+def _list(workers: Sequence[int]) -> str:
+    """Write the first of many workers."""
+    shown = ", ".join(str(n) for n in workers[:8])
+    return shown if len(workers) <= 8 else f"{shown}, ..."
