@@ -65,13 +65,16 @@ def takes_signals(frame):
 
 
 @contextmanager
-def interrupted_at(event, files):
-    """Raise KeyboardInterrupt at one line of some files, as if Ctrl-C came just then."""
+def interrupted_at(event, files, name=None):
+    """Raise KeyboardInterrupt at one line of some files, as if Ctrl-C came just then.
+
+    With `name`, at a line of the functions of that name alone.
+    """
     count, former = -1, sys.gettrace()
 
     def trace(frame, what, _):
         nonlocal count
-        if frame.f_code.co_filename not in files:
+        if frame.f_code.co_filename not in files or name not in (None, frame.f_code.co_name):
             return None
         if what == "line" and takes_signals(frame):
             count += 1
@@ -188,13 +191,14 @@ def test_ctrl_c_at_any_moment_leaves_workers_usable(interrupt_soon):
 
 @pytest.mark.parametrize("name", ["submit", "_drop_cancelled", "_ring", "busy"])
 def test_ctrl_c_while_a_worker_gets_its_task_costs_that_task_at_most(name):
+    files = [coded.workers.local_workers.__file__, coded.workers.supervisor.__file__]
     interrupted = 0
     with LocalWorkers(4) as workers:
         workers.wait(WAIT)
         before = workers.pids
         for event in range(6):
             try:
-                with interrupted_in(name, event):
+                with interrupted_at(event, files, name):
                     for _ in range(8):
                         workers.executors[0].submit(abs, -1).result(WAIT)
                         assert not workers.executors[1].busy
@@ -203,30 +207,6 @@ def test_ctrl_c_while_a_worker_gets_its_task_costs_that_task_at_most(name):
         check_well(workers.executors)
         assert workers.pids == before
     assert interrupted > 1
-
-
-@contextmanager
-def interrupted_in(name, event):
-    """Raise KeyboardInterrupt at the event-th line that runs in a method of a worker."""
-    count, former = -1, sys.gettrace()
-    files = [coded.workers.local_workers.__file__, coded.workers.supervisor.__file__]
-
-    def trace(frame, what, _):
-        nonlocal count
-        is_there = frame.f_code.co_filename in files
-        if not is_there or frame.f_code.co_name != name:
-            return None
-        if what == "line" and takes_signals(frame):
-            count += 1
-            if count == event:
-                raise KeyboardInterrupt
-        return trace
-
-    sys.settrace(trace)
-    try:
-        yield
-    finally:
-        sys.settrace(former)
 
 
 # ---- asyncio
