@@ -1,4 +1,5 @@
 """One call on any executor: submit, wait, decode; what it gives, and models in batches.
 
-It knows jobs, no codes, and who computes only as a `concurrent.futures.Executor`.
+It knows jobs and who prepares them, no code by name, and who computes only as a
+`concurrent.futures.Executor`.
 """

@@ -1,4 +1,4 @@
-"""How answers are read: as arrays of numbers that can be decoded, and where that may take long."""
+"""How answers, and inputs, are read: as arrays of numbers, and what of that may take long."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from coded.runtime.nested_arrays import Layout, Read, pack
+from coded.runtime.nested_arrays import Kind, Layout, Read, pack
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
 _LARGE = 1 << 20  # bytes of an answer that takes long to read for an event loop
@@ -41,9 +41,9 @@ def reading_of(answer: object) -> Reading | None:
     return Reading.FOREIGN
 
 
-def read_reals(_: int, answer: Any) -> tuple[Layout, Any]:
+def read_reals(_: int, answer: Any) -> tuple[Kind, Any]:
     """Read an answer as `ReadingAnswers` do: finite real numbers, which stay as they came."""
-    return read_answer(answer, read_array)[1], answer
+    return read_answer(answer, read_array)[1].kind, answer
 
 
 def read_answer(answer: ArrayLike, read: Read) -> tuple[FloatArray, Layout]:

@@ -18,11 +18,11 @@ from coded.runtime.agreement import Agreement
 from coded.runtime.answers import Reading, read_reals, reading_of
 from coded.runtime.fates import not_enough
 from coded.runtime.futures import cancel_aside, free_locals, is_dask, submit
+from coded.runtime.goal import goal_of
 from coded.runtime.lateness import Question, Tasks, is_behind, tasks_of
 from coded.runtime.request import Request
 from coded.runtime.result import CodedResult, Indices
-from coded.schemes.job import Job, OrderingTasks, ReadingAnswers
-from coded.schemes.protocol import ErrorEstimating
+from coded.schemes.job import Job
 
 Arrival: TypeAlias = tuple[int, float]
 
@@ -53,9 +53,9 @@ class Call:
         self.latencies = np.full(n_workers, np.nan)
         self._request = request
         self._job = job
-        self._read: Callable[[int, Any], tuple[Hashable, Any]] = (
-            job.read if isinstance(job, ReadingAnswers) else read_reals
-        )
+        # Not by isinstance of their protocols, which takes microseconds each.
+        self._read: Callable[[int, Any], tuple[Hashable, Any]] = getattr(job, "read", read_reals)
+        self._goal = request.goal or goal_of(job)
         self._announce = announce
         self._futures: dict[int, Future[Any]] = {}
         self._on_dask: set[int] = set()
@@ -72,9 +72,7 @@ class Call:
     def submit(self) -> None:
         """Submit all tasks, to workers behind only once the others do not suffice."""
         executors = self._request.executors
-        order: Sequence[int] = range(len(self._job.payloads))
-        if isinstance(self._job, OrderingTasks):
-            order = self._job.order
+        order: Sequence[int] = getattr(self._job, "order", range(len(self._job.payloads)))
         behind = [is_behind(executor) for executor in executors]
         # A lone executor is asked in any case, so that nobody needs to know its tasks.
         given = [tasks_of(one) if len(executors) > 1 else None for one in executors]
@@ -125,7 +123,7 @@ class Call:
         while True:
             for arrival in (yield 0.0):
                 self._take(arrival)
-            enough = self._agreement.most >= self._request.goal.least
+            enough = self._agreement.most >= self._goal.least
             if enough and self._is_enough(self._agreement.responders()):
                 return True
             is_in_reach = self._can_become(self._is_enough)
@@ -210,14 +208,20 @@ class Call:
         if not complete and not self._can_decode(responders):
             seconds = perf_counter() - self._began
             raise not_enough(
-                self._request, self._job, responders, self.failures, self._waiting, seconds
+                self._job,
+                self._request.fn,
+                self._goal,
+                responders,
+                self.failures,
+                self._waiting,
+                seconds,
             ) from next(iter(self.failures.values()), None)
         is_straggler = np.ones(len(self.latencies), dtype=np.bool_)
         is_straggler[responders] = False
         self.latencies[is_straggler] = np.nan
         answers, std = self._agreement.answers(responders), None
-        if isinstance(self._job, ErrorEstimating):
-            outputs, std = self._job.decode_with_std(answers, responders)
+        if (estimate := getattr(self._job, "decode_with_std", None)) is not None:
+            outputs, std = estimate(answers, responders)
         else:
             outputs = self._job.decode(answers, responders)
         return CodedResult(
@@ -242,6 +246,8 @@ class Call:
                 outcome = self._outcomes.pop(n)
             else:
                 outcome = self._read(n, self._unread.pop(n))
+            if not isinstance(outcome, BaseException):
+                self._agreement.add(n, *outcome)
         except Exception as unusable:  # noqa: BLE001 (what an answer does when it is read is the worker's doing)
             # Without the traceback, whose frames would keep the answers of this call alive.
             outcome = unusable.with_traceback(None)
@@ -249,7 +255,6 @@ class Call:
             self._fail(n, outcome)
             return
         self._question.answer(moment)
-        self._agreement.add(n, *outcome)
         self.latencies[n] = moment - self._submitted[n]
         if self._request.on_answer is not None:
             self._request.on_answer(n, float(self.latencies[n]))
@@ -262,7 +267,7 @@ class Call:
         return len(responders) > 0 and self._job.can_decode(responders)
 
     def _is_enough(self, responders: Indices) -> bool:
-        return self._request.goal.is_met(responders) and self._can_decode(responders)
+        return self._goal.is_met(responders) and self._can_decode(responders)
 
     def _is_over(self) -> bool:
         """Whether further answers would change nothing, where the goal is out of reach."""

@@ -6,15 +6,16 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import BrokenExecutor
 
 from coded.errors import tell_error
-from coded.runtime.request import Request
+from coded.runtime.goal import Goal
 from coded.runtime.result import Indices
 from coded.schemes.job import Job
-from coded.schemes.protocol import NotEnoughRespondersError
+from coded.schemes.protocol import Function, NotEnoughRespondersError
 
 
 def not_enough(
-    request: Request,
     job: Job,
+    fn: Function,
+    goal: Goal,
     responders: Indices,
     failures: dict[int, BaseException],
     waiting: Collection[int],
@@ -24,8 +25,8 @@ def not_enough(
 
     Parameters
     ----------
-    request, job
-        What was asked.
+    job, fn, goal
+        What was asked, and waited for.
     responders : ndarray of int
         Workers whose answers could be used.
     failures : dict
@@ -39,7 +40,7 @@ def not_enough(
     failed = [n for n in failures if n not in waiting]
     parts = [
         f"{len(responders)} of {len(job.payloads)} workers answered within {seconds:.3g} s",
-        f"{job!r} cannot decode that; waited for {request.goal.words}",
+        f"{job!r} cannot decode that; waited for {goal.words}",
     ]
     if failed:
         first = tell_error(failures[failed[0]])
@@ -49,7 +50,7 @@ def not_enough(
     parts.append("raise timeout or n_workers" if timed_out else "see .failures for all reasons")
     crashed = all(isinstance(failures[n], BrokenExecutor) for n in failed)
     if not len(responders) and failed and crashed:
-        name = getattr(request.fn, "__qualname__", "fn")
+        name = getattr(fn, "__qualname__", "fn")
         parts.append(
             f"processes that die at once cannot import {name}: "
             "define it at the top level of a file, not in a notebook or as a lambda, and "

@@ -1,4 +1,4 @@
-"""The futures of any engine: given, told, cancelled; errors whose frames hold nothing."""
+"""The futures of any engine: given and cancelled; errors whose frames hold nothing."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import SupportsIndex, TypeAlias
 
 from coded.arguments import read_count
 from coded.runtime.result import Indices
-from coded.schemes.job import Code
+from coded.schemes.job import Code, Job
 
 IsEnough: TypeAlias = Callable[[Indices], bool]
 
@@ -38,13 +38,21 @@ class Goal:
         return self.predicate is None or _ask(self.predicate, responders)
 
 
-def read_wait_for(wait_for: SupportsIndex | IsEnough | None, code: Code) -> Goal:
-    """Give what the caller waits for as a goal, after checks."""
+def read_wait_for(wait_for: SupportsIndex | IsEnough | None, code: Code) -> Goal | None:
+    """Give what the caller waits for as a goal, after checks; None leaves it to the job."""
+    if wait_for is None:
+        return None
     if callable(wait_for):
         return Goal(1, "the predicate wait_for", wait_for)
-    least = code.min_responders
-    if wait_for is not None:
-        least = read_count(wait_for, "wait_for", at_least=1, at_most=code.n_workers)
+    return _goal_of(read_count(wait_for, "wait_for", at_least=1, at_most=code.n_workers))
+
+
+def goal_of(job: Job) -> Goal:
+    """Give what is waited for where the caller does not say."""
+    return _goal_of(job.min_responders)
+
+
+def _goal_of(least: int) -> Goal:
     return Goal(least, f"{least} answer{'s' * (least > 1)}")
 
 

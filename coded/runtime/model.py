@@ -23,12 +23,12 @@ from coded.runtime.nested_arrays import Layout, pack
 from coded.runtime.request import read_request
 from coded.runtime.result import CodedResult, Indices
 from coded.runtime.scheme_job import SchemeCode
-from coded.runtime.waiting import Submitted
+from coded.runtime.waiting import Waiting
 from coded.schemes.protocol import Function, Scheme, number_reader, read_numbers
 from fastspline.arrays import FloatArray
 
 _LOG = logging.getLogger(__name__)
-_AHEAD = 1  # groups of a batch that are submitted before the one whose answers are awaited
+_AHEAD = 1  # groups of a batch that are waiting before the one whose answers are awaited
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -151,7 +151,7 @@ class CodedModel:
         TypeError
             If the batch does not hold numbers of the kind that the scheme codes.
         ValueError
-            If the batch is empty, or a number is not finite; nothing has been submitted then.
+            If the batch is empty, or a number is not finite; nothing has been waiting then.
             Also if groups gave answers of different shapes.
         NotEnoughRespondersError
             If the answers of some group do not suffice to decode (a ValueError too).
@@ -223,33 +223,28 @@ class CodedModel:
     def _ask(self, array: FloatArray, layout: Layout, groups: list[Indices]) -> list[CodedResult]:
         """Answer the groups in turn, the next one queued meanwhile."""
         results: list[CodedResult] = []
-        under_way: deque[Submitted] = deque()
+        under_way: deque[Waiting] = deque()
         try:
             for group in groups:
-                under_way.append(self._submit(layout.unpack(array[group])))
+                # Cancelled as long as they are here, for a Ctrl-C may come anywhere.
+                inputs = layout.unpack(array[group])
+                under_way.append(Waiting(replace(self._request, operands=(inputs,))))
+                under_way[-1].submit()
                 if len(under_way) > _AHEAD:
-                    results.append(_answer(under_way.popleft()))
+                    results.append(_answer(under_way[0]))
+                    under_way.popleft()
             while under_way:
-                results.append(_answer(under_way.popleft()))
+                results.append(_answer(under_way[0]))
+                under_way.popleft()
         finally:
-            for submitted in under_way:
-                submitted.cancel()
+            for waiting in under_way:
+                waiting.cancel()
         return results
 
-    def _submit(self, inputs: Any) -> Submitted:
-        """Give the tasks of one group to the workers."""
-        submitted = Submitted(replace(self._request, operands=(inputs,)))
-        try:
-            submitted.submit()
-        except BaseException:
-            submitted.cancel()
-            raise
-        return submitted
 
-
-def _answer(submitted: Submitted) -> CodedResult:
+def _answer(waiting: Waiting) -> CodedResult:
     """Wait for one group, and log who failed."""
-    result = submitted.result()
+    result = waiting.result()
     for n, error in result.failures.items():
         if not isinstance(error, WorkerBusyError):
             _LOG.info("worker %d failed: %s", n, tell_error(error))

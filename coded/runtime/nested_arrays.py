@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +13,17 @@ from fastspline.arrays import FloatArray, Restore
 
 Read: TypeAlias = Callable[[ArrayLike, str], tuple[FloatArray, Restore]]
 Form: TypeAlias = tuple[Any, ...] | None  # None: an array; else the kind, keys and forms inside
+
+
+class Kind(NamedTuple):
+    """What nests that can be mixed with each other have in common; prints as its shape."""
+
+    form: Form
+    shapes: tuple[tuple[int, ...], ...]
+
+    def __str__(self) -> str:
+        """Give the shape, or the shapes inside."""
+        return _tell(self.form, iter(self.shapes))
 
 
 @dataclass(frozen=True)
@@ -37,24 +48,20 @@ class Layout:
 
     def __eq__(self, other: object) -> bool:
         """Compare forms and shapes; answers of other dtypes can be mixed."""
-        return isinstance(other, Layout) and self.key == other.key
+        return isinstance(other, Layout) and self.kind == other.kind
 
     def __hash__(self) -> int:
         """Hash forms and shapes."""
-        return hash(self.key)
+        return hash(self.kind)
 
     @property
-    def key(self) -> tuple[object, ...]:
+    def kind(self) -> Kind:
         """What equal layouts have in common."""
-        return self.form, self.shapes
+        return Kind(self.form, self.shapes)
 
     def __str__(self) -> str:
         """Give the shape, or the shapes inside."""
-        return _tell(self.form, iter(self.shapes))
-
-    def rows(self, array: FloatArray) -> list[object]:
-        """Give each row of `array` as a nest of arrays of the callers' kind."""
-        return [self.unpack(array[n, ...], lead=0) for n in range(len(array))]
+        return str(self.kind)
 
     def unpack(self, array: FloatArray, *, lead: int = 1) -> Any:
         """Give the nest of which `array` is the numbers; the first `lead` axes are kept."""

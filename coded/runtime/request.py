@@ -29,8 +29,8 @@ class Request:
         The code.
     executors : sequence of Executor
         Worker n is ``executors[n % len(executors)]``.
-    goal : Goal
-        What is waited for.
+    goal : Goal or None
+        What is waited for; None leaves it to the job.
     timeout : float or None
         In seconds from the first submission on.
     on_answer : callable or None
@@ -41,13 +41,18 @@ class Request:
     operands: tuple[Any, ...]
     code: Code
     executors: Sequence[Executor]
-    goal: Goal
+    goal: Goal | None
     timeout: float | None
     on_answer: Callable[[int, float], object] | None = None
 
     def prepare(self) -> Job:
         """Check and encode the operands, and refuse functions that cannot be sent."""
         job = self.code.prepare(*self.operands)
+        if len(job.payloads) != self.code.n_workers:
+            raise ValueError(
+                f"{self.code!r} must give a payload to each of its {self.code.n_workers} workers, "
+                f"but prepared {len(job.payloads)}"
+            )
         functions = (job.function(n, self.fn) for n in range(len(job.payloads)))
         for other in {id(one): one for one in functions if one is not self.fn}.values():
             require_sendable(other, self.executors)

@@ -33,7 +33,7 @@ class CodedResult:
         Why each worker that failed did so, in the order of events. A worker that was still out
         at the timeout has a TimeoutError; one that nobody waited for any longer is not in it.
         Tracebacks print, but the frames of the worker's functions have been cleared.
-    exact : ndarray of bool, shape (K,)
+    exact : ndarray of bool, shape (K,), or () where a job has one output
         Which outputs are exact answers, not estimates.
     std : ndarray of float, shape (K,), or None
         The errors ``||output_k - f(x_k)||_2`` that are to be expected, as root mean squares, 0
@@ -78,4 +78,6 @@ def _tell_outputs(outputs: Any) -> str:
         return "{" + ", ".join(f"{k!r}: {_tell_outputs(v)}" for k, v in outputs.items()) + "}"
     if isinstance(outputs, tuple):
         return f"({', '.join(map(_tell_outputs, outputs))})"
+    if not hasattr(outputs, "dtype"):
+        return type(outputs).__name__
     return f"{tuple(outputs.shape)} {outputs.dtype}"

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coded.runtime.answers import read_answer, read_finite
-from coded.runtime.nested_arrays import Layout, pack
+from coded.runtime.nested_arrays import Kind, Layout, pack
 from coded.runtime.order import spread
 from coded.runtime.result import Indices
 from coded.schemes.protocol import (
-    AssigningFunctions,
     ErrorEstimating,
     Function,
     Scheme,
     number_reader,
     require_scheme,
+    worker_functions,
 )
 from fastspline.arrays import FloatArray
 
@@ -38,6 +38,10 @@ class SchemeCode:
         self.n_workers = scheme.n_workers
         self.min_responders = scheme.min_responders
 
+    def __repr__(self) -> str:
+        """Give the scheme's own line."""
+        return repr(self.scheme)
+
     def prepare(self, inputs: Any) -> SchemeJob:
         """Bind and encode K inputs, arrays or nests of them."""
         scheme = self.scheme
@@ -47,7 +51,7 @@ class SchemeCode:
                 f"inputs has shape {array.shape}, but {scheme!r} needs {scheme.n_inputs} of them, "
                 "not empty, along axis 0; stack the inputs, or make a scheme with that n_inputs"
             )
-        if layout.form is not None and hasattr(scheme, "prior"):
+        if layout.form is not None and not getattr(scheme, "_takes_nests", True):
             raise TypeError(
                 "inputs must be one array for WithPrior, whose prior takes a stack of inputs, got "
                 f"a {type(inputs).__name__}; stack the inputs, or take the scheme without prior"
@@ -55,29 +59,43 @@ class SchemeCode:
         bound = scheme.bind(layout.unpack(array) if layout.form is None else array)
         coded_inputs = bound.encode(array)
         kind = _EstimatingJob if isinstance(bound, ErrorEstimating) else SchemeJob
-        return kind(bound, layout.rows(coded_inputs), spread(array, coded_inputs))
+        return kind(bound, _Rows(coded_inputs, layout), spread(array, coded_inputs))
+
+
+class _Rows(Sequence[tuple[object]]):
+    """The coded inputs, each as its worker gets it; made when asked for, and not kept."""
+
+    def __init__(self, coded_inputs: FloatArray, layout: Layout) -> None:
+        self._coded_inputs, self._layout = coded_inputs, layout
+
+    def __len__(self) -> int:
+        return len(self._coded_inputs)
+
+    def __getitem__(self, n: Any) -> Any:
+        return (self._layout.unpack(self._coded_inputs[n, ...], lead=0),)
 
 
 class SchemeJob:
     """One call of a bound scheme; it orders tasks and reads answers too."""
 
-    def __init__(self, scheme: Scheme, rows: Sequence[object], order: Sequence[int]) -> None:
+    def __init__(self, scheme: Scheme, payloads: _Rows, order: Sequence[int]) -> None:
         self._scheme = scheme
         self._numbers = number_reader(scheme)
-        self.payloads = [(row,) for row in rows]
+        self._functions: Sequence[Function] | None = None
+        self.payloads = payloads
         self.order = order
         self.min_responders = scheme.min_responders
 
     def function(self, worker: int, fn: Function) -> Function:
         """Give f, unless the scheme has this worker evaluate another function."""
-        if isinstance(self._scheme, AssigningFunctions):
-            return self._scheme.worker_functions(fn)[worker]
-        return fn
+        if self._functions is None:  # once, for a scheme may make new ones whenever it is asked
+            self._functions = worker_functions(self._scheme, fn)
+        return self._functions[worker]
 
-    def read(self, worker: int, answer: Any) -> tuple[Layout, _Answer]:  # noqa: ARG002 (as of the protocol)
+    def read(self, worker: int, answer: Any) -> tuple[Kind, _Answer]:  # noqa: ARG002 (as of the protocol)
         """Give an answer as an array of the scheme's numbers; alike are those of one shape."""
         array, layout = read_answer(answer, self._numbers)
-        return layout, (array, layout)
+        return layout.kind, (array, layout)
 
     def can_decode(self, responders: Indices) -> bool:
         """Ask the scheme."""

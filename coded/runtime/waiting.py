@@ -20,8 +20,8 @@ from coded.runtime.result import CodedResult
 _LONGEST_WAIT = 0.5  # seconds at a time
 
 
-class Submitted:
-    """A call whose tasks are submitted first; used by one thread, which asks once."""
+class Waiting:
+    """A call and the queue of its arrivals; used by one thread, which submits and asks once."""
 
     def __init__(self, request: Request) -> None:
         self._arrivals: SimpleQueue[Arrival] = SimpleQueue()  # of this call alone
@@ -55,12 +55,12 @@ class Submitted:
 
 def answer(request: Request) -> CodedResult:
     """Submit, wait and decode in this thread."""
-    submitted = Submitted(request)
+    waiting = Waiting(request)
     try:
-        submitted.submit()
-        return submitted.result()
+        waiting.submit()
+        return waiting.result()
     finally:  # a Ctrl-C may have come anywhere, also as tasks were being cancelled
-        submitted.cancel()
+        waiting.cancel()
 
 
 async def answer_async(read: Callable[[], Request]) -> CodedResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from coded.schemes.protocol import Function
 
 
-@runtime_checkable
 class Job(Protocol):
     """One call: what each of N workers runs on what, and how answers are put together.
 
@@ -60,18 +59,16 @@ class Code(Protocol):
         """
 
 
-@runtime_checkable
 class ReadingAnswers(Protocol):
     """A job that says what an answer must be, and which answers can be decoded together."""
 
     def read(self, worker: int, answer: Any) -> tuple[Hashable, Any]:
-        """Give what alike answers have in common, which prints, and the answer for `decode`.
+        """Give what alike answers have in common, which prints as a shape, and what `decode` gets.
 
         Raises whatever it likes for an answer that is none: its worker has failed then.
         """
 
 
-@runtime_checkable
 class OrderingTasks(Protocol):
     """A job whose first tasks tell most if they are submitted in a certain order."""
 

@@ -92,7 +92,7 @@ class Scheme(Protocol):
 
 @runtime_checkable
 class ErrorEstimating(Protocol):
-    """A scheme that can tell how large the errors of its outputs are."""
+    """A scheme, or a job, that can tell how large the errors of its outputs are."""
 
     def decode_with_std(
         self, coded_outputs: ArrayLike, responders: ArrayLike

@@ -61,6 +61,8 @@ class WithPrior:
     True
     """
 
+    _takes_nests = False  # the prior takes a stack of inputs
+
     def __new__(cls, scheme: LinearScheme, prior: Prior) -> Self:  # noqa: ARG004 (of __init__)
         """Make one with `decode_with_std` where the scheme has it."""
         is_told = cls is WithPrior and isinstance(scheme, ErrorEstimating)

@@ -25,6 +25,7 @@ import coded.runtime.answers
 import coded.workers.local_workers
 import coded.workers.supervisor
 from coded import (
+    CodedModel,
     LocalWorkers,
     NotEnoughRespondersError,
     ReplicationScheme,
@@ -89,8 +90,18 @@ def interrupted_at(event, files, name=None):
         sys.settrace(former)
 
 
-def test_ctrl_c_at_any_line_leaves_no_task_queued():
+def call_once(pool):
     """One answer never comes, so that the call goes on to its timeout and to decoding."""
+    coded_map(double, INPUTS, FOUR, pool, wait_for=4, timeout=0.001)
+
+
+def call_model(pool):
+    """Three groups, of which two are under way at a time."""
+    CodedModel(double, FOUR, pool, wait_for=4, timeout=0.001)(np.arange(3.0 * len(INPUTS)))
+
+
+@pytest.mark.parametrize("call", [call_once, call_model])
+def test_ctrl_c_at_any_line_leaves_no_task_queued(call):
     (folder,) = coded.runtime.__path__
     files = {str(path) for path in Path(folder).glob("*.py")}
     event, is_over = 0, False
@@ -98,7 +109,7 @@ def test_ctrl_c_at_any_line_leaves_no_task_queued():
         pool = Eager(never=[1])
         try:
             with interrupted_at(event, files):
-                coded_map(double, INPUTS, FOUR, pool, wait_for=4, timeout=0.001)
+                call(pool)
             is_over = True
         except KeyboardInterrupt:
             event += 1

@@ -8,7 +8,16 @@ from functools import partial
 import numpy as np
 import pytest
 
-from coded import Code, Job, MDSScheme, NotEnoughRespondersError, ParityScheme, coded_map
+from coded import (
+    Code,
+    Job,
+    MDSScheme,
+    NotEnoughRespondersError,
+    ParityScheme,
+    ReplicationScheme,
+    WithPrior,
+    coded_map,
+)
 from coded.runtime.request import read_request
 from coded.runtime.scheme_job import SchemeCode
 from coded.runtime.waiting import answer, answer_async
@@ -100,10 +109,46 @@ def list_arguments(name, *arguments):
     return (name, *arguments)
 
 
-def test_a_job_has_what_the_protocol_asks_for():
-    assert isinstance(RowsTimesMatrix().prepare(LEFT, RIGHT), Job)
-    codes_of_kinds: list[Code] = [RowsTimesMatrix(), SchemeCode(MDSScheme(2, 4))]
-    assert isinstance(codes_of_kinds[1].prepare(np.zeros((2, 3))), Job)
+def members(protocol):
+    return {name for name in vars(protocol) if not name.startswith("_")}
+
+
+def test_jobs_and_codes_have_what_the_protocols_ask_for():
+    codes_of_kinds = [(RowsTimesMatrix(), (LEFT, RIGHT)), (Ragged(), ())]
+    codes_of_kinds.append((SchemeCode(MDSScheme(2, 4)), (np.zeros((2, 3)),)))
+    for code, operands in codes_of_kinds:
+        assert members(Code) <= set(dir(code))
+        assert members(Job) <= set(dir(code.prepare(*operands)))
+
+
+def test_a_code_that_prepares_another_number_of_payloads_is_refused():
+    class Short(RowsTimesMatrix):
+        n_workers = 5
+
+    with pytest.raises(ValueError, match="each of its 5 workers, but prepared 4"):
+        ask(np.matmul, Short(), LEFT, RIGHT)
+
+
+def test_what_a_job_does_not_say_is_not_waited_for():
+    """Without `wait_for` the job says how many answers suffice."""
+    result = ask(np.matmul, RowsTimesMatrix(), LEFT, RIGHT)
+    assert result.complete
+    assert len(result.responders) >= 2
+
+
+def test_a_read_that_gives_no_kind_is_a_failure_of_the_worker():
+    class Unhashable(RaggedJob):
+        def read(self, worker, answer):
+            return ([] if worker == 1 else None), [answer]
+
+    class Code(Ragged):
+        def prepare(self):
+            return Unhashable()
+
+    result = ask(list_arguments, Code())
+    assert result.responders.tolist() == [0, 2]
+    assert "unhashable" in str(result.failures[1])
+    assert "dict" in repr(result) or "{0:" in repr(result)
 
 
 @pytest.mark.parametrize("lost", [(), *itertools.combinations(range(4), 1)])
@@ -221,6 +266,38 @@ def test_every_scheme_is_a_code_of_one_operand(name):
 
 def double(x):
     return 2 * x
+
+
+class NewFunctions(ParityScheme):
+    """Makes new functions whenever it is asked, and counts that."""
+
+    asked = 0
+
+    def worker_functions(self, _):
+        type(self).asked += 1
+        return [partial(np.multiply, float(self.asked))] * self.n_workers
+
+
+def test_a_scheme_is_asked_once_for_the_functions_of_its_workers():
+    with ThreadPoolExecutor(3) as pool:
+        scheme = NewFunctions(2, 3)
+        result = coded_map(double, np.array([1.0, 2.0]), scheme, pool, wait_for=3, timeout=WAIT)
+    assert NewFunctions.asked == 1
+    assert result.outputs.tolist() == [1.0, 2.0]
+
+
+class WithOwnPrior(ReplicationScheme):
+    prior = "an attribute of somebody's scheme"
+
+
+def test_nests_are_refused_for_WithPrior_alone():
+    nest = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+    with ThreadPoolExecutor(4) as pool:
+        scheme = WithOwnPrior(2, 4)
+        result = coded_map(lambda pair: pair[0] + pair[1], nest, scheme, pool, wait_for=4)
+        assert result.outputs.tolist() == [4.0, 6.0]
+        with pytest.raises(TypeError, match="one array for WithPrior"):
+            coded_map(np.sin, nest, WithPrior(ReplicationScheme(2, 4), np.cos), pool)
 
 
 def test_workers_that_evaluate_other_functions_are_sent_these():
