@@ -1,1 +1,4 @@
-"""Races against the real rivals, and the report that writes README's tables."""
+"""Races against the real rivals, experiments, and the report that writes README's tables.
+
+Nothing of `fastspline` or `coded` imports this; records lie in `results`, each with its commit.
+"""

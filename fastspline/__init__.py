@@ -1,4 +1,7 @@
-"""Cubic smoothing splines, fast and exact, for any number of columns."""
+"""Cubic smoothing splines, fast and exact, for any number of columns.
+
+Arrays in, arrays out: nothing here knows of codes, workers or models.
+"""
 
 from fastspline._freedom import DegreesOfFreedom, lam_for_df
 from fastspline._gradient import FitGradient

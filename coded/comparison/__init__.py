@@ -1,1 +1,4 @@
-"""Codes beside each other on one function, and what the command line makes of it."""
+"""Codes beside each other on one function: raced, summed up, drawn.
+
+Nothing here prints or reads options, which is the business of `command_line`; no code is named.
+"""

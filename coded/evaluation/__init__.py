@@ -1,1 +1,4 @@
-"""What a code is worth, without workers: simulated losses, metrics, advice, pictures."""
+"""What a code is worth, without workers: simulated losses, metrics, advice, pictures.
+
+Nothing here submits a task; what real requests would take is the business of `latency`.
+"""

@@ -1,5 +1,7 @@
 """The schemes, one code a file; a new one is a file with `VARIANTS` and one line here.
 
+No scheme imports another one; what they share lies in floors below, and no worker is known here.
+
 To add a code:
 
 1. Copy the smallest file of its kind: `mds` where outputs are exact for some functions
