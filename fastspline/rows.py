@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from fastspline._kernels.sweep import copy_out
+from fastspline._kernels.blocks import copy_out
 from fastspline._kernels.vector import fence
 from fastspline._solvers.columns import INTERPRETED, STREAM_SAFE, threads_for
 from fastspline._threads import cut, run_blocks

@@ -102,8 +102,8 @@ def score_places(problem, places, scores):
     for k in range(1, LANES + 1):
         scores[k] = unit * 10.0 ** places[k]
     first = scores.ctypes.data + 8
-    lam = vload(first, "f8", LANES)
     none = vzero("f8", LANES)
+    lam = vload(first, none)
     one = vadd(none, 1.0)
     left = (one, none, none, none, none, none, none, none)
     right = left
@@ -117,10 +117,10 @@ def score_places(problem, places, scores):
                 vstore(at + k * ROW_BYTES, left[k])
         else:
             left = (
-                vload(at, "f8", LANES), vload(at + ROW_BYTES, "f8", LANES),
-                vload(at + 2 * ROW_BYTES, "f8", LANES), vload(at + 3 * ROW_BYTES, "f8", LANES),
-                vload(at + 4 * ROW_BYTES, "f8", LANES), vload(at + 5 * ROW_BYTES, "f8", LANES),
-                vload(at + 6 * ROW_BYTES, "f8", LANES), vload(at + 7 * ROW_BYTES, "f8", LANES),
+                vload(at, none), vload(at + ROW_BYTES, none),
+                vload(at + 2 * ROW_BYTES, none), vload(at + 3 * ROW_BYTES, none),
+                vload(at + 4 * ROW_BYTES, none), vload(at + 5 * ROW_BYTES, none),
+                vload(at + 6 * ROW_BYTES, none), vload(at + 7 * ROW_BYTES, none),
             )  # fmt: skip
         for i in range(start, stop):
             at = states + (i - start) * STATE * ROW_BYTES
@@ -143,14 +143,14 @@ def score_places(problem, places, scores):
         for i in range(stop - 1, start - 1, -1):
             at = states + (i - start) * STATE * ROW_BYTES
             e, a, b = (
-                vload(at, "f8", LANES),
-                vload(at + ROW_BYTES, "f8", LANES),
-                vload(at + 2 * ROW_BYTES, "f8", LANES),
+                vload(at, none),
+                vload(at + ROW_BYTES, none),
+                vload(at + 2 * ROW_BYTES, none),
             )
             c, ahead, slope = (
-                vload(at + 3 * ROW_BYTES, "f8", LANES),
-                vload(at + 4 * ROW_BYTES, "f8", LANES),
-                vload(at + 5 * ROW_BYTES, "f8", LANES),
+                vload(at + 3 * ROW_BYTES, none),
+                vload(at + 4 * ROW_BYTES, none),
+                vload(at + 5 * ROW_BYTES, none),
             )
             w = weights[i]
             r = scale(noise[i], lam)

@@ -5,9 +5,9 @@ import math
 import numpy as np
 from numba import njit
 
+from fastspline._kernels.addresses import JET, N_TABLES, list_addresses, list_nu
 from fastspline._kernels.reinsch import factor_pentadiagonal, smooth_column
 from fastspline._kernels.state_space import smooth_panel
-from fastspline._kernels.sweep import JET, N_TABLES, list_addresses, list_nu
 from fastspline.jit import JIT
 
 UNIT_RANGE = 1e-100, 1e100  # mean gaps whose cubes are normal numbers

@@ -1,8 +1,9 @@
 """SIMD registers in numba: vectors of columns, and the few operations that sweeps need.
 
 A vector is a numba type whose data model is an LLVM vector such as ``<16 x double>``; LLVM splits
-it into whatever registers the machine has. Addresses are plain integers: one compiled kernel serves
-any row stride, and read-only arrays too.
+it into whatever registers the machine has. `vzero` makes one of given type and lanes; all others
+are made like one that is there. Addresses are plain integers: one compiled kernel serves any row
+stride, and read-only arrays too.
 """
 
 from llvmlite import binding, ir
@@ -33,8 +34,8 @@ def _are_literal(*args):
     return all(isinstance(a, types.Literal) for a in args)
 
 
-def _vector_of(code, lanes):
-    return Vector(_SCALARS[code.literal_value], lanes.literal_value)
+def _n_bytes(vector):
+    return vector.lanes * vector.dtype.bitwidth // 8
 
 
 def _pointer(context, builder, address, to):
@@ -50,18 +51,34 @@ def _splat(builder, scalar, vector_type):
     return builder.shuffle_vector(first, ir.Constant(vector_type, ir.Undefined), mask)
 
 
-@intrinsic(prefer_literal=True)
-def vload(typingctx, address, code, lanes):
-    """Load a vector of `lanes` numbers of type `code` from `address` (element-aligned)."""
-    if not _are_literal(code, lanes):
-        return None
-    result = _vector_of(code, lanes)
+def _load(context, builder, address, kind):
+    """Load a vector from an element-aligned address."""
+    pointer = _pointer(context, builder, address, kind)
+    return builder.load(pointer, align=kind.dtype.bitwidth // 8)
+
+
+@intrinsic
+def vload(typingctx, address, like):
+    """Load a vector of the type of `like` from an element-aligned address."""
 
     def codegen(context, builder, signature, args):
-        pointer = _pointer(context, builder, args[0], result)
-        return builder.load(pointer, align=result.dtype.bitwidth // 8)
+        return _load(context, builder, args[0], like)
 
-    return result(types.int64, code, lanes), codegen
+    return like(types.int64, like), codegen
+
+
+@intrinsic
+def vload_all(typingctx, address, like):
+    """Load the vectors of a tuple, one behind the other."""
+
+    def codegen(context, builder, signature, args):
+        at, vectors = args[0], []
+        for kind in like:
+            vectors.append(_load(context, builder, at, kind))
+            at = builder.add(at, ir.Constant(at.type, _n_bytes(kind)))
+        return context.make_tuple(builder, like, vectors)
+
+    return like(types.int64, like), codegen
 
 
 def _mask(builder, count, lanes):
@@ -71,12 +88,10 @@ def _mask(builder, count, lanes):
     return builder.icmp_signed("<", numbers, _splat(builder, builder.trunc(count, _I32), kind))
 
 
-@intrinsic(prefer_literal=True)
-def vload_first(typingctx, address, count, code, lanes):
+@intrinsic
+def vload_first(typingctx, address, count, like):
     """Load the first `count` lanes of a vector, all if `count` is no less; the others become 0."""
-    if not _are_literal(code, lanes):
-        return None
-    result = _vector_of(code, lanes)
+    result = like
 
     def codegen(context, builder, signature, args):
         kind = context.get_value_type(result)
@@ -102,7 +117,7 @@ def vload_first(typingctx, address, count, code, lanes):
         either.add_incoming(part, from_part)
         return either
 
-    return result(types.int64, types.int64, code, lanes), codegen
+    return result(types.int64, types.int64, like), codegen
 
 
 def _store(builder, value, pointer, kind, *, nontemporal):
@@ -130,38 +145,59 @@ def vstore(typingctx, address, value):
 
 
 @intrinsic
+def vstore_all(typingctx, address, values):
+    """Store a tuple of vectors, one behind the other."""
+
+    def codegen(context, builder, signature, args):
+        at = args[0]
+        for i, kind in enumerate(values):
+            pointer = _pointer(context, builder, at, kind)
+            one = builder.extract_value(args[1], i)
+            _store(builder, one, pointer, kind, nontemporal=False)
+            at = builder.add(at, ir.Constant(at.type, _n_bytes(kind)))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, values), codegen
+
+
+@intrinsic
 def vstream(typingctx, address, value):
     """Store past the caches; the address is a multiple of 64, or of a smaller vector's size."""
     return types.void(types.int64, value), _store_codegen(nontemporal=True)
 
 
 @intrinsic
-def vput(typingctx, address, value, count, bypass):
-    """Store the first `count` lanes, or all; past the caches if `bypass`, which takes all."""
+def vput(typingctx, target, row, value):
+    """Store a vector in a row of a target: (place, bytes between rows, count, bypass), integers.
+
+    That is its first `count` lanes, or all; past the caches if `bypass`, which takes all.
+    """
 
     def codegen(context, builder, signature, args):
         width = value.dtype.bitwidth // 8
-        pointer = _pointer(context, builder, args[0], value)
-        streams = builder.icmp_signed("!=", args[3], ir.Constant(args[3].type, 0))
-        whole = builder.icmp_signed(">=", args[2], ir.Constant(args[2].type, value.lanes))
+        place, step, count, bypass = (builder.extract_value(args[0], i) for i in range(4))
+        place = builder.add(place, builder.mul(args[1], step))
+        pointer = _pointer(context, builder, place, value)
+        streams = builder.icmp_signed("!=", bypass, ir.Constant(bypass.type, 0))
+        whole = builder.icmp_signed(">=", count, ir.Constant(count.type, value.lanes))
         with builder.if_else(streams) as (then, otherwise):
             with then:
-                _store(builder, args[1], pointer, value, nontemporal=True)
+                _store(builder, args[2], pointer, value, nontemporal=True)
             with otherwise, builder.if_else(whole) as (plain, part):
                 with plain:
-                    _store(builder, args[1], pointer, value, nontemporal=False)
+                    _store(builder, args[2], pointer, value, nontemporal=False)
                 with part:
-                    mask = _mask(builder, args[2], value.lanes)
-                    kinds = [args[1].type, pointer.type, _I32, mask.type]
+                    mask = _mask(builder, count, value.lanes)
+                    kinds = [args[2].type, pointer.type, _I32, mask.type]
                     function = cgutils.get_or_insert_function(
                         builder.module,
                         ir.FunctionType(ir.VoidType(), kinds),
                         f"llvm.masked.store.v{value.lanes}f{8 * width}.p0",
                     )
-                    builder.call(function, [args[1], pointer, ir.Constant(_I32, width), mask])
+                    builder.call(function, [args[2], pointer, ir.Constant(_I32, width), mask])
         return context.get_dummy_value()
 
-    return types.void(types.int64, value, types.int64, types.int64), codegen
+    return types.void(target, types.int64, value), codegen
 
 
 @intrinsic
@@ -207,12 +243,10 @@ def prefetch_to_write(typingctx, address):
     return types.void(types.int64), codegen
 
 
-@intrinsic(prefer_literal=True)
-def vcast(typingctx, value, code):
-    """Convert a vector's numbers to the float type `code`."""
-    if not _are_literal(code):
-        return None
-    result = Vector(_SCALARS[code.literal_value], value.lanes)
+@intrinsic
+def vcast(typingctx, value, like):
+    """Convert a vector's numbers to the type of those of `like`."""
+    result = Vector(like.dtype, value.lanes)
 
     def codegen(context, builder, signature, args):
         if result.dtype == value.dtype:
@@ -220,7 +254,7 @@ def vcast(typingctx, value, code):
         convert = builder.fpext if result.dtype == types.float64 else builder.fptrunc
         return convert(args[0], context.get_value_type(result))
 
-    return result(value, code), codegen
+    return result(value, like), codegen
 
 
 def _widest(*given):
@@ -331,15 +365,25 @@ def vsplit(typingctx, value):
 
 @intrinsic(prefer_literal=True)
 def vzero(typingctx, code, lanes):
-    """Give a vector of zeros."""
+    """Give a vector of `lanes` zeros of the float type `code`."""
     if not _are_literal(code, lanes):
         return None
-    result = _vector_of(code, lanes)
+    result = Vector(_SCALARS[code.literal_value], lanes.literal_value)
 
     def codegen(context, builder, signature, args):
         return ir.Constant(context.get_value_type(result), None)
 
     return result(code, lanes), codegen
+
+
+@intrinsic
+def zero_like(typingctx, like):
+    """Give zeros of the type of `like`."""
+
+    def codegen(context, builder, signature, args):
+        return ir.Constant(context.get_value_type(like), None)
+
+    return like(like), codegen
 
 
 @intrinsic
@@ -365,6 +409,39 @@ def peek(typingctx, address, code):
         return builder.load(_pointer(context, builder, args[0], result))
 
     return result(types.int64, code), codegen
+
+
+@intrinsic
+def entry(typingctx, table, i, like):
+    """Load number `i` of those at the address `table`, of the type of the numbers of `like`."""
+    result = like.dtype
+
+    def codegen(context, builder, signature, args):
+        return builder.load(builder.gep(_pointer(context, builder, args[0], result), [args[1]]))
+
+    return result(types.int64, types.int64, like), codegen
+
+
+@intrinsic
+def n_bytes(typingctx, value):
+    """Give the bytes of a vector, or of the vectors of a tuple, as a literal."""
+    kinds = [value] if isinstance(value, Vector) else value
+    total = sum(_n_bytes(kind) for kind in kinds)
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant(types.int64, total)
+
+    return types.literal(total)(value), codegen
+
+
+@intrinsic
+def n_lanes(typingctx, value):
+    """Give the lanes of a vector, as a literal."""
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant(types.int64, value.lanes)
+
+    return types.literal(value.lanes)(value), codegen
 
 
 @intrinsic

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numba import config
 
-from fastspline._kernels import sweep
+from fastspline._kernels.addresses import list_addresses
 from fastspline._kernels.state_space import add_rows
 from fastspline._kernels.tables import bind_points
 from fastspline._solvers.tableau import Gaps, Rows, Tableau, Vector
@@ -74,16 +74,14 @@ def prepare(
     tableau: Tableau,
     tables: Rows,
 ) -> Prepared:
-    """List what `kernel` starts from, for columns of `dtype`; see `sweep.list_addresses`."""
+    """List what `kernel` starts from, for columns of `dtype`; see `addresses`."""
     t = tableau
     weights: FloatArray = t.weights
     if dtype == F4:
         with np.errstate(over="ignore"):  # an infinite weight is noticed in the sweep
             weights = weights.astype(dtype)
     spans, needed, rows = t.spans, t.needed, t.rows
-    address: int = sweep.list_addresses(
-        forward, backward, sources, spans, needed, weights, rows, tables
-    )
+    address: int = list_addresses(forward, backward, sources, spans, needed, weights, rows, tables)
     kept = (forward, backward, sources, t.places, weights, tables)
     return Prepared(kernel, t.n, address, t.n, kept)
 

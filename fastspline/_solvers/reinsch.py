@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from fastspline._kernels import adjoint_sweep, reinsch, sweep
+from fastspline._kernels.addresses import JET, N_TABLES
 from fastspline._kernels.tables import is_even, split_table
 from fastspline._kernels.vector import LANES
 from fastspline._solvers.columns import (
@@ -70,12 +71,12 @@ class ReinschSolver:
         n = knots.size
         out: Vector = empty_aligned(3 * n, values.shape[1], F8)  # type: ignore[assignment]
         doubles = values if values.dtype == np.float64 else values.astype(np.float64)
-        bad = self.at(knots, sweep.JET, sources).apply(doubles, out, None)
+        bad = self.at(knots, JET, sources).apply(doubles, out, None)
         return out[:n], out[n : 2 * n], out[2 * n :], bad
 
     def prepare(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
         """See `Sweepable.prepare`."""
-        n, tables = tableau.n, np.empty(sweep.N_TABLES, np.int64)
+        n, tables = tableau.n, np.empty(N_TABLES, np.int64)
         kernel = _DOUBLE if dtype == F8 else _MIXED
         if dtype == F4 and self.in_single and tableau.nu == 0:
             kernel = _SINGLE
@@ -117,7 +118,7 @@ class ReinschSolver:
             kernel = _PULL_SINGLE if crowd <= CROWD_SINGLE else kernel
         forward: FloatArray = self.table[t.n :].astype(kernel.state, copy=False)
         backward: FloatArray = self.table[5 * t.n :].astype(kernel.state, copy=False)
-        tables = np.empty(sweep.N_TABLES, np.int64)
+        tables = np.empty(N_TABLES, np.int64)
         return prepare(kernel, kernel.state, forward, backward, sources, t, tables)
 
     def pull_plainly(self, tableau: Tableau, cotangent: Vector) -> Vector:

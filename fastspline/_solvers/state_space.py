@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from fastspline._kernels import adjoint_sweep, state_space, sweep
+from fastspline._kernels.addresses import JET, N_TABLES, list_nu
 from fastspline._kernels.state_space import N_COEFFICIENTS
 from fastspline._kernels.vector import LANES
 from fastspline._solvers.columns import (
@@ -66,7 +67,7 @@ class StateSpaceSolver:
         jet = out[:n], out[n : 2 * n], out[2 * n :]
         doubles = values if values.dtype == np.float64 else values.astype(np.float64)
         if n == self.gaps.knots.size:
-            everywhere = self.at(_NOWHERE, sweep.JET, sources)
+            everywhere = self.at(_NOWHERE, JET, sources)
             everywhere.tableau.needed[:] = 1
             return *jet, everywhere.apply(doubles, out, None)
         bad = -1
@@ -80,8 +81,8 @@ class StateSpaceSolver:
         return self._prepare(_KERNELS[dtype], tableau, sources, dtype)
 
     def _prepare(self, kernel: Kernel, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
-        tables = np.empty(sweep.N_TABLES, np.int64)
-        sweep.list_nu(tableau.nu, self.gaps.unit, tables)
+        tables = np.empty(N_TABLES, np.int64)
+        list_nu(tableau.nu, self.gaps.unit, tables)
         co = self.table[self.gaps.h.size :]
         return prepare(kernel, dtype, self.table, co, sources, tableau, tables)
 
@@ -102,7 +103,7 @@ class StateSpaceSolver:
             if bad >= 0:
                 return bad
             g = y - residual
-            if t.nu == sweep.JET:
+            if t.nu == JET:
                 np.concatenate([g, slope / gaps.unit, gamma / gaps.unit**2], out=result)
             else:
                 base, tangent = choose_jet(t.nu, g, slope, gamma)

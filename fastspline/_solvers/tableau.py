@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fastspline._kernels.sweep import JET, N_TABLES
+from fastspline._kernels.addresses import JET, N_TABLES
 from fastspline._kernels.tables import tabulate_points
 from fastspline.arrays import require_finite
 

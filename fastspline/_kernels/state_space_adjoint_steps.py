@@ -1,0 +1,131 @@
+"""The transpose of the subtraction-free recursion in SIMD lanes.
+
+The twin of `state_space.adjoint_smooth_panel`, whose first loop goes forward here, with the points
+added to the cotangents at both ends of their gap, and its second backward.
+"""
+
+from numba import njit
+
+from fastspline._kernels.blocks import gather_points
+from fastspline._kernels.state_space import (
+    A22,
+    ALPHA,
+    K1,
+    K2,
+    M11,
+    M12,
+    M22,
+    P11,
+    P12,
+    P21,
+    P22,
+    PER_F,
+)
+from fastspline._kernels.state_space_steps import GAP_BYTES
+from fastspline._kernels.vector import (
+    entry,
+    fma,
+    n_bytes,
+    peek,
+    scale,
+    vadd,
+    vcast,
+    vload,
+    vload_all,
+    vput,
+    vstore,
+    vstore_all,
+    vsub,
+    zero_like,
+)
+from fastspline.jit import JIT
+
+
+@njit(inline="always", **JIT)
+def start(tables, knots, zero, row):
+    """Give the states that both sweeps begin with, a slot's bytes, and which rows are read."""
+    kept, carried = (zero, zero, zero, zero, zero, zero), (zero, zero, row)
+    points = peek(tables.spans + knots * 16, "i8")
+    return kept, carried, n_bytes((zero, zero, zero)), tables.rows, points
+
+
+@njit(inline="always", **JIT)
+def forward(steps, tables, source, segment, state, like):
+    """Leave the cotangents of the filtered value and slope, and of the innovation if nu > 0."""
+    gaps, table = tables.forward, tables.backward
+    nu, per_unit = tables.nu, tables.per_unit
+    base, tangent, shear, moment, f_after, v_after = state
+    slot = segment.slots
+    for k in range(segment.start, segment.stop):
+        here = base, tangent
+        base, tangent, base1, tangent1 = gather_points(tables, k, source, here, like)
+        f, v = f_after, v_after
+        if nu == 0:
+            f, v = vadd(f, base), vadd(v, tangent)
+        else:
+            v = fma(per_unit, base, v)
+            if k > 0:
+                h, c = peek(gaps + (k - 1) * 8, "f8"), table + (k - 1) * GAP_BYTES
+                shear, moment, innovation = steps.costate_step(h, c, shear, moment)
+                vstore(slot + 2 * n_bytes(f), innovation)
+            moment = vadd(moment, tangent)
+        if k < segment.knots - 1:
+            f, v, f_after, v_after = steps.smooth_step(table + k * GAP_BYTES, f, v)
+        vstore_all(slot, (f, v))
+        base, tangent = base1, tangent1
+        slot += segment.slot_bytes
+    return (base, tangent, shear, moment, f_after, v_after), zero_like(like)
+
+
+@njit(inline="always", **JIT)
+def costate_step(h, c, shear, moment):
+    """Give the cotangents of the costate a gap on, and of the innovation there."""
+    alpha, k2, a22 = entry(c, ALPHA, shear), entry(c, K2, shear), entry(c, A22, shear)
+    z = fma(h, moment, shear)
+    if alpha > 0.5 and a22 > 0.5:
+        shear = fma(-entry(c, K1, z), z, z)
+        moment = fma(-k2, z, moment)
+    else:
+        moment = fma(-k2, shear, scale(a22, moment))
+        shear = scale(alpha, z)
+    return shear, moment, scale(entry(c, PER_F, z), z)
+
+
+@njit(inline="always", **JIT)
+def smooth_step(c, f, v):
+    """Give what smoothed value and slope owe to the filtered ones, and to those a gap on."""
+    p21 = entry(c, P21, v)
+    f_after = fma(entry(c, P11, f), f, scale(p21, v))
+    v_after = fma(entry(c, P12, f), f, scale(entry(c, P22, v), v))
+    filtered = fma(entry(c, M11, f), f, scale(-p21, v))
+    return filtered, fma(entry(c, M12, f), f, scale(entry(c, M22, v), v)), f_after, v_after
+
+
+@njit(inline="always", **JIT)
+def backward(_steps, tables, _source, segment, target, state):
+    """Carry the cotangents of the filtered value and slope; store the rows."""
+    gaps, table, rows = tables.forward, tables.backward, tables.sources
+    nu = tables.nu
+    f_before, v_before, check = state
+    slot = segment.slots + (segment.stop - segment.start) * segment.slot_bytes
+    k = segment.stop
+    while k > segment.start:
+        k -= 1
+        slot -= segment.slot_bytes
+        f, v = vload_all(slot, (f_before, v_before))
+        f, v = vadd(f, f_before), vadd(v, v_before)
+        r = f
+        if k > 0:
+            h, c = peek(gaps + (k - 1) * 8, "f8"), table + (k - 1) * GAP_BYTES
+            k2 = entry(c, K2, v)
+            r = fma(entry(c, K1, f), f, scale(k2, v))
+            f = scale(entry(c, ALPHA, f), f)
+            if nu > 0:
+                innovation = vload(slot + 2 * n_bytes(f), f)
+                r, f = vadd(r, innovation), vsub(f, innovation)
+            f_before = fma(-k2, v, f)
+            v_before = fma(h, f, scale(entry(c, A22, v), v))
+        row = vcast(r, check)
+        check = fma(0.0, row, check)  # 0 inf is NaN, and NaN stays
+        vput(target, peek(rows + k * 8, "i8"), row)
+    return f_before, v_before, check
