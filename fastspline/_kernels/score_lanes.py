@@ -1,6 +1,6 @@
 """The search for one column's lam: scores at many lam at once, one lam a SIMD lane.
 
-The recursion is that of `_scores`.
+The recursion is that of `scores`.
 
 Scratch does not grow with the number of knots: the left filter's states are noted at the start of
 each block, and computed again block by block, from the last one back, as the right filter comes.
@@ -32,8 +32,10 @@ from fastspline._kernels.vector import (
     vadd,
     vdiv,
     vload,
+    vload_all,
     vsplit,
     vstore,
+    vstore_all,
     vsub,
     vwhere_below,
     vzero,
@@ -83,6 +85,56 @@ def step(place, r, h, rise, state):
     return (next_e, next_a, next_b, next_c, ahead, slope, bend, chord), total
 
 
+@njit(inline="always", **JIT)
+def delete_value(left, right, has_before, has_after):
+    """Give D at a knot without its value, and D times the residual that the value then leaves.
+
+    `left` and `right` are the states that both filters predict there, see `step`; the first two
+    knots of a side are told only by the other.
+    """
+    e, a, b, c, ahead, slope = left
+    both = scale(b, right[2])
+    from_left = fma(a, right[3], both)
+    if has_before:
+        from_left = vadd(from_left, right[0])
+    from_right = fma(right[1], c, both)
+    if has_after:
+        from_right = vadd(from_right, e)
+    crossed = fma(b, right[3], scale(right[2], c))
+    slopes = scale(crossed, vadd(slope, right[5]))
+    deleted = fma(from_left, ahead, fma(from_right, right[4], slopes))
+    return vadd(from_left, from_right), deleted
+
+
+@njit(inline="always", **JIT)
+def write_scores(criterion, n, squares, rest, determinant, scores):
+    """Write the scores; they hold lam. `determinant`: mantissas and exponents of a product."""
+    first = scores.ctypes.data + 8
+    if criterion == GCV:
+        squares = vdiv(scale(float(n), squares), scale(rest, rest))
+    elif criterion == LOO:
+        squares = scale(1.0 / n, squares)
+    elif criterion == REST:
+        squares = rest
+    vstore(first, squares)
+    if criterion == REML:
+        mantissas, powers = np.empty(LANES), np.empty(LANES)
+        vstore(mantissas.ctypes.data, determinant[0])
+        vstore(powers.ctypes.data, determinant[1])
+        for k in range(LANES):
+            log_det = np.log(mantissas[k]) + np.log(2.0) * powers[k]
+            scores[1 + k] = (n - 2) * np.log(scores[1 + k] / (n - 2)) + log_det
+    if criterion == GCV:
+        rests = np.empty(LANES)
+        vstore(rests.ctypes.data, rest)
+        for k in range(LANES):
+            if rests[k] < 0.99 * LEAST_REST * n:  # where `raise_lower` ends it is about the least
+                scores[1 + k] = np.inf
+    for k in range(1, LANES + 1):
+        if not np.isfinite(scores[k]):
+            scores[k] = np.inf
+
+
 @njit(**JIT)
 def score_places(problem, places, scores):
     """Write one column's scores at places 1 to `LANES`; infinity where they overflow.
@@ -101,10 +153,8 @@ def score_places(problem, places, scores):
     starts = states + STATE * rows * ROW_BYTES
     for k in range(1, LANES + 1):
         scores[k] = unit * 10.0 ** places[k]
-    first = scores.ctypes.data + 8
     none = vzero("f8", LANES)
-    lam = vload(first, none)
-    one = vadd(none, 1.0)
+    lam, one = vload(scores.ctypes.data + 8, none), vadd(none, 1.0)
     left = (one, none, none, none, none, none, none, none)
     right = left
     squares, rest, exponents, product = none, none, none, one
@@ -113,23 +163,11 @@ def score_places(problem, places, scores):
         start, stop = s * BLOCK, min((s + 1) * BLOCK, n)
         at = starts + s * (STATE + 2) * ROW_BYTES
         if turn == s:
-            for k in range(STATE + 2):
-                vstore(at + k * ROW_BYTES, left[k])
+            vstore_all(at, left)
         else:
-            left = (
-                vload(at, none), vload(at + ROW_BYTES, none),
-                vload(at + 2 * ROW_BYTES, none), vload(at + 3 * ROW_BYTES, none),
-                vload(at + 4 * ROW_BYTES, none), vload(at + 5 * ROW_BYTES, none),
-                vload(at + 6 * ROW_BYTES, none), vload(at + 7 * ROW_BYTES, none),
-            )  # fmt: skip
+            left = vload_all(at, left)
         for i in range(start, stop):
-            at = states + (i - start) * STATE * ROW_BYTES
-            vstore(at, left[0])
-            vstore(at + ROW_BYTES, left[1])
-            vstore(at + 2 * ROW_BYTES, left[2])
-            vstore(at + 3 * ROW_BYTES, left[3])
-            vstore(at + 4 * ROW_BYTES, left[4])
-            vstore(at + 5 * ROW_BYTES, left[5])
+            vstore_all(states + (i - start) * STATE * ROW_BYTES, left[:STATE])
             ahead = left[4]
             j = min(i, n - 2)
             left, total = step(min(i, 2), scale(noise[i], lam), h[j], rises[j], left)
@@ -141,65 +179,24 @@ def score_places(problem, places, scores):
         if criterion == REML or turn < blocks - 1:
             continue
         for i in range(stop - 1, start - 1, -1):
-            at = states + (i - start) * STATE * ROW_BYTES
-            e, a, b = (
-                vload(at, none),
-                vload(at + ROW_BYTES, none),
-                vload(at + 2 * ROW_BYTES, none),
-            )
-            c, ahead, slope = (
-                vload(at + 3 * ROW_BYTES, none),
-                vload(at + 4 * ROW_BYTES, none),
-                vload(at + 5 * ROW_BYTES, none),
-            )
-            w = weights[i]
+            before = vload_all(states + (i - start) * STATE * ROW_BYTES, left[:STATE])
             r = scale(noise[i], lam)
-            both = scale(b, right[2])
-            from_left = fma(a, right[3], both)
-            if i > 1:
-                from_left = vadd(from_left, right[0])
-            from_right = fma(right[1], c, both)
-            if i < n - 2:
-                from_right = vadd(from_right, e)
-            crossed = fma(b, right[3], scale(right[2], c))
-            d = vadd(from_left, from_right)
-            deleted = fma(
-                from_left, ahead, fma(from_right, right[4], scale(crossed, vadd(slope, right[5])))
-            )
+            d, deleted = delete_value(before, right, i > 1, i < n - 2)
             if criterion in (GCV, REST):
                 kept = scale(r, d)
-                inverse = vdiv(1.0, vadd(kept, fma(c, right[0], scale(right[3], e))))
+                # The determinant of what both sides tell.
+                known = fma(before[3], right[0], scale(right[3], before[0]))
+                inverse = vdiv(1.0, vadd(kept, known))
                 rest = fma(kept, inverse, rest)
                 residual = scale(scale(r, deleted), inverse)
             else:
                 residual = vdiv(deleted, d)
-            squares = fma(w, scale(residual, residual), squares)
+            squares = fma(weights[i], scale(residual, residual), squares)
             j = max(i - 1, 0)
             right, _ = step(min(n - 1 - i, 2), r, h[j], -rises[j], right)
-    if criterion == GCV:
-        squares = vdiv(scale(float(n), squares), scale(rest, rest))
-    elif criterion == LOO:
-        squares = scale(1.0 / n, squares)
-    elif criterion == REST:
-        squares = rest
-    vstore(first, squares)
-    memory[0] = 0.0  # numba may free an array after its last use: this keeps the scratch until here
-    if criterion == REML:
-        mantissas, powers = np.empty(LANES), np.empty(LANES)
-        vstore(mantissas.ctypes.data, product)
-        vstore(powers.ctypes.data, exponents)
-        for k in range(LANES):
-            log_det = np.log(mantissas[k]) + np.log(2.0) * powers[k]
-            scores[1 + k] = (n - 2) * np.log(scores[1 + k] / (n - 2)) + log_det
-    if criterion == GCV:
-        rests = np.empty(LANES)
-        vstore(rests.ctypes.data, rest)
-        for k in range(LANES):
-            if rests[k] < 0.99 * LEAST_REST * n:  # where `raise_lower` ends it is about the least
-                scores[1 + k] = np.inf
-    for k in range(1, LANES + 1):
-        if not np.isfinite(scores[k]):
-            scores[k] = np.inf
+    write_scores(criterion, n, squares, rest, (product, exponents), scores)
+    # Numba may free an array after its last use: this keeps the scratch until here.
+    memory[0] = 0.0
 
 
 refine = make_refine(score_places, njit(inline="always", **JIT))
