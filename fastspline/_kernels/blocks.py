@@ -77,10 +77,15 @@ def read_row(source, i, like):
 
 @njit(inline="always", **JIT)
 def read_ahead(source, i, part, parts):
-    """Ask for one row in `parts` of the strip that follows, so that all parts ask for all rows."""
-    if i % parts == 0 and i + part < source.n_rows:
-        at = source.corner + peek(source.listed + (i + part) * 8, "i8") * source.step
-        prefetch(at, STRIP_BYTES)
+    """Ask for one row in `parts` of the strip that follows; all parts together ask for all.
+
+    In the order in which they will be read, so that each is asked for a strip's time before.
+    """
+    if i % parts == 0:
+        row = part * ((source.n_rows + parts - 1) // parts) + i // parts
+        if row < source.n_rows:
+            at = source.corner + peek(source.listed + row * 8, "i8") * source.step
+            prefetch(at, STRIP_BYTES)
 
 
 @njit(inline="always", **JIT)
