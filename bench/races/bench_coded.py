@@ -16,7 +16,7 @@ from bench.races.race import Competitor, error_against
 from coded import BerrutScheme, KernelScheme, SplineScheme, TorchWorker, coded_map, path_order
 from coded.digits.lenet5 import load
 from coded.schemes import codes
-from coded.schemes.variants import Setting
+from coded.schemes.registry import Setting
 
 TOLERANCE = 1e-6
 IMAGE = (3, 224, 224)

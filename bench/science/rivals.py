@@ -39,7 +39,7 @@ from coded import (
 from coded.estimation.kriging import krige_nearest
 from coded.nearness.distances import flattened
 from coded.schemes import codes
-from coded.schemes.variants import Setting
+from coded.schemes.registry import Setting
 
 LAMS = (0.0, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5)  # lam_dec of the published scheme
 TUNING_BATCHES, TUNING_DRAWS, TUNING_SEED = 10, 5, 2

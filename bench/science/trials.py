@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from coded import Scheme, mean_interval, simulate
 from coded.schemes import codes
-from coded.schemes.variants import Setting
+from coded.schemes.registry import Setting
 from coded.stragglers import StragglerModel
 
 Array = NDArray[np.float64]

@@ -14,7 +14,7 @@ from coded.comparison.outcome import ComparedCode, Comparison, best_first
 from coded.comparison.race import Measured, Race, Refused
 from coded.schemes import codes as all_codes
 from coded.schemes.protocol import Function
-from coded.schemes.variants import Setting
+from coded.schemes.registry import Setting
 from fastspline.arrays import is_torch_tensor
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from coded.schemes.variants import Setting
+from coded.schemes.registry import Setting
 
 _NOISE = 1e-20  # a relative mean square of rounding errors alone
 

@@ -22,7 +22,7 @@ from coded.schemes.protocol import (
     Scheme,
     worker_functions,
 )
-from coded.schemes.variants import Setting, Variant
+from coded.schemes.registry import Setting, Variant
 from fastspline.arrays import FloatArray, is_torch_tensor, read_array, require_finite
 
 _TIMED = 3  # repeats

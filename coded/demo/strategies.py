@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from coded.schemes import codes
 from coded.schemes.protocol import Scheme
-from coded.schemes.variants import Setting
+from coded.schemes.registry import Setting
 
 UNCODED = "uncoded"
 HEDGED = "uncoded, hedged"

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from coded.arguments import read_count
-from coded.schemes import codes, variants
+from coded.schemes import codes, registry
 from coded.schemes.protocol import Scheme
 
 Kind: TypeAlias = Literal["smooth", "polynomial", "network", "rough", "unknown"]
@@ -131,7 +131,7 @@ def recommend(
     copies = n_workers // n_inputs
     if n_stragglers < copies:
         return _exact(
-            codes()[_COPIES].make(variants.Setting(*setting)),
+            codes()[_COPIES].make(registry.Setting(*setting)),
             _COPIES,
             f"each input has {copies} copies or more, so that any {n_stragglers} losses leave "
             "one: all outputs are exact",
@@ -188,7 +188,7 @@ def _stable_lagrange(setting: Setting, degree: int) -> Scheme | None:
     n_inputs, n_workers, n_stragglers = setting
     if n_workers - n_stragglers < (n_inputs - 1) * degree + 1:
         return None
-    scheme = codes()[_LAGRANGE].make(variants.Setting(*setting, degree))
+    scheme = codes()[_LAGRANGE].make(registry.Setting(*setting, degree))
     workers = np.arange(n_workers)
     rng = np.random.default_rng(0)
     # neighbours lost together leave the widest gap, and no end to interpolate to
@@ -270,7 +270,7 @@ def _look_up(
     if _distance(setting, at) > _FAR:
         cautions.append(f"nothing was measured nearer to {setting}: simulate it with your f")
     return Recommendation(
-        scheme=variant.make(variants.Setting(*setting)),
+        scheme=variant.make(registry.Setting(*setting)),
         name=name,
         why=why,
         measured_at=at,

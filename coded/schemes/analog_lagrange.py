@@ -21,7 +21,7 @@ from coded.maps.torch_compile import untraced
 from coded.schemes.door import read_responders
 from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders
-from coded.schemes.variants import Setting, Variant
+from coded.schemes.registry import Setting, Variant
 from coded.seeds import read_seed
 from fastspline.arrays import Restore, as_numpy, is_torch_tensor
 
@@ -399,13 +399,13 @@ VARIANTS = {
         "polynomial",
         _GUARANTEE,
         title="analog LCC",
-        numbers="complex",
+        numbers=AnalogLagrangeScheme._numbers,
     ),
     "analog-lagrange-private": Variant(
         partial(_make, n_colluders=1, mask_std=100.0),
         "polynomial",
         "the same, T = 1, masks of deviation 100",
         title="analog LCC, private",
-        numbers="complex",
+        numbers=AnalogLagrangeScheme._numbers,
     ),
 }

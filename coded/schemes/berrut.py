@@ -19,7 +19,7 @@ from coded.maps.torch_compile import untraced
 from coded.places.points import Points, chebyshev_first, chebyshev_second, nearest_equal, snapped
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
-from coded.schemes.variants import Setting, Variant
+from coded.schemes.registry import Setting, Variant
 from fastspline.arrays import FloatArray
 
 WorkerPoints: TypeAlias = Literal["second", "first"]

@@ -9,8 +9,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from coded.schemes.protocol import ReadingNumbers, Responders, Scheme
-from coded.schemes.variants import Numbers
+from coded.schemes.protocol import Numbers, ReadingNumbers, Responders, Scheme
 from fastspline.arrays import FloatArray, Restore, is_torch_tensor
 
 

@@ -24,7 +24,7 @@ from coded.maps.arrays import LinearMap, apply_map
 from coded.maps.torch_compile import untraced
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
-from coded.schemes.variants import Setting, Variant
+from coded.schemes.registry import Setting, Variant
 from coded.seeds import read_seed
 from fastspline.arrays import Restore, as_numpy
 
@@ -456,13 +456,13 @@ VARIANTS = {
         "polynomial",
         _GUARANTEE,
         title="field LCC",
-        numbers="integer",
+        numbers=FieldLagrangeScheme._numbers,
     ),
     "field-lagrange-private": Variant(
         partial(_make, n_colluders=1),
         "polynomial",
         "the same, T = 1",
         title="field LCC, private",
-        numbers="integer",
+        numbers=FieldLagrangeScheme._numbers,
     ),
 }

@@ -25,7 +25,7 @@ from coded.places.input_lines import FEWEST_FOR_CURVE
 from coded.places.placement import balanced_copies
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
-from coded.schemes.variants import Setting, Variant
+from coded.schemes.registry import Setting, Variant
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
 Features: TypeAlias = Callable[[FloatArray], ArrayLike] | Literal["loo"] | None

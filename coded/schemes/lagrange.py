@@ -15,7 +15,7 @@ from coded.maps.arrays import LinearMap, Matrix, MatrixMap
 from coded.places.points import Points, chebyshev_first, chebyshev_second, nearest_equal, snapped
 from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders
-from coded.schemes.variants import Setting, Variant
+from coded.schemes.registry import Setting, Variant
 
 
 class LagrangeScheme(ExactScheme):

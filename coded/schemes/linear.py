@@ -16,8 +16,7 @@ from coded.maps.on_tensors import OnTensors
 from coded.maps.torch_compile import untraced
 from coded.schemes.decoders import Decoders
 from coded.schemes.door import read_responders, read_values, require_answers, require_inputs
-from coded.schemes.protocol import NotEnoughRespondersError, Responders
-from coded.schemes.variants import Numbers
+from coded.schemes.protocol import NotEnoughRespondersError, Numbers, Responders
 from fastspline.arrays import FloatArray, Restore, is_torch_tensor, read_array
 
 _PLANS = frozenset({"_encoder_plan", "_decoders", "_on_tensors"})  # cheap to make again

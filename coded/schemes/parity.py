@@ -13,7 +13,7 @@ from coded.maps.copies import FilledMap
 from coded.schemes.exact import LARGEST_AMPLIFICATION, ExactScheme
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Function, Responders
-from coded.schemes.variants import Setting, Variant
+from coded.schemes.registry import Setting, Variant
 
 
 class ParityScheme(ExactScheme):

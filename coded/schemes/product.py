@@ -15,7 +15,7 @@ from coded.maps.arrays import LinearMap, Matrix
 from coded.maps.copies import FilledMap
 from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders
-from coded.schemes.variants import Setting, Variant
+from coded.schemes.registry import Setting, Variant
 
 Grid: TypeAlias = tuple[int, int]
 _Grids: TypeAlias = tuple[Grid, Grid]  # of the inputs, of the workers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from fastspline.arrays import FloatArray, Restore, read_array
 
 Function: TypeAlias = Callable[..., ArrayLike]
 Responders: TypeAlias = tuple[int, ...]
+Numbers: TypeAlias = Literal["real", "complex", "integer"]
 
 
 class NotEnoughRespondersError(ValueError):

@@ -16,7 +16,7 @@ from coded.nearness.distances import distances_between, flattened
 from coded.places.placement import balanced_copies, read_placement
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
-from coded.schemes.variants import Setting, Variant
+from coded.schemes.registry import Setting, Variant
 from fastspline.arrays import FloatArray
 
 Fallback: TypeAlias = Literal["nearest", "mean"] | None

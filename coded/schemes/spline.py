@@ -25,7 +25,7 @@ from coded.schemes.door import read_lam
 from coded.schemes.layouts import InOrder, Layout, Published
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders, Scheme
-from coded.schemes.variants import Setting, Variant
+from coded.schemes.registry import Setting, Variant
 from fastspline.arrays import FloatArray, require_finite
 
 

@@ -26,7 +26,7 @@ from coded.maps.arrays import MatrixMap
 from coded.maps.copies import FilledMap
 from coded.maps.tensors import apply_to_tensor, dense_on
 from coded.schemes import codes
-from coded.schemes.variants import Setting
+from coded.schemes.registry import Setting
 
 # Of torch's own: forward derivatives load decompositions that it scripts.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is dep:DeprecationWarning")

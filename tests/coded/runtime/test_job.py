@@ -22,7 +22,7 @@ from coded.runtime.request import read_request
 from coded.runtime.scheme_job import SchemeCode
 from coded.runtime.waiting import answer, answer_async
 from coded.schemes import codes
-from coded.schemes.variants import Setting
+from coded.schemes.registry import Setting
 from tests.support.worker_functions import WAIT
 
 LEFT = np.arange(24.0).reshape(4, 6)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from coded import NotEnoughRespondersError, Scheme, SplineScheme, coded_map, simulate
 from coded.schemes import codes
-from coded.schemes.variants import Setting, Variant
+from coded.schemes.registry import Setting, Variant
 
 EPS = np.finfo(np.float64).eps
 CODES = codes() | {

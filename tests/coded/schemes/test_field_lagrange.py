@@ -20,7 +20,7 @@ from coded import (
 )
 from coded.algebra.prime_field import LARGEST_PRIME, balanced, power
 from coded.schemes.field_lagrange import VARIANTS
-from coded.schemes.variants import Setting
+from coded.schemes.registry import Setting
 
 INT64 = np.iinfo(np.int64)
 # n_inputs, n_workers, options

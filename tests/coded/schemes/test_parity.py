@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coded import NotEnoughRespondersError, ParityScheme, TorchWorker, coded_map, simulate
-from coded.schemes.variants import Setting
+from coded.schemes.registry import Setting
 
 EPS = np.finfo(np.float64).eps
 SMALL = [(1, 1), (1, 3), (2, 2), (2, 3), (2, 5), (3, 5), (4, 5), (4, 7), (5, 8)]

@@ -30,7 +30,7 @@ from coded import (
     coded_map,
 )
 from coded.schemes import codes
-from coded.schemes.variants import Setting
+from coded.schemes.registry import Setting
 from tests.support.faults import (
     CALLS,
     FAULTS,

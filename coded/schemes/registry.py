@@ -1,15 +1,29 @@
-"""`Variant`: how a code takes part in tests, benchmarks and comparisons."""
+"""Every code, with its maker, title and guarantee: what tests, benchmarks and comparisons read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Literal, TypeAlias
 
-from coded.schemes.protocol import Scheme
+from coded.schemes.protocol import Numbers, Scheme
 
 ExactFor: TypeAlias = Literal["any", "polynomial", "linear", "none"]
-Numbers: TypeAlias = Literal["real", "complex", "integer"]
+
+_MODULES = (
+    "analog_lagrange",
+    "approxifer",
+    "berrut",
+    "field_lagrange",
+    "kernel",
+    "lagrange",
+    "mds",
+    "parity",
+    "product",
+    "replication",
+    "spline",
+)
 
 
 @dataclass(frozen=True)
@@ -47,3 +61,19 @@ class Variant:
     guarantee: str
     title: str
     numbers: Numbers = "real"
+
+
+def codes() -> dict[str, Variant]:
+    """Give every code under the name that tests, benchmarks and comparisons call it by.
+
+    Each module's ``VARIANTS``, from a name to a `Variant`.
+
+    Examples
+    --------
+    >>> codes()["berrut"].make(Setting(4, 9, 3))
+    BerrutScheme(4, 9, n_stragglers=3)
+    """
+    found: dict[str, Variant] = {}
+    for name in _MODULES:
+        found |= import_module(f"coded.schemes.{name}").VARIANTS
+    return found
