@@ -1,25 +1,29 @@
-"""README's table "which code for which job": `python -m bench.codes` runs all codes and writes it.
+"""Every code on every job: the functions of `python -m coded compare` at their own (K, N, S).
 
-The functions of `python -m coded compare` at their own (K, N, S), and two of them with answers
-that are wrong. Stored in results/comparison/codes.json, from which `--table` writes the table.
+Two of them also with answers that are wrong.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from bench.report import RESULTS, to_markdown, write_table
+from matplotlib.figure import Figure
+
+from bench.documents import to_markdown
+from bench.experiments import main
 from coded import Comparison, compare
 from coded.comparison.functions import BUNDLED, bundled
+from coded.comparison.outcome import ComparedCode, Score
 from coded.comparison.picture import draw_comparisons
 from coded.schemes import codes
+from coded.schemes.registry import Setting
 
 GROUPS = 5
-STORED = RESULTS / "comparison" / "codes.json"  # beside the records of races
-PICTURE = RESULTS / "codes.png"
+DRAWS = 20
+PICTURE = "codes.png"
 EXACT = 1e-15  # a relative mean square of rounding errors
 WORTH_BOLD = 2.0  # times the least error
 
@@ -32,9 +36,11 @@ JOBS = (
 Numbers = dict[str, Any]
 
 
-def run_job(name: str, k: int, n: int, s: int, liars: int) -> Comparison:
+def run_job(
+    name: str, k: int, n: int, s: int, liars: int, *, groups: int = GROUPS, draws: int = DRAWS
+) -> Comparison:
     """Compare all codes on one function."""
-    problem = bundled(name, GROUPS * k)
+    problem = bundled(name, groups * k)
     return compare(
         problem.fn,
         problem.inputs,
@@ -42,6 +48,7 @@ def run_job(name: str, k: int, n: int, s: int, liars: int) -> Comparison:
         n_stragglers=s,
         n_liars=liars,
         n_inputs=k,
+        repeats=draws,
         labels=problem.labels,
         degree=problem.degree,
         name=problem.name,
@@ -88,10 +95,10 @@ def tell_jobs(jobs: Sequence[Numbers]) -> str:
     note = (
         "(K,N,S): K inputs, N workers, S of them lost; wrong: so many of the answers that come are "
         "wrong, by ten times their deviation. Mean square of the error over the variance of f, the "
-        f"same inputs and losses for all codes, {GROUPS} groups of K inputs, 20 draws each; exact: "
-        "up to rounding. In percent: how many draws could be decoded, where not all; -: not for "
-        "this function or these counts. LeNet5: relative accuracy behind the error. Bold: exact, "
-        f"or at most {WORTH_BOLD:g} times the least error."
+        f"same inputs and losses for all codes, {GROUPS} groups of K inputs, {DRAWS} draws each; "
+        "exact: up to rounding. In percent: how many draws could be decoded, where not all; -: not "
+        "for this function or these counts. LeNet5: relative accuracy behind the error. Bold: "
+        f"exact, or at most {WORTH_BOLD:g} times the least error."
     )
     return f"{to_markdown([*header, 'promise'], rows, words=2)}\n\n{note}"
 
@@ -115,18 +122,59 @@ def _tell(one: Numbers | None, least: float) -> str:
     return f"{text}, {one['decoded']:.0%}"
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run all jobs unless told to write the table alone."""
-    if list(arguments) != ["--table"]:
-        comparisons = []
-        for job in JOBS:
-            comparisons.append(run_job(*job))
-            print(comparisons[-1], flush=True)
-        draw_comparisons(comparisons).savefig(PICTURE, format="png", dpi=80)
-        numbers = [summarise(comparison) for comparison in comparisons]
-        STORED.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
-    write_table("codes-jobs", tell_jobs(json.loads(STORED.read_text(encoding="utf-8"))))
+def run(*, quick: bool) -> Numbers:
+    """Compare all codes on all jobs."""
+    sizes = {"groups": 2, "draws": 3} if quick else {}
+    comparisons = []
+    for job in JOBS:
+        comparisons.append(run_job(*job, **sizes))
+        print(comparisons[-1], flush=True)
+    return {"comparisons": [without_nan(asdict(one)) for one in comparisons]}
+
+
+def tables(numbers: Numbers) -> dict[str, str]:
+    """Make the one table."""
+    return {"codes-jobs": tell_jobs([summarise(one) for one in restore(numbers)])}
+
+
+def draw(numbers: Numbers) -> dict[str, Figure]:
+    """Draw a panel a job."""
+    return {PICTURE: draw_comparisons(restore(numbers))}
+
+
+def without_nan(value: Any) -> Any:
+    """Give numbers as JSON can hold them: null for nan."""
+    if isinstance(value, Mapping):
+        return {name: without_nan(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(one) for one in value]
+    if isinstance(value, float):
+        return None if math.isnan(value) else float(f"{value:.4g}")
+    return value
+
+
+def restore(numbers: Numbers) -> list[Comparison]:
+    """Give the comparisons that were stored."""
+    return [
+        Comparison(
+            one["name"],
+            Setting(**one["setting"]),
+            one["seconds"],
+            tuple(
+                ComparedCode(**row | {"scores": tuple(map(_score, row["scores"]))})
+                for row in one["rows"]
+            ),
+        )
+        for one in numbers["comparisons"]
+    ]
+
+
+def _score(stored: Numbers) -> Score:
+    error, half_width = (
+        math.nan if stored[name] is None else stored[name] for name in ("error", "half_width")
+    )
+    return Score(**stored | {"error": error, "half_width": half_width})
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main("codes")

@@ -1,4 +1,4 @@
-"""The demo's tables and pictures in README: `python -m bench.demo_tables` makes them."""
+"""The demo as a user runs it, at the paper's settings and live for many rounds."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from bench.report import README, RESULTS, to_markdown, write_table
-from coded.demo.choices import LIVE_K, Choices
+from bench.documents import to_markdown
+from bench.experiments import main
+from coded.demo.accuracy import Score
+from coded.demo.choices import BATCHES, LIVE_K, Choices
 from coded.demo.live import DELAYS, HEDGE_SECONDS
+from coded.demo.screen import draw_scores
 
 SETTINGS = ((20, 100, 60), (20, 60, 20), (60, 100, 20))
-PICTURE = RESULTS / "accuracy.png"
+PICTURE = "accuracy.png"
 MEASURED = ("median_seconds", "p90_seconds", "p99_seconds", "worst_seconds", "accuracy")
 STYLES = ("k-", "k--", "C1-", "C0--", "C0-", "C3-", "C2-")  # in the order of the strategies
-TAILS = RESULTS / "live.png"
+TAILS = "live.png"
 ROUNDS = 200
 
 Numbers = dict[str, Any]
@@ -47,8 +50,9 @@ def tell_accuracy(runs: Sequence[Numbers]) -> str:
         for name in columns[0]
     ]
     batches = (
-        "(K, N, S): K digits, N workers, S of them lost. Means and 95 % intervals over batches, "
-        "each with 20 draws of lost workers. Relative to LeNet5's own accuracy; error: mean L2 "
+        "(K, N, S): K digits, N workers, S of them lost. Means and 95 % intervals over "
+        f"{BATCHES} batches, each with {runs[0]['settings']['repeats']} draws of lost workers. "
+        "Relative to LeNet5's own accuracy; error: mean L2 "
         "distance between class probabilities (the paper's measure; the workers give logits)."
     )
     return f"{to_markdown(header, rows)}\n\n{batches}"
@@ -98,18 +102,34 @@ def draw_tails(run: Numbers) -> Figure:
     return figure
 
 
-def main() -> None:
-    """Run the demo at each setting, the live part once, and rewrite the tables and the picture."""
+def run(*, quick: bool) -> Numbers:
+    """Run the demo at each setting, and its live part once."""
+    repeats, rounds = (
+        ("--repeats=1", "--rounds=4") if quick else ("--repeats=20", f"--rounds={ROUNDS}")
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runs = [run_demo(folder, *sizes, "--only=accuracy") for sizes in SETTINGS]
-        live = run_demo(folder, *SETTINGS[1], "--only=live", f"--rounds={ROUNDS}")
-        RESULTS.mkdir(exist_ok=True)
-        PICTURE.write_bytes((folder / "20-100-60.json.png").read_bytes())
-    write_table("accuracy", tell_accuracy(runs), readme=README)
-    draw_tails(live).savefig(TAILS, format="png")
-    write_table("live", tell_live(live), readme=README)
+        runs = [run_demo(folder, *sizes, "--only=accuracy", repeats) for sizes in SETTINGS]
+        live = run_demo(folder, *SETTINGS[1], "--only=live", rounds)
+    for row in live["live"]:
+        row["seconds"] = [round(seconds, 5) for seconds in row["seconds"]]
+    return {"accuracy": runs, "live": live}
+
+
+def tables(numbers: Numbers) -> dict[str, str]:
+    """Make both tables."""
+    return {"accuracy": tell_accuracy(numbers["accuracy"]), "live": tell_live(numbers["live"])}
+
+
+def draw(numbers: Numbers) -> dict[str, Figure]:
+    """Draw the first setting's errors against the number of lost workers, and the tails."""
+    first = numbers["accuracy"][0]
+    scores = [Score(**row) for row in first["accuracy"]]
+    return {
+        PICTURE: draw_scores(Choices(**first["settings"]), scores),
+        TAILS: draw_tails(numbers["live"]),
+    }
 
 
 if __name__ == "__main__":
-    main()
+    main("demo")

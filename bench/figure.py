@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.interpolate import make_smoothing_spline
 
-from bench.report import RESULTS
+from bench.records import RESULTS
 from fastspline import smooth_spline
 
 PICTURE = RESULTS / "fit.png"

@@ -1,14 +1,15 @@
-"""Recorded races, `results/*.json`, and the tables in README that are made of them.
+"""Records and the documents made of them, and the races: `bench/results/races`.
 
-    python -m bench.report              write each group's table into README.md, newest record first
+    python -m bench.report              write all tables and pictures from the newest records
+    python -m bench.report stale        list records older than the code that they measure
     python -m bench.report record       run all races and store a record
     python -m bench.report compare A B  flag each ratio that fell
     python -m bench.report fold         keep of records that no table is made of the ratios alone
     python -m bench.report plot         draw the ratios over all records, folded ones too
 
-A record is the JSON of pytest-benchmark without what no table needs. A ratio is a rival's time
-over ours, so that above 1 ours is faster; against "copy" it is our share of the rate at which
-memory can be copied. Folded records are rows of `results/ratios.csv`.
+A record of races is the JSON of pytest-benchmark without what no table needs. A ratio is a rival's
+time over ours, so that above 1 ours is faster; against "copy" it is our share of the rate at which
+memory can be copied. Folded records are rows of `ratios.csv`.
 """
 
 from __future__ import annotations
@@ -24,14 +25,25 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
-RESULTS = Path(__file__).resolve().parent / "results"
+from bench.documents import DOCUMENTS, to_markdown, write_tables
+from bench.experiments import EXPERIMENTS, publish
+from bench.records import RESULTS, ROOT, Record, origin_now, read, store, tell_origin
+from bench.science.claims import collect, tell_claims
+from bench.stale import changed_since, files_of
+
+RACES = RESULTS / "races"
+RECORDING = "python -m bench.report record"
 SLOWS_BLAS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 WORTH_A_FLAG = 0.9  # a ratio below 0.9 times its old value has fallen by more than 10 %
 FOLDED = "ratios.csv"
-
-Record = dict[str, Any]
+RACERS = {  # by the group of the race
+    "coded": "bench.races.bench_coded",
+    "codes": "bench.races.bench_coded",
+    "runtime": "bench.races.bench_coded",
+    "share": "bench.races.bench_coded",
+    "workers": "bench.races.bench_workers",
+}
+SPLINES = "bench.races.bench_spline"
 
 
 class Ratio(NamedTuple):
@@ -45,45 +57,9 @@ class Ratio(NamedTuple):
     ratio: float
 
 
-def to_markdown(header: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> str:
-    """Make a table whose first `words` columns are text and the others numbers, set right."""
-    rules = [":--" if i < words else "--:" for i in range(len(header))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rules, *rows])
-
-
-def replace_table(text: str, name: str, markdown: str) -> str:
-    """Give `text` with `markdown` between ``<!-- table: NAME -->`` and ``<!-- /table -->``.
-
-    Raises
-    ------
-    ValueError
-        Unless `text` has this pair of markers exactly once.
-    """
-    opening, closing = f"<!-- table: {name} -->", "<!-- /table -->"
-    count = text.count(opening)
-    if count != 1:
-        raise ValueError(f"there must be one marker {opening!r}, found {count}; add or remove it")
-    before, _, rest = text.partition(opening)
-    inside, closed, after = rest.partition(closing)
-    if not closed or "<!-- table:" in inside:
-        raise ValueError(f"marker {opening!r} has no {closing!r} before the next table; add it")
-    return f"{before}{opening}\n{markdown.strip()}\n{closing}{after}"
-
-
-def write_table(name: str, markdown: str, *, readme: Path = README) -> None:
-    """Rewrite one table of README; see `replace_table`."""
-    text = readme.read_text(encoding="utf-8")
-    readme.write_text(replace_table(text, name, markdown), encoding="utf-8")
-
-
-def write_tables(records: Iterable[Record], *, readme: Path = README) -> list[str]:
-    """Rewrite each group's table from the newest record of it, all or none; give their names."""
-    text = readme.read_text(encoding="utf-8")
-    newest = newest_of_groups(records)
-    for group, record in newest.items():
-        text = replace_table(text, group, tell_races(record, group))
-    readme.write_text(text, encoding="utf-8")
-    return list(newest)
+def tables_of_races(records: Iterable[Record]) -> dict[str, str]:
+    """Make each group's table from the newest record of it."""
+    return {group: tell_races(record, group) for group, record in newest_of_groups(records).items()}
 
 
 def newest_of_groups(records: Iterable[Record]) -> dict[str, Record]:
@@ -110,7 +86,7 @@ def tell_races(record: Record, group: str) -> str:
     ]
     notes = list(dict.fromkeys(note for race in races for note in race["notes"].values()))
     table = to_markdown(header, rows, words=3)
-    lines = [table, "", *(f"\\* {note}." for note in notes), _tell_origin(record)]
+    lines = [table, "", *(f"\\* {note}." for note in notes), tell_origin(record["origin"])]
     return "\n".join(lines)
 
 
@@ -126,17 +102,8 @@ def _tell_ratio(race: dict[str, Any], rival: str) -> str:
     return f"{ratio:,.{digits}f}{star}"
 
 
-def _tell_origin(record: Record) -> str:
-    machine, commit = record["machine_info"], record["commit_info"]["id"][:7]
-    return (
-        f"Commit {commit}, {record['datetime'][:10]}; {machine['cpu']}, {machine['cpus']} CPUs; "
-        f"Python {machine['python']}, numpy {machine['numpy']} ({machine['blas']}), "
-        f"scipy {machine['scipy']}, numba {machine['numba']}."
-    )
-
-
-def slim(raw: Record) -> Record:
-    """Keep of pytest-benchmark's JSON what tables, comparison and plot need; the machine once."""
+def slim(raw: Record) -> list[dict[str, Any]]:
+    """Keep of pytest-benchmark's JSON what tables, comparison and plot need."""
     races = [
         {name: race[name] for name in ("name", "group", "extra_info")} for race in raw["benchmarks"]
     ]
@@ -144,28 +111,27 @@ def slim(raw: Record) -> Record:
         raise ValueError("the run has no races; was it stopped, or run with --benchmark-disable?")
     for race in races:
         facts = dict(race["extra_info"])
-        machine = facts.pop("machine")
         for kind in ("ratios", "seconds", "errors"):
             facts[kind] = {name: float(f"{value:.4g}") for name, value in facts[kind].items()}
         race["extra_info"] = facts
-    commit = {name: raw["commit_info"][name] for name in ("id", "dirty")}
-    return {
-        "datetime": raw["datetime"],
-        "commit_info": commit,
-        "machine_info": machine,
-        "benchmarks": races,
-    }
+    return races
 
 
-def record_races(*, seconds: float, results: Path = RESULTS) -> Path:
+def record_races(*, seconds: float, results: Path = RACES) -> Path:
     """Run all races in a process of their own and store the record; give its path.
 
     Raises
     ------
+    ValueError
+        If the code that is raced is not that of a commit.
     subprocess.CalledProcessError
         If a race fails; nothing is stored then.
     """
+    changed = changed_since("HEAD", files_of({SPLINES, *RACERS.values()}))
+    if changed:
+        raise ValueError(f"{', '.join(changed[:3])} differ from the last commit; commit first")
     environment = {name: value for name, value in os.environ.items() if name not in SLOWS_BLAS}
+    origin = origin_now(RECORDING)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "raw.json"
         options = [
@@ -176,16 +142,13 @@ def record_races(*, seconds: float, results: Path = RESULTS) -> Path:
         ]
         command = [sys.executable, "-m", "pytest", "bench", "-v", *options]
         subprocess.run(command, cwd=ROOT, env=environment, check=True)
-        record = slim(json.loads(path.read_text(encoding="utf-8")))
-    commit = record["commit_info"]
-    suffix = "-dirty" if commit["dirty"] else ""
-    results.mkdir(exist_ok=True)
-    stored = results / f"{record['datetime'][:10]}-{commit['id'][:7]}{suffix}.json"
-    stored.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        races = slim(json.loads(path.read_text(encoding="utf-8")))
+    stored = results / f"{origin['date'][:10]}-{origin['commit'][:7]}.json"
+    store({"origin": origin, "benchmarks": races}, stored)
     return stored
 
 
-def read_records(results: Path = RESULTS) -> dict[Path, Record]:
+def read_records(results: Path = RACES) -> dict[Path, Record]:
     """Read all records, the oldest first.
 
     Raises
@@ -193,17 +156,15 @@ def read_records(results: Path = RESULTS) -> dict[Path, Record]:
     ValueError
         If there is none.
     """
-    records = {
-        path: json.loads(path.read_text(encoding="utf-8")) for path in results.glob("*.json")
-    }
+    records = {path: read(path) for path in results.glob("*.json")}
     if not records:
         raise ValueError(f"no record in {results}; make one: python -m bench.report record")
-    return dict(sorted(records.items(), key=lambda item: item[1]["datetime"]))
+    return dict(sorted(records.items(), key=lambda item: item[1]["origin"]["date"]))
 
 
 def ratios_of(record: Record) -> list[Ratio]:
     """Give the ratio of each race and rival."""
-    time, commit = record["datetime"][:19], record["commit_info"]["id"][:7]
+    time, commit = record["origin"]["date"][:19], record["origin"]["commit"][:7]
     return [
         Ratio(time, commit, race["group"], race["name"], rival, ratio)
         for race in record["benchmarks"]
@@ -211,7 +172,7 @@ def ratios_of(record: Record) -> list[Ratio]:
     ]
 
 
-def read_folded(results: Path = RESULTS) -> list[Ratio]:
+def read_folded(results: Path = RACES) -> list[Ratio]:
     """Read `ratios.csv`, the oldest record first; nothing where none was folded yet."""
     path = results / FOLDED
     if not path.exists():
@@ -221,13 +182,13 @@ def read_folded(results: Path = RESULTS) -> list[Ratio]:
     return [Ratio(*words, float(ratio)) for *words, ratio in rows]
 
 
-def read_ratios(results: Path = RESULTS) -> list[Ratio]:
+def read_ratios(results: Path = RACES) -> list[Ratio]:
     """Read the ratios of all records, folded ones too."""
     records = read_records(results).values()
     return [*read_folded(results), *(one for record in records for one in ratios_of(record))]
 
 
-def fold(results: Path = RESULTS) -> list[Path]:
+def fold(results: Path = RACES) -> list[Path]:
     """Move the ratios of records that no table is made of to `ratios.csv`; give what is deleted."""
     records = read_records(results)
     needed = newest_of_groups(records.values()).values()
@@ -239,6 +200,31 @@ def fold(results: Path = RESULTS) -> list[Path]:
     for path in spent:
         path.unlink()
     return spent
+
+
+def publish_all() -> None:
+    """Write every table and picture from the newest records."""
+    for experiment in EXPERIMENTS.values():
+        publish(experiment)
+    write_tables({"claims": tell_claims(collect()), **tables_of_races(read_records().values())})
+
+
+def tell_stale() -> Iterable[str]:
+    """Tell of each record that is older than its code what has changed, and what renews it."""
+    records = [
+        (key, read(one.path)["origin"], one.files, one.command) for key, one in EXPERIMENTS.items()
+    ]
+    records += [
+        (group, record["origin"], files_of([RACERS.get(group, SPLINES)]), RECORDING)
+        for group, record in newest_of_groups(read_records().values()).items()
+    ]
+    for name, origin, files, command in records:
+        changed = changed_since(origin["commit"], files)
+        if changed:
+            others = f" and {len(changed) - 1} more" if changed[1:] else ""
+            told = f"{origin['commit'][:7]}, {origin['date'][:10]}"
+            spent = f" ({origin['seconds']} s)" if "seconds" in origin else ""
+            yield f"{name:14} {told}: {changed[0]}{others} changed since; {command}{spent}"
 
 
 def compare(old: Record, new: Record) -> tuple[str, int]:
@@ -300,12 +286,13 @@ def plot(ratios: Sequence[Ratio], path: Path) -> None:
 def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench.report",
-        description="Races against the rivals: record them, compare two records, fold old ones, "
-        "draw all, and write the newest into README.md (what it does without a command).",
+        description="Write all tables and pictures from the newest records (what it does without "
+        "a command), list stale ones; record races, compare two records, fold old ones, draw all.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("stale", help="list records older than their code, and what renews each")
     one = commands.add_parser(
-        "record", help="run all races (a few minutes) and store bench/results/DATE-COMMIT.json"
+        "record", help="run all races (ten minutes) and store bench/results/races/DATE-COMMIT.json"
     )
     one.add_argument(
         "--seconds",
@@ -317,12 +304,14 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "compare",
         help="print the ratios of two records; exit code 1 if one fell by more than 10 %%",
     )
-    two.add_argument("old", type=Path, metavar="OLD", help="a record, bench/results/*.json")
+    two.add_argument("old", type=Path, metavar="OLD", help="a record, bench/results/races/*.json")
     two.add_argument("new", type=Path, metavar="NEW", help="a later one")
     commands.add_parser(
         "fold", help="keep the ratios alone of records that no table is made of, in ratios.csv"
     )
-    commands.add_parser("plot", help="draw the ratios of all records into bench/results/ratios.png")
+    commands.add_parser(
+        "plot", help="draw the ratios of all records into bench/results/races/ratios.png"
+    )
     return parser.parse_args(arguments)
 
 
@@ -350,14 +339,17 @@ def _run(options: argparse.Namespace) -> int:
             print(f"{fallen} ratios fell by more than 10 %")
             return int(fallen > 0)
         case "plot":
-            path = RESULTS / "ratios.png"
+            path = RACES / "ratios.png"
             plot(read_ratios(), path)
             print(path)
         case "fold":
             print("\n".join(map(str, fold())))
+        case "stale":
+            lines = list(tell_stale())
+            print("\n".join(lines) or "no record is older than its code")
         case _:
-            groups = write_tables(read_records().values())
-            print(f"README.md: wrote tables {', '.join(groups)}")
+            publish_all()
+            print(f"wrote {', '.join(str(path.relative_to(ROOT)) for path in DOCUMENTS)}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""README's table and picture of latencies under redundancy: `python -m bench.engines.latency`.
+"""Latencies under redundancy, simulated.
 
 One simulated cluster, one load, the same arrivals for all policies; two laws of service time with
 a mean of one second. The picture shows the tails, the table their quantiles and what they cost.
@@ -7,15 +7,13 @@ a mean of one second. The picture shows the tails, the table their quantiles and
 from __future__ import annotations
 
 import math
-import sys
-from io import BytesIO
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
-from bench.report import README, RESULTS, to_markdown, write_table
+from bench.documents import to_markdown
+from bench.experiments import main
 from coded import ParetoDelays
 from coded.latency import (
     Exponential,
@@ -28,7 +26,7 @@ from coded.latency import (
     simulate_latency,
 )
 
-PICTURE = RESULTS / "latency.png"
+PICTURE = "latency.png"
 N_SERVERS, LOAD, N_REQUESTS = 20, 0.3, 200_000
 QUANTILES = {"median": 0.5, "p99": 0.99, "p99.9": 0.999}
 SIZE, DPI = (8.4, 3.6), 100
@@ -40,7 +38,10 @@ LAWS: dict[str, tuple[ServiceTime, float]] = {
     "Pareto": (ParetoDelays(scale=0.5, shape=2.0, cap=100.0), 0.5 * math.sqrt(20.0)),
 }
 
+LEVELS = np.geomspace(1.0, 3e-4, 200)  # of the tail, so that few points draw a curve
+
 Results = dict[str, dict[str, LatencyResult]]
+Numbers = dict[str, Any]
 
 
 def policies(hedge_after: float) -> dict[str, Policy]:
@@ -69,40 +70,63 @@ def simulate_all(n_requests: int = N_REQUESTS) -> Results:
     }
 
 
-def tell(results: Results) -> str:
+def run(*, quick: bool) -> Numbers:
+    """Simulate all, and keep of each its quantiles, its tail and its cost."""
+    n_requests = 2000 if quick else N_REQUESTS
+    return {
+        "n_requests": n_requests,
+        "levels": _rounded(LEVELS),
+        "laws": {
+            law: {name: summarise(result) for name, result in by_policy.items()}
+            for law, by_policy in simulate_all(n_requests).items()
+        },
+    }
+
+
+def summarise(result: LatencyResult) -> Numbers:
+    """Keep what table and picture tell."""
+    return {
+        "quantiles": _rounded(result.quantile(list(QUANTILES.values()))),
+        "tail": _rounded(result.quantile(1.0 - LEVELS)),
+        "work": result.load_per_request,
+    }
+
+
+def _rounded(numbers: np.ndarray) -> list[float]:
+    return [float(f"{number:.5g}") for number in numbers]
+
+
+def tables(numbers: Numbers) -> dict[str, str]:
     """Make the table, a block of columns a law."""
-    header = ["policy"]
-    for law in results:
+    header, laws = ["policy"], numbers["laws"]
+    for law in laws:
         header += [f"{law}: median s", "p99 s", "p99.9 s", "work"]
-    names = policies(1.0)
     rows = [
-        [name, *(cell for law in results for cell in _cells(results[law][name]))] for name in names
+        [name, *(cell for law in laws for cell in _cells(laws[law][name]))]
+        for name in policies(1.0)
     ]
-    n_requests = next(iter(results["Pareto"].values())).latencies.size
     caption = (
         f"{N_SERVERS} servers with queues, first come first served, {100 * LOAD:.0f} % of their "
-        f"time taken by one copy of each request; {n_requests:,} simulated requests, the same "
-        "arrivals for all. Service times with a mean of 1 s: exponential, and Pareto, "
+        f"time taken by one copy of each request; {numbers['n_requests']:,} simulated requests, "
+        "the same arrivals for all. Service times with a mean of 1 s: exponential, and Pareto, "
         "P(X > t) = (0.5 s / t)², cut at 100 s. Work: seconds that servers worked for a request. "
         "Copies that are not needed any more are taken back at once, except where said. A part of "
         "a split request takes a quarter of a service time; MDS codes are for linear work."
     )
-    return f"{to_markdown(header, rows)}\n\n{caption}"
+    return {"latency": f"{to_markdown(header, rows)}\n\n{caption}"}
 
 
-def _cells(result: LatencyResult) -> list[str]:
-    quantiles = result.quantile(list(QUANTILES.values()))
-    return [*(f"{seconds:.2f}" for seconds in quantiles), f"{result.load_per_request:.2f}"]
+def _cells(result: Numbers) -> list[str]:
+    return [*(f"{seconds:.2f}" for seconds in result["quantiles"]), f"{result['work']:.2f}"]
 
 
-def draw(results: Results) -> Figure:
+def draw(numbers: Numbers) -> dict[str, Figure]:
     """Draw the tails, a panel a law."""
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
-    panels = figure.subplots(1, len(results), sharey=True)
-    levels = np.geomspace(1.0, 3e-4, 200)  # of the tail, so that few points draw a curve
-    for axes, (law, by_policy) in zip(panels, results.items(), strict=True):
+    panels = figure.subplots(1, len(numbers["laws"]), sharey=True)
+    for axes, (law, by_policy) in zip(panels, numbers["laws"].items(), strict=True):
         for colour, (name, result) in zip(COLOURS, by_policy.items(), strict=True):
-            axes.plot(result.quantile(1.0 - levels), levels, color=colour, lw=1.5, label=name)
+            axes.plot(result["tail"], numbers["levels"], color=colour, lw=1.5, label=name)
         axes.set_yscale("log")
         axes.set_xscale("log")
         axes.set_xlim(0.08, 120.0)
@@ -113,19 +137,8 @@ def draw(results: Results) -> Figure:
     panels[0].set_ylabel("requests that take longer")
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-    return figure
-
-
-def main(path: Path = PICTURE, *, readme: Path = README, n_requests: int = N_REQUESTS) -> None:
-    """Simulate, write the picture and rewrite the table."""
-    results = simulate_all(n_requests)
-    path.parent.mkdir(exist_ok=True)
-    buffer = BytesIO()
-    draw(results).savefig(buffer)
-    Image.open(buffer).convert("RGB").quantize(64).save(path, optimize=True)
-    write_table("latency", tell(results), readme=readme)
-    sys.stdout.write(f"{path}: {path.stat().st_size / 1000:.0f} kB\n")
+    return {PICTURE: figure}
 
 
 if __name__ == "__main__":
-    main()
+    main("latency")

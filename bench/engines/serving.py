@@ -1,15 +1,13 @@
-"""A model server under load while workers die and freeze: `python -m bench.engines.serving`.
+"""A model server under load while workers die and freeze.
 
 Starts each of the servers of `digit_server`, sends it requests at a fixed rate from several
-threads, kills and freezes worker processes meanwhile, and writes README's table and
-bench/results/serving.png. A latency counts from the moment at which the request was due, so that
-a server that stalls is not asked less. ``--quick`` loads the coded server for seconds and only
-prints. Linux: processes are found by /proc.
+threads, and kills and freezes worker processes meanwhile. A latency counts from the moment at
+which the request was due, so that a server that stalls is not asked less. ``--quick`` loads the
+coded server for seconds. Linux: processes are found by /proc.
 """
 
 from __future__ import annotations
 
-import argparse
 import base64
 import json
 import os
@@ -23,22 +21,28 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGSTOP, Signals
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from bench.report import RESULTS, ROOT, to_markdown, write_table
+from bench.documents import to_markdown
+from bench.experiments import main
+from bench.records import ROOT
 from coded.digits.images import Digits, read_digits
 
-PICTURE = RESULTS / "serving.png"
+PICTURE = "serving.png"
 STRATEGIES = ("coded", "one worker", "hedged")
 CLIENTS = 16
 _CLASSES = 10
 _GIVE_UP = 10.0  # seconds that a client waits
 _START, _END = 180.0, 30.0  # longest waits for a server
+
+
+Numbers = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -289,6 +293,54 @@ def _ask(url: str, digits: Digits, i: int) -> np.ndarray:
         return np.array(json.load(response)["logits"], dtype=float)
 
 
+def run(*, quick: bool) -> Numbers:
+    """Load all servers, or the coded one for seconds."""
+    load, strategies = (QUICK, STRATEGIES[:1]) if quick else (FULL, STRATEGIES)
+    return {
+        "load": asdict(load),
+        "servers": {strategy: summarise(strike(load, strategy)) for strategy in strategies},
+    }
+
+
+def summarise(outcome: Outcome) -> Numbers:
+    """Keep every reply, and when which signal struck."""
+    replies = [
+        [one.due, round(one.seconds, 5), one.failure, one.is_shaped, one.is_right]
+        for one in outcome.replies
+    ]
+    return {
+        "replies": replies,
+        "struck": [[round(at, 3), int(signal)] for at, signal, _ in outcome.struck],
+    }
+
+
+def tables(numbers: Numbers) -> dict[str, str]:
+    """Make the table."""
+    load, servers = restore(numbers)
+    return {"serving": f"{tell(load, servers)}\n\n{caption(load)}"}
+
+
+def draw(numbers: Numbers) -> dict[str, Figure]:
+    """Draw latency over time, one panel a server, faults as lines."""
+    return {PICTURE: draw_latencies(restore(numbers)[1])}
+
+
+def restore(numbers: Numbers) -> tuple[Load, dict[str, Outcome]]:
+    """Give load and outcomes of a record, without the processes' ids, which say nothing later."""
+    faults = tuple((at, Signals(signal)) for at, signal in numbers["load"]["faults"])
+    servers = {
+        strategy: Outcome(
+            [Reply(*reply) for reply in server["replies"]],
+            [(at, Signals(signal), 0) for at, signal in server["struck"]],
+            set(),
+            set(),
+            [],
+        )
+        for strategy, server in numbers["servers"].items()
+    }
+    return Load(**numbers["load"] | {"faults": faults}), servers
+
+
 def tell(load: Load, outcomes: dict[str, Outcome]) -> str:
     """Make the table."""
     header = ["server", "phase", "sent", "lost", "wrong shape", "accuracy"]
@@ -335,13 +387,9 @@ def caption(load: Load) -> str:
     )
 
 
-def draw(outcomes: dict[str, Outcome], path: Path) -> None:
+def draw_latencies(outcomes: dict[str, Outcome]) -> Figure:
     """Draw latency over time, one panel a server, faults as lines."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 2.2 * len(outcomes)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(9, 2.2 * len(outcomes)), dpi=100, layout="constrained")
     panels = figure.subplots(len(outcomes), sharex=True, sharey=True, squeeze=False)[:, 0]
     for panel, (strategy, outcome) in zip(panels, outcomes.items(), strict=True):
         for is_lost, colour, marker in ((False, "tab:blue", "."), (True, "tab:red", "x")):
@@ -366,23 +414,8 @@ def draw(outcomes: dict[str, Outcome], path: Path) -> None:
         panel.set_ylabel("latency in s")
         panel.legend(loc="upper left", fontsize=8)
     panels[-1].set_xlabel("request due, s")
-    path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, dpi=100)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run all servers; write the table and the picture."""
-    parser = argparse.ArgumentParser(prog="python -m bench.engines.serving", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="the coded server only, for seconds")
-    if parser.parse_args(arguments).quick:
-        print(tell(QUICK, {"coded": strike(QUICK)}))
-        return
-    outcomes = {strategy: strike(FULL, strategy) for strategy in STRATEGIES}
-    table = tell(FULL, outcomes)
-    print(table)
-    draw(outcomes, PICTURE)
-    write_table("serving", f"{table}\n\n{caption(FULL)}")
+    return figure
 
 
 if __name__ == "__main__":
-    main()
+    main("serving")

@@ -1,15 +1,13 @@
-"""README's table of what crosses between program and workers: `python -m bench.engines.traffic`.
+"""What crosses between program and workers.
 
 For each engine: bytes a task and its answer take through pipes and sockets, how often the array
 is copied, how long the round trip takes beside the bare engine's, and how often a large model is
-loaded. Stores results/traffic/traffic.json; ``--table`` only writes the table from it. Linux.
+loaded. Linux.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -17,9 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -28,7 +24,9 @@ import distributed
 import numpy as np
 import ray
 from distributed.deploy.subprocess import SubprocessCluster
+from matplotlib.figure import Figure
 
+from bench.documents import to_markdown
 from bench.engines.traffic_counts import (
     REPEATS,
     bytes_of,
@@ -48,14 +46,11 @@ from bench.engines.traffic_worker import (
     settle,
     take,
 )
-from bench.races.race import describe_machine
-from bench.report import README, RESULTS, ROOT, to_markdown, write_table
+from bench.experiments import main
+from bench.records import ROOT
 from coded import LocalWorkers, RayExecutor, ReplicationScheme, TorchWorker, coded_map
 
-STORED = RESULTS / "traffic" / "traffic.json"  # beside the records of races
 SHAPES = ((1, 32, 32), (3, 224, 224), (3, 1024, 1024))  # float32: 4 kB, 600 kB, 12 MB
-CODE = ("bench/engines/traffic*.py", "coded", "fastspline")
-VERSIONS = ("torch", "distributed", "ray")
 MODEL_BYTES, MODEL_CALLS = 45_000_000, 50
 WAIT = 60.0  # seconds; nothing takes that long
 WORKERS = 2
@@ -259,6 +254,13 @@ def _measure_model(engine: Engine) -> Numbers:
     return {"bytes": MODEL_BYTES, "calls": MODEL_CALLS, "task": sent // WORKERS}
 
 
+def run(*, quick: bool) -> Numbers:
+    """Measure all engines, or two of them on small arrays."""
+    if quick:
+        return measure_all(("threads", "LocalWorkers"), SHAPES[:2], 3)
+    return measure_all()
+
+
 def measure_all(
     names: Sequence[str] = tuple(ENGINES),
     shapes: Sequence[tuple[int, ...]] = SHAPES,
@@ -273,13 +275,7 @@ def measure_all(
         for row, copies in zip(engine["arrays"], alone(count_copies, name, shapes), strict=True):
             row |= copies
         engines.append(engine)
-    return {
-        "datetime": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _ask_git("rev-parse", "HEAD"),
-        "dirty": bool(_ask_git("status", "--porcelain", "--untracked-files=no", "--", *CODE)),
-        "machine": {**describe_machine(), **{one: version(one) for one in VERSIONS}},
-        "engines": engines,
-    }
+    return {"engines": engines}
 
 
 def alone(fn: Callable[..., Any], *arguments: object) -> Any:
@@ -288,30 +284,25 @@ def alone(fn: Callable[..., Any], *arguments: object) -> Any:
         return pool.submit(fn, *arguments).result()
 
 
-def _ask_git(*words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
 # ---- the table
 
 
-def tell(record: Numbers) -> str:
+def tables(numbers: Numbers) -> dict[str, str]:
     """Make the table, and the sentences under it."""
     header = ["engine", "input", "bytes of task", "of answer", "copies in", "copies out"]
     header += ["worker's array", "round trip ms"]
     rows = [
         [engine["engine"], *_cells(row)]
-        for engine in record["engines"]
+        for engine in numbers["engines"]
         for row in engine["arrays"]
         if row["kind"] == "ndarray" or (row["bytes"] > 1e6 and any(row["crossed"]["ours"]))
     ]
     models = ", ".join(
         f"{engine['engine']} {engine['model']['task']:,} (loads: "
         f"{' and '.join(map(str, engine['model']['loads']))})"
-        for engine in record["engines"]
+        for engine in numbers["engines"]
     )
-    model, machine = record["engines"][0]["model"], record["machine"]
+    model = numbers["engines"][0]["model"]
     caption = (
         "Float32. Bytes: of one task and its answer, through the pipes and sockets of the program "
         "that asks. Copies: memory that program, worker and scheduler newly fill to bring one "
@@ -323,12 +314,9 @@ def tell(record: Numbers) -> str:
         "checks and decoding included.\n\n"
         f"Bytes of a task that asks a model of {model['bytes'] / 1e6:.0f} MB, shipped as above, "
         f"and how often each process has loaded it after {model['calls'] + 1} calls of {WORKERS} "
-        f"workers: {models}.\n\n"
-        f"Commit {record['commit'][:7]}, {record['datetime'][:10]}; {machine['cpu']}, "
-        f"{machine['cpus']} CPUs; Python {machine['python']}, numpy {machine['numpy']}, torch "
-        f"{machine['torch']}, distributed {machine['distributed']}, ray {machine['ray']}."
+        f"workers: {models}."
     )
-    return f"{to_markdown(header, rows, words=2)}\n\n{caption}"
+    return {"traffic": f"{to_markdown(header, rows, words=2)}\n\n{caption}"}
 
 
 def _cells(row: Numbers) -> list[str]:
@@ -346,15 +334,10 @@ def _cells(row: Numbers) -> list[str]:
     return [f"{kind}, {size}", f"{task:,}", f"{answer:,}", *counts, where, times]
 
 
-def main(arguments: Sequence[str], *, path: Path = STORED, readme: Path = README) -> None:
-    """Measure, unless told to write the table alone, and write it."""
-    if list(arguments) != ["--table"]:
-        path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_text(json.dumps(measure_all(), indent=1) + "\n", encoding="utf-8")
-    table = tell(json.loads(path.read_text(encoding="utf-8")))
-    print(table)
-    write_table("traffic", table, readme=readme)
+def draw(numbers: Numbers) -> dict[str, Figure]:  # noqa: ARG001 (one interface for all)
+    """Draw nothing."""
+    return {}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main("traffic")

@@ -1,17 +1,14 @@
-"""Data-parallel training without its stragglers: `python -m bench.engines.training`, three minutes.
+"""Data-parallel training without its stragglers.
 
 LeNet5 learns real digits from scratch. At every step eight machines (processes) give gradients of
 micro-batches and two of them are late. One may wait for all of them, drop the late ones'
 micro-batches, estimate their gradients by splines, or give every micro-batch to two machines. All
 four are schemes of `coded_map`: the step is the mean of the K outputs.
-
-Writes results/training.png and README's table. ``--quick`` takes few steps, on threads, and
-writes neither.
+``--quick`` takes few steps, on threads.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -19,9 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +25,16 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
 from torch.nn import functional
 
-from bench.report import README, RESULTS, to_markdown, write_table
+from bench.documents import to_markdown
+from bench.experiments import main
 from coded import LocalWorkers, ReplicationScheme, Scheme, SplineScheme, coded_map
 from coded.demo.faults import Fault, FaultyExecutor
 from coded.digits.images import Digits, read_digits
 from coded.digits.lenet5 import LeNet5
 
-PICTURE = RESULTS / "training.png"
+PICTURE = "training.png"
 MACHINES, LATE = 8, 2
 LATE_SECONDS = 0.4
 BATCH = 256  # digits a step, of all machines together
@@ -216,9 +212,10 @@ def _network() -> LeNet5:
 
 
 Curves = dict[tuple[str, str], list[Curve]]
+Numbers = dict[str, Any]
 
 
-def run(executors: Sequence[Executor], *, steps: int, batch: int, seeds: int) -> Curves:
+def train_all(executors: Sequence[Executor], *, steps: int, batch: int, seeds: int) -> Curves:
     """Train by every strategy in every case, in turns."""
     digits = read_digits(0)
     torch.set_num_threads(1)
@@ -263,7 +260,7 @@ def tell(curves: Curves) -> str:
     return f"{to_markdown(header, rows, words=2)}\n\n{caption}"
 
 
-def draw(curves: Curves) -> Figure:
+def draw_losses(curves: Curves) -> Figure:
     """Draw a panel a case: the test loss over steps."""
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
     for axes, case in zip(figure.subplots(1, len(CASES), sharey=True), CASES, strict=True):
@@ -283,33 +280,53 @@ def draw(curves: Curves) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a small picture."""
-    buffer = BytesIO()
-    figure.savefig(buffer)
-    Image.open(buffer).convert("RGB").quantize(64).save(path, optimize=True)
-
-
 def run_quickly() -> Curves:
     """Take two steps, on threads."""
     with ExitStack() as stack:
         threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in range(MACHINES)]
-        return run(threads, steps=2, batch=32, seeds=1)
+        return train_all(threads, steps=2, batch=32, seeds=1)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, draw and rewrite the table."""
-    parser = argparse.ArgumentParser(prog="python -m bench.engines.training", description="Train.")
-    parser.add_argument("--quick", action="store_true", help="few steps, on threads; print only")
-    if parser.parse_args(arguments).quick:
-        sys.stdout.write(f"{tell(run_quickly())}\n")
-        return
-    with LocalWorkers(MACHINES, initializer=_network) as workers:
-        workers.wait(START_SECONDS)
-        curves = run(workers.executors, steps=30, batch=BATCH, seeds=2)
-    save(draw(curves), PICTURE)
-    write_table("training", tell(curves), readme=README)
+def run(*, quick: bool) -> Numbers:
+    """Train by every strategy, and keep every curve."""
+    if quick:
+        curves = run_quickly()
+    else:
+        with LocalWorkers(MACHINES, initializer=_network) as workers:
+            workers.wait(START_SECONDS)
+            curves = train_all(workers.executors, steps=30, batch=BATCH, seeds=2)
+    return {
+        "curves": [
+            {"case": case, "strategy": name, "runs": [_rounded(asdict(one)) for one in some]}
+            for (case, name), some in curves.items()
+        ]
+    }
+
+
+def _rounded(curve: Numbers) -> Numbers:
+    return {
+        name: [float(f"{number:.5g}") for number in value] if isinstance(value, list) else value
+        for name, value in curve.items()
+    }
+
+
+def restore(numbers: Numbers) -> Curves:
+    """Give the curves of a record."""
+    return {
+        (one["case"], one["strategy"]): [Curve(**curve) for curve in one["runs"]]
+        for one in numbers["curves"]
+    }
+
+
+def tables(numbers: Numbers) -> dict[str, str]:
+    """Make the table."""
+    return {"training": tell(restore(numbers))}
+
+
+def draw(numbers: Numbers) -> dict[str, Figure]:
+    """Draw a panel a case."""
+    return {PICTURE: draw_losses(restore(numbers))}
 
 
 if __name__ == "__main__":
-    main()
+    main("training")

@@ -1,24 +1,15 @@
-"""Errors and times beside scipy, csaps, R and a P-spline, and README's tables of them.
-
-python -m bench.exactness.programs         write the newest record's tables into README.md
-python -m bench.exactness.programs record  measure (minutes; needs R with mgcv) and store a record
-"""
+"""Errors and times beside scipy, csaps, R and a P-spline. Needs R with mgcv."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import subprocess
-import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from shutil import which
 from typing import Any, NamedTuple
@@ -26,23 +17,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import threadpoolctl
 from csaps import csaps
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.interpolate import make_smoothing_spline
 
+from bench.documents import to_markdown
 from bench.exactness.exact import PRECISION, Case, relative_error, relative_rms, smooth_exactly
-from bench.races.race import describe_machine
-from bench.report import README, RESULTS, ROOT, to_markdown, write_table
+from bench.experiments import main
 from fastspline import Smoother, smooth_spline
 
-RECORDS = RESULTS / "programs"
 R_SCRIPT = Path(__file__).with_suffix(".R")
-CODE = ("bench/*.py", "bench/*.R", "fastspline")
 LEAST_SECONDS = 0.05  # calls of a round take about so long
 ROUNDS = 7
 DRAWS = 20
 
 Array = NDArray[np.float64]
-Record = dict[str, Any]
+Numbers = dict[str, Any]
 
 
 class Problem(NamedTuple):
@@ -204,7 +194,7 @@ def make_problem(case: Case) -> Problem:
     return Problem(x, w, y[:, np.newaxis], x, case.lam)
 
 
-def measure_errors(case: Case, r: R | None) -> Record:
+def measure_errors(case: Case, r: R | None) -> Numbers:
     """Give each program's error, or what it said; without `r` those of Python alone."""
     problem = make_problem(case)
     exact = smooth_exactly(
@@ -261,7 +251,7 @@ TASKS = (
 )
 
 
-def measure_seconds(task: Task, r: R, *, rounds: int = ROUNDS) -> Record:
+def measure_seconds(task: Task, r: R, *, rounds: int = ROUNDS) -> Numbers:
     """Give the least seconds that each program took, all in turn, round after round."""
     problem = task.problem()
     r.write("task", problem)
@@ -294,7 +284,7 @@ def _mean_seconds(program: Program, problem: Problem, repeats: int) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def measure_truth(r: R) -> Record:
+def measure_truth(r: R) -> Numbers:
     """Give the RMS distance from a known curve, smoothing spline and P-spline each by GCV."""
     n, noise = 1000, 0.3
     rng = np.random.default_rng(0)
@@ -314,7 +304,7 @@ def measure_truth(r: R) -> Record:
     return {"n": n, "noise": noise, **means}
 
 
-def tell_errors(record: Record) -> str:
+def tell_errors(numbers: Numbers) -> str:
     """Make the table of errors."""
     header = ["knots", "weights", "n", "lam", *PROGRAMS]
     rows = [
@@ -325,21 +315,21 @@ def tell_errors(record: Record) -> str:
             f"{case['lam']:g}",
             *(_tell_error(case["errors"][name]) for name in PROGRAMS),
         ]
-        for case in record["errors"]
+        for case in numbers["errors"]
     ]
-    truth = record["truth"]
+    truth = numbers["truth"]
     caption = (
         "Largest error of the fitted values, relative to the largest exact value; exact: in "
         f"{PRECISION}-bit arithmetic. Clustered: neighbouring gaps differ by 1e6. csaps at p = "
         "1 / (1 + lam), R with all.knots=TRUE at the lambda of this lam; at small lam its error is "
-        f"its constant .333 for 1/3. fails (or warns): {_tell_failures(record)}. P-spline: mgcv, "
+        f"its constant .333 for 1/3. fails (or warns): {_tell_failures(numbers)}. P-spline: mgcv, "
         "40 segments, second differences (Eilers and Marx), penalty lam / spacing³; it solves "
         "another problem, so its column is no error, but its RMS distance from the smoothing "
         "spline relative to the largest value. From a known "
         f"curve (n = {truth['n']:,}, {DRAWS} draws of noise {truth['noise']}), each by GCV, the "
         f"mean RMS distance is {truth['ours']:.4f} (ours) and {truth['P-spline']:.4f} (P-spline)."
     )
-    return "\n".join([to_markdown(header, rows, words=2), "", caption, _tell_origin(record)])
+    return "\n".join([to_markdown(header, rows, words=2), "", caption])
 
 
 def _tell_error(error: float | str) -> str:
@@ -348,17 +338,17 @@ def _tell_error(error: float | str) -> str:
     return f"{error:.0e}" if error else "0"
 
 
-def _tell_failures(record: Record) -> str:
+def _tell_failures(numbers: Numbers) -> str:
     said = {
         f'{name} says "{error.removeprefix("fails: ")}"': None
-        for case in record["errors"]
+        for case in numbers["errors"]
         for name, error in case["errors"].items()
         if isinstance(error, str) and error != "NaN"
     }
     return ", ".join(said) or "nobody here"
 
 
-def tell_times(record: Record) -> str:
+def tell_times(numbers: Numbers) -> str:
     """Make the table of times: the rival's over ours."""
     rivals = PROGRAMS[1:]
     header = ["fit and evaluate", "knots", "columns", *(f"{name} / ours" for name in rivals)]
@@ -369,13 +359,13 @@ def tell_times(record: Record) -> str:
             str(task["columns"]),
             *(_tell_ratio(task["seconds"], name) for name in rivals),
         ]
-        for task in record["times"]
+        for task in numbers["times"]
     ]
     caption = (
         "Plan, fit and evaluation between n random knots, in units of their mean gap; one thread. "
         "R and mgcv are timed inside R and take column after column. csaps has no GCV."
     )
-    return "\n".join([to_markdown(header, rows), "", caption, _tell_origin(record)])
+    return "\n".join([to_markdown(header, rows), "", caption])
 
 
 def _tell_ratio(seconds: Mapping[str, Any], name: str) -> str:
@@ -387,16 +377,7 @@ def _tell_ratio(seconds: Mapping[str, Any], name: str) -> str:
     return f"{ratio:,.{2 if ratio < 1 else int(ratio < 10)}f}"
 
 
-def _tell_origin(record: Record) -> str:
-    machine = record["machine"]
-    return (
-        f"Commit {record['commit'][:7]}, {record['datetime'][:10]}; {machine['cpu']}; Python "
-        f"{machine['python']}, scipy {machine['scipy']}, csaps {machine['csaps']}, "
-        f"R {machine['r']}, mgcv {machine['mgcv']}."
-    )
-
-
-def measure() -> Record:
+def run(*, quick: bool) -> Numbers:
     """Measure everything.
 
     Raises
@@ -404,75 +385,25 @@ def measure() -> Record:
     FileNotFoundError
         If R is missing.
     """
+    cases, tasks = (CASES[:1], TASKS[:1]) if quick else (CASES, TASKS)
     with tempfile.TemporaryDirectory() as name, R(Path(name)) as r:
-        errors = [measure_errors(case, r) for case in CASES]
-        times = [measure_seconds(task, r) for task in TASKS]
-        truth = measure_truth(r)
-        machine = {**describe_machine(), "csaps": version("csaps"), **r.versions}
-    return {
-        "datetime": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _ask_git("rev-parse", "HEAD"),
-        "dirty": bool(_ask_git("status", "--porcelain", "--untracked-files=no", "--", *CODE)),
-        "machine": machine,
-        "errors": errors,
-        "times": times,
-        "truth": truth,
-    }
+        return {
+            "errors": [measure_errors(case, r) for case in cases],
+            "times": [measure_seconds(task, r) for task in tasks],
+            "truth": measure_truth(r),
+            "versions": r.versions,
+        }
 
 
-def _ask_git(*words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+def tables(numbers: Numbers) -> dict[str, str]:
+    """Make both tables."""
+    return {"errors": tell_errors(numbers), "programs": tell_times(numbers)}
 
 
-def store(record: Record) -> Path:
-    """Write a record and give its path."""
-    suffix = "-dirty" if record["dirty"] else ""
-    RECORDS.mkdir(exist_ok=True, parents=True)
-    path = RECORDS / f"{record['datetime'][:10]}-{record['commit'][:7]}{suffix}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return path
-
-
-def read_newest(records: Path = RECORDS) -> Record:
-    """Read the newest record.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
-    read = [json.loads(path.read_text(encoding="utf-8")) for path in records.glob("*.json")]
-    if not read:
-        raise ValueError(
-            f"no record in {records}; make one: python -m bench.exactness.programs record"
-        )
-    newest: Record = max(read, key=lambda record: record["datetime"])
-    return newest
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; give the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.exactness.programs",
-        description="Errors and times beside scipy, csaps, R and a P-spline: without a command "
-        "write the newest record's tables into README.md.",
-    )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("record", help="measure (minutes; needs R) and store a record")
-    options = parser.parse_args(arguments)
-    try:
-        if options.command == "record":
-            print(store(measure()))
-            return 0
-        record = read_newest()
-        write_table("errors", tell_errors(record), readme=README)
-        write_table("programs", tell_times(record), readme=README)
-    except (ValueError, OSError) as error:
-        print(f"bench.exactness.programs: {error}", file=sys.stderr)
-        return 2
-    return 0
+def draw(numbers: Numbers) -> dict[str, Figure]:  # noqa: ARG001 (one interface for all)
+    """Draw nothing."""
+    return {}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main("programs")

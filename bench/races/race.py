@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import gc
-import importlib.metadata
 import math
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 
-import cpuinfo
 import numpy as np
 import threadpoolctl
 
@@ -82,7 +77,6 @@ class Race:
             seconds=seconds,
             errors=errors,
             notes={name: one.note for name, one in rivals.items() if one.note},
-            machine=describe_machine(),
         )
 
     def _check(
@@ -167,23 +161,3 @@ def copy(n_bytes: int, *, threads: int = 1, fresh: bool = False) -> Competitor:
             other.result()
 
     return Competitor(run, checked=False)
-
-
-@cache
-def describe_machine() -> dict[str, str]:
-    """Give processor, BLAS and versions, as every record must tell them."""
-    blas = {
-        f"{one['internal_api']} {one['version']} {one.get('architecture', '')}".rstrip()
-        for one in threadpoolctl.threadpool_info()
-        if one["user_api"] == "blas"
-    }
-    versions = {
-        name: importlib.metadata.version(name) for name in ("numpy", "scipy", "numba", "fastspline")
-    }
-    return {
-        "cpu": cpuinfo.get_cpu_info().get("brand_raw", platform.machine()),
-        "cpus": str(os.cpu_count()),
-        "blas": ", ".join(sorted(blas)),
-        "python": platform.python_version(),
-        **versions,
-    }

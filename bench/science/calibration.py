@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from bench.report import to_markdown
+from bench.documents import to_markdown
 from bench.science import datasets, networks, trials
 from bench.science.rivals import (
     KERNEL,

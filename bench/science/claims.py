@@ -1,17 +1,12 @@
-"""The paper's claims, our reproduction and our best, side by side, from the stored numbers.
-
-An experiment of its own only in that it writes a table: it measures nothing and repeats what
-`rates`, `polynomials`, `published` and `digits` stored.
-"""
+"""The paper's claims, our reproduction and our best, side by side, from the records of others."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from bench.report import RESULTS, to_markdown
+from bench.documents import to_markdown
+from bench.experiments import EXPERIMENTS
+from bench.records import read
 from bench.science.trials import tell
 
 Numbers = dict[str, Any]
@@ -22,12 +17,9 @@ COPIES = ("replication, nearest", "replication, mean")
 HEADER = ("", "the paper", "LeTCC as published, here", "ours and plain copies, here", "command")
 
 
-def run(*, quick: bool) -> Numbers:  # noqa: ARG001 (nothing here takes time)
+def collect() -> Numbers:
     """Collect the numbers that the table needs."""
-    folder = RESULTS / "science"
-    stored = {
-        name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in SOURCES
-    }
+    stored = {name: read(EXPERIMENTS[name].path)["numbers"] for name in SOURCES}
     rates, cubic = stored["rates"], stored["polynomials"]["degrees"]["3"]
     exact = [error for error in cubic["errors"]["LCC, all answers"] if error is not None]
     return {
@@ -68,8 +60,8 @@ def tell_network(case: Numbers) -> Numbers:
     }
 
 
-def tables(numbers: Numbers) -> dict[str, str]:
-    """Make the one table."""
+def tell_claims(numbers: Numbers) -> str:
+    """Make the table."""
     slopes = {
         name: f"{tell(smooth, 2)} (x sin x), {tell(edge, 2)} (edge of W²,²)"
         for name, (smooth, edge) in numbers["slopes"].items()
@@ -118,9 +110,4 @@ def tables(numbers: Numbers) -> dict[str, str]:
         "mean L2. Other models and data than the paper's, see below. "
         "`python -m bench.science NAME` runs one."
     )
-    return {"claims": f"{to_markdown(HEADER, rows, words=len(HEADER))}\n\n{caption}"}
-
-
-def draw(numbers: Numbers) -> dict[str, Figure]:  # noqa: ARG001 (one interface for all)
-    """Draw nothing: the experiments have drawn their pictures."""
-    return {}
+    return f"{to_markdown(HEADER, rows, words=len(HEADER))}\n\n{caption}"

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report import to_markdown
+from bench.documents import to_markdown
 from bench.science import datasets, networks, trials
 from bench.science.rivals import (
     BACC,

@@ -16,7 +16,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from bench.report import to_markdown
+from bench.documents import to_markdown
 from bench.science import datasets, networks, trials
 from bench.science.datasets import DATA
 from bench.science.digits import table_of_differences

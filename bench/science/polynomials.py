@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bench.report import to_markdown
+from bench.documents import to_markdown
 from bench.science.trials import Array
 from coded import (
     BerrutScheme,

@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bench.report import to_markdown
+from bench.documents import to_markdown
 from bench.science.polynomials import polynomials, relative
 from bench.science.trials import Array
 from coded import AnalogLagrangeScheme

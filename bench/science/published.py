@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report import to_markdown
+from bench.documents import to_markdown
 from bench.science import datasets, trials
 from bench.science.datasets import Examples
 from bench.science.trials import (

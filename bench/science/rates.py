@@ -26,7 +26,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bench.report import to_markdown
+from bench.documents import to_markdown
 from bench.science.placed import PlacedSpline
 from bench.science.trials import Array, Function, interval, tell
 from bench.science.workloads import x_sin_x

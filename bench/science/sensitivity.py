@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bench.report import to_markdown
+from bench.documents import to_markdown
 from bench.science.placed import PlacedSpline
 from bench.science.trials import Array, Contender, Trial, interval, tell
 from bench.science.trials import run as race

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.report import to_markdown
+from bench.documents import to_markdown
 from bench.science.trials import Array, Batch, interval, remembered
 from bench.science.workloads import Workload, curve, lenet_digits, random_network
 from coded import SplineScheme, simulate

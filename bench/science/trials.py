@@ -6,12 +6,10 @@ which are independent, and not over draws, which share their inputs.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -245,9 +243,3 @@ def differences(trials: Mapping[str, Trial], measure: str, pairs: Sequence[tuple
         )
         for one, other in pairs
     }
-
-
-def to_json(numbers: Mapping[str, Any]) -> str:
-    """Write numbers as JSON, a value a line and a mean beside its interval."""
-    text = json.dumps(numbers, indent=1)
-    return re.sub(r"\[\n\s*([^\[\]{}\n]+)\n\s*([^\[\]{}\n]+)\n\s*\]", r"[\1 \2]", text) + "\n"

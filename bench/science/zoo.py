@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.report import to_markdown
+from bench.documents import to_markdown
+from bench.records import to_json
 from bench.science.competition import HEAVIER, SETTINGS, Numbers, label, run
-from bench.science.trials import Counts, title, to_json
+from bench.science.trials import Counts, title
 
 __all__ = ["draw", "package_files", "run", "tables"]
 

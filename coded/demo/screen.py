@@ -20,7 +20,7 @@ from coded.demo.live import DELAYS, HEDGE_SECONDS, TIMEOUT, LiveScore, Schedule,
 from coded.demo.strategies import HEADINGS, HEDGED, UNCODED, make_schemes, make_strategies
 from coded.digits.images import read_digits
 from coded.digits.lenet5 import compute_serially, load
-from coded.evaluation.plots import Curve, draw_curves
+from coded.evaluation.plots import Curve, Figure, draw_curves
 from coded.workers.local_workers import LocalWorkers
 from coded.workers.torch_worker import TorchWorker
 
@@ -96,7 +96,7 @@ def show(
             with _progress(console, "accuracy", steps) as advance:
                 accuracy = sweep(network, digits, choices, on_step=advance)
             _print_accuracy(console, choices, accuracy)
-            _draw(choices, accuracy, plot)
+            draw_scores(choices, accuracy).savefig(plot, format="png")
             console.print(f"Against the number of lost workers: {plot}\n", soft_wrap=True)
         if "live" in parts:
             steps = choices.rounds * len(make_strategies(LIVE_K, choices.workers, 2, HEDGE_SECONDS))
@@ -185,8 +185,8 @@ def _style(name: str) -> str:
     return "bold" if name in (HEADINGS["spline"], HEADINGS["kernel"]) else ""
 
 
-def _draw(choices: Choices, scores: Sequence[Score], path: Path) -> None:
-    """Write the picture of both measures against the number of stragglers."""
+def draw_scores(choices: Choices, scores: Sequence[Score]) -> Figure:
+    """Draw both measures against the number of stragglers."""
     counts = straggler_counts(choices.n, choices.s)
     panels: dict[str, list[Curve]] = {"mean L2 error": [], "relative accuracy": []}
     for name in make_schemes(choices.k, choices.n, choices.s):
@@ -202,5 +202,4 @@ def _draw(choices: Choices, scores: Sequence[Score], path: Path) -> None:
             )
         )
     title = f"K = {choices.k} digits on N = {choices.n} workers, bands: 95 % intervals"
-    figure = draw_curves(counts, panels, title=title)
-    figure.savefig(path, format="png")
+    return draw_curves(counts, panels, title=title)

@@ -4,17 +4,15 @@ import pytest
 
 from bench import report
 from bench.demo_tables import tell_accuracy, tell_live
+from bench.records import ask_git
 
 MACHINE = {
     "cpu": "Some CPU",
     "cpus": "2",
     "blas": "openblas 0.3 Zen",
-    "python": "3.11.0",
-    "numpy": "2.0",
-    "scipy": "1.13",
-    "numba": "0.61",
-    "fastspline": "0.1.0",
 }
+VERSIONS = {"python": "3.11.0", "numpy": "2.0", "scipy": "1.13", "numba": "0.61"}
+HEAD = ask_git("rev-parse", "HEAD")
 
 
 def race(name="test_a[1]", group="small", *, notes=None, **ratios):
@@ -35,11 +33,10 @@ def race(name="test_a[1]", group="small", *, notes=None, **ratios):
     }
 
 
-def record(*races, datetime="2024-06-01T10:00:00", commit="0123456789abcdef"):
+def record(*races, date="2024-06-01T10:00:00", commit=HEAD):
+    origin = {"commit": commit, "date": date, "command": report.RECORDING}
     return {
-        "datetime": datetime,
-        "commit_info": {"id": commit, "dirty": False},
-        "machine_info": MACHINE,
+        "origin": origin | {"machine": MACHINE, "versions": VERSIONS},
         "benchmarks": list(races),
     }
 
@@ -47,68 +44,6 @@ def record(*races, datetime="2024-06-01T10:00:00", commit="0123456789abcdef"):
 def store(path, content):
     path.write_text(json.dumps(content))
     return path
-
-
-README = """# Title
-
-before
-<!-- table: small -->
-an old table
-<!-- /table -->
-between
-<!-- table: other -->
-another table
-<!-- /table -->
-after
-"""
-
-
-def test_a_table_is_rewritten_and_all_other_text_kept(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(README)
-    assert report.write_tables([record(race(scipy=240.4))], readme=readme) == ["small"]
-    text = readme.read_text()
-    before, after = README.split("an old table")
-    assert text.startswith(before)
-    assert text.endswith(after)
-    assert "| a case | (2 -> 3) x 4 | float64 | 1 | 240 | 2e-16 |" in text
-    assert "Commit 0123456, 2024-06-01; Some CPU, 2 CPUs; Python 3.11.0" in text
-
-
-def test_rewriting_twice_changes_nothing(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(README)
-    report.write_tables([record(race(scipy=2.0))], readme=readme)
-    once = readme.read_text()
-    report.write_tables([record(race(scipy=2.0))], readme=readme)
-    assert readme.read_text() == once
-
-
-def test_any_table_can_be_written(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(README)
-    table = report.to_markdown(["scheme", "error"], [["ours", "0.1"]])
-    report.write_table("other", table, readme=readme)
-    assert readme.read_text() == README.replace(
-        "another table", "| scheme | error |\n| :-- | --: |\n| ours | 0.1 |"
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("no marker", "one marker '<!-- table: small -->', found 0"),
-        (README + README, "one marker '<!-- table: small -->', found 2"),
-        ("<!-- table: small -->", "has no '<!-- /table -->'"),
-        ("<!-- table: small --> <!-- table: b --> <!-- /table -->", "before the next table"),
-    ],
-)
-def test_missing_markers_are_told_and_nothing_is_written(tmp_path, text, message):
-    readme = tmp_path / "README.md"
-    readme.write_text(text)
-    with pytest.raises(ValueError, match=message):
-        report.write_tables([record(race(scipy=2.0))], readme=readme)
-    assert readme.read_text() == text
 
 
 def test_losses_notes_and_missing_rivals_are_printed():
@@ -153,55 +88,46 @@ def test_an_unreadable_record_gives_one_line_and_code_2(tmp_path, capsys):
     assert "none.json" in capsys.readouterr().err
 
 
-def test_slimming_keeps_what_tables_need_and_the_machine_once():
-    raw = record(race(scipy=1.23456789), race("test_b", scipy=2.0))
-    raw |= {"machine_info": {"node": "secret"}, "version": "5.0"}
-    raw["commit_info"] |= {"branch": "main", "project": "p"}
-    for one in raw["benchmarks"]:
-        one["stats"] = {"min": 1.0, "data": [1.0] * 1000}
-        one["extra_info"] = {**one["extra_info"], "machine": MACHINE}
-    slimmed = report.slim(raw)
-    assert slimmed == record(race(scipy=1.235), race("test_b", scipy=2.0)) | {
-        "benchmarks": slimmed["benchmarks"]
-    }
-    assert slimmed["benchmarks"][0]["extra_info"]["ratios"] == {"scipy": 1.235}
-    assert "machine" not in slimmed["benchmarks"][1]["extra_info"]
-    assert "stats" not in slimmed["benchmarks"][0]
-    assert raw["benchmarks"][0]["extra_info"]["machine"] == MACHINE
+def test_slimming_keeps_what_tables_need():
+    races = [race(scipy=1.23456789), race("test_b", scipy=2.0)]
+    stats = {"stats": {"min": 1.0, "data": [1.0] * 1000}}
+    slimmed = report.slim({"version": "5.0", "benchmarks": [one | stats for one in races]})
+    assert slimmed == [race(scipy=1.235) | {"extra_info": slimmed[0]["extra_info"]}, races[1]]
+    assert slimmed[0]["extra_info"]["ratios"] == {"scipy": 1.235}
 
 
 def test_a_run_without_races_is_refused():
     with pytest.raises(ValueError, match="no races"):
-        report.slim(record())
+        report.slim({"benchmarks": []})
 
 
 def test_the_newest_record_is_the_last(tmp_path):
-    store(tmp_path / "a.json", record(datetime="2024-06-02T10:00:00"))
-    store(tmp_path / "b.json", record(datetime="2024-06-01T10:00:00"))
-    dates = {path.name: one["datetime"][:10] for path, one in report.read_records(tmp_path).items()}
+    store(tmp_path / "a.json", record(date="2024-06-02T10:00:00"))
+    store(tmp_path / "b.json", record(date="2024-06-01T10:00:00"))
+    dates = {
+        path.name: one["origin"]["date"][:10] for path, one in report.read_records(tmp_path).items()
+    }
     assert list(dates.items()) == [("b.json", "2024-06-01"), ("a.json", "2024-06-02")]
     with pytest.raises(ValueError, match="no record"):
         report.read_records(tmp_path / "empty")
 
 
-def test_each_table_is_made_of_the_newest_record_of_its_group(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(README)
+def test_each_table_is_made_of_the_newest_record_of_its_group():
     old = record(race(scipy=2.0), race("test_b", "other", scipy=5.0))
-    new = record(race(scipy=3.0), datetime="2024-06-02T10:00:00", commit="fedcba9")
-    assert report.write_tables([old, new], readme=readme) == ["small", "other"]
-    small, other = readme.read_text().split("between")
-    assert "| 3.0 |" in small
-    assert "Commit fedcba9" in small
-    assert "| 5.0 |" in other
-    assert "Commit 0123456" in other
+    new = record(race(scipy=3.0), date="2024-06-02T10:00:00", commit="fedcba9")
+    tables = report.tables_of_races([old, new])
+    assert list(tables) == ["small", "other"]
+    assert "| 3.0 |" in tables["small"]
+    assert "Commit fedcba9, 2024-06-02" in tables["small"]
+    assert "| 5.0 |" in tables["other"]
+    assert f"Commit {HEAD[:7]}, 2024-06-01, `{report.RECORDING}`" in tables["other"]
 
 
 def test_folding_keeps_the_ratios_of_records_that_no_table_is_made_of(tmp_path):
-    oldest = record(race(scipy=1.0), datetime="2024-05-01T10:00:00", commit="aaaaaaa")
+    oldest = record(race(scipy=1.0), date="2024-05-01T10:00:00", commit=HEAD)
     old = record(race(scipy=2.0, copy=0.123), race('test_b["x", 1]', "other", scipy=5e-05))
-    new = record(race(scipy=3.0), datetime="2024-06-02T10:00:00")
-    spent = record(race(scipy=2.5), datetime="2024-06-01T11:00:00", commit="bbbbbbb")
+    new = record(race(scipy=3.0), date="2024-06-02T10:00:00")
+    spent = record(race(scipy=2.5), date="2024-06-01T11:00:00", commit=HEAD)
     kept = [store(tmp_path / "old.json", old), store(tmp_path / "new.json", new)]
     gone = [store(tmp_path / "oldest.json", oldest)]
     assert report.fold(tmp_path) == gone
@@ -210,11 +136,12 @@ def test_folding_keeps_the_ratios_of_records_that_no_table_is_made_of(tmp_path):
     assert report.fold(tmp_path) == []
     assert sorted(tmp_path.glob("*.json")) == sorted(kept)
     assert report.read_folded(tmp_path) == [*report.ratios_of(oldest), *report.ratios_of(spent)]
-    store(tmp_path / "newer.json", old | {"datetime": "2024-07-01T10:00:00"})
+    newer = old | {"origin": old["origin"] | {"date": "2024-07-01T10:00:00"}}
+    store(tmp_path / "newer.json", newer)
     assert report.fold(tmp_path) == [tmp_path / "old.json", tmp_path / "new.json"]
     folded = [one for each in (oldest, old, spent, new) for one in report.ratios_of(each)]
     assert report.read_folded(tmp_path) == folded
-    newest = report.ratios_of(old | {"datetime": "2024-07-01T10:00:00"})
+    newest = report.ratios_of(newer)
     assert report.read_ratios(tmp_path) == folded + newest
 
 
@@ -231,7 +158,7 @@ def test_help_names_the_commands(capsys):
     with pytest.raises(SystemExit, match="0"):
         report.main(["--help"])
     printed = capsys.readouterr().out
-    assert all(word in printed for word in ("record", "compare", "fold", "plot", "README.md"))
+    assert all(word in printed for word in ("record", "compare", "fold", "plot", "stale"))
 
 
 def test_demo_tables_hold_every_scheme_and_the_setting():
@@ -240,8 +167,11 @@ def test_demo_tables_hold_every_scheme_and_the_setting():
     accuracy = [
         {"scheme": name, "n_stragglers": s, **row} for name in ("BACC", "ours") for s in (0, 20)
     ]
-    table = tell_accuracy([{"settings": {"k": 20, "n": 60, "s": 20}, "accuracy": accuracy}])
+    table = tell_accuracy(
+        [{"settings": {"k": 20, "n": 60, "s": 20, "repeats": 7}, "accuracy": accuracy}]
+    )
     assert "(20, 60, 20)" in table
+    assert "each with 7 draws" in table
     assert "| ours | 0.988 ± 0.010 | 0.050 ± 0.004 |" in table
     live = {"strategy": "ours", "accuracy": 0.9, "lost": 1}
     live |= {"median_seconds": 0.1, "p90_seconds": 0.2, "p99_seconds": 0.25, "worst_seconds": 0.3}

@@ -1,12 +1,25 @@
 """A LitServe server whose workers are killed and frozen under load, in processes of its own."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from signal import SIGKILL, SIGSTOP
 
 import numpy as np
 import pytest
 
-from bench.engines.serving import QUICK, Load, Outcome, Reply, caption, draw, strike, tell
+from bench.engines.serving import (
+    QUICK,
+    Load,
+    Outcome,
+    Reply,
+    draw,
+    restore,
+    strike,
+    summarise,
+    tables,
+    tell,
+)
+from bench.records import to_json
 from tests.support.worker_functions import is_running
 
 pytestmark = pytest.mark.outer
@@ -61,8 +74,16 @@ def test_table_counts_what_befell_requests_by_phase():
     assert [row[-1].rstrip(" |") for row in rows] == ["0.500", "4.000", "0.250"]
 
 
-def test_caption_and_picture_tell_the_faults(tmp_path):
-    assert "struck by SIGKILL at 2 s; during: from 2 to 4 s" in caption(LOAD)
-    path = tmp_path / "serving.png"
-    draw({"coded": Outcome(REPLIES, [(2.0, SIGKILL, 1)], set(), set(), [])}, path)
-    assert path.read_bytes().startswith(b"\x89PNG")
+def test_the_record_holds_every_reply_and_fault():
+    outcome = Outcome(REPLIES, [(2.0, SIGKILL, 1)], set(), set(), [])
+    numbers = {"load": asdict(LOAD), "servers": {"coded": summarise(outcome)}}
+    load, servers = restore(json.loads(to_json(numbers)))
+    assert load == LOAD
+    assert servers["coded"].replies == REPLIES
+    assert [struck[:2] for struck in servers["coded"].struck] == [(2.0, SIGKILL)]
+    (table,) = tables(numbers).values()
+    assert table.startswith(tell(LOAD, {"coded": outcome}))
+    assert "struck by SIGKILL at 2 s; during: from 2 to 4 s" in table
+    (figure,) = draw(numbers).values()
+    answered, lost = figure.axes[0].collections[:2]
+    assert [one.get_offsets().shape[0] for one in (answered, lost)] == [4, 1]

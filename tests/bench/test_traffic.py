@@ -1,6 +1,5 @@
 """What `bench.engines.traffic` counts, against what is known; engines run, with small arrays."""
 
-import json
 import os
 import pickle
 import socket
@@ -105,29 +104,9 @@ def test_a_call_adds_few_copies_of_its_own():
         assert 0.9 < out < 3.7
 
 
-def test_the_table_is_written_from_the_stored_record(engines, tmp_path, capsys):
-    record = {
-        "datetime": "2026-11-25T00:00:00",
-        "commit": "0123456789",
-        "machine": {"cpu": "Some CPU", "cpus": "2", "python": "3.11.0", "numpy": "2.0"}
-        | dict.fromkeys(("torch", "distributed", "ray"), "1.0"),
-        "engines": list(engines.values()),
-    }
-    path, readme = tmp_path / "traffic.json", tmp_path / "README.md"
-    path.write_text(json.dumps(record))
-    readme.write_text("<!-- table: traffic -->\n<!-- /table -->\n", encoding="utf-8")
-    traffic.main(["--table"], path=path, readme=readme)
-    text = readme.read_text(encoding="utf-8")
-    assert text in f"<!-- table: traffic -->\n{capsys.readouterr().out}<!-- /table -->\n"
-    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+def test_the_table_has_a_row_an_engine_and_array(engines):
+    (table,) = traffic.tables({"engines": list(engines.values())}).values()
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")]
     assert {len(row) for row in rows} == {8}
     assert [row[0].strip("| ") for row in rows[2:]] == ["threads"] * 2 + ["LocalWorkers"] * 2
-    assert "(loads: 1 and 1)" in text
-
-
-def test_the_stored_record_has_every_engine():
-    record = json.loads(traffic.STORED.read_text(encoding="utf-8"))
-    assert [engine["engine"] for engine in record["engines"]] == list(traffic.ENGINES)
-    for engine in record["engines"]:
-        assert set(engine["model"]["loads"]) == {1}
-        assert engine["model"]["task"] < 4000
+    assert "(loads: 1 and 1)" in table

@@ -1,22 +1,20 @@
 """The table of claims says what the stored experiments say."""
 
-import json
-
 import pytest
 
-from bench.report import RESULTS
+from bench.experiments import EXPERIMENTS
+from bench.records import read
 from bench.science import claims
 
 pytestmark = pytest.mark.outer
 
 
 def test_the_table_repeats_the_stored_numbers():
-    numbers = json.loads(json.dumps(claims.run(quick=True)))
-    (table,) = claims.tables(numbers).values()
-    rates = json.loads((RESULTS / "science" / "rates.json").read_text(encoding="utf-8"))
+    table = claims.tell_claims(claims.collect())
+    rates = read(EXPERIMENTS["rates"].path)["numbers"]
     slope, half_width = rates["against_n"]["LeTCC, scalar, none"]["edge"]["slope"]
     assert f"{slope:.2f} ± {half_width:.2f}" in table
-    published = json.loads((RESULTS / "science" / "published.json").read_text(encoding="utf-8"))
+    published = read(EXPERIMENTS["published"].path)["numbers"]
     for case in published["cases"]:
         gain, half_width = case["gains"]["random"]["l2"]
         (row,) = [line for line in table.splitlines() if line.startswith(f"| {case['name']}")]
@@ -26,6 +24,6 @@ def test_the_table_repeats_the_stored_numbers():
 
 
 def test_ours_is_the_better_one():
-    for case in claims.run(quick=True)["networks"]:
+    for case in claims.collect()["networks"]:
         assert case["best"] in claims.OURS
         assert case["schemes"][case["best"]][0][0] < case["schemes"]["LeTCC"][0][0]

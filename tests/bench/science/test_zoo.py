@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from scipy.integrate import solve_ivp
 from scipy.special import ive
 
+from bench.experiments import EXPERIMENTS
+from bench.records import read
 from bench.science import competition
 from bench.science import zoo as experiment
-from bench.science.__main__ import FOLDER
 from bench.science.functions import (
     burgers,
     digit_network,
@@ -27,7 +28,7 @@ from bench.science.trials import Trial
 pytestmark = pytest.mark.outer
 
 ZOO = {function.name: function for function in zoo()}
-STORED = json.loads((FOLDER / "zoo.json").read_text(encoding="utf-8"))
+STORED = read(EXPERIMENTS["zoo"].path)["numbers"]
 
 
 @pytest.fixture(scope="module")

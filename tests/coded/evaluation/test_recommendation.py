@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import pickle
 from importlib.resources import files
 
@@ -10,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import coded
-from bench.science.__main__ import FOLDER
+from bench.experiments import EXPERIMENTS
+from bench.records import read
 from bench.science.competition import HEAVIER, SETTINGS
 from bench.science.zoo import RECOMMENDED, cells_of, package_files, typical
 from coded import LagrangeScheme, ReplicationScheme, recommend, simulate
 
 KINDS = ("smooth", "rough", "polynomial", "network", "unknown")
-NUMBERS = json.loads((FOLDER / "zoo.json").read_text(encoding="utf-8"))
+NUMBERS = read(EXPERIMENTS["zoo"].path)["numbers"]
 
 
 def polynomial_of(degree, rng):
