@@ -1,4 +1,7 @@
-"""The public names and their homes, a line each: `__init__.py` reads them, and so does mypy."""
+"""The public names and their homes, a line each: `__init__.py` reads them, and so does mypy.
+
+``# needs PACKAGE`` ends the line of a name that cannot be imported without that extra.
+"""
 
 from coded.algebra.polynomial_check import require_polynomial as require_polynomial
 from coded.comparison.measure import compare as compare
@@ -30,7 +33,7 @@ from coded.runtime.coded_map import coded_map as coded_map
 from coded.runtime.coded_map import coded_map_async as coded_map_async
 from coded.runtime.model import CodedBatch as CodedBatch
 from coded.runtime.model import CodedModel as CodedModel
-from coded.runtime.progress import ProgressBar as ProgressBar
+from coded.runtime.progress import ProgressBar as ProgressBar  # needs rich
 from coded.runtime.result import CodedResult as CodedResult
 from coded.schemes.analog_lagrange import AnalogLagrangeScheme as AnalogLagrangeScheme
 from coded.schemes.approxifer import ApproxIFERScheme as ApproxIFERScheme
@@ -55,5 +58,6 @@ from coded.stragglers import ParetoDelays as ParetoDelays
 from coded.stragglers import StragglerModel as StragglerModel
 from coded.stragglers import UniformStragglers as UniformStragglers
 from coded.workers.local_workers import LocalWorkers as LocalWorkers
-from coded.workers.ray_executor import RayExecutor as RayExecutor
-from coded.workers.torch_worker import TorchWorker as TorchWorker
+from coded.workers.ray_executor import RayExecutor as RayExecutor  # needs ray
+from coded.workers.torch_worker import TorchWorker as TorchWorker  # needs torch
+from fastspline import __version__ as __version__

@@ -36,7 +36,21 @@ __all__ = [
 def __getattr__(name: str) -> str:
     """Look up the version when it is asked for: that costs a tenth of the import."""
     if name == "__version__":
-        from importlib.metadata import version
-
-        return version("fastspline")
+        return _find_version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _find_version() -> str:
+    """Give the version that is installed, that of a clone that is not, or ``0+unknown``."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("fastspline")
+    except PackageNotFoundError:
+        import tomllib
+        from pathlib import Path
+
+        project = Path(__file__).parents[1] / "pyproject.toml"
+        if not project.is_file():  # copied into another program
+            return "0+unknown"
+        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])

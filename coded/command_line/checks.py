@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from importlib.util import find_spec
 from pathlib import Path
+
+from coded.extras import advise, is_installed
 
 
 def require_writable(parser: argparse.ArgumentParser, *paths: Path | None) -> None:
@@ -17,6 +18,6 @@ def require_writable(parser: argparse.ArgumentParser, *paths: Path | None) -> No
 
 def require_installed(parser: argparse.ArgumentParser, *packages: str) -> None:
     """End the program in one line if one of the packages is missing."""
-    missing = [name for name in packages if find_spec(name) is None]
+    missing = [name for name in packages if not is_installed(name)]
     if missing:
-        parser.error(f'not installed: {", ".join(missing)}; pip install "fastspline[demo]"')
+        parser.error(f"not installed: {', '.join(missing)}; {advise('demo')}")

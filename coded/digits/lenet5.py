@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-from torch import nn
+from coded.extras import needing
+
+with needing("LeNet5 needs", "torch", extra="torch"):
+    import torch
+    from torch import nn
 
 WEIGHTS = Path(__file__).with_name("lenet5_mnist.pt")
 

@@ -7,17 +7,12 @@ from dataclasses import dataclass
 from itertools import chain
 
 from coded.errors import tell_error
+from coded.extras import needing
 from coded.runtime.result import CodedResult
 
-try:
+with needing("plots need", "matplotlib", extra="demo"):
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "matplotlib":
-        raise
-    raise ImportError(
-        'plots need matplotlib, which is not installed; pip install "fastspline[demo]"'
-    ) from error
 
 __all__ = ["Curve", "Errors", "Figure", "draw_curves", "draw_errors", "draw_timeline"]
 

@@ -9,18 +9,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from coded.extras import needing
 from coded.maps.arrays import LinearMap, apply_map
 from coded.maps.copies import FilledMap
 from fastspline.arrays import FloatArray
 
-try:
+with needing("coding tensors needs", "torch", extra="torch"):
     import torch
-except ModuleNotFoundError as error:
-    if error.name != "torch":
-        raise
-    raise ImportError(
-        'coding tensors needs torch, which is not installed; pip install "fastspline[torch]"'
-    ) from error
 
 MatrixOn: TypeAlias = Callable[[LinearMap, torch.device], torch.Tensor]
 Choose: TypeAlias = Callable[[FloatArray], LinearMap]

@@ -6,16 +6,11 @@ from types import TracebackType
 from typing import Self, SupportsIndex
 
 from coded.arguments import read_count
+from coded.extras import needing
 
-try:
+with needing("ProgressBar needs", "rich", extra="demo"):
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "rich":
-        raise
-    raise ImportError(
-        'ProgressBar needs rich, which is not installed; pip install "fastspline[demo]"'
-    ) from error
 
 
 class ProgressBar:

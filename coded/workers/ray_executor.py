@@ -9,16 +9,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar
 
-try:
+from coded.extras import needing
+
+with needing("RayExecutor needs", "ray", extra="ray"):
     import ray
     from ray.exceptions import RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-except ModuleNotFoundError as error:
-    if error.name != "ray":
-        raise
-    raise ImportError(
-        'RayExecutor needs Ray, which is not installed; pip install "fastspline[ray]"'
-    ) from error
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -17,16 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.arguments import read_count
+from coded.extras import needing
 from coded.workers.model_files import ModelFile
 
-try:
+with needing("TorchWorker needs", "torch", extra="torch"):
     import torch
-except ModuleNotFoundError as error:
-    if error.name != "torch":
-        raise
-    raise ImportError(
-        'TorchWorker needs torch, which is not installed; pip install "fastspline[torch]"'
-    ) from error
 
 Nest: TypeAlias = Any  # an array or tensor, or nested tuples and dicts of them
 

@@ -349,7 +349,7 @@ def test_without_ray_or_its_cluster_the_cure_is_told():
     first, second, third = done.stdout.splitlines()
     assert first == second
     assert first.startswith("Ray is not initialised in this process; call ray.init()")
-    assert third.endswith('not installed; pip install "fastspline[ray]"')
+    assert 'not installed; install the extra "ray": pip install "fastspline[ray]"' in third
 
 
 # ---- bad arguments
