@@ -10,7 +10,16 @@ from pathlib import Path
 from bench.records import ROOT, ask_git
 
 PACKAGES = ("fastspline", "coded", "bench")
-TELLING = ("bench.documents", "bench.experiments", "bench.records", "bench.stale")  # not measuring
+TELLING = (  # these write and draw, and do not measure
+    "bench.documents",
+    "bench.experiments",
+    "bench.records",
+    "bench.stale",
+    "coded.plots",
+    "coded.evaluation.plots",
+    "coded.comparison.picture",
+    "coded.comparison.panels",
+)
 WEIGHTS = {".npz", ".pt", ".R"}  # what a folder's code reads beside itself
 
 
