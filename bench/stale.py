@@ -49,7 +49,9 @@ def homes() -> dict[str, str]:
 def imports_of(path: Path) -> frozenset[str]:
     """Give the modules of ours that a file imports, wherever in it."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    source = path.read_text(encoding="utf-8")
+    beside = ".".join(path.parent.relative_to(ROOT).parts)
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -57,6 +59,8 @@ def imports_of(path: Path) -> frozenset[str]:
                 home = homes().get(alias.name) if node.module == "coded" else None
                 inside = f"{node.module}.{alias.name}"
                 found |= {node.module, home or (inside if path_of(inside) else node.module)}
+        elif isinstance(node, ast.Constant) and "import_module(" in source:
+            found |= {f"{beside}.{node.value}"} if str(node.value).isidentifier() else set()
     return frozenset(module for module in found if path_of(module))
 
 

@@ -21,8 +21,10 @@ def repository(tmp_path, monkeypatch):
         "bench/races.py": "from coded import solve\n",
         "coded/__init__.py": '"""All."""\n',
         "coded/__init__.pyi": "from coded.inside import solve as solve\n",
-        "coded/inside.py": "def solve():\n    from coded.deeper import at\n    return at\n",
+        "coded/inside.py": "def solve():\n    from coded.deeper import at\n    return at\n\n\n"
+        "codes = [import_module(f'coded.{name}') for name in ('named', 'unknown')]\n",
         "coded/deeper.py": "at = 1\n",
+        "coded/named.py": "",
         "coded/other.py": "at = 2\n",
     }.items():
         (tmp_path / file).write_text(text)
@@ -61,6 +63,7 @@ def test_what_is_measured_is_what_imports_lead_to(repository):
         "coded/__init__.py",
         "coded/inside.py",
         "coded/deeper.py",
+        "coded/named.py",
     }
 
 
