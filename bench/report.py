@@ -44,6 +44,12 @@ RACERS = {  # by the group of the race
     "workers": "bench.races.bench_workers",
 }
 SPLINES = "bench.races.bench_spline"
+FRONT = (  # what the front page shows
+    "test_small_call[100-20]",
+    "test_one_column_by_gcv[1000]",
+    "test_image[20-100-float32-2]",
+    "test_append[10000]",
+)
 
 
 class Ratio(NamedTuple):
@@ -58,13 +64,35 @@ class Ratio(NamedTuple):
 
 
 def tables_of_races(records: Iterable[Record]) -> dict[str, str]:
-    """Make each group's table from the newest record of it."""
-    return {group: tell_races(record, group) for group, record in newest_of_groups(records).items()}
+    """Make each group's table from the newest record of it, and a few rows for the front page."""
+    newest = newest_of_groups(records)
+    tables = {group: tell_races(record, group) for group, record in newest.items()}
+    return tables | {"races-front": tell_front(newest.values())}
 
 
 def newest_of_groups(records: Iterable[Record]) -> dict[str, Record]:
     """Give for each group of races the newest record that has it; `records` from the oldest on."""
     return {race["group"]: record for record in records for race in record["benchmarks"]}
+
+
+def tell_front(records: Iterable[Record]) -> str:
+    """Make the table of a few races, each with the commit that it ran on."""
+    found = {
+        race["name"]: (race["extra_info"], record["origin"])
+        for record in records
+        for race in record["benchmarks"]
+    }
+    shown = [found[name] for name in FRONT if name in found]
+    rivals = ("scipy", "dense x BLAS")
+    rows = [
+        [race["case"], race["shape"], race["dtype"], *(_tell_ratio(race, one) for one in rivals)]
+        for race, _ in shown
+    ]
+    header = ["", "shape", "dtype", *(f"{one} / ours" for one in rivals)]
+    notes = dict.fromkeys(note for race, _ in shown for note in race["notes"].values())
+    origins = dict.fromkeys(tell_origin(origin) for _, origin in shown)
+    lines = [*(f"\\* {note}." for note in notes), *origins]
+    return "\n".join([to_markdown(header, rows, words=3), "", *lines])
 
 
 def tell_races(record: Record, group: str) -> str:

@@ -43,15 +43,11 @@ SETTINGS = (
 HEAVIER = (Counts(20, 100, 60), Counts(60, 100, 20), Counts(60, 60, 12))
 SEED = 4
 ROUNDING = 1e-16  # relative mean squares below are exact answers, rounded
-# Where few draws lose an input.
+# Batches and draws, equal for all functions but networks ...
+USUAL = (16, 10)
+# ... where few draws lose an input ...
 RARE = {(5, 20, 7): (200, 30), (20, 60, 6): (40, 50), (20, 40, 6): (40, 20)}
-# Where some 20 losses, as (40, 50) brings, leave open who is ahead of copies.
-UNDECIDED = {
-    ("pendulum, 2-D sweep", (20, 60, 6)): (60, 400),
-    ("Runge's function", (20, 60, 6)): (60, 400),
-    ("sines, R² to R³", (20, 60, 6)): (60, 400),
-}
-# Batches and draws that networks can afford.
+# ... and what networks can afford.
 SIZES = {
     "LeNet5, digits": (16, 10),
     "RepVGG, CIFAR-10": (10, 8),
@@ -167,8 +163,7 @@ def size_of(setting: Counts, *, quick: bool, name: str = "") -> tuple[int, int]:
     """Give how many batches and draws."""
     if quick:
         return 3, 2
-    size = SIZES.get(name, RARE.get(setting, (16, 10)))
-    return UNDECIDED.get((name, setting), size)
+    return SIZES.get(name, RARE.get(setting, USUAL))
 
 
 # The four parts.

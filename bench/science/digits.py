@@ -204,26 +204,35 @@ def run(*, quick: bool) -> Numbers:
     if quick:
         few = {"count": 3, "draws": 2}
         return {
-            "schemes": run_case(case, PAPER[2:], **few),
-            "losses": run_losses(case, LOST_OTHERWISE[:1], **few),
+            "schemes": {"settings": run_case(case, PAPER[2:], **few), **few},
+            "losses": {"settings": run_losses(case, LOST_OTHERWISE[:1], **few), **few},
             "anytime": run_anytime(case, **few, answers=(10, 60)),
         }
+    many, some = {"count": 30, "draws": 15}, {"count": 20, "draws": 10}
     return {
-        "schemes": run_case(case, (*PAPER, HEAVY), count=40, draws=15),
-        "losses": run_losses(case, LOST_OTHERWISE, count=20, draws=10),
+        "schemes": {"settings": run_case(case, (*PAPER, HEAVY), **many), **many},
+        "losses": {"settings": run_losses(case, LOST_OTHERWISE, **some), **some},
         "anytime": run_anytime(case, count=15, draws=8, answers=ANSWERS),
     }
 
 
 def tables(numbers: Numbers) -> dict[str, str]:
     """Give the tables of README."""
-    schemes = numbers["schemes"]
+    schemes, losses = numbers["schemes"], numbers["losses"]
     return {
-        "science-digits": table_of_rows(schemes),
-        "science-digits-differences": table_of_differences(schemes),
-        "science-digits-targets": table_of_targets(schemes),
-        "science-digits-losses": table_of_losses(numbers["losses"]),
+        "science-digits": f"{table_of_rows(schemes['settings'])}\n\n{tell_size(schemes)}",
+        "science-digits-differences": table_of_differences(schemes["settings"]),
+        "science-digits-targets": table_of_targets(schemes["settings"]),
+        "science-digits-losses": f"{table_of_losses(losses['settings'])}\n\n{tell_size(losses)}",
     }
+
+
+def tell_size(part: Numbers) -> str:
+    """Say how many batches and draws there were."""
+    return (
+        f"Means and 95 % intervals over {part['count']} batches, no two of which share an image, "
+        f"{part['draws']} draws of lost workers each, the same for all schemes."
+    )
 
 
 def table_of_rows(settings: Numbers) -> str:

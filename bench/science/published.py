@@ -389,7 +389,11 @@ def _tell_schemes(cases: Sequence[Numbers]) -> str:
             place = curve["settings"].index(case["setting"])
             cells += [tell(curve[measure][name][place]) for measure in PANELS]
         rows.append(cells)
-    return to_markdown(header, rows)
+    caption = (
+        f"{cases[0]['draws']} draws a batch, as above. KernelScheme looks at the mean of the words "
+        "of a sentence (MiniLM), which was chosen for it, and has its defaults elsewhere."
+    )
+    return f"{to_markdown(header, rows)}\n\n{caption}"
 
 
 def _tell_setting(setting: Sequence[int]) -> str:

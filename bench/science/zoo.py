@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from bench.documents import to_markdown
 from bench.records import to_json
-from bench.science.competition import HEAVIER, SETTINGS, Numbers, label, run
+from bench.science.competition import HEAVIER, RARE, SETTINGS, SIZES, USUAL, Numbers, label, run
 from bench.science.trials import Counts, title
 
 __all__ = ["draw", "package_files", "run", "tables"]
@@ -135,7 +135,8 @@ def tell_decisions(numbers: Numbers) -> str:
         "K inputs, N workers, S of them lost, uniformly drawn; geometric means over the functions "
         "of a kind, named as `coded.recommend` takes it. kernel: `KernelScheme`; spline: "
         "`SplineScheme`; copies: replication, the nearest answer where all copies are lost, or the "
-        "mean of the answers; LeTCC as published, in random order and along the path."
+        "mean of the answers; LeTCC as published, in random order and along the path. Some of "
+        "these functions served to set constants of ours, with other inputs and losses."
     )
     return f"{to_markdown(header, rows, words=3)}\n\n{caption}"
 
@@ -150,11 +151,24 @@ def tell_winners(numbers: Numbers) -> str:
     caption = (
         "The best scheme and all that tie with it (the paired difference has a 95 % interval over "
         "batches that includes 0, and a sign test finds no difference), and its mean relative MSE; "
-        "bold: ahead of copies, so many times. The functions: `bench/science/functions.py`. The "
+        f"bold: ahead of copies, so many times. {sizes_told()} The functions: "
+        "`bench/science/functions.py`. The "
         "constants of `SplineScheme` and `KernelScheme` were set on functions of these kinds "
         "(x sin x, sines, kinks, sweeps) with other inputs and losses, and on tuning images."
     )
     return f"{to_markdown(header, rows, words=len(header))}\n\n{caption}"
+
+
+def sizes_told() -> str:
+    """Say how many batches and draws there were."""
+    rare = ", ".join(
+        f"{batches} x {draws} at ({label(at)})" for at, (batches, draws) in RARE.items()
+    )
+    heavy = ", ".join(f"{name} {batches} x {draws}" for name, (batches, draws) in SIZES.items())
+    return (
+        f"Batches x draws of lost workers: {USUAL[0]} x {USUAL[1]}, {rare}; {heavy}. With 3 "
+        "batches an equality says that nothing can be told, not that schemes are as good."
+    )
 
 
 def tell_best(cell: Numbers | None) -> str:
@@ -184,7 +198,10 @@ def tell_accuracies(numbers: Numbers) -> str:
                 ]
                 rows.append([name, f"({setting})", *accuracies])
     table = to_markdown(["f", "(K,N,S)", *map(tell_name, names)], rows, words=2)
-    return f"{table}\n\nRelative accuracy; bold: the best and all that tie with it."
+    return (
+        f"{table}\n\nRelative accuracy; bold: the best and all that tie with it; batches and draws "
+        "as above."
+    )
 
 
 def tell_losses(numbers: Numbers) -> str:
@@ -196,7 +213,10 @@ def tell_losses(numbers: Numbers) -> str:
         for model, cell in models.items()
     ]
     table = to_markdown(["f", "lost", *map(tell_name, names)], rows, words=2)
-    return f"{table}\n\nRelative MSE at (60,100,20), other losses than uniform ones; bold as above."
+    return (
+        f"{table}\n\nRelative MSE at (60,100,20), other losses than uniform ones; {USUAL[0]} "
+        f"batches x {USUAL[1]} draws; bold as above."
+    )
 
 
 def tell_priors(numbers: Numbers) -> str:
@@ -209,7 +229,10 @@ def tell_priors(numbers: Numbers) -> str:
         for setting, cell in cells.items()
     ]
     table = to_markdown(["f", "(K,N,S)", *map(tell_name, names)], rows, words=2)
-    caption = "Relative MSE, alone and by `WithPrior` over a solve in a tenth of the steps."
+    caption = (
+        "Relative MSE, alone and by `WithPrior` over a solve in a tenth of the steps; "
+        f"{USUAL[0]} batches x {USUAL[1]} draws."
+    )
     return f"{table}\n\n{caption}"
 
 

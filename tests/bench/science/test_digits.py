@@ -100,6 +100,6 @@ def test_experiment_runs_and_shows_all(tmp_path):
         *digits.CURVES,
         "memory alone, no answer",
     ]
-    rows = numbers["schemes"]["(60, 100, 20)"]["rows"]
+    rows = numbers["schemes"]["settings"]["(60, 100, 20)"]["rows"]
     losses = [rows[name]["l2"][0] for name in (rivals.ORACLE, rivals.KERNEL, rivals.LETCC)]
     assert losses == sorted(losses)
