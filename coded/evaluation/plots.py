@@ -11,10 +11,11 @@ from coded.extras import needing
 from coded.runtime.result import CodedResult
 
 with needing("plots need", "matplotlib", extra="demo"):
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-__all__ = ["Curve", "Errors", "Figure", "draw_curves", "draw_errors", "draw_timeline"]
+__all__ = ["Axes", "Curve", "Errors", "Figure", "draw_curves", "draw_errors", "draw_timeline"]
 
 # Okabe and Ito's colours, told apart by the colour-blind too, each with a marker of its own.
 _STYLES = (
