@@ -15,7 +15,7 @@ DOCUMENTS = sorted(
 )
 LIMITS = {"fastspline/README.md": 450}  # lines
 NO_CONTENTS = {"README.md", "coded/README.md"}  # short enough to be read through
-COMING = {"bench/README.md"}  # written in this round: links into it count once it is there
+COMING = {"bench/notebooks/coded.ipynb", "bench/notebooks/splines.ipynb"}  # written in this round
 
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^(#{1,6}) +(.+?) *#*$", re.MULTILINE)
