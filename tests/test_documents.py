@@ -23,8 +23,12 @@ LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")?\)|\b(?:src|href)=\"([^\"]
 
 
 def read(document):
-    """The text of a document without its code, which may look like anything."""
-    return FENCE.sub("", (ROOT / document).read_text(encoding="utf-8"))
+    return without_code((ROOT / document).read_text(encoding="utf-8"))
+
+
+def without_code(text):
+    """A text without its fenced code, whose comments look like headings."""
+    return FENCE.sub("", text)
 
 
 def slugs_of(text):
@@ -40,8 +44,8 @@ def slugs_of(text):
 
 def links_of(text):
     """Where links and pictures point, as they are written; code in a line is no link."""
-    without_code = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", text)
-    return [given or tag for given, tag in LINK.findall(without_code)]
+    prose = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", text)
+    return [given or tag for given, tag in LINK.findall(prose)]
 
 
 def is_elsewhere(link):
@@ -66,6 +70,11 @@ def test_headings_are_named_as_github_names_them():
     text = "# A `b_c`: d, e-f!\n\n## Twice\n\n## Twice\n\n### [Seen](x.md) at 95 %\n"
     expected = {"a-b_c-d-e-f": 1, "twice": 2, "twice-1": 2, "seen-at-95-": 3}
     assert slugs_of(text) == expected
+
+
+def test_comments_in_code_are_no_headings():
+    text = "# One\n\n```bash\n# two\n```\n\n## Three\n"
+    assert slugs_of(without_code(text)) == {"one": 1, "three": 2}
 
 
 def test_links_are_found_in_prose_and_in_tags_but_not_in_code():
@@ -95,7 +104,6 @@ def test_each_link_and_picture_leads_somewhere(document):
 def test_the_contents_name_each_section(document):
     text = read(document)
     before, _, _ = text.partition("\n## ")
-    listed = [link[1:] for link in links_of(before) if link.startswith("#")]
-    sections = [slug for slug, level in slugs_of(text).items() if level == 2]
+    sections = {slug for slug, level in slugs_of(text).items() if level == 2}
     assert sections
-    assert [slug for slug in listed if slug in sections] == sections
+    assert sections - {link[1:] for link in links_of(before) if link.startswith("#")} == set()
