@@ -1,9 +1,9 @@
-"""What README prints to be run."""
+"""What coded/README.md prints to be run."""
 
 import re
 from pathlib import Path
 
-TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "coded" / "README.md").read_text(encoding="utf-8")
 
 
 def printed(name):

@@ -1,4 +1,4 @@
-"""README's lines for clusters, run as they are printed, in processes of one machine."""
+"""coded/README.md's programs for processes and clusters, run as printed on one machine."""
 
 import os
 import shutil
@@ -101,11 +101,10 @@ def kill(family):
             process.kill()
 
 
-def call(program, place):
+def call(program, place, *arguments):
     """Run the program; give what it printed."""
-    address = f"{place['HOST']}:{place['PORT']}"
     done = subprocess.run(
-        [sys.executable, program, address],
+        [sys.executable, program, *arguments],
         env=place,
         capture_output=True,
         text=True,
@@ -116,12 +115,16 @@ def call(program, place):
     return done.stdout
 
 
+def call_at_cluster(program, place):
+    return call(program, place, f"{place['HOST']}:{place['PORT']}")
+
+
 def call_until(executors, program, place):
     """Run the program until it sees so many executors: processes need a while to find together."""
     deadline = time.monotonic() + 2 * WAIT
     while time.monotonic() < deadline:
         try:
-            text = call(program, place)
+            text = call_at_cluster(program, place)
         except AssertionError as error:  # nobody listens yet
             text = str(error)
         if f"executors: {executors}\n" in text:
@@ -135,6 +138,15 @@ def write(tmp_path, engine, module, executors):
     lines = "\n".join(printed(f"{engine} program"))
     program.write_text(PROGRAM.format(imports=f"import {module}", lines=lines, executors=executors))
     return program
+
+
+def test_a_killed_worker(place, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text("\n".join(printed("killed worker")))
+    text = call(program, place)
+    assert "complete=True, responders=4 of 6, failures=1, exact=3 of 3" in text
+    assert "worker   0  BrokenProcessPool: the process of this worker was killed by SIGKILL" in text
+    assert "worker   1  not waited for" in text
 
 
 def test_dask(place, tmp_path):
@@ -158,6 +170,6 @@ def test_ray(place, tmp_path):
         with started(node, place) as second:
             assert "complete=True" in call_until(2, program, place)
             kill(find_family(second))
-            text = call(program, place)  # at once, before Ray knows
+            text = call_at_cluster(program, place)  # at once, before Ray knows
     assert "complete=True" in text
     assert "executors: 2\nused: 1\n" in text

@@ -1,4 +1,4 @@
-"""README's services for BentoML and Ray Serve, run as printed: workers die under load.
+"""coded/README.md's services for BentoML and Ray Serve, run as printed: workers die under load.
 
 LitServe, at length, is in `test_serving`.
 """
@@ -75,6 +75,7 @@ def served(command, service, folder):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    (folder / "digits.py").write_text("\n".join(printed("digits")))
     (folder / "service.py").write_text("\n".join(service))
     short = tempfile.mkdtemp(prefix="s")  # Ray keeps sockets there
     environment = os.environ | {
