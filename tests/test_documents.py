@@ -13,9 +13,9 @@ DOCUMENTS = sorted(
     for path in (ROOT / "README.md", *FOUND)
     if "fetched" not in path.parts  # other people's
 )
-LIMITS = {"fastspline/README.md": 450}  # lines
-NO_CONTENTS = {"README.md", "coded/README.md"}  # short enough to be read through
-COMING = {"bench/notebooks/coded.ipynb", "bench/notebooks/splines.ipynb"}  # written in this round
+LIMITS = {"README.md": 250, "fastspline/README.md": 450, "coded/README.md": 570}  # lines
+NO_CONTENTS = {"README.md"}  # a table says who starts where
+COMING = {"bench/notebooks", "bench/notebooks/coded.ipynb", "bench/notebooks/splines.ipynb"}
 
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^(#{1,6}) +(.+?) *#*$", re.MULTILINE)
