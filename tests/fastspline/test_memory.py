@@ -1,9 +1,12 @@
 """Memory of dropped results is lent again, never while an array refers to it, and in bounds."""
 
+import itertools
 import threading
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fastspline import Smoother, _memory
 from fastspline.arrays import STREAM_BYTES, empty_aligned
@@ -47,6 +50,33 @@ def test_other_sizes_get_their_own_memory():
     before = kept_bytes()
     assert empty_aligned(1, 2 * LARGE, np.dtype(float)).size == 2 * LARGE
     assert before <= kept_bytes()
+
+
+@given(
+    sizes=st.lists(
+        st.one_of(st.integers(0, 4096), st.integers(-130, 130).map(lambda more: 9000 + more)),
+        min_size=2,
+        max_size=12,
+    ),
+    held=st.lists(st.booleans(), min_size=12, max_size=12),
+)
+def test_each_loan_lies_inside_its_memory(sizes, held):
+    """Memory that is a little too small for the next loan's start at a cache line is not lent."""
+    _memory._spares.clear()
+    kept = []
+    for size, is_held in zip(sizes, held, strict=False):
+        lent = _memory.lend(size)
+        memory = lent.base._memory
+        start = memory.ctypes.data
+        assert lent.size == size
+        assert start <= lent.ctypes.data
+        assert lent.ctypes.data + size <= start + memory.size
+        if is_held:
+            kept.append(lent)
+        del lent
+    starts = sorted((loan.ctypes.data, loan.size) for loan in kept)
+    for (first, size), (second, _) in itertools.pairwise(starts):
+        assert first + size <= second or not size
 
 
 def test_what_is_kept_is_bounded():

@@ -183,6 +183,31 @@ def test_a_forked_child_has_threads_of_its_own():
     subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], check=True, timeout=60)
 
 
+QUIET_FORK = """
+import os, signal, threading
+from fastspline._threads import run_blocks
+
+def count_threads():
+    together = threading.Barrier(2, timeout=15)  # a block alone cannot pass
+    return run_blocks(lambda *_: together.wait() * 0 - 1, [(0, 1), (1, 2)], threads=2)
+
+assert count_threads() == -1
+child = os.fork()
+if child == 0:
+    signal.alarm(30)  # ends a child that waits for threads which only its parent has
+    os._exit(0 if count_threads() == -1 else 1)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+@pytest.mark.skipif(usable_cpus() < 2, reason="a single processor gets no helpers")
+def test_a_forked_child_starts_helpers_where_its_parent_is_at_rest():
+    """Nobody is at work, so that the child gets helpers: those of the parent do not exist in it."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", QUIET_FORK], check=True, timeout=60)
+
+
 EXIT = """
 import numpy as np
 from fastspline import Smoother
