@@ -93,6 +93,21 @@ def test_a_sum_without_mask_leaks_without_bound():
     assert gaussian_leakage(ones[:0], square[:0], power=1.0, mask_std=1.0) == 0.0
 
 
+@pytest.mark.parametrize("exponent", [-200, -60, -30, 30, 60, 200])
+def test_leakage_does_not_change_with_scale(exponent):
+    """What everybody sees may be multiplied by any number, and inputs and masks by another."""
+    rng, unit = np.random.default_rng(7), 2.0**exponent
+    a, b = complex_normal(rng, 2, 3), complex_normal(rng, 2, 2)
+    leakage = gaussian_leakage(a, b, power=1.0, mask_std=1.0)
+    # A power of two changes no digit of what is computed.
+    scaled = gaussian_leakage(unit * a, unit * b, power=1.0, mask_std=1.0)
+    assert scaled == pytest.approx(leakage, rel=1e-13)
+    scaled = gaussian_leakage(a, b, power=unit**2, mask_std=unit)
+    assert scaled == pytest.approx(leakage, rel=1e-13)
+    dependent = np.array([[0.1, 0.3], [0.2, 0.6]])  # but for rounding
+    assert gaussian_leakage(a, unit * dependent, power=1.0, mask_std=1.0) == math.inf
+
+
 def on_the_unit_circle(n_inputs, n_masks, n_workers):
     """Unit circle, shift 0.1: another choice of points, with published leakages."""
     count = n_inputs + n_masks

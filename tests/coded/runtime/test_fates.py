@@ -1,0 +1,57 @@
+"""The error of a call that cannot be decoded: which advice it gives, and where it would mislead."""
+
+from concurrent.futures import CancelledError
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
+import pytest
+
+from coded import ReplicationScheme
+from coded.runtime.fates import not_enough
+from coded.runtime.goal import goal_of
+from coded.runtime.scheme_job import SchemeCode
+from tests.support.worker_functions import double
+
+JOB = SchemeCode(ReplicationScheme(2, 4, fallback=None)).prepare([1.0, 2.0])
+HINT = "processes that die at once cannot import double"
+LATE, DEAD, WRONG = TimeoutError("no answer within 1 s"), BrokenProcessPool("died"), ValueError()
+
+
+def error_of(responders, failures, waiting):
+    return not_enough(JOB, double, goal_of(JOB), np.array(responders, int), failures, waiting, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("responders", "failures", "waiting", "is_hinted"),
+    [
+        ([], {0: DEAD, 1: DEAD}, [], True),
+        ([], {0: DEAD, 1: LATE}, [1, 2], True),
+        ([], {0: LATE, 1: LATE, 2: LATE, 3: LATE}, [0, 1, 2, 3], False),
+        ([], {0: WRONG, 1: WRONG}, [2, 3], False),
+        ([], {0: DEAD, 1: CancelledError()}, [], False),
+        ([0], {1: DEAD, 2: DEAD, 3: DEAD}, [], False),
+        ([0], {1: LATE, 2: LATE}, [1, 2], False),
+    ],
+    ids=["died", "died and late", "late", "raised", "cancelled too", "one lives", "one is late"],
+)
+def test_the_hint_at_imports_comes_only_where_all_that_failed_died(
+    responders, failures, waiting, is_hinted
+):
+    error = error_of(responders, failures, waiting)
+    assert (HINT in str(error)) == is_hinted
+    assert error.responders == tuple(responders)
+    assert error.failures == failures
+
+
+@pytest.mark.parametrize(
+    ("failures", "waiting", "advice", "other"),
+    [
+        ({0: LATE}, [0], "raise timeout or n_workers", "see .failures"),
+        ({0: WRONG}, [1], "see .failures for all reasons", "raise timeout"),
+    ],
+    ids=["late", "raised"],
+)
+def test_more_time_is_advised_only_where_it_ran_out(failures, waiting, advice, other):
+    message = str(error_of([], failures, waiting))
+    assert advice in message
+    assert other not in message
