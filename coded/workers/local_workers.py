@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
@@ -131,8 +130,7 @@ class LocalWorkers:
                 "it in the main program, or pass the executor of a remote engine to coded_map"
             )
         patience = _read_patience(patience)
-        self._lock = threading.Lock()
-        self._closed = False
+        self._closed = False  # set once: no lock; a supervisor that was killed starts nothing more
         self._workers: list[_Worker] = []
         try:
             for _ in range(n):
@@ -244,8 +242,7 @@ class LocalWorkers:
             After `close`.
         """
         i = read_count(i, "i", at_least=0, at_most=len(self) - 1)
-        with self._lock:
-            self._require_open()
+        self._require_open()
         supervisor = self._workers[i].supervisor
         supervisor.await_launch(supervisor.replace() + 1, perf_counter() + _LAUNCH)
 
@@ -254,8 +251,7 @@ class LocalWorkers:
 
         Takes milliseconds, also where workers are busy or frozen. Closing again does nothing.
         """
-        with self._lock:
-            self._closed = True
+        self._closed = True
         for worker in self._workers:
             worker.supervisor.kill()
         deadline = perf_counter() + _CLOSE
