@@ -32,6 +32,7 @@ from tests.support.faults import (
     check_well,
     check_wrong_shape,
 )
+from tests.support.meanwhile import Meanwhile
 from tests.support.worker_functions import WAIT, double, touch, wait_for_file
 
 pytestmark = pytest.mark.outer
@@ -311,6 +312,30 @@ def test_shutdown_under_a_call_ends_it(executors, tmp_path):
 
 
 @pytest.mark.usefixtures("executors")
+class Packed:
+    """Lets another thread act as it is pickled, which `submit` does in the caller's thread."""
+
+    def __init__(self, moment):
+        self._moment = moment
+
+    def __reduce__(self):
+        self._moment()
+        return float, (1.0,)
+
+
+def test_a_task_given_as_the_executor_is_shut_down_is_cancelled_too(executors, tmp_path):
+    started, release = tmp_path / "started", tmp_path / "release"
+    executor = executors[0]
+    running = executor.submit(hold, started, release, 1.0)
+    wait_for_file(started)
+    moment = Meanwhile(lambda: executor.shutdown(wait=False, cancel_futures=True))
+    given = executor.submit(hold, started, release, Packed(moment))
+    moment.finish()
+    assert given.cancelled()
+    assert running.cancelled()
+    release.touch()
+
+
 def test_many_threads_share_an_executor():
     executor = RayExecutor()
     with ThreadPoolExecutor(8) as callers:
