@@ -3,13 +3,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from gmpy2 import mpfr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastspline._kernels import spline_lanes
 from fastspline.bundle import left_out_matrix, left_out_variances, mean_matrix, posterior_variances
 from tests.oracles import lines
-from tests.oracles.splines import MP, exact, rounded, solve
+from tests.oracles.splines import exact, rounded, solve
 
 EXACT = 1e-12
 LAMS = [0.0, 1e-12, 1e-6, 1e-3, 1.0, 1e3, 1e6, 1e12, np.inf]
@@ -22,13 +23,13 @@ def kriging(knots, points, *, lam, weights):
     the conditional expectation of an integrated Wiener process.
     """
     x, t, n = exact(knots), exact(points), len(knots)
-    kernel, noise = (MP.mpf(0), MP.mpf(1)) if lam == np.inf else (MP.mpf(1), MP.mpf(lam))
-    system = np.full((n + 2, n + 2), MP.mpf(0), dtype=object)
+    kernel, noise = (mpfr(0), mpfr(1)) if lam == np.inf else (mpfr(1), mpfr(lam))
+    system = np.full((n + 2, n + 2), mpfr(0), dtype=object)
     system[:n, :n] = kernel * abs(x[:, None] - x) ** 3 / 12
     system[range(n), range(n)] += noise / exact(weights)
-    system[:n, n] = system[n, :n] = MP.mpf(1)
+    system[:n, n] = system[n, :n] = mpfr(1)
     system[:n, n + 1] = system[n + 1, :n] = x
-    right = np.full((n + 2, len(t)), MP.mpf(1), dtype=object)
+    right = np.full((n + 2, len(t)), mpfr(1), dtype=object)
     right[:n] = kernel * abs(x[:, None] - t) ** 3 / 12
     right[n + 1] = t
     solution = solve(system, right)

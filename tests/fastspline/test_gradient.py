@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from gmpy2 import mpfr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastspline import Smoother, smooth_spline
-from tests.oracles.splines import MP, ExactSmoother, HermiteSmoother, exact, rounded
+from tests.oracles.splines import ExactSmoother, HermiteSmoother, exact, rounded
 from tests.support.strategies import KNOT_KINDS, LAMS, designs, make_knots, make_weights
 
-STEP = MP.mpf(10) ** -30
+STEP = mpfr(10) ** -30
 CLOSE = 1e-10
 NAMES = ("values", "lam", "weights", "knots")
 SLOPES = ("slope", 2.0, -1.0)
@@ -38,7 +39,7 @@ class Reading:
 
     def along(self, direction, x, y, w, lam):
         """Derivative along (dx, dy, dw, dlam); from one side where lam is 0."""
-        here, moves = (exact(x), exact(y), exact(w), MP.mpf(lam)), direction
+        here, moves = (exact(x), exact(y), exact(w), mpfr(lam)), direction
         ahead = self.at(*(a + STEP * b for a, b in zip(here, moves, strict=True)))
         one_sided = lam == 0 or min(w) == 0
         sign = 0 if one_sided else -1
@@ -47,7 +48,7 @@ class Reading:
 
     def gradient(self, x, y, w, lam):
         """Derivatives with respect to values (n, columns), lam, weights (n,), knots (n,)."""
-        n, still = len(x), [0 * exact(x), 0 * exact(y), 0 * exact(w), MP.mpf(0)]
+        n, still = len(x), [0 * exact(x), 0 * exact(y), 0 * exact(w), mpfr(0)]
         gap, heaviest = min(np.diff(x)), max(w)
 
         def derivatives(which, units):
@@ -55,10 +56,10 @@ class Reading:
                 moves = [part if i == which else 0 * part for i, part in enumerate(still)]
                 if which < 3:
                     moves[which] = moves[which].copy()
-                    moves[which][place] = MP.mpf(unit)
+                    moves[which][place] = mpfr(unit)
                 else:
-                    moves[which] = MP.mpf(unit)
-                yield self.along(moves, x, y, w, lam) / MP.mpf(unit)
+                    moves[which] = mpfr(unit)
+                yield self.along(moves, x, y, w, lam) / mpfr(unit)
 
         def rounded_all(which, units):
             return rounded(np.array(list(derivatives(which, units)), dtype=object))
@@ -164,7 +165,7 @@ def test_along_any_direction(design, seed, at_knots):
     dlam = 0.0 if lam == np.inf else dlam
     g = Smoother(x, lam=lam, weights=w).fit(y).gradient(c, points)
     terms = [*(g.values * dy).ravel(), g.lam * dlam, *(g.weights * dw), *(g.knots * dx)]
-    directions = exact(dx), exact(dy), exact(dw), MP.mpf(dlam)
+    directions = exact(dx), exact(dy), exact(dw), mpfr(dlam)
     expected = float(Reading(c, points).along(directions, x, y, w, lam))
     assert abs(sum(terms) - expected) <= CLOSE * np.abs(terms).sum() + 1e-25
 

@@ -3,14 +3,15 @@
 import math
 import statistics
 
+import mpmath
 import numpy as np
 import pytest
 import torch
+from gmpy2 import mpfr
 
 from fastspline import Smoother, select_lam, smooth_spline
 from tests.oracles.raw import RawFit
 from tests.oracles.splines import (
-    MP,
     ExactSmoother,
     HermiteSmoother,
     exact,
@@ -32,16 +33,16 @@ def posterior_variances(knots, weights, lam, points):
     lines: |s - t|**3 / (12 lam) is (Matheron 1973; Wahba 1990, section 2.4). The variance of the
     best predictor of f(t) is k(t, t) - b' A^-1 b, A the bordered system and b its right side.
     """
-    x, t, strength = exact(knots), exact(points), MP.mpf(float(lam))
+    x, t, strength = exact(knots), exact(points), mpfr(float(lam))
     n = len(x)
-    system = np.full((n + 2, n + 2), MP.mpf(0), dtype=object)
+    system = np.full((n + 2, n + 2), mpfr(0), dtype=object)
     system[:n, :n] = abs(x[:, np.newaxis] - x) ** 3 / 12 / strength
     system[range(n), range(n)] += 1 / exact(weights)
-    system[:n, n] = system[n, :n] = MP.mpf(1)
+    system[:n, n] = system[n, :n] = mpfr(1)
     system[:n, n + 1] = system[n + 1, :n] = x
-    right = np.full((n + 2, len(t)), MP.mpf(0), dtype=object)
+    right = np.full((n + 2, len(t)), mpfr(0), dtype=object)
     right[:n] = abs(x[:, np.newaxis] - t) ** 3 / 12 / strength
-    right[n], right[n + 1] = MP.mpf(1), t
+    right[n], right[n + 1] = mpfr(1), t
     return rounded(-np.sum(right * solve(system, right), axis=0))
 
 
@@ -153,7 +154,7 @@ def test_interval_is_centre_and_quantile(level, rng):
     spline = smooth_spline(knots, rng.standard_normal((15, 2)), lam=0.01)
     points = np.linspace(-0.5, 1.5, 9)
     lower, upper = spline.interval(points, level)
-    z = math.sqrt(2.0) * float(MP.erfinv(level))
+    z = math.sqrt(2.0) * float(mpmath.erfinv(level))
     np.testing.assert_allclose((lower + upper) / 2, spline(points), rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose((upper - lower) / 2, z * spline.std(points), rtol=1e-12)
 

@@ -8,11 +8,12 @@ and no formula is shared with `tests.oracles.splines.HermiteSmoother`.
 
 from __future__ import annotations
 
+import gmpy2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-from tests.oracles.splines import MP, Exact, exact, rounded, solve
+from tests.oracles.splines import Exact, exact, log_determinant, rounded, solve
 
 
 class RawFit:
@@ -44,7 +45,7 @@ class RawFit:
         self.knots = read(np.asarray(knots, np.float64)[self.counts])
         zero = self.x[0] * 0
         energy = np.full((2 * n, 2 * n), zero, dtype=self.x.dtype)
-        node = (MP.sqrt(3) if digits else np.sqrt(3.0)) ** -1
+        node = (gmpy2.sqrt(3) if digits else np.sqrt(3.0)) ** -1
         for i in range(n - 1):
             h = self.x[i + 1] - self.x[i]
             for u in ((1 - node) / 2, (1 + node) / 2):
@@ -121,7 +122,7 @@ class RawFit:
 
 def _log_det(matrix: Exact) -> float:
     if matrix.dtype == object:
-        return float(MP.log(MP.det(MP.matrix(matrix.tolist()))))
+        return log_determinant(matrix)
     return float(np.linalg.slogdet(matrix)[1])
 
 
