@@ -3,6 +3,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 import fastspline
 
 PROBE = """
@@ -135,6 +137,7 @@ print(json.dumps(compiled))
 """
 
 
+@pytest.mark.outer
 def test_each_kernel_is_compiled_for_one_list_of_types(tmp_path):
     """Whatever dtype, layout, shape or flag comes in. One exception takes addresses of arrays."""
     command = [sys.executable, "-c", EVERYTHING]

@@ -726,7 +726,9 @@ def test_bad_arguments_are_refused_at_the_door(name):
 
 
 @pytest.mark.parametrize(
-    "executor", [None, 4, map, "pool", [ManualExecutor(), 3], iter([])], ids=repr
+    "executor",
+    [None, 4, map, "pool", [ManualExecutor(), 3], iter([])],
+    ids=["None", "number", "function", "text", "a number among them", "iterator"],
 )
 def test_what_is_no_executor_is_refused(executor):
     with pytest.raises(TypeError, match=r"executor must be .*get_executor\(pure=False\)"):

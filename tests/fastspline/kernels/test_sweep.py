@@ -306,6 +306,7 @@ for lam, solver in ((1e-4, "reinsch"), (1e15, "state-space")):
 """
 
 
+@pytest.mark.outer
 def test_a_cache_filled_by_several_processes_keeps_the_kernels_apart(tmp_path):
     """Each process counts from 1 what it compiles, so kernels need more than numbers."""
     names = [name for name in vars(sweep) if name.startswith(("sweep_", "apply_"))]
