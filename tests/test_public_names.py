@@ -15,7 +15,7 @@ import fastspline
 GOLDEN = Path(__file__).parent / "oracles" / "golden" / "public_names.txt"
 MODULES = {  # that the README imports
     "coded.demo.lenet5": ("LeNet5", "load"),
-    "coded.plots": ("Curve", "Errors", "draw_curves", "draw_errors", "draw_timeline"),
+    "coded.plots": ("Curve", "draw_curves", "draw_timeline"),
     "coded.schemes": ("codes",),
 }
 MADE_FOR_USERS = {"FitGradient", "Spline", "SplineOperator"}  # nobody else calls their classes

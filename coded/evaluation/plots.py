@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 from coded.errors import tell_error
 from coded.extras import needing
@@ -15,7 +14,7 @@ with needing("plots need", "matplotlib", extra="demo"):
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-__all__ = ["Axes", "Curve", "Errors", "Figure", "draw_curves", "draw_errors", "draw_timeline"]
+__all__ = ["Axes", "Curve", "Figure", "draw_curves", "draw_timeline"]
 
 # Okabe and Ito's colours, told apart by the colour-blind too, each with a marker of its own.
 _STYLES = (
@@ -48,27 +47,6 @@ class Curve:
     half_widths: Sequence[float]
 
 
-@dataclass(frozen=True, eq=False)
-class Errors:
-    """One code's errors over the numbers of stragglers that it can decode.
-
-    Attributes
-    ----------
-    name : str
-        What the legend says.
-    counts : sequence of int, shape (m,)
-        Numbers of stragglers.
-    errors : sequence of float, shape (m,)
-        Drawn on a logarithmic axis, tiny ones at its lower end.
-    """
-
-    name: str
-    counts: Sequence[int]
-    errors: Sequence[float]
-
-
-_LEAST = 1e-10  # drawn for smaller errors, so that exact codes are seen too
-_LINES = ("-", "--", ":")
 _LONGEST_REASON = 70  # letters
 
 
@@ -136,64 +114,6 @@ def draw_curves(
         rows = -(-len(names) // 5)  # six names are wider than two panels
         ncols = -(-len(names) // rows)
         figure.legend(handles, names, loc="outside lower center", ncols=ncols, frameon=False)
-    return figure
-
-
-def draw_errors(panels: Mapping[str, Sequence[Errors]]) -> Figure:
-    """Draw one panel a function, on a logarithmic axis: the codes' errors against the stragglers.
-
-    Parameters
-    ----------
-    panels : mapping of str to sequence of Errors
-        Title of the panel to its curves; equal names look alike in all panels.
-
-    Returns
-    -------
-    Figure
-        ``figure.savefig(path)`` writes it.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed (on import of this module).
-
-    Examples
-    --------
-    >>> figure = draw_errors({"abs": [Errors("copies", [0, 2], [0.0, 0.1])]})
-    >>> [axes.get_title() for axes in figure.axes]
-    ['abs']
-    """
-    columns = max(min(len(panels), 3), 1)
-    rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(5.4 * columns, 4.2 * rows + 1.0), dpi=110, layout="constrained")
-    names = sorted({curve.name for curve in chain.from_iterable(panels.values())})
-    handles = {}
-    for i, (title, curves) in enumerate(panels.items()):
-        axes = figure.add_subplot(rows, columns, i + 1, title=title, yscale="log")
-        for curve in curves:
-            place = names.index(curve.name)
-            cycle, turn = divmod(place, len(_STYLES))
-            colour, marker = _STYLES[turn][0], _STYLES[(turn + 3 * cycle) % len(_STYLES)][1]
-            errors = [max(error, _LEAST) for error in curve.errors]
-            (handles[curve.name],) = axes.plot(
-                curve.counts,
-                errors,
-                color=colour,
-                marker=marker,
-                linestyle=_LINES[cycle % len(_LINES)],
-            )
-        axes.set_xlabel("stragglers")
-        axes.set_ylabel(f"error, at least {_LEAST:.0e}")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-    if handles:
-        figure.legend(
-            [handles[name] for name in names],
-            names,
-            loc="outside lower center",
-            ncols=min(len(names), 3 * columns),
-            frameon=False,
-        )
     return figure
 
 
