@@ -239,8 +239,13 @@ def publish_all() -> None:
 
 def tell_stale() -> Iterable[str]:
     """Tell of each record that is older than its code what has changed, and what renews it."""
+    for key, one in EXPERIMENTS.items():
+        if not one.path.exists():
+            yield f"{key:14} has no record; {one.command}"
     records = [
-        (key, read(one.path)["origin"], one.files, one.command) for key, one in EXPERIMENTS.items()
+        (key, read(one.path)["origin"], one.files, one.command)
+        for key, one in EXPERIMENTS.items()
+        if one.path.exists()
     ]
     records += [
         (group, record["origin"], files_of([RACERS.get(group, SPLINES)]), RECORDING)

@@ -84,6 +84,7 @@ def files_of(modules: Iterable[str]) -> set[Path]:
 
 def changed_since(commit: str, files: Iterable[Path]) -> list[str]:
     """Give the files whose code is not what it was; docstrings and comments do not count."""
+    commit = ask_git("rev-parse", commit)
     paths = sorted(path.relative_to(ROOT).as_posix() for path in files)
     listed = ask_git("diff", "--no-renames", "--name-only", commit, "--", *paths).splitlines()
     return [path for path in listed if _code_of(commit, path) != _code_now(path)]
@@ -94,6 +95,7 @@ def _code_now(path: str) -> str:
     return _essence(there.read_text(encoding="utf-8")) if there.suffix == ".py" else "now"
 
 
+@cache
 def _code_of(commit: str, path: str) -> str:
     """Give the essence of a file as it was, nothing where it was not there or is no code."""
     if not path.endswith(".py") or not ask_git("ls-tree", commit, "--", path):
