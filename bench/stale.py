@@ -103,6 +103,7 @@ def _code_of(commit: str, path: str) -> str:
     return _essence(ask_git("show", f"{commit}:{path}"))
 
 
+@cache
 def _essence(source: str) -> str:
     tree = ast.parse(source)
     for node in ast.walk(tree):
