@@ -89,7 +89,7 @@ def test_std_of_the_line_is_that_of_regression(rng):
     spline = smooth_spline(knots, values, lam=np.inf)
     points = np.linspace(-3.0, 4.0, 11)
     design, rows = (np.stack([np.ones(t.size), t], axis=1) for t in (knots, points))
-    rss = np.linalg.lstsq(design, values)[1]
+    rss = np.linalg.lstsq(design, values, rcond=None)[1]
     unit = np.einsum("ij,jk,ik->i", rows, np.linalg.inv(design.T @ design), rows)
     np.testing.assert_allclose(spline.std(points), np.sqrt(unit * rss / 13), rtol=1e-12)
 
