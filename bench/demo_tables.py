@@ -53,7 +53,8 @@ def tell_accuracy(runs: Sequence[Numbers]) -> str:
         "(K, N, S): K digits, N workers, S of them lost. Means and 95 % intervals over "
         f"{BATCHES} batches, each with {runs[0]['settings']['repeats']} draws of lost workers. "
         "Relative to LeNet5's own accuracy; error: mean L2 "
-        "distance between class probabilities (the paper's measure; the workers give logits)."
+        "distance between class probabilities (the paper's measure; the workers give logits). "
+        "Digits come in random order, which BACC and LeTCC take as it is."
     )
     return f"{to_markdown(header, rows)}\n\n{batches}"
 
