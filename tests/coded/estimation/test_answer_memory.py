@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coded import AnswerMemory
+from tests.support.meanwhile import Meanwhile
 
 
 @given(sizes=st.lists(st.integers(0, 7), max_size=8), capacity=st.integers(1, 9))
@@ -95,6 +96,32 @@ def test_many_threads_may_add():
     for thread in threads:
         thread.join(60)
     assert np.bincount(memory.snapshot()[1].astype(int)).tolist() == [400] * 4
+
+
+class Watched(AnswerMemory):
+    """Another thread acts as the pairs are looked at."""
+
+    held, moment = None, None
+
+    @property
+    def _pairs(self):
+        held = self.held
+        if self.moment is not None:
+            self.moment()
+        return held
+
+    @_pairs.setter
+    def _pairs(self, pairs):
+        self.held = pairs
+
+
+def test_what_is_cleared_does_not_come_back_with_pairs_that_are_being_added():
+    memory = Watched(10)
+    memory.add(np.zeros((2, 1)), np.zeros(2))
+    memory.moment = Meanwhile(memory.clear)
+    memory.add(np.ones((2, 1)), np.ones(2))
+    memory.moment.finish()
+    assert memory.held is None
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from time import perf_counter
 import pytest
 
 from coded.workers import worker_process
-from coded.workers.worker_process import WorkerProcess
-from tests.support.meanwhile import MOMENT
+from coded.workers.worker_process import WorkerProcess, _single_threaded_children
+from tests.support.meanwhile import MOMENT, Meanwhile
 from tests.support.worker_functions import WAIT
 
 
@@ -50,3 +50,23 @@ def test_a_process_that_may_be_gone_is_never_signalled(monkeypatch):
         process.kill()
         assert other.submit(process.kill).result(WAIT) is None
     assert late == [False], "a process that was reaped was signalled"
+
+
+def test_a_start_keeps_its_variables_while_another_one_ends(monkeypatch):
+    for name in (names := ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("VECLIB_MAXIMUM_THREADS", raising=False)
+    first_has_ended, seen = threading.Event(), []
+
+    def start():
+        with _single_threaded_children():
+            assert first_has_ended.wait(WAIT)
+            seen.extend(os.environ.get(name) for name in names)
+
+    other = Meanwhile(start)
+    with _single_threaded_children():
+        other()
+    first_has_ended.set()
+    other.finish()
+    assert seen == ["1"] * 3
+    assert not any(name in os.environ for name in names)
