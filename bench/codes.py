@@ -97,9 +97,9 @@ def tell_jobs(jobs: Sequence[Numbers]) -> str:
         "wrong, by ten times their deviation. Mean square of the error over the variance of f, the "
         f"same inputs and losses for all codes, {GROUPS} groups of K inputs, {DRAWS} draws each; "
         "exact: up to rounding. In percent: how many draws could be decoded, where not all; -: not "
-        "for this function or these counts. LeNet5: relative accuracy behind the error. Inputs come "
-        "in random order, which `berrut` and `letcc` take as it is: with those of one number sorted "
-        "they err far less. Bold: "
+        "for this function or these counts. LeNet5: relative accuracy behind the error. Inputs "
+        "come in random order, which `berrut` and `letcc` take as it is; sorted, where they are "
+        "of one number, they err far less. Bold: "
         f"exact, or at most {WORTH_BOLD:g} times the least error."
     )
     return f"{to_markdown([*header, 'promise'], rows, words=2)}\n\n{note}"
