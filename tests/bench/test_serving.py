@@ -1,6 +1,7 @@
 """A LitServe server whose workers are killed and frozen under load, in processes of its own."""
 
 import json
+import sys
 from dataclasses import asdict, replace
 from signal import SIGKILL, SIGSTOP
 
@@ -22,7 +23,12 @@ from bench.engines.serving import (
 from bench.records import to_json
 from tests.support.worker_functions import is_running
 
-pytestmark = pytest.mark.outer
+pytestmark = [
+    pytest.mark.outer,
+    pytest.mark.skipif(
+        sys.platform != "linux", reason="the experiment finds processes by Linux's /proc"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import os
 import pickle
 import socket
+import sys
 from functools import partial
 
 import numpy as np
@@ -12,7 +13,12 @@ from bench.engines import traffic
 from bench.engines.traffic_counts import bytes_of, count_unix_sockets, filled_by
 from bench.engines.traffic_worker import echo, settle
 
-pytestmark = pytest.mark.outer
+pytestmark = [
+    pytest.mark.outer,
+    pytest.mark.skipif(
+        sys.platform != "linux", reason="the experiment counts bytes by Linux's /proc"
+    ),
+]
 
 SMALL = ((1, 32, 32), (3, 224, 224))
 
