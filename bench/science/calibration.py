@@ -36,6 +36,7 @@ from coded import label_confidence
 SETTINGS = (Counts(20, 100, 60), Counts(60, 100, 20), Counts(60, 100, 60))
 SCHEMES = (MEAN, NEAREST, SPLINE, KERNEL, MEMORY, PRIOR_SPLINE, PRIOR_KERNEL)
 SEED = 4
+BATCHES, DRAWS = 30, 10
 BAND, AREA = (0.8, 1.25), 0.8  # what rms(error) / rms(std) and the ROC area have to reach
 BINS = 4
 COLOURS = {NEAREST: "#999999", SPLINE: "#0072B2", KERNEL: "#009E73", MEMORY: "#CC79A7"}
@@ -177,7 +178,7 @@ def run(*, quick: bool) -> Numbers:
         "RepVGG": Case(networks.repvgg(), datasets.cifar10()),
     }
     return {
-        name: run_case(case, SETTINGS, count=30, draws=10)
+        name: run_case(case, SETTINGS, count=BATCHES, draws=DRAWS)
         for name, case in {"digits": digits, **others}.items()
     }
 
@@ -196,7 +197,7 @@ def tables(numbers: Numbers) -> dict[str, str]:
             rows.append([network, scheme, *(_cell(part) for part in parts), labels])
     header = ["network", "scheme", *shown, f"P(label right) at {heavy}, said → was, by quarter"]
     caption = (
-        "In each cell rms(error) / rms(std) over the lost outputs, to lie within "
+        f"{BATCHES} batches x {DRAWS} draws. In each cell rms(error) / rms(std) over the lost outputs, to lie within "
         f"{BAND[0]} and {BAND[1]}; the ROC area of `label_confidence` for a right label among the "
         f"lost outputs, to reach {AREA}, with its 95 % interval; the area over all outputs, exact "
         "ones included. Bold: missed. `label_confidence` weighs all classes since a first look at "

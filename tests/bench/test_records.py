@@ -71,7 +71,8 @@ def test_a_record_is_stale_when_code_that_it_measures_has_changed(repository):
     assert changed() == []
     (repository / "coded" / "other.py").write_text("at = 3\n")
     assert changed() == []
-    (repository / "coded" / "deeper.py").write_text('"""Said."""\n\nat = 1  # why\n')
+    said = '"""Said."""\n\nat = 1  # why\n\n\ndef tell_all(at):\n    return f"{at:.3f}"\n'
+    (repository / "coded" / "deeper.py").write_text(said)
     assert changed() == []
     (repository / "coded" / "deeper.py").write_text("at = 3\n")
     assert changed() == ["coded/deeper.py"]
