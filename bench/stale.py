@@ -120,5 +120,5 @@ def _essence(source: str) -> str:
 
 def _is_telling(node: ast.stmt) -> bool:
     """Whether a function of a module makes tables or pictures of what was measured."""
-    names = ("tell", "table", "draw")
-    return isinstance(node, ast.FunctionDef) and node.name.lstrip("_").startswith(names)
+    words = {"tell", "table", "tables", "draw"}
+    return isinstance(node, ast.FunctionDef) and node.name.lstrip("_").split("_")[0] in words
