@@ -198,10 +198,11 @@ def tables(numbers: Numbers) -> dict[str, str]:
     header = ["network", "scheme", *shown, f"P(label right) at {heavy}, said → was, by quarter"]
     caption = (
         f"{BATCHES} batches x {DRAWS} draws. In each cell rms(error) / rms(std) over the lost "
-        f"outputs, to lie within {BAND[0]} and {BAND[1]}; the ROC area of `label_confidence` for a right label among the "
-        f"lost outputs, to reach {AREA}, with its 95 % interval; the area over all outputs, exact "
-        "ones included. Bold: missed. `label_confidence` weighs all classes since a first look at "
-        "these results, where it weighed the two largest; that was compared on tuning images."
+        f"outputs, to lie within {BAND[0]} and {BAND[1]}; the ROC area of `label_confidence` for a "
+        f"right label among the lost outputs, to reach {AREA}, with its 95 % interval; the area "
+        "over all outputs, exact ones included. Bold: missed. `label_confidence` weighs all "
+        "classes since a first look at these results, where it weighed the two largest; that was "
+        "compared on tuning images."
     )
     return {"science-calibration": f"{to_markdown(header, rows, words=2)}\n\n{caption}"}
 

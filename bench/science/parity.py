@@ -211,8 +211,8 @@ def run(*, quick: bool) -> Numbers:
 
 CAPTION = (
     "Relative accuracy / mean L2 error of the logits, with 95 % intervals over batches: each of "
-    f"the 1,800 evaluation digits is in one batch of a setting; {DRAWS_ALONE} draws of the lost worker "
-    f"where a group is alone, {DRAWS_OF_MANY} where it is one of many."
+    f"the 1,800 evaluation digits is in one batch of a setting; {DRAWS_ALONE} draws of the lost "
+    f"worker where a group is alone, {DRAWS_OF_MANY} where it is one of many."
 )
 
 
