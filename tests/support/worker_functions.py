@@ -47,11 +47,6 @@ def double(coded_input):
     return 2.0 * coded_input
 
 
-def slow_sine(coded_input):
-    time.sleep(0.02)
-    return np.sin(coded_input)
-
-
 def answer_pid(_):
     return os.getpid()
 

@@ -35,7 +35,6 @@ from tests.support.worker_functions import (
     die_on_zero,
     double,
     fail_on_zero,
-    slow_sine,
 )
 
 INPUTS = np.array([[0.0, 0.0], [1.0, 3.0]])
@@ -351,14 +350,20 @@ def test_out_of_reach_it_waits_for_what_can_be_decoded():
 
 
 @pytest.mark.parametrize("family", [SplineScheme, ReplicationScheme])
-@pytest.mark.parametrize(
-    "threads", [1, 4]
-)  # whole rounds: the ninth task ends well after the eighth
+@pytest.mark.parametrize("threads", [1, 4])
 def test_the_first_answers_of_a_shared_pool_cover_all_inputs(threads, family):
     inputs = np.linspace(0.0, 3.0, 8).reshape(8, 1)
+    begun, has_ended = itertools.count(1), threading.Event()
+
+    def sine_of_the_first(coded_input):
+        if next(begun) > 8:
+            assert has_ended.wait(WAIT)
+        return np.sin(coded_input)
+
     with ThreadPoolExecutor(threads) as pool:
-        result = coded_map(slow_sine, inputs, family(8, 24), pool, timeout=60.0)
-    assert len(result.responders) < 24
+        result = coded_map(sine_of_the_first, inputs, family(8, 24), pool, timeout=60.0)
+        has_ended.set()
+    assert len(result.responders) == 8
     assert result.exact.all()
     assert np.array_equal(result.outputs, np.sin(inputs))
 
