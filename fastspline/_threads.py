@@ -139,7 +139,7 @@ class _Team:
         return helpers
 
     def leave(self) -> None:
-        """Count the caller and its helpers out."""
+        """Count the caller and its helpers out, while nobody sums over all."""
         with self._lock:
             self._at_work.pop(threading.get_ident(), None)
 

@@ -11,7 +11,8 @@ import pytest
 from joblib.externals.loky import get_reusable_executor
 
 from fastspline import Smoother, smooth_spline
-from fastspline._threads import cgroup_cpus, default_threads, run_blocks, usable_cpus
+from fastspline._threads import _Team, cgroup_cpus, default_threads, run_blocks, usable_cpus
+from tests.support.meanwhile import Meanwhile
 from tests.support.strategies import make_knots
 
 PLANS = {
@@ -289,6 +290,25 @@ def test_callers_that_come_together_leave_each_other_alone():
         assert [other.result(60) for other in others] == [1, 1, 1]
         release.set()
         assert first.result(60) == -1
+
+
+class Wanted(int):
+    """A number of helpers; another caller comes just as it is compared with what is free."""
+
+    moment = None
+
+    def __gt__(self, other):
+        self.moment()
+        return super().__gt__(other)
+
+
+@pytest.mark.skipif(usable_cpus() < 2, reason="a single processor gets no helpers")
+def test_callers_that_come_at_the_same_moment_never_share_a_processor():
+    team, wanted, taken = _Team(), Wanted(usable_cpus() - 1), []
+    wanted.moment = Meanwhile(lambda: taken.append(team.enter(usable_cpus() - 1)))
+    taken.append(team.enter(wanted))
+    wanted.moment.finish()
+    assert sum(taken) == usable_cpus() - 1
 
 
 def test_processors_are_free_again_after_an_exception():
