@@ -20,6 +20,7 @@ import pytest
 import torch
 
 from coded import LocalWorkers, NotEnoughRespondersError, ReplicationScheme, TorchWorker, coded_map
+from tests.support.meanwhile import Meanwhile
 from tests.support.models import (
     CountsLoads,
     Head,
@@ -202,6 +203,26 @@ def test_one_worker_serves_many_threads_and_loads_once(tmp_path, batch):
         answers = list(pool.map(worker, [batch[0]] * 32, timeout=WAIT))
     assert all(np.array_equal(answer, answers[0]) for answer in answers)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+class Interrupted:
+    """Gives a model; a second thread asks for it just then."""
+
+    loads, moment = 0, None
+
+    def __call__(self):
+        self.loads += 1
+        self.moment()
+        return make_small()
+
+
+def test_a_thread_that_comes_while_the_model_is_loaded_waits_for_it(batch):
+    model = Interrupted()
+    worker = TorchWorker(model)
+    model.moment = Meanwhile(lambda: worker(batch[0]))
+    worker(batch[0])
+    model.moment.finish()
+    assert model.loads == 1
 
 
 # ---- eval mode
