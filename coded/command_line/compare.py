@@ -38,7 +38,7 @@ def add_to(commands: Subcommands) -> None:
     """Add the command with its options."""
     parser = commands.add_parser(
         "compare",
-        help="codes beside each other on your function, or on those at hand; a minute or two",
+        help="codes beside each other on your function, or on those at hand; these take 15 s",
         description=(
             "Compare codes on a function: equal inputs, equal workers, equal losses. Without "
             f"options: all codes on {', '.join(BUNDLED)}, each with its own K, N and S."
