@@ -58,6 +58,13 @@ def pytest_cmdline_main(config):
     is_open = getattr(given, "numprocesses", 0) is None and not hasattr(config, "workerinput")
     if is_open and is_whole and not is_watched:
         given.numprocesses = min(usable_cpus(), AT_MOST)
+        given.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of several processes, let one begin with the tests that wait: they take the longest."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(WAITING))
 
 
 @pytest.hookimpl(optionalhook=True)
