@@ -59,6 +59,7 @@ def pytest_cmdline_main(config):
     if is_open and is_whole and not is_watched:
         given.numprocesses = min(usable_cpus(), AT_MOST)
         given.loadscopereorder = False
+        given.maxworkerrestart = "0"  # else a test that hangs is begun anew by one after the other
 
 
 def pytest_collection_modifyitems(config, items):
