@@ -36,11 +36,19 @@ def pytest_configure(config):
 
     Background shells ignore it, and programs inherit that.
     """
+    if hasattr(config, "workerinput"):
+        config.option.hypothesis_seed = config.workerinput["seed"]
     drawn = config.getoption("--hypothesis-profile") == "drawn"
     if drawn and config.getoption("--hypothesis-seed") is None:
         config.option.hypothesis_seed = str(secrets.randbelow(1 << 32))
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Give each process the seed that is told."""
+    node.workerinput["seed"] = node.config.getoption("--hypothesis-seed")
 
 
 def pytest_report_header(config):
