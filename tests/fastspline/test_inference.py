@@ -119,7 +119,9 @@ def test_std_of_other_ends(bc, rough, lam, rng):
         period = knots[-1] - knots[0]
         np.testing.assert_allclose(spline.std(beyond), spline.std(beyond - period), rtol=1e-12)
     elif bc != "natural":  # the slope is known there
+        before = knots[0] - np.array([0.4, 0.1])
         np.testing.assert_allclose(spline.std(beyond), spline.std(knots[[-1, -1]]), rtol=1e-12)
+        np.testing.assert_allclose(spline.std(before), spline.std(knots[[0, 0]]), rtol=1e-12)
 
 
 def test_merged_rows_have_the_std_of_all_of_them(rng):

@@ -140,6 +140,21 @@ def test_knots_without_weight_anywhere():
         assert relative_error(stream.spline()(knots), full(knots), full(knots)) <= EXACT
 
 
+@pytest.mark.parametrize("lam", [1e-4, 1e-2, 1.0])
+def test_knots_that_lie_close_before_far_ones_miss_no_change(lam, rng):
+    """A change decays in few far knots, then for long hardly at all; columns count apart."""
+    knots = np.append(1e-3 * np.arange(600.0), 0.6 + np.arange(1.0, 31.0))
+    values = np.stack([1e9 * knots, rng.standard_normal(knots.size)], axis=1)
+    stream = SplineStream(lam=lam)
+    stream.append(knots[:600], values[:600])
+    for n in range(600, knots.size):
+        stream.append(knots[n], values[n])
+        fitted = refit(knots[: n + 1], values[: n + 1], lam).values
+        for column in (0, 1):
+            actual, expected = stream.values[:, column], fitted[:, column]
+            assert relative_error(actual, expected, values[:, column]) <= 50 * EPS  # not EXACT
+
+
 # --- cost --------------------------------------------------------------------------------------
 
 

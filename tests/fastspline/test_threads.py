@@ -311,6 +311,31 @@ def test_callers_that_come_at_the_same_moment_never_share_a_processor():
     assert sum(taken) == usable_cpus() - 1
 
 
+def test_callers_that_work_alone_take_a_processor_each():
+    """Where there are as many callers as processors, none of them gets a helper."""
+    entered, release, seen = threading.Semaphore(0), threading.Event(), set()
+
+    def hold(*_):
+        entered.release()
+        assert release.wait(60)
+        return -1
+
+    def look(*_):
+        seen.add(threading.get_ident())
+        release.wait(0.02)  # until a helper, if there is one, has begun
+        return -1
+
+    alone = usable_cpus() - 1
+    with ThreadPoolExecutor(max(alone, 1)) as callers:
+        others = [callers.submit(run_blocks, hold, [(0, 1), (1, 2)], 1) for _ in range(alone)]
+        for _ in others:
+            assert entered.acquire(timeout=60)
+        run_blocks(look, [(i, i + 1) for i in range(16)], threads=64)
+        release.set()
+        assert [other.result(60) for other in others] == [-1] * alone
+    assert seen == {threading.get_ident()}
+
+
 def test_processors_are_free_again_after_an_exception():
     def fail(*_):
         raise MemoryError

@@ -6,6 +6,7 @@ from coded import (
     BerrutScheme,
     ConsecutiveStragglers,
     NotEnoughRespondersError,
+    ParityScheme,
     ReplicationScheme,
     Simulation,
     SplineScheme,
@@ -69,6 +70,18 @@ def test_outputs_are_what_the_scheme_decodes(scheme):
     labels = softmax(INPUTS).argmax(axis=1)
     right = (run.outputs.argmax(axis=-1) == labels).mean(axis=1)
     np.testing.assert_allclose(run.rel_acc(labels), right)
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_each_worker_evaluates_its_own_function_of_its_own_input(batched):
+    scheme = ParityScheme(3, 6, parity_models=[np.cos, np.exp, np.cos])
+    inputs = INPUTS[:3]
+    run = simulate(np.sin, inputs, scheme, stragglers=2, batched=batched)
+    functions = [np.sin, np.sin, np.sin, np.cos, np.exp, np.cos]
+    coded_inputs = scheme.encode(inputs)
+    answers = np.stack([fn(x) for fn, x in zip(functions, coded_inputs, strict=True)])
+    for outputs, who in zip(run.outputs, run.responders, strict=True):
+        np.testing.assert_allclose(outputs, scheme.decode(answers[who], who), rtol=1e-12)
 
 
 def test_without_stragglers_a_systematic_code_makes_no_error():

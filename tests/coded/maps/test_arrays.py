@@ -45,6 +45,16 @@ def test_the_adjoint_is_the_conjugate_transpose(name, dtype, trailing, rng):
     np.testing.assert_array_equal(cotangent, kept)
 
 
+@pytest.mark.parametrize(
+    "copies",
+    [RowMap(np.zeros(4, int), 1), FilledMap(np.zeros(4, int), np.empty((0, 1)))],
+    ids=["rows", "filled"],
+)
+def test_what_copies_of_a_float32_row_get_is_added_up_in_float64(copies):
+    cotangent = np.array([2.0**25, 1.0, 1.0, -(2.0**25)], np.float32)  # float32 drops each 1
+    assert copies.adjoint(cotangent).tolist() == [2.0]
+
+
 @given(seed=st.integers(0, 999), name=st.sampled_from(sorted(MAPS.keys() - {"complex"})))
 def test_inner_products_agree(seed, name):
     rng = np.random.default_rng(seed)

@@ -4,6 +4,7 @@ import threading
 from math import inf
 from time import perf_counter
 
+import numpy as np
 import pytest
 
 from coded import ReplicationScheme, WorkerBusyError
@@ -87,4 +88,44 @@ def test_without_workers_behind_a_call_waits_for_its_deadline(executors):
     call, steps, _ = begin([*executors[:3], ManualExecutor()])
     assert next(steps) == 0.0
     assert steps.send([]) == inf
+    call.cancel()
+
+
+def test_a_caller_who_changes_the_list_of_executors_does_not_change_the_call(executors):
+    given = executors.copy()
+    request = read_request(double, ([1.0, 2.0, 3.0, 4.0],), CODE, given, wait_for=4, timeout=None)
+    given[0] = ManualExecutor()
+    call = Call(request, request.prepare(), [].append)
+    call.submit()
+    assert asked([*executors, given[0]]) == [1, 1, 1, 1, 0]
+    call.cancel()
+
+
+def test_of_two_shapes_given_equally_often_one_more_answer_decides():
+    """Also where the call cannot be complete, and the shape seen first would give all outputs."""
+    executors = [ManualExecutor() for _ in range(6)]
+    scheme = ReplicationScheme(2, 6, fallback="mean", placement=[0, 1, 0, 1, 0, 1])
+    request = read_request(
+        double, ([1.0, 2.0],), SchemeCode(scheme), executors, wait_for=6, timeout=None
+    )
+    arrivals = []
+    call = Call(request, request.prepare(), arrivals.append)
+    call.submit()
+    steps = call.steps()
+    next(steps)
+    steps.send([])
+    assert steps.send(fail(executors, 0, call, arrivals)) == 0.0
+    steps.send([])
+    for n, shape in ((2, (1,)), (1, (2,)), (3, (2,)), (5, (1,))):
+        executors[n].futures[0].set_result(np.zeros(shape))
+        call.fetch(n)
+        assert steps.send([arrivals.pop()]) == 0.0
+        assert steps.send([]) == inf  # still waits
+    executors[4].futures[0].set_result(np.ones(2))
+    call.fetch(4)
+    assert steps.send([arrivals.pop()]) == 0.0
+    with pytest.raises(StopIteration):
+        steps.send([])
+    assert call.result(complete=False).responders.tolist() == [1, 3, 4]
+    assert sorted(call.failures) == [0, 2, 5]
     call.cancel()

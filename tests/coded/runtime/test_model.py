@@ -21,6 +21,7 @@ from coded import (
     LagrangeScheme,
     LocalWorkers,
     NotEnoughRespondersError,
+    ParityScheme,
     ReplicationScheme,
     SplineScheme,
     WorkerBusyError,
@@ -134,6 +135,15 @@ def test_a_row_that_fills_several_places_has_the_best_of_its_outputs():
     assert answered.outputs.tolist() == [2.0, 10.0]
     assert answered.exact.tolist() == [True, True]
     assert answered.groups[0].tolist() == [0, 0, 1, 1]
+
+
+def test_a_row_that_fills_several_places_has_an_exact_output_where_no_errors_are_known():
+    # One row twice; the first one's worker is dead, and the parity model is wrong.
+    scheme = ParityScheme(2, 3, parity_models=[np.zeros_like])
+    answered = CodedModel(double, scheme, some_dead(3, {0}), timeout=WAIT).run(np.array([3.0]))
+    assert answered.results[0].outputs.tolist() != [6.0, 6.0]
+    assert answered.std is None
+    assert (answered.outputs.tolist(), answered.exact.tolist()) == ([6.0], [True])
 
 
 def test_one_row_survives_all_workers_but_one():
