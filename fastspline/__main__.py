@@ -62,8 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="python -m fastspline",
-        description="Print versions, and check speed and exactness on this machine: 5 s, or 15 s where "
-        "it compiles first.",
+        description="Print versions, and check speed and exactness on this machine: 5 s, or 15 s "
+        "where it compiles first.",
     )
     parser.parse_args(arguments)
     if INTERPRETED:
