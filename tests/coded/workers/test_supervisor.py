@@ -107,7 +107,8 @@ def test_close_and_exit_do_not_wait_for_a_worker_frozen_as_it_writes():
     workers = LocalWorkers(1)
     workers.wait(WAIT)
     (executor,), pids = workers.executors, workers.pids
-    answer = executor.submit(end_while_writing, "frozen", SIZES[-1], np.zeros(()))
+    size = 8 * SIZES[-1]  # so many pieces that it freezes before the last on any busy machine
+    answer = executor.submit(end_while_writing, "frozen", size, np.zeros(()))
     with pytest.raises(TimeoutError):
         answer.result(0.5)
     started = time.perf_counter()
