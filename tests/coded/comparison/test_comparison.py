@@ -302,6 +302,16 @@ def test_the_command_writes_tables_picture_and_numbers(tmp_path, capsys):
     assert numbers["setting"]["n_inputs"] == 20
 
 
+def test_numbers_that_there_are_none_of_are_null_in_the_file(tmp_path):
+    (numbers,) = run(
+        tmp_path, "--function=xsinx", "--codes=replication", "--repeats=2", "--groups=1", "--s=39"
+    )
+    (row,) = numbers["rows"]
+    score = row["scores"][-1]
+    assert (score["n_stragglers"], score["decoded"]) == (39, 0.0)
+    assert (score["error"], score["half_width"], row["decode_seconds"]) == (None, None, None)
+
+
 @pytest.mark.parametrize("columns", ["80", "40"])
 def test_the_table_of_a_network_is_whole_in_a_terminal(tmp_path, capsys, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
