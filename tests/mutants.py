@@ -1,6 +1,6 @@
 """Break the code in many places, one at a time in a copy, and see that tests fail.
 
-`python -m tests.mutants` tries all, in about ten minutes on two quiet cores. A mutant that lives
+`python -m tests.mutants` tries all, in less than ten minutes on two cores. A mutant that lives
 is a hole in the tests: write the test that is missing.
 """
 
@@ -271,7 +271,7 @@ MUTANTS = (
         "coded/runtime/lateness.py",
         "            if has_answer and turn > self._last_answered:\n",
         "            if has_answer:\n",
-        "tests/coded/runtime/test_lateness.py",
+        "tests/coded/runtime/test_tasks.py",
     ),
     Mutant(
         "coded/runtime/model.py",

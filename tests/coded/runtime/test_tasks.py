@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from time import perf_counter
 
 import pytest
 
@@ -110,3 +111,18 @@ def test_all_calls_find_the_same_tasks_at_an_executor():
         found = list(pool.map(find, [executors] * 4, timeout=WAIT))
     for at_one in zip(*found, strict=True):
         assert len({id(tasks) for tasks in at_one}) == 1
+
+
+def test_an_early_task_that_is_answered_last_does_not_hide_that_later_ones_were():
+    tasks, late, futures = Tasks(), Question(), [Future() for _ in range(3)]
+    turns = [give(tasks, future, late) for future in futures]
+    late.answer(perf_counter())
+    late.end()
+    deadline = perf_counter() + WAIT
+    while not late.is_late:
+        assert perf_counter() < deadline
+    assert tasks.is_stuck()
+    for k in (2, 0):
+        futures[k].set_result(None)
+        tasks.drop(futures[k], turns[k])
+        assert not tasks.is_stuck()  # several take tasks here, for the third was answered
