@@ -164,7 +164,7 @@ def save(figure: Figure, path: Path) -> None:
     """Write a small picture."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png")
-    Image.open(buffer).convert("RGB").quantize(64).save(path, optimize=True)
+    Image.open(buffer).convert("RGB").quantize(256).save(path, optimize=True)
 
 
 def main(name: str, arguments: Sequence[str] | None = None) -> None:

@@ -250,7 +250,7 @@ def tell(curves: Curves) -> str:
         rows.append([case, name, *told])
     steps = next(iter(curves.values()))[0].steps[-1]
     caption = (
-        f"LeNet5 from scratch by Adam, {steps} steps of {BATCH} digits, tested on 1,000 others, "
+        f"LeNet5 from scratch by Adam, {steps:g} steps of {BATCH} digits, tested on 1,000 others, "
         f"means of {len(some)} runs; {MACHINES} worker processes on one machine, {LATE} of which "
         f"are {LATE_SECONDS} s late at each step. Two copies: {MACHINES // 2} micro-batches of "
         f"twice the size, each for two processes, twice the work. Sorted: by digit. Gradient "

@@ -1,12 +1,16 @@
 """What a record must tell, and which records are older than their code."""
 
 import json
+import re
 import subprocess
 
 import pytest
 
 from bench import experiments, records, stale
-from bench.experiments import EXPERIMENTS
+from bench.documents import DOCUMENTS
+from bench.experiments import EXPERIMENTS, tables_of
+from bench.report import RACES, read_records, tables_of_races
+from bench.science.claims import collect, tell_claims
 
 RECORDS = {key: one.path for key, one in EXPERIMENTS.items()}
 
@@ -114,3 +118,21 @@ def test_json_is_readable_and_comes_back():
     assert '"a": [1.5, 2],' in text
     with pytest.raises(ValueError, match="not JSON compliant"):
         records.to_json({"a": float("nan")})
+
+
+@pytest.mark.parametrize("path", [*RECORDS.values(), *sorted(RACES.glob("*.json"))], ids=str)
+def test_every_record_tells_where_it_comes_from(path):
+    line = records.tell_origin(records.read(path)["origin"])
+    assert line.startswith("Commit ")
+    assert "`python -m bench." in line
+
+
+def test_tables_are_those_of_the_records():
+    texts = [path.read_text(encoding="utf-8") for path in DOCUMENTS]
+    tables = tables_of_races(read_records().values()) | {"claims": tell_claims(collect())}
+    for experiment in EXPERIMENTS.values():
+        tables |= tables_of(experiment, records.read(experiment.path))
+    for name, table in tables.items():
+        assert any(f"<!-- table: {name} -->\n{table.strip()}\n<!--" in text for text in texts), name
+    opened = {name for text in texts for name in re.findall(r"<!-- table: (\S+) -->", text)}
+    assert opened == set(tables)
