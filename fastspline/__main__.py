@@ -210,7 +210,9 @@ def check_all() -> list[Row]:
     return [check(knots, values, points, columns, lam) for lam in (0.0, 1.0, 1e4, 1e8, 1e12)]
 
 
-def check(knots: Vector, values: Vector, points: Vector, columns: Vector, lam: float) -> Row:
+def check(
+    knots: Vector, values: Vector, points: Vector, columns: NDArray[np.int64], lam: float
+) -> Row:
     """Measure the errors at one lam, of ``values[:, columns]`` at knots and between them."""
     from scipy import interpolate
 

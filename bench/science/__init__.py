@@ -1,4 +1,4 @@
-"""The experiments behind README's science section: `python -m bench.science` runs them all."""
+"""The experiments behind the science in bench/README.md; `python -m bench.science` runs them."""
 
 import os
 
