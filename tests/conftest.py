@@ -59,13 +59,13 @@ def pytest_report_header(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
-    """Give a whole run a process a core and one for what waits; run plainly what is named."""
+    """Give the whole suite, or a lane of it, a process a core; what somebody names runs plainly."""
     given = config.option
     is_whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS and not given.keyword
     is_watched = given.usepdb or given.collectonly or given.capture == "no"
     is_open = getattr(given, "numprocesses", 0) is None and not hasattr(config, "workerinput")
     if is_open and is_whole and not is_watched:
-        given.numprocesses = min(usable_cpus() + 1, AT_MOST)
+        given.numprocesses = min(usable_cpus(), AT_MOST)
         given.loadscopereorder = False
         given.maxworkerrestart = "0"  # else a test that hangs is begun anew by one after the other
 

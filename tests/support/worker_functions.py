@@ -12,7 +12,7 @@ import psutil
 
 from coded import LocalWorkers
 
-WAIT = 30.0  # seconds; bounds every wait of the tests, nobody waits that long
+WAIT = 60.0  # seconds; bounds every wait of the tests, nobody waits that long
 
 
 class ManualExecutor(Executor):
