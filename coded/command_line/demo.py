@@ -36,7 +36,7 @@ def add_to(commands: Subcommands) -> None:
     """Add the command with its options; the whole numbers are the fields of `Choices`."""
     demo = commands.add_parser(
         "demo",
-        help="real digits, a real network, real processes of which some fail; about a minute",
+        help="real digits, a real network, real processes of which some fail; a minute and a half",
         description=(
             "Code real handwritten digits through a real network in two parts. Accuracy: how good "
             "the answers are when S of N workers are lost. Live: how long answers take on worker "
