@@ -30,7 +30,8 @@ from coded.places.points import equidistant as equidistant
 from coded.places.points import systematic as systematic
 from coded.runtime.call import WorkerBusyError as WorkerBusyError
 from coded.runtime.coded_map import coded_map as coded_map
-from coded.runtime.coded_map import coded_map_async as coded_map_async
+from coded.runtime.coded_map_async import coded_as_completed as coded_as_completed
+from coded.runtime.coded_map_async import coded_map_async as coded_map_async
 from coded.runtime.model import CodedBatch as CodedBatch
 from coded.runtime.model import CodedModel as CodedModel
 from coded.runtime.progress import ProgressBar as ProgressBar  # needs rich

@@ -23,6 +23,10 @@ class Agreement:
             group = self._by_kind[kind] = {}
         group[n] = answer
 
+    def has(self, n: int) -> bool:
+        """Whether a worker's answer was counted."""
+        return any(n in group for group in self._by_kind.values())
+
     @property
     def most(self) -> int:
         """How many answers the leading kind has."""

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Generator, Hashable, Sequence
-from concurrent.futures import CancelledError, Executor, Future
-from functools import partial
+from collections.abc import Callable, Generator, Sequence
 from math import inf
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from coded.errors import tell_error
 from coded.runtime.agreement import Agreement
-from coded.runtime.answers import Reading, read_reals, reading_of
-from coded.runtime.fates import not_enough
-from coded.runtime.futures import cancel_aside, free_locals, is_dask, submit
-from coded.runtime.goal import goal_of
-from coded.runtime.lateness import Question, Tasks, is_behind, tasks_of
+from coded.runtime.answers import read_reals
+from coded.runtime.arrivals import Arrivals
+from coded.runtime.attempts import Arrival, Attempts
+from coded.runtime.lateness import is_behind
 from coded.runtime.request import Request
 from coded.runtime.result import CodedResult, Indices
 from coded.schemes.job import Job
 
-Arrival: TypeAlias = tuple[int, float]
+if TYPE_CHECKING:
+    from coded.runtime.asking_again import AskingAgain
+    from coded.runtime.outputs import Outputs
 
 _LOG = logging.getLogger(__name__)
 _RECALL = 0.5  # seconds, or half the timeout, after which a call asks workers behind too
@@ -52,30 +50,33 @@ class Call:
         self.failures: dict[int, BaseException] = {}
         self.latencies = np.full(n_workers, np.nan)
         self._request = request
+        self._terms = request.terms
         self._job = job
-        # Not by isinstance of their protocols, which takes microseconds each.
-        self._read: Callable[[int, Any], tuple[Hashable, Any]] = getattr(job, "read", read_reals)
-        self._goal = request.goal or goal_of(job)
-        self._announce = announce
-        self._futures: dict[int, Future[Any]] = {}
-        self._on_dask: set[int] = set()
-        self._submitted = np.full(n_workers, np.nan)
+        self._goal = request.goal(job)
+        self._attempts = Attempts(
+            job, request.fn, request.executors, announce, request.terms.latencies
+        )
         self._began = perf_counter()
-        self.deadline = inf if request.timeout is None else self._began + request.timeout
-        self._question = Question()
+        timeout = request.terms.timeout
+        self.deadline = inf if timeout is None else self._began + timeout
         self._waiting: set[int] = set()
-        self._reserve: dict[int, Callable[[], None]] = {}
+        self._reserve: dict[int, int] = {}  # tasks of workers behind, and whose they are
+        self._asking: AskingAgain | None = None
         self._agreement = Agreement()
-        self._outcomes: dict[int, tuple[Hashable, Any] | BaseException] = {}  # unless unread
-        self._unread: dict[int, Any] = {}  # answers, as they came
+        # Not by isinstance of their protocols, which takes microseconds each.
+        self.arrivals = Arrivals(self._attempts, getattr(job, "read", read_reals))
+        self._outputs: Outputs | None = None
+        if request.terms.on_output is not None:
+            from coded.runtime.outputs import Outputs  # what few ask for
+
+            self._outputs = Outputs(request.terms.on_output)
 
     def submit(self) -> None:
         """Submit all tasks, to workers behind only once the others do not suffice."""
         executors = self._request.executors
-        order: Sequence[int] = getattr(self._job, "order", range(len(self._job.payloads)))
-        behind = [is_behind(executor) for executor in executors]
-        # A lone executor is asked in any case, so that nobody needs to know its tasks.
-        given = [tasks_of(one) if len(executors) > 1 else None for one in executors]
+        n_workers = len(self._job.payloads)
+        order: Sequence[int] = getattr(self._job, "order", range(n_workers))
+        behind = [is_behind(executor) for executor in executors[:n_workers]]
         busy = {n for n in order if behind[n % len(executors)]}
         idle = np.array(sorted(set(order) - busy), dtype=np.intp)
         if busy and not self._is_enough(idle):
@@ -83,40 +84,34 @@ class Call:
         for n in order:
             to = n % len(executors)
             if n in busy:
-                self._reserve[n] = partial(self._give, n, executors[to], given[to])
+                self._reserve[n] = to
                 starts = getattr(executors[to], "starting", False) is True
                 what = "starting its process" if starts else "still at work for an earlier call"
                 self._fail(n, WorkerBusyError(f"{what}; was not asked"))
             else:
-                self._give(n, executors[to], given[to])
+                self._give(n, to)
+        if self._terms.share is not None:
+            self._terms.share.earn(n_workers)
 
-    def _give(self, n: int, executor: Executor, given: Tasks | None) -> None:
-        fn, payload = self._job.function(n, self._request.fn), self._job.payloads[n]
-        turn = 0 if given is None else given.expect(self._question)
-        self._submitted[n] = perf_counter()
+    def _give(self, n: int, to: int) -> None:
         self._waiting.add(n)
-        if is_dask(executor):
-            self._on_dask.add(n)
-        # One statement: a Ctrl-C would come between two, and the task be lost from sight.
-        self._futures[n] = submit(executor, fn, payload)
-        self._futures[n].add_done_callback(partial(_tell, self._announce, n, given, turn))
-        if given is not None:
-            given.add(self._futures[n], turn, self._question)
+        self._attempts.give(n, to)
 
     def _give_reserve(self) -> None:
         """Ask the workers behind too: one of the others may be frozen, which nobody can know."""
         while self._reserve:
             n = next(iter(self._reserve))  # in the order of `submit`
-            give = self._reserve.pop(n)
+            to = self._reserve.pop(n)
             del self.failures[n]
-            give()
+            self._give(n, to)
 
     def steps(self) -> Generator[float, list[Arrival], bool]:
         """Take answers until the goal is met (True), or nothing is to be gained any more (False).
 
         Yields the seconds to wait for the next arrival, 0 for those that are there already, and is
-        sent all that came. Where the goal is out of reach, because workers are lost, all others
-        are still waited for: the more of them, the better the outputs.
+        sent all that came. Where the goal is out of reach, because workers are lost, their tasks
+        are asked again as often as `retries` allows, and then all others are still waited for: the
+        more of them, the better the outputs.
         """
         deadline = self.deadline
         recall = min(self._began + _RECALL, (self._began + deadline) / 2.0)
@@ -130,75 +125,46 @@ class Call:
             if self._reserve and (perf_counter() >= recall or not is_in_reach):
                 self._give_reserve()
                 continue
+            look = self._ask_again(is_in_reach=is_in_reach)
             if not is_in_reach and self._is_over():
                 return False
-            until = min(deadline, recall) if self._reserve else deadline
+            until = min(deadline, recall, look) if self._reserve else min(deadline, look)
             arrivals = yield max(until - perf_counter(), 0.0)
             for arrival in arrivals:
                 self._take(arrival)
             if not arrivals and until == deadline:
-                for n in sorted(self._waiting):
-                    self._fail(n, TimeoutError(f"no answer within {self._request.timeout:.3g} s"))
+                self._time_out()
                 return False
 
-    def fetch(self, n: int) -> Reading | None:
-        """Take off its future what a task has come to; how its answer is to be read, if any."""
-        future = self._futures.pop(n, None)
-        if future is None:  # told twice
-            return None
-        try:
-            error = future.exception()
-            if error is None:
-                answer = self._unread[n] = future.result()
-                return reading_of(answer)
-            free_locals(error)
-            self._outcomes[n] = error
-        except CancelledError:
-            self._outcomes[n] = CancelledError("the task was cancelled by its executor")
-        except Exception as fault:  # noqa: BLE001 (whatever the futures of an engine raise)
-            self._outcomes[n] = fault.with_traceback(None)
-        return None
+    def _ask_again(self, *, is_in_reach: bool) -> float:
+        """Ask for lost tasks and slow ones again; give the moment to look at them again."""
+        if self._asking is None:
+            wants = self._goal.exact is not None or self._terms.hedge_after is not None
+            if not (wants or (self._terms.retries and self.failures)):
+                return inf
+            # Calls that wait for a number of answers seldom need it.
+            from coded.runtime.asking_again import AskingAgain
 
-    def read(self, *workers: int) -> None:
-        """Read fetched answers before they are taken, in a thread that no Ctrl-C comes to."""
-        for n in workers:
-            answer = self._unread.pop(n)
-            try:
-                self._outcomes[n] = self._read(n, answer)
-            except BaseException as error:  # noqa: BLE001 (what an answer does when it is read is the worker's doing)
-                self._outcomes[n] = error.with_traceback(None)
+            self._asking = AskingAgain(
+                self._goal, self._terms, self._attempts, self._agreement, self._is_enough
+            )
+        return self._asking.ask(self._waiting, self.failures, is_in_reach=is_in_reach)
 
-    def read_aside(self, n: int) -> Future[None]:
-        """Read it in a thread of its own, which may take as long as it likes."""
-        done: Future[None] = Future()
-        # What is said where it is not done in time.
-        self._outcomes[n] = TimeoutError("the answer came, but could not be read in time")
-
-        def run() -> None:
-            self.read(n)
-            done.set_result(None)
-
-        threading.Thread(target=run, name="reads an answer", daemon=True).start()
-        return done
+    def _time_out(self) -> None:
+        """Say of all who are still out that they had time enough."""
+        for n in sorted(self._waiting):
+            late = TimeoutError(f"no answer within {self._terms.timeout:.3g} s")
+            late.__cause__ = self.failures.pop(n, None)  # why it was asked again
+            self._fail(n, late)
 
     def cancel(self) -> None:
         """Cancel what is still queued, and let go of all futures: late answers are then freed.
 
-        Those of Dask in a thread: each cancellation waits for the client's event loop, which hears
-        nobody for a second or two while it receives hundreds of megabytes. May be called again, to
-        finish what a Ctrl-C has interrupted.
+        May be called again, to finish what a Ctrl-C has interrupted.
         """
-        self._question.end()
         self._reserve.clear()
-        on_dask = [future for n, future in self._futures.items() if n in self._on_dask]
-        if on_dask:
-            cancel_aside(on_dask)
-        for n, future in self._futures.items():
-            if n not in self._on_dask:
-                future.cancel()
-        self._futures.clear()
-        self._unread.clear()
-        self._outcomes.clear()
+        self._attempts.cancel()
+        self.arrivals.clear()
 
     def result(self, *, complete: bool) -> CodedResult:
         """Decode what came, or say that it does not suffice."""
@@ -206,6 +172,8 @@ class Call:
             self._fail(n, ValueError(why))
         responders = self._agreement.responders()
         if not complete and not self._can_decode(responders):
+            from coded.runtime.fates import not_enough
+
             seconds = perf_counter() - self._began
             raise not_enough(
                 self._job,
@@ -233,31 +201,40 @@ class Call:
             failures=self.failures,
             exact=self._job.exact_mask(responders),
             std=std,
+            retries=0 if self._asking is None else self._asking.retries,
+            hedges=0 if self._asking is None else self._asking.hedges,
         )
 
     def _take(self, arrival: Arrival) -> None:
         """File the answer of a worker, or its failure."""
-        n, moment = arrival
-        if n not in self._unread and n not in self._outcomes:  # told twice
+        attempt, moment = arrival
+        n, outcome = self._attempts.task_of(attempt), self.arrivals.take(attempt)
+        if outcome is None or self._agreement.has(n):  # told twice; two answers came together
             return
-        self._waiting.discard(n)
-        try:
-            if n in self._outcomes:
-                outcome = self._outcomes.pop(n)
-            else:
-                outcome = self._read(n, self._unread.pop(n))
-            if not isinstance(outcome, BaseException):
+        if not isinstance(outcome, BaseException):
+            try:
                 self._agreement.add(n, *outcome)
-        except Exception as unusable:  # noqa: BLE001 (what an answer does when it is read is the worker's doing)
-            # Without the traceback, whose frames would keep the answers of this call alive.
-            outcome = unusable.with_traceback(None)
+            except Exception as unusable:  # noqa: BLE001 (what a kind does when it is compared is the job's doing)
+                outcome = unusable.with_traceback(None)
         if isinstance(outcome, BaseException):
+            self._attempts.failed.add(self._attempts.at[attempt])
+            if not self._attempts.out[n]:
+                self._waiting.discard(n)
             self._fail(n, outcome)
             return
-        self._question.answer(moment)
-        self.latencies[n] = moment - self._submitted[n]
-        if self._request.on_answer is not None:
-            self._request.on_answer(n, float(self.latencies[n]))
+        self._waiting.discard(n)
+        self._attempts.withdraw(n)  # from others who were asked
+        self._attempts.question.answer(moment)
+        self.latencies[n] = moment - self._attempts.first_began(n)
+        if self._terms.on_answer is not None:
+            self._terms.on_answer(n, float(self.latencies[n]))
+        if self._outputs is not None and self._agreement.is_of_one_kind():
+            self._outputs.tell_own(self._job, n, outcome[1])
+
+    def tell_rest(self, result: CodedResult) -> None:
+        """Give the caller the outputs that it has not got yet, where it wants them one by one."""
+        if self._outputs is not None:
+            self._outputs.tell_rest(result)
 
     def _fail(self, n: int, error: BaseException) -> None:
         _LOG.debug("worker %d failed: %s", n, tell_error(error))
@@ -276,9 +253,12 @@ class Call:
         if self._agreement.is_disputed():
             return False
         responders = self._agreement.responders()
-        if self._can_decode(responders):
-            return bool(self._job.exact_mask(responders).all())
-        return not self._can_become(self._can_decode)
+        if not self._can_decode(responders):
+            return not self._can_become(self._can_decode)
+        if self._goal.exact is None or len(responders) < self._goal.least:
+            return bool(np.all(self._job.exact_mask(responders)))
+        everyone = np.array(sorted({*responders.tolist(), *self._waiting}), dtype=np.intp)
+        return not (self._goal.exact(everyone) & ~self._goal.exact(responders)).any()
 
     def _can_become(self, is_enough: Callable[[Indices], bool]) -> bool:
         """Whether the answers would be enough if all who are still out answered alike."""
@@ -287,16 +267,3 @@ class Call:
         if not self.failures and self._agreement.is_of_one_kind():
             return True
         return self._agreement.can_become(self._waiting, is_enough)
-
-
-def _tell(
-    announce: Callable[[Arrival], object],
-    n: int,
-    given: Tasks | None,
-    turn: int,
-    future: Future[Any],
-) -> None:
-    """Tell that task n has ended; runs in a thread of the executor."""
-    announce((n, perf_counter()))
-    if given is not None:
-        given.drop(future, turn)

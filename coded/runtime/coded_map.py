@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any, SupportsIndex
 
-from coded.runtime.goal import IsEnough
-from coded.runtime.request import Request, read_request
+from coded.runtime.goal import WaitFor
+from coded.runtime.request import read_request
 from coded.runtime.result import CodedResult
 from coded.runtime.scheme_job import SchemeCode
-from coded.runtime.waiting import answer, answer_async
+from coded.runtime.terms import HedgeAfter, OnAnswer, OnOutput, Terms
+from coded.runtime.waiting import answer
 from coded.schemes.protocol import Function, Scheme
 
 
@@ -20,9 +21,12 @@ def coded_map(
     scheme: Scheme,
     executor: Executor | Sequence[Executor],
     *,
-    wait_for: SupportsIndex | IsEnough | None = None,
+    wait_for: WaitFor = None,
     timeout: float | None = None,
-    on_answer: Callable[[int, float], object] | None = None,
+    hedge_after: HedgeAfter = None,
+    retries: SupportsIndex | None = None,
+    on_answer: OnAnswer | None = None,
+    on_output: OnOutput | None = None,
 ) -> CodedResult:
     """Compute f for K inputs by N workers of which some may be slow, dead or wrong.
 
@@ -37,11 +41,17 @@ def coded_map(
     (executors whose ``busy`` is true, as those of `LocalWorkers`). They are asked when another
     worker fails, or after half a second or half the timeout, for another one may be frozen.
 
+    Codes of copies wait for exact answers, and estimate what has none at the end. A task without
+    which that is out of reach, because its worker was lost or f raised, is asked again of another
+    worker (`retries`), a task that takes long if `hedge_after` says so: **f may run several times
+    for an input**, as it does for copies. Queued tasks whose outputs are exact already are
+    cancelled.
+
     Where so many workers are lost that `wait_for` can no longer be met, the call takes what can
-    still come until all others have answered or failed, the outputs are all exact, or the
-    `timeout` is up, and returns what can be made of it. Without a timeout, a frozen worker that is
-    waited for blocks the call for ever, for no engine reports it. Tasks are submitted one an input
-    first, so that the first answers of a shared pool cover all inputs.
+    still come until all others have answered or failed, no further output can become exact, or
+    the `timeout` is up, and returns what can be made of it. Without a timeout, a frozen worker
+    that is waited for blocks the call for ever, for no engine reports it. Tasks are submitted one
+    an input first, so that the first answers of a shared pool cover all inputs.
 
     The executor is the caller's and is never shut down. On return, tasks still queued are
     cancelled (those of Dask as soon as its client's event loop is free); running ones are left to
@@ -63,20 +73,39 @@ def coded_map(
         The code, with ``scheme.n_inputs == K``.
     executor : Executor or sequence of Executor
         One `concurrent.futures.Executor`, or a sequence of them: coded input n goes to
-        ``executor[n % len(executor)]``. Where they are fewer than N, copies can be kept on
-        different ones by ``balanced_copies(K, N, n_executors=len(executor))``. A Dask client
-        gives one by ``client.get_executor(pure=False)``; without it Dask merges equal coded inputs
-        into one task, and such an executor is refused.
-    wait_for : int or callable, optional
-        Least number of answers, in [1, N], or a predicate of the responders so far (ascending
-        indices), which must stay true when responders are added: it is also asked about those
-        who could still answer. Default: ``scheme.min_responders``. In each case the answers
-        must be decodable too.
+        ``executor[n % len(executor)]``; more than N are spare ones, which are asked again. Where
+        they are fewer than N, copies can be kept on different ones by
+        ``balanced_copies(K, N, n_executors=len(executor))``. A Dask client gives one by
+        ``client.get_executor(pure=False)``; without it Dask merges equal coded inputs into one
+        task, and such an executor is refused.
+    wait_for : int, "exact" or callable, optional
+        The call ends when so many answers, in [1, N], have come; with "exact" when every output
+        is an exact answer, or no worker still out could make another one exact (where a code has
+        no exact outputs: when ``scheme.min_responders`` answers have come); with a predicate of
+        the responders so far (ascending indices) when that is true. It must stay true when
+        responders are added, for it is also asked about those who could still answer. Default:
+        "exact" for copies, `KernelScheme`, `SplineScheme` and priors over these, else
+        ``scheme.min_responders``. In each case the answers must be decodable too.
     timeout : float, optional
-        Longest wait in seconds, counted from the first submission.
+        The call ends at the latest so many seconds after the first submission, with what can be
+        decoded then; None: it may wait for ever.
+    hedge_after : float or "p95", optional
+        Ends nothing: after so many seconds, a task that is still out and that `wait_for` needs is
+        also given to a worker that is idle (to the same executor, once, if there is only one),
+        the first answer counts, and the other is cancelled where the engine can. "p95": longer
+        than 95 % of the last 1,000 answers of calls with the same first executor, never before
+        there were 20.
+    retries : int, optional
+        Ends nothing: a task whose worker was lost, or where f raised or gave no usable answer, is
+        given to another worker so many times, if `wait_for` is out of reach without it. Default:
+        1 where exact answers are waited for, else 0.
     on_answer : callable, optional
         ``on_answer(worker, latency_seconds)``, called in the calling thread for each usable
         answer in the order of arrival, for example to show progress.
+    on_output : callable, optional
+        ``on_output(index, output, std)``, called in the calling thread for each of the K outputs
+        once: with std 0 as soon as it is an exact answer by itself, for the others at the end,
+        estimates with their std or None.
 
     Returns
     -------
@@ -107,60 +136,5 @@ def coded_map(
     >>> np.allclose(result.outputs, np.sqrt(inputs))
     True
     """
-    request = read_request(
-        fn, (inputs,), SchemeCode(scheme), executor,
-        wait_for=wait_for, timeout=timeout, on_answer=on_answer,
-    )  # fmt: skip
-    return answer(request)
-
-
-async def coded_map_async(
-    fn: Function,
-    inputs: Any,
-    scheme: Scheme,
-    executor: Executor | Sequence[Executor],
-    *,
-    wait_for: SupportsIndex | IsEnough | None = None,
-    timeout: float | None = None,
-    on_answer: Callable[[int, float], object] | None = None,
-) -> CodedResult:
-    """Compute as `coded_map` does, from a coroutine: the event loop runs on meanwhile.
-
-    Encoding, submitting and decoding run in a thread, as does reading large answers; `on_answer`
-    and `wait_for` are called in the loop. When the awaiting task is cancelled, tasks still queued
-    are too.
-
-    Parameters
-    ----------
-    fn, inputs, scheme, executor, wait_for, timeout, on_answer
-        As for `coded_map`.
-
-    Returns
-    -------
-    CodedResult
-
-    Raises
-    ------
-    TypeError, ValueError, NotEnoughRespondersError
-        As `coded_map`.
-
-    Examples
-    --------
-    >>> import asyncio
-    >>> from concurrent.futures import ThreadPoolExecutor
-    >>> import numpy as np
-    >>> from coded import ReplicationScheme, coded_map_async
-    >>> async def roots(pool):
-    ...     return await coded_map_async(np.sqrt, [1.0, 4.0], ReplicationScheme(2, 4), pool)
-    >>> with ThreadPoolExecutor() as pool:
-    ...     asyncio.run(roots(pool)).outputs
-    array([1., 2.])
-    """
-
-    def read() -> Request:
-        return read_request(
-            fn, (inputs,), SchemeCode(scheme), executor,
-            wait_for=wait_for, timeout=timeout, on_answer=on_answer,
-        )  # fmt: skip
-
-    return await answer_async(read)
+    terms = Terms(wait_for, timeout, hedge_after, retries, on_answer, on_output)
+    return answer(read_request(fn, (inputs,), SchemeCode(scheme), executor, terms))

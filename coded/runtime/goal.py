@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import SupportsIndex, TypeAlias
+from typing import Literal, SupportsIndex, TypeAlias
 
-from coded.arguments import read_count
+import numpy as np
+from numpy.typing import NDArray
+
 from coded.runtime.result import Indices
-from coded.schemes.job import Code, Job
 
 IsEnough: TypeAlias = Callable[[Indices], bool]
+WaitFor: TypeAlias = SupportsIndex | Literal["exact"] | IsEnough | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Goal:
     """What the caller wants of the answers, beside that they can be decoded.
 
@@ -25,11 +27,14 @@ class Goal:
         What is waited for, as errors tell it.
     predicate : callable, optional
         Whether these responders are enough.
+    exact : callable, optional
+        Which outputs are exact answers with these responders; None where that is no matter.
     """
 
     least: int
     words: str
     predicate: IsEnough | None = None
+    exact: Callable[[Indices], NDArray[np.bool_]] | None = None
 
     def is_met(self, responders: Indices) -> bool:
         """Whether these responders are enough."""
@@ -38,21 +43,8 @@ class Goal:
         return self.predicate is None or _ask(self.predicate, responders)
 
 
-def read_wait_for(wait_for: SupportsIndex | IsEnough | None, code: Code) -> Goal | None:
-    """Give what the caller waits for as a goal, after checks; None leaves it to the job."""
-    if wait_for is None:
-        return None
-    if callable(wait_for):
-        return Goal(1, "the predicate wait_for", wait_for)
-    return _goal_of(read_count(wait_for, "wait_for", at_least=1, at_most=code.n_workers))
-
-
-def goal_of(job: Job) -> Goal:
-    """Give what is waited for where the caller does not say."""
-    return _goal_of(job.min_responders)
-
-
-def _goal_of(least: int) -> Goal:
+def count(least: int) -> Goal:
+    """Wait for so many answers."""
     return Goal(least, f"{least} answer{'s' * (least > 1)}")
 
 

@@ -80,6 +80,11 @@ class Tasks:
             if has_answer and turn > self._last_answered:
                 self._last_answered = turn
 
+    @property
+    def count(self) -> int:
+        """How many are queued or running."""
+        return len(self._under_way)
+
     def is_any(self) -> bool:
         """Whether any are queued, running or about to be given."""
         coming = list(self._about_to_be_given.values())  # a Ctrl-C leaves some here

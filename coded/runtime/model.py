@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Sequence
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
+from numbers import Real
+from time import monotonic
 from types import TracebackType
 from typing import Any, NoReturn, Self, SupportsIndex
 
@@ -18,16 +22,28 @@ from coded.errors import tell_error
 from coded.nearness.order import similar_groups
 from coded.runtime.answers import read_finite
 from coded.runtime.call import WorkerBusyError
-from coded.runtime.goal import IsEnough
+from coded.runtime.exact_goal import exact_goal
+from coded.runtime.goal import Goal, WaitFor
+from coded.runtime.latencies import HedgeShare, Latencies
 from coded.runtime.nested_arrays import Layout, pack
 from coded.runtime.request import read_request
 from coded.runtime.result import CodedResult, Indices
 from coded.runtime.scheme_job import SchemeCode
+from coded.runtime.terms import HedgeAfter, Terms
 from coded.runtime.waiting import Waiting
-from coded.schemes.protocol import Function, Scheme, number_reader, read_numbers
+from coded.schemes.job import Job
+from coded.schemes.protocol import (
+    Function,
+    NotEnoughRespondersError,
+    Scheme,
+    number_reader,
+    read_numbers,
+)
 from fastspline.arrays import FloatArray
 
 _LOG = logging.getLogger(__name__)
+_COUNTED = ("calls", "answers", "estimates", "retries", "hedges", "losses")
+_MINUTE = 60.0
 _AHEAD = 1  # groups of a batch that are waiting before the one whose answers are awaited
 
 
@@ -58,6 +74,11 @@ class CodedBatch:
     complete: bool
     groups: list[Indices]
     results: list[CodedResult]
+
+    @property
+    def failures(self) -> dict[int, BaseException]:
+        """Why workers failed, of each the last failure."""
+        return {n: error for result in self.results for n, error in result.failures.items()}
 
     def __repr__(self) -> str:
         """One line with counts."""
@@ -93,12 +114,19 @@ class CodedModel:
         The code, for groups of ``K = scheme.n_inputs`` rows.
     executors : Executor or sequence of Executor
         As for `coded_map`. They stay the caller's and are never shut down.
-    wait_for : int or callable, optional
-        As for `coded_map`, in each group.
-    timeout : float, optional
-        Longest wait for a group in seconds, counted from its submission, so that time in the
-        workers' queues counts. A batch takes at most ``ceil(B / K)`` times that. Set one: without
-        it a call may wait for a frozen worker for ever.
+    wait_for, retries : optional
+        As for `coded_map`, in each group: codes of copies wait until every row has its exact
+        answer, and ask once more for lost tasks.
+    timeout : float or None, optional
+        A call ends at the latest so many seconds after a group was submitted, so that time in
+        the workers' queues counts, with estimates of what has no answer then; a batch takes at
+        most ``ceil(B / K)`` times that. None: it may wait for a frozen worker for ever.
+    hedge_after : float or "p95", optional
+        As for `coded_map`; "p95" goes by the last 1,000 answers of this model.
+    hedge_share : float, optional
+        How many tasks in the long run may be asked again because they take long, as a share of
+        all, in [0, 1]; ten may be so at once. It keeps a fleet that has become slow from getting
+        more work.
 
     Raises
     ------
@@ -123,15 +151,23 @@ class CodedModel:
         scheme: Scheme,
         executors: Executor | Sequence[Executor],
         *,
-        wait_for: SupportsIndex | IsEnough | None = None,
-        timeout: float | None = None,
+        wait_for: WaitFor = None,
+        timeout: float | None = 10.0,
+        hedge_after: HedgeAfter = None,
+        hedge_share: float = 0.05,
+        retries: SupportsIndex | None = None,
     ) -> None:
+        terms = Terms(
+            wait_for, timeout, hedge_after, retries,
+            latencies=Latencies(), share=HedgeShare(_read_share(hedge_share)),
+        )  # fmt: skip
         # Of every group, but for its inputs.
-        self._request = read_request(
-            fn, (), SchemeCode(scheme), executors, wait_for=wait_for, timeout=timeout
-        )
+        self._request = read_request(fn, (), SchemeCode(scheme), executors, terms)
         self._scheme = scheme
         self._closed = False
+        self._counts = Counter(dict.fromkeys(_COUNTED, 0))
+        self._warned = -inf
+        self._lock = threading.Lock()  # of counts and warning
 
     def __call__(self, batch: Any) -> Any:
         """Give f of every row of a batch.
@@ -186,8 +222,35 @@ class CodedModel:
                 "stack the inputs, one alone by x[None]"
             )
         groups = _groups(array, self._scheme.n_inputs)
-        results = self._ask(array, layout, groups)
-        return _join(self._scheme, len(array), groups, results)
+        try:
+            results = self._ask(array, layout, groups)
+        except NotEnoughRespondersError as error:
+            self._count(calls=1, losses=_losses(error.failures))
+            raise
+        joined = _join(self._scheme, len(array), groups, results)
+        estimates = int((~joined.exact).sum())
+        self._count(
+            calls=1,
+            answers=len(joined.exact),
+            estimates=estimates,
+            retries=sum(result.retries for result in results),
+            hedges=sum(result.hedges for result in results),
+            losses=sum(_losses(result.failures) for result in results),
+        )
+        if estimates:
+            self._warn(joined)
+        return joined
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What has happened since this model was made, for a metrics library.
+
+        ``calls``; ``answers``, rows that were answered, of which ``estimates`` were no exact
+        answers; ``retries`` and ``hedges``, tasks that were asked again; ``losses``, tasks whose
+        worker failed or did not answer in time.
+        """
+        with self._lock:
+            return dict(self._counts)
 
     def close(self) -> None:
         """Refuse further calls; those under way go on. The executors stay the caller's."""
@@ -220,6 +283,24 @@ class CodedModel:
             "where it is called, for example in the server's setup"
         )
 
+    def _count(self, **counts: int) -> None:
+        with self._lock:
+            self._counts.update(counts)
+
+    def _warn(self, batch: CodedBatch) -> None:
+        """Say once a minute that there were estimates."""
+        with self._lock:
+            now = monotonic()
+            if now < self._warned + _MINUTE:
+                return
+            self._warned = now
+            counts = dict(self._counts)
+        _LOG.warning(
+            "%d of %d outputs are estimates, by %r; so far %d of %d (said once a minute)",
+            (~batch.exact).sum(), len(batch.exact), self._scheme,
+            counts["estimates"], counts["answers"],
+        )  # fmt: skip
+
     def _ask(self, array: FloatArray, layout: Layout, groups: list[Indices]) -> list[CodedResult]:
         """Answer the groups in turn, the next one queued meanwhile."""
         results: list[CodedResult] = []
@@ -228,7 +309,8 @@ class CodedModel:
             for group in groups:
                 # Cancelled as long as they are here, for a Ctrl-C may come anywhere.
                 inputs = layout.unpack(array[group])
-                under_way.append(Waiting(replace(self._request, operands=(inputs,))))
+                goal = partial(_goal_of_rows, self._request.goal, group)
+                under_way.append(Waiting(replace(self._request, operands=(inputs,), goal=goal)))
                 under_way[-1].submit()
                 if len(under_way) > _AHEAD:
                     results.append(_answer(under_way[0]))
@@ -251,6 +333,26 @@ def _answer(waiting: Waiting) -> CodedResult:
     if not result.complete:
         _LOG.info("fewer answers than wanted: %r", result)
     return result
+
+
+def _goal_of_rows(make: Callable[[Job], Goal], group: Indices, job: Job) -> Goal:
+    """Give what is waited for in a group: of a row that is repeated, one exact answer."""
+    goal = make(job)
+    distinct, rows = np.unique(group, return_inverse=True)
+    return goal if goal.exact is None or len(distinct) == len(group) else exact_goal(job, rows)
+
+
+def _losses(failures: Mapping[int, object]) -> int:
+    """Count workers that were asked and lost."""
+    return sum(not isinstance(error, WorkerBusyError) for error in failures.values())
+
+
+def _read_share(share: float) -> float:
+    if isinstance(share, bool) or not isinstance(share, Real):
+        raise TypeError(f"hedge_share must be a number, got {share!r}; 0.05 is a task in twenty")
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(f"hedge_share must lie in [0, 1], got {share}; 0.05 is a task in twenty")
+    return float(share)
 
 
 def _groups(array: FloatArray, size: int) -> list[Indices]:
@@ -281,7 +383,7 @@ def _join(
     stds = [result.std for result in results if result.std is not None]
     std = np.concatenate(stds) if stds else None
     rows = np.concatenate(groups)
-    best_first = np.lexsort((~exact if std is None else std, rows))
+    best_first = np.lexsort((~exact if std is None else std, ~exact, rows))
     chosen = best_first[np.searchsorted(rows[best_first], np.arange(n_rows))]
     return CodedBatch(
         outputs=layout.unpack(np.concatenate([array for array, _ in packed])[chosen]),

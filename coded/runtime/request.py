@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from numbers import Real
-from typing import Any, SupportsIndex
+from dataclasses import dataclass, replace
+from inspect import iscoroutinefunction
+from typing import Any
 
+from coded.arguments import read_count
 from coded.runtime.futures import is_dask
-from coded.runtime.goal import Goal, IsEnough, read_wait_for
+from coded.runtime.goal import Goal, WaitFor, count
+from coded.runtime.terms import Terms
 from coded.schemes.job import Code, Job
 from coded.schemes.protocol import Function
 
@@ -29,21 +30,18 @@ class Request:
         The code.
     executors : sequence of Executor
         Worker n is ``executors[n % len(executors)]``.
-    goal : Goal or None
-        What is waited for; None leaves it to the job.
-    timeout : float or None
-        In seconds from the first submission on.
-    on_answer : callable or None
-        Called with worker and latency for each answer.
+    goal : callable
+        From the job to what is waited for.
+    terms : Terms
+        All else; checked.
     """
 
     fn: Function
     operands: tuple[Any, ...]
     code: Code
     executors: Sequence[Executor]
-    goal: Goal | None
-    timeout: float | None
-    on_answer: Callable[[int, float], object] | None = None
+    goal: Callable[[Job], Goal]
+    terms: Terms
 
     def prepare(self) -> Job:
         """Check and encode the operands, and refuse functions that cannot be sent."""
@@ -64,20 +62,53 @@ def read_request(
     operands: tuple[Any, ...],
     code: Code,
     executor: Executor | Sequence[Executor],
-    *,
-    wait_for: SupportsIndex | IsEnough | None,
-    timeout: float | None,
-    on_answer: Callable[[int, float], object] | None = None,
+    terms: Terms,
 ) -> Request:
     """Check what does not depend on the operands; see `coded_map` for what is raised."""
-    if on_answer is not None and not callable(on_answer):
-        raise TypeError(f"on_answer must be callable or None, got {on_answer!r}; pass a function")
     if not callable(fn):
         raise TypeError(f"fn must be callable, got {fn!r}; pass the function, not its result")
     executors = _read_executors(executor)
+    if iscoroutinefunction(fn) and not hasattr(executors[0], "runs_coroutines"):
+        raise TypeError(
+            f"fn is an async function, {fn!r}, which executors do not await; leave out the "
+            "executor of coded_map_async, or pass a function that runs it by asyncio.run"
+        )
     require_sendable(fn, executors)
-    seconds, goal = _read_timeout(timeout), read_wait_for(wait_for, code)
-    return Request(fn, operands, code, executors, goal, seconds, on_answer)
+    goal, terms = read_wait_for(terms.wait_for, code), terms.checked()
+    if terms.hedge_after == "p95" and terms.latencies is None:
+        from coded.runtime.latencies import latencies_of
+
+        terms = replace(terms, latencies=latencies_of(executors[0]))
+    return Request(fn, operands, code, executors, goal, terms)
+
+
+def read_wait_for(wait_for: WaitFor, code: Code) -> Callable[[Job], Goal]:
+    """Give what makes a goal of what the caller waits for, after checks."""
+    if wait_for is None:
+        return _goal_of_job
+    if isinstance(wait_for, str):
+        if wait_for != "exact":
+            raise ValueError(
+                f'wait_for must be a number of answers, "exact", a predicate of the responders or '
+                f'None, got {wait_for!r}; "exact" waits for an exact answer to every input'
+            )
+        return _exactly
+    if callable(wait_for):
+        goal = Goal(1, "the predicate wait_for", wait_for)
+    else:
+        goal = count(read_count(wait_for, "wait_for", at_least=1, at_most=code.n_workers))
+    return lambda _: goal
+
+
+def _goal_of_job(job: Job) -> Goal:
+    """Give what is waited for where the caller does not say."""
+    return _exactly(job) if getattr(job, "exact_first", False) else count(job.min_responders)
+
+
+def _exactly(job: Job) -> Goal:
+    from coded.runtime.exact_goal import exact_goal  # needed by codes of copies alone
+
+    return exact_goal(job)
 
 
 def require_sendable(fn: Function, executors: Sequence[Executor]) -> None:
@@ -116,19 +147,3 @@ def _require_separate_tasks(executor: Executor) -> None:
             "executor merges equal coded inputs into one task, so that copies are no longer "
             "copies; make it by client.get_executor(pure=False)"
         )
-
-
-def _read_timeout(timeout: float | None) -> float | None:
-    if timeout is None:
-        return None
-    if isinstance(timeout, bool) or not isinstance(timeout, Real):
-        raise TypeError(
-            f"timeout must be a number of seconds or None, got {timeout!r}; "
-            "None waits without limit"
-        )
-    if not 0.0 < timeout <= threading.TIMEOUT_MAX:
-        raise ValueError(
-            f"timeout must be a positive, finite number of seconds, got {timeout}; "
-            "None waits without limit"
-        )
-    return float(timeout)

@@ -38,6 +38,8 @@ class CodedResult:
     std : ndarray of float, shape (K,), or None
         The errors ``||output_k - f(x_k)||_2`` that are to be expected, as root mean squares, 0
         where exact; None where the scheme gives none.
+    retries, hedges : int
+        How many tasks were asked again because they were lost, and because they took long.
     """
 
     outputs: Any
@@ -48,6 +50,8 @@ class CodedResult:
     failures: dict[int, BaseException]
     exact: NDArray[np.bool_]
     std: NDArray[np.float64] | None = None
+    retries: int = 0
+    hedges: int = 0
 
     def __repr__(self) -> str:
         """One line with shapes and counts, and the largest error to be expected."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -85,6 +85,7 @@ class SchemeJob:
         self.payloads = payloads
         self.order = order
         self.min_responders = scheme.min_responders
+        self.exact_first = getattr(scheme, "exact_first", False)
 
     def function(self, worker: int, fn: Function) -> Function:
         """Give f, unless the scheme has this worker evaluate another function."""
@@ -108,6 +109,12 @@ class SchemeJob:
     def exact_mask(self, responders: Indices) -> NDArray[np.bool_]:
         """Ask the scheme."""
         return self._scheme.exact_mask(responders)
+
+    def own_outputs(self, worker: int, answer: _Answer) -> Iterator[tuple[int, Any]]:
+        """Give the outputs that an answer is by itself, each with its index."""
+        if self.exact_first:  # others combine answers
+            for k in np.flatnonzero(self.exact_mask(np.array([worker]))):
+                yield int(k), answer[1].unpack(answer[0], lead=0)
 
     def __repr__(self) -> str:
         """Give the bound scheme's own line."""

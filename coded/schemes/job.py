@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +17,8 @@ class Job(Protocol):
     It has its operands already and is used once. `responders` are strictly ascending indices of
     workers. Answers that are no arrays of finite real numbers, or not of the shape that most
     have, are failures of their workers, unless the job is `ReadingAnswers`; it may be
-    `OrderingTasks` and `ErrorEstimating` too.
+    `OrderingTasks`, `GivingOutputs` and `ErrorEstimating` too. With ``exact_first`` True a call
+    waits for exact answers where the caller does not say.
     """
 
     @property
@@ -75,3 +76,10 @@ class OrderingTasks(Protocol):
     @property
     def order(self) -> Sequence[int]:
         """The workers, in the order in which a shared pool should come to their tasks."""
+
+
+class GivingOutputs(Protocol):
+    """A job some of whose answers are outputs by themselves."""
+
+    def own_outputs(self, worker: int, answer: Any) -> Iterable[tuple[int, Any]]:
+        """Give the outputs that an answer, as `read` gave it, is by itself, with their indices."""

@@ -97,6 +97,8 @@ class KernelScheme(LinearScheme):
     True
     """
 
+    exact_first = True  # what a call waits for
+
     def __init__(
         self,
         n_inputs: int,

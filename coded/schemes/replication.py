@@ -67,6 +67,8 @@ class ReplicationScheme(LinearScheme):
     array([ True, False])
     """
 
+    exact_first = True  # what a call waits for
+
     def __init__(
         self,
         n_inputs: int,

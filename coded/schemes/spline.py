@@ -110,6 +110,8 @@ class SplineScheme(LinearScheme):
     True
     """
 
+    exact_first = True  # what a call waits for
+
     def __init__(
         self,
         n_inputs: int,

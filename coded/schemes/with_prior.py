@@ -269,6 +269,11 @@ class WithPrior:
             "residuals is bind(inputs).scheme.decoding_matrix(responders)"
         )
 
+    @property
+    def exact_first(self) -> bool:
+        """Whether a call waits for exact answers, as for those of the scheme."""
+        return getattr(self._scheme, "exact_first", False)
+
     def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
         """Tell which outputs are exact answers, not estimates.
 

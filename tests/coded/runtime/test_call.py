@@ -11,10 +11,12 @@ from coded import ReplicationScheme, WorkerBusyError
 from coded.runtime.call import Call
 from coded.runtime.request import read_request
 from coded.runtime.scheme_job import SchemeCode
+from coded.runtime.terms import Terms
+from tests.support.faults import Copies
 from tests.support.worker_functions import WAIT, ManualExecutor, double
 
 RECALL = 0.5  # seconds, as the docstring of `coded_map` says
-CODE = SchemeCode(ReplicationScheme(4, 4, n_stragglers=1, fallback="mean"))
+CODE = SchemeCode(Copies(4, 4, n_stragglers=1, fallback="mean"))
 
 
 class Busy(ManualExecutor):
@@ -30,7 +32,7 @@ def executors():
 
 def begin(executors, timeout=None, wait_for=None):
     request = read_request(
-        double, ([1.0, 2.0, 3.0, 4.0],), CODE, executors, wait_for=wait_for, timeout=timeout
+        double, ([1.0, 2.0, 3.0, 4.0],), CODE, executors, Terms(wait_for=wait_for, timeout=timeout)
     )
     arrivals = []
     call = Call(request, request.prepare(), arrivals.append)
@@ -44,7 +46,7 @@ def asked(executors):
 
 def fail(executors, n, call, arrivals):
     executors[n].futures[0].set_exception(ArithmeticError("lost"))
-    call.fetch(n)
+    call.arrivals.fetch(n)
     taken = arrivals.copy()
     arrivals.clear()
     return taken
@@ -93,7 +95,9 @@ def test_without_workers_behind_a_call_waits_for_its_deadline(executors):
 
 def test_a_caller_who_changes_the_list_of_executors_does_not_change_the_call(executors):
     given = executors.copy()
-    request = read_request(double, ([1.0, 2.0, 3.0, 4.0],), CODE, given, wait_for=4, timeout=None)
+    request = read_request(
+        double, ([1.0, 2.0, 3.0, 4.0],), CODE, given, Terms(wait_for=4, timeout=None)
+    )
     given[0] = ManualExecutor()
     call = Call(request, request.prepare(), [].append)
     call.submit()
@@ -106,7 +110,7 @@ def test_of_two_shapes_given_equally_often_one_more_answer_decides():
     executors = [ManualExecutor() for _ in range(6)]
     scheme = ReplicationScheme(2, 6, fallback="mean", placement=[0, 1, 0, 1, 0, 1])
     request = read_request(
-        double, ([1.0, 2.0],), SchemeCode(scheme), executors, wait_for=6, timeout=None
+        double, ([1.0, 2.0],), SchemeCode(scheme), executors, Terms(wait_for=6, timeout=None)
     )
     arrivals = []
     call = Call(request, request.prepare(), arrivals.append)
@@ -118,11 +122,11 @@ def test_of_two_shapes_given_equally_often_one_more_answer_decides():
     steps.send([])
     for n, shape in ((2, (1,)), (1, (2,)), (3, (2,)), (5, (1,))):
         executors[n].futures[0].set_result(np.zeros(shape))
-        call.fetch(n)
+        call.arrivals.fetch(n)
         assert steps.send([arrivals.pop()]) == 0.0
         assert steps.send([]) == inf  # still waits
     executors[4].futures[0].set_result(np.ones(2))
-    call.fetch(4)
+    call.arrivals.fetch(4)
     assert steps.send([arrivals.pop()]) == 0.0
     with pytest.raises(StopIteration):
         steps.send([])

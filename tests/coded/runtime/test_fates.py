@@ -8,17 +8,19 @@ import pytest
 
 from coded import ReplicationScheme
 from coded.runtime.fates import not_enough
-from coded.runtime.goal import goal_of
+from coded.runtime.request import read_wait_for
 from coded.runtime.scheme_job import SchemeCode
 from tests.support.worker_functions import double
 
-JOB = SchemeCode(ReplicationScheme(2, 4, fallback=None)).prepare([1.0, 2.0])
+CODE = SchemeCode(ReplicationScheme(2, 4, fallback=None))
+JOB = CODE.prepare([1.0, 2.0])
+GOAL = read_wait_for(3, CODE)(JOB)
 HINT = "processes that die at once cannot import double"
 LATE, DEAD, WRONG = TimeoutError("no answer within 1 s"), BrokenProcessPool("died"), ValueError()
 
 
 def error_of(responders, failures, waiting):
-    return not_enough(JOB, double, goal_of(JOB), np.array(responders, int), failures, waiting, 1.0)
+    return not_enough(JOB, double, GOAL, np.array(responders, int), failures, waiting, 1.0)
 
 
 @pytest.mark.parametrize(

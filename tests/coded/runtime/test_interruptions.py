@@ -267,7 +267,7 @@ def test_a_cancellation_while_a_thread_codes_ends_the_call(stage):
     scheme = Slow(4, 4, n_stragglers=1)
 
     async def main():
-        call = asyncio.ensure_future(coded_map_async(double, INPUTS, scheme, pool))
+        call = asyncio.ensure_future(coded_map_async(double, INPUTS, scheme, pool, wait_for=3))
         while not reached.is_set():
             await asyncio.sleep(0.001)
         call.cancel()

@@ -20,7 +20,9 @@ from coded import (
 )
 from coded.runtime.request import read_request
 from coded.runtime.scheme_job import SchemeCode
-from coded.runtime.waiting import answer, answer_async
+from coded.runtime.terms import Terms
+from coded.runtime.waiting import answer
+from coded.runtime.waiting_async import answer_async
 from coded.schemes import codes
 from coded.schemes.registry import Setting
 from tests.support.worker_functions import WAIT
@@ -100,7 +102,7 @@ def ask(fn, code, *operands, on_answer=None, wait_for=None):
     """Run a job in threads."""
     with ThreadPoolExecutor(8) as pool:
         request = read_request(
-            fn, operands, code, pool, wait_for=wait_for, timeout=WAIT, on_answer=on_answer
+            fn, operands, code, pool, Terms(wait_for=wait_for, timeout=WAIT, on_answer=on_answer)
         )
         return answer(request)
 
@@ -217,7 +219,7 @@ def test_tasks_are_submitted_in_the_order_of_the_job():
             return super().submit(fn, *args, **kwargs)
 
     with Pool(1) as pool:
-        answer(read_request(list_arguments, (), Ragged(), pool, wait_for=None, timeout=WAIT))
+        answer(read_request(list_arguments, (), Ragged(), pool, Terms(wait_for=None, timeout=WAIT)))
     assert submitted == ["worker 2", "worker 0", "worker 1"]
 
 
@@ -233,7 +235,7 @@ def test_a_coroutine_runs_a_job_too():
     async def main(pool):
         def read():
             return read_request(
-                np.matmul, (LEFT, RIGHT), RowsTimesMatrix(), pool, wait_for=4, timeout=WAIT
+                np.matmul, (LEFT, RIGHT), RowsTimesMatrix(), pool, Terms(wait_for=4, timeout=WAIT)
             )
 
         return await answer_async(read)

@@ -12,14 +12,13 @@ import pytest
 
 from coded import BerrutScheme, LocalWorkers, ReplicationScheme, WorkerBusyError, coded_map
 from coded.runtime.lateness import _TASKS, Question, is_behind, tasks_of
-from tests.support.faults import CALLS, wait_until_idle
+from tests.support.faults import CALLS, FOUR, Copies, wait_until_idle
 from tests.support.worker_functions import WAIT, double, wait_for_file
 
 pytestmark = pytest.mark.outer
 
 every_call = pytest.mark.parametrize("call", CALLS, ids=["sync", "async"])
 INPUTS = np.arange(4.0)
-FOUR = ReplicationScheme(4, 4, n_stragglers=1, fallback="mean")  # worker n holds input n
 
 
 @contextmanager
@@ -209,7 +208,7 @@ def test_workers_left_out_get_their_tasks_in_the_usual_order():
 
 def test_a_pool_among_executors_is_left_out_only_where_none_of_it_answers():
     slow = Slow(0.0)
-    scheme = ReplicationScheme(2, 2, n_stragglers=1, fallback="mean")
+    scheme = Copies(2, 2, n_stragglers=1, fallback="mean")
     with threads(1, 2) as pools:
         first = coded_map(slow, [0.0, 3.0], scheme, pools, timeout=WAIT)
         assert first.responders.tolist() == [0]
@@ -361,13 +360,13 @@ def test_local_workers_that_are_a_little_behind_are_asked(tmp_path):
     with LocalWorkers(4) as workers:
         workers.wait(WAIT)
         executors = workers.executors
+        # Once without sleep, for the first task pays for the import of this module.
+        coded_map(sleep, np.zeros(4), FOUR, executors, wait_for=4, timeout=WAIT)
         sign = tmp_path / "release"
         executors[3].submit(wait_for_file, sign)
         assert was_left_out(coded_map(double, INPUTS, FOUR, executors, timeout=WAIT))  # not ours
         sign.touch()
         wait_until_idle(executors)
-        # Once without sleep, for the first task pays for the import of this module.
-        coded_map(sleep, np.zeros(4), FOUR, executors, wait_for=4, timeout=WAIT)
         seconds = np.array([1.0, 1.0, 1.0, 1.8])
         first = coded_map(sleep, seconds, FOUR, executors, timeout=WAIT)
         assert first.responders.tolist() == [0, 1, 2]

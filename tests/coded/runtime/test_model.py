@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from coded import (
     AnalogLagrangeScheme,
     CodedModel,
     FieldLagrangeScheme,
+    KernelScheme,
     LagrangeScheme,
     LocalWorkers,
     NotEnoughRespondersError,
@@ -302,7 +304,7 @@ def test_a_worker_busy_for_somebody_else_is_not_asked():
 
 def test_too_few_answers_are_an_error_and_cancel_the_other_groups():
     workers = [Worker() for _ in range(4)]
-    call = Calling(pairs(workers), np.arange(4.0))
+    call = Calling(pairs(workers, retries=0), np.arange(4.0))
     for _ in range(2):
         wait_for_tasks(workers)
     for worker in workers:
@@ -427,3 +429,83 @@ def test_bad_settings_are_refused_at_the_door(changed, error, message):
     settings = {"wait_for": None, "timeout": None} | settings | changed
     with pytest.raises(error, match=message):
         CodedModel(**settings)
+
+
+# ---- exact first, and what is counted
+
+
+def test_healthy_workers_give_exact_answers_at_every_batch_size():
+    """Whatever the order of arrival: nothing is estimated while there is time."""
+    rng = np.random.default_rng(0)
+
+    def jittered(x):
+        time.sleep(float(rng.exponential(0.003)))
+        return 2.0 * x
+
+    with ExitStack() as stack:
+        pools = [stack.enter_context(ThreadPoolExecutor(1)) for _ in range(8)]
+        model = CodedModel(jittered, KernelScheme(4, 8), pools)
+        for size in range(1, 17):
+            rows = rng.standard_normal((size, 3))
+            batch = model.run(rows)
+            assert batch.complete
+            assert batch.exact.all()
+            assert np.array_equal(batch.outputs, 2.0 * rows)
+    assert model.counters == {
+        "calls": 16, "answers": 136, "estimates": 0, "retries": 0, "hedges": 0, "losses": 0,
+    }  # fmt: skip
+
+
+def test_a_row_that_fills_several_places_needs_one_answer():
+    workers = [Worker() for _ in range(4)]
+    call = Calling(CodedModel(double, ReplicationScheme(2, 4), workers), PAIR[:1])
+    wait_for_tasks(workers)
+    workers[3].answer_last()
+    assert np.array_equal(call.finish().outputs, [2.0])
+    assert [worker.futures[0].cancelled() for worker in workers] == [True, True, True, False]
+
+
+def test_a_code_that_needs_more_answers_than_rows_gets_them():
+    workers = [Worker() for _ in range(4)]
+    call = Calling(pairs(workers), PAIR[:1])  # which decodes only what has an answer in each place
+    wait_for_tasks(workers)
+    workers[3].answer_last()
+    workers[2].answer_last()
+    assert np.array_equal(call.finish().outputs, [2.0])
+
+
+def test_estimates_and_losses_are_counted_and_told_once_a_minute(caplog):
+    def fail(x):
+        if x == 1.0:
+            raise ArithmeticError("one is hard")
+        return 2.0 * x
+
+    with ThreadPoolExecutor(4) as pool, caplog.at_level("WARNING", logger="coded"):
+        model = CodedModel(fail, ReplicationScheme(2, 4), pool, timeout=WAIT)
+        for _ in range(3):
+            batch = model.run(np.array([1.0, 2.0]))
+            assert batch.exact.tolist() == [False, True]
+            assert not batch.complete
+            assert batch.std is not None
+            assert all(isinstance(error, ArithmeticError) for error in batch.failures.values())
+    counters = model.counters
+    assert counters["calls"] == 3
+    assert counters["answers"] == 6
+    assert counters["estimates"] == 3
+    assert counters["retries"] >= 3
+    assert counters["losses"] == 6
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1
+    assert "1 of 2 outputs are estimates" in told[0]
+
+
+def test_a_call_that_fails_counts_its_losses():
+    def fail(_):
+        raise ArithmeticError("all are hard")
+
+    with ThreadPoolExecutor(2) as pool:
+        model = CodedModel(fail, ReplicationScheme(2, 2), pool)
+        with pytest.raises(NotEnoughRespondersError):
+            model(np.array([1.0, 2.0]))
+    assert (model.counters["calls"], model.counters["losses"]) == (1, 2)
+    assert model.counters["answers"] == 0

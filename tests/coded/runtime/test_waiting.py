@@ -7,7 +7,8 @@ import pytest
 from coded import ReplicationScheme
 from coded.runtime.request import read_request
 from coded.runtime.scheme_job import SchemeCode
-from coded.runtime.waiting import _BegunAside
+from coded.runtime.terms import Terms
+from coded.runtime.waiting_async import _BegunAside
 from tests.support.meanwhile import Meanwhile
 from tests.support.worker_functions import double
 
@@ -45,7 +46,9 @@ def test_a_call_may_be_cancelled_while_another_thread_cancels_it(when):
     executor = Given(moment, begun.cancel if when == "being begun" else lambda: None)
     code = SchemeCode(ReplicationScheme(2, 4, fallback=None))
     begun.begin(
-        lambda: read_request(double, ([1.0, 2.0],), code, executor, wait_for=None, timeout=None)
+        lambda: read_request(
+            double, ([1.0, 2.0],), code, executor, Terms(wait_for=None, timeout=None)
+        )
     )
     begun.cancel()
     moment.finish()

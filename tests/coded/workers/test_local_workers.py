@@ -21,6 +21,7 @@ from coded import (
     coded_map,
 )
 from coded.workers.worker_process import WorkerProcess
+from tests.support.faults import Copies
 from tests.support.worker_functions import (
     WAIT,
     die_on_zero,
@@ -59,7 +60,7 @@ def four():
 
 
 def one_each():
-    return ReplicationScheme(4, 4, n_stragglers=1, fallback="mean")
+    return Copies(4, 4, n_stragglers=1, fallback="mean")
 
 
 def ask(workers, i, fn, *args):
@@ -281,7 +282,7 @@ def test_a_process_that_hangs_as_it_starts_gets_another_one(tmp_path, monkeypatc
 
 
 def three():
-    return ReplicationScheme(3, 3, n_stragglers=1, fallback="mean")
+    return Copies(3, 3, n_stragglers=1, fallback="mean")
 
 
 @pytest.mark.parametrize("least", [None, 0.2], ids=["ten seconds", "none"])
