@@ -69,6 +69,15 @@ def test_sets_of_k_amplify_errors_as_little_as_is_said(n_inputs, n_workers, medi
     assert np.quantile(factors, 0.99) < 0.2 * np.quantile(rival, 0.99)
 
 
+@pytest.mark.parametrize(
+    ("n_inputs", "n_workers", "worst"), [(20, 21, 60), (24, 26, 400), (29, 31, 510), (24, 27, 2700)]
+)
+def test_with_few_parity_rows_no_set_amplifies_much(n_inputs, n_workers, worst):
+    # Random rows: 287, 4e3, 6e4 and 5e4.
+    sets = sets_of(n_workers, n_inputs, at_most=3000)
+    assert amplifications(mds_generator(n_inputs, n_workers), sets).max() < worst
+
+
 def test_a_few_more_answers_amplify_much_less():
     scheme = MDSScheme(60, 100)
     factors = [scheme.amplification(who) for who in sets_of(100, 64, at_most=60, seed=3)]
