@@ -74,7 +74,7 @@ class FieldLagrangeScheme(LinearScheme):
     n_colluders : int, optional
         T >= 0, how many workers may pool what they were sent.
     n_liars : int, optional
-        How many workers may answer anything.
+        How many workers may answer anything, where `min_responders` workers answered.
     rng : int or numpy.random.Generator, optional
         Gives the masks, the same ones in each `encode`; for tests. It is not advanced.
 

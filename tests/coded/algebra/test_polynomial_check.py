@@ -6,7 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coded import require_polynomial
+from coded import (
+    AnalogLagrangeScheme,
+    FieldLagrangeScheme,
+    LagrangeScheme,
+    ReplicationScheme,
+    require_polynomial,
+)
+from coded.algebra.prime_field import balanced
 
 OTHERS = {
     "exp": np.exp,
@@ -45,9 +52,13 @@ def test_polynomials_pass(seed, degree, n_variables, dtype, offset):
     def several_answers(x):
         return np.stack([along_a_direction(x), x[:, 0], (x @ direction) ** degree], axis=1)
 
+    k = len(inputs)
+    scheme = LagrangeScheme(k, (k - 1) * degree + 1 + seed % 20, degree=degree)
     for fn in (along_a_direction, entrywise, several_answers):
         assert fn(inputs.astype(dtype)).dtype == dtype
         require_polynomial(fn, inputs.astype(dtype), degree, rng=seed)
+        if n_variables <= 100:
+            require_polynomial(fn, inputs.astype(dtype), degree, scheme=scheme, rng=seed)
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -134,6 +145,143 @@ def test_a_generator_is_not_advanced_and_one_input_has_a_box_too():
     with pytest.raises(ValueError, match="no polynomial"):
         require_polynomial(np.abs, np.array([[0.1]]), 2)
     require_polynomial(lambda x: 0.0 * x, [1, 2, 3], 1)  # integers, and the zero polynomial
+
+
+# Each answer by its own size.
+
+
+def test_a_small_answer_beside_a_large_one_is_judged_by_its_own_size():
+    inputs = np.linspace(-2.0, 2.0, 5)
+
+    def fn(x):
+        return np.stack([1e9 * x, 1e-7 * np.sin(3.0 * x)], axis=1)
+
+    scheme = LagrangeScheme(5, 20, degree=3)
+    for keywords in ({}, {"scheme": scheme}):
+        with pytest.raises(ValueError, match=r"entry \[1\] of the answer misses"):
+            require_polynomial(fn, inputs, 3, **keywords)
+        require_polynomial(lambda x: fn(x)[:, :1], inputs, 3, **keywords)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("unit", [1.0, 1e6])
+def test_what_is_rounding_alone_beside_other_answers_passes(dtype, unit):
+    rng = np.random.default_rng(0)
+    unit = dtype(unit)
+
+    def fn(x):
+        y = x @ np.ones(3, dtype)
+        return np.stack([unit * (y + 1) ** 2, unit * ((y + 1) ** 2 - y**2 - 2 * y - 1)], axis=1)
+
+    for seed in range(20):
+        inputs = rng.normal(size=(4, 3)).astype(dtype)
+        require_polynomial(fn, inputs, 2, rng=seed)
+        require_polynomial(fn, inputs, 2, scheme=LagrangeScheme(4, 12, degree=2), rng=seed)
+
+
+# Where the code evaluates.
+
+
+@pytest.mark.parametrize(("k", "n"), [(3, 8), (6, 30), (12, 60)])
+@pytest.mark.parametrize("columns", [1, 20])
+def test_a_bend_beyond_the_inputs_is_seen_along_coded_inputs(k, n, columns):
+    scheme = LagrangeScheme(k, n, degree=1)
+    for seed in range(20):
+        inputs = np.random.default_rng(seed).uniform(-1.0, 1.0, (k, columns))
+        low, high = inputs.min(axis=0), inputs.max(axis=0)
+        coded_inputs = scheme.encode(inputs)
+        excess = np.maximum(low - coded_inputs, coded_inputs - high).max() / np.ptp(inputs)
+
+        def clip(x, low=low, high=high):
+            return np.clip(x, low, high)
+
+        require_polynomial(clip, inputs, 1, rng=seed)
+        if excess > 0.02:
+            with pytest.raises(ValueError, match="along lines through coded inputs"):
+                require_polynomial(clip, inputs, 1, scheme=scheme, rng=seed)
+
+
+def test_what_f_does_at_any_one_coded_input_is_seen():
+    scheme = LagrangeScheme(5, 21, degree=2)
+    inputs = np.random.default_rng(0).normal(size=(5, 2))
+    for coded_input in scheme.encode(inputs):
+
+        def fn(x, bump=coded_input):
+            return (x**2).sum(axis=1) + np.exp(-50.0 * ((x - bump) ** 2).sum(axis=1))
+
+        with pytest.raises(ValueError, match="no polynomial"):
+            require_polynomial(fn, inputs, 2, scheme=scheme)
+
+
+@pytest.mark.parametrize("masks", [{}, {"n_colluders": 1, "mask_std": 100.0}], ids=["", "masks"])
+@pytest.mark.parametrize(
+    "fn",
+    [lambda x: np.abs(x) ** 2, lambda x: x.real**2, np.conj, lambda x: x**2 + 1e-6 * x.imag],
+    ids=["square of the magnitude", "square of the real part", "conjugate", "imaginary part"],
+)
+def test_an_analog_code_needs_a_polynomial_of_complex_numbers(fn, masks):
+    scheme = AnalogLagrangeScheme(3, 12, degree=2, **masks)
+    inputs = np.random.default_rng(0).normal(size=(3, 4))
+    require_polynomial(lambda x: fn(x.astype(complex)).real, inputs, 2)  # on real inputs it is one
+    for seed in range(5):
+        with pytest.raises(ValueError, match="no polynomial of degree <= 2 on these inputs"):
+            require_polynomial(fn, inputs, 2, scheme=scheme, rng=seed)
+    require_polynomial(lambda x: x**2 - 1j * x, inputs, 2, scheme=scheme)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_an_analog_code_of_tensors_is_judged_by_the_dtype_of_f(dtype):
+    scheme = AnalogLagrangeScheme(4, 20, degree=3, n_colluders=1, mask_std=10.0)
+    inputs = torch.linspace(-1.0, 2.0, 12, dtype=torch.float64).reshape(4, 3)
+
+    def cubic(x):
+        assert x.dtype == torch.complex128
+        return x.to(dtype) ** 3 - x.to(dtype)
+
+    require_polynomial(cubic, inputs, 3, scheme=scheme)
+    with pytest.raises(ValueError, match="no polynomial"):
+        require_polynomial(lambda x: cubic(x).conj(), inputs, 3, scheme=scheme)
+
+
+@pytest.mark.parametrize("prime", [2**31 - 1, 101])
+def test_over_a_field_answers_lie_on_a_polynomial_modulo_the_prime(prime):
+    scheme = FieldLagrangeScheme(3, 12, degree=3, prime=prime, n_colluders=1)
+    inputs = np.array([[3, -1], [5, 2], [-7, 4]])
+
+    def cube(x):
+        return balanced(balanced(x * x, prime) * x, prime)
+
+    require_polynomial(cube, inputs, 3, scheme=scheme)
+    require_polynomial(lambda x: cube(x) + prime * (x % 2), inputs, 3, scheme=scheme)
+    for other in (np.abs, lambda x: np.clip(x, -40, 40), lambda x: x // 2):
+        with pytest.raises(ValueError, match=f"no polynomial of degree <= 3 modulo {prime} on"):
+            require_polynomial(other, inputs, 3, scheme=scheme)
+    with pytest.raises(ValueError, match="degree <= 2 modulo"):
+        require_polynomial(cube, inputs, 2, scheme=scheme)
+
+
+def test_numbers_that_overflow_64_bits_are_seen():
+    scheme, inputs = FieldLagrangeScheme(3, 12, degree=3), [1, 2 * 10**6, -3 * 10**6]
+    with pytest.raises(ValueError, match=r"overflow 64 bits, reduce in between by .*balanced"):
+        require_polynomial(lambda x: x**3, inputs, 3, scheme=scheme)
+    require_polynomial(lambda x: x**2, inputs, 3, scheme=scheme)
+
+
+def test_any_code_that_encodes_will_do():
+    inputs = np.array([0.0, 1.0, 4.0])
+    copies = ReplicationScheme(3, 7)
+    require_polynomial(lambda x: x**2, inputs, 2, scheme=copies)
+    with pytest.raises(ValueError, match="no polynomial"):
+        require_polynomial(np.sqrt, inputs, 2, scheme=copies)
+    # All coded inputs are the input itself, whose answer is the output whatever f is.
+    require_polynomial(np.sqrt, [4.0], 1, scheme=LagrangeScheme(1, 5, degree=1))
+
+
+def test_a_degree_beyond_that_of_the_scheme_is_refused():
+    scheme = LagrangeScheme(3, 9, degree=2)
+    with pytest.raises(ValueError, match=r"degree must be <= 2, that of scheme = Lagrange.*got 3"):
+        require_polynomial(np.abs, [1.0, 2.0, 3.0], 3, scheme=scheme)
+    require_polynomial(lambda x: 3 * x, [1.0, 2.0, 3.0], 1, scheme=scheme)
 
 
 @pytest.mark.parametrize(
