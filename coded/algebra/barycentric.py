@@ -86,7 +86,7 @@ def leave_one_out_matrix(nodes: Points) -> NDArray[np.float64]:
     >>> leave_one_out_matrix(np.array([0.0, 1.0, 3.0])) @ [5.0, 8.0, 11.0]
     array([ 6.5,  7. , 14. ])
     """
-    terms = _left_out(nodes)
+    terms = left_out_terms(nodes)
     matrix: NDArray[np.float64] = terms / terms.sum(axis=1, keepdims=True)
     return matrix
 
@@ -123,11 +123,11 @@ def berrut_lengths(nodes: Points, points: Points) -> Points:
 
 def left_out_lengths(nodes: Points) -> Points:
     """Give `berrut_lengths` at each node, the node itself being left out, shape (n,)."""
-    return np.asarray(1.0 / np.abs(_left_out(nodes).sum(axis=1)))
+    return np.asarray(1.0 / np.abs(left_out_terms(nodes).sum(axis=1)))
 
 
-def _left_out(nodes: Points) -> NDArray[np.float64]:
-    """``(-1)^j / |x_i - x_j|``, 0 on the diagonal."""
+def left_out_terms(nodes: Points) -> NDArray[np.float64]:
+    """Give ``(-1)^j / |x_i - x_j|``, 0 on the diagonal, shape (n, n)."""
     distances = np.abs(nodes[:, None] - nodes)
     np.fill_diagonal(distances, np.inf)
     terms: NDArray[np.float64] = alternating_signs(len(nodes)) / distances

@@ -2,6 +2,7 @@ import itertools
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,7 +20,15 @@ from coded import (
     coded_map,
     simulate,
 )
-from coded.algebra.rational_locator import clipped, locator_magnitudes, most_voted
+from coded.algebra.barycentric import leave_one_out_matrix
+from coded.algebra.rational_locator import (
+    agreement,
+    clipped,
+    column_units,
+    hardest_to_predict,
+    locator_magnitudes,
+    most_voted,
+)
 from tests.support.worker_functions import WAIT
 
 
@@ -138,7 +147,130 @@ def test_clipping_moves_far_values_alone():
     assert clipped(equal, 1).tolist() == equal.tolist()
 
 
+def test_the_hardest_to_predict_is_what_the_others_predict_each_other_best_without():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        points, values = np.sort(rng.uniform(-1, 1, 12)), rng.normal(size=(12, 21))
+        kept = np.arange(12)
+        for count in range(1, 4):
+            missed = []
+            for dropped in kept:
+                rest = np.setdiff1d(kept, dropped)
+                errors = leave_one_out_matrix(points[rest]) @ values[rest] - values[rest]
+                missed.append((errors**2).sum())
+            kept = np.delete(kept, np.argmin(missed))
+            found = hardest_to_predict(points, values, count)
+            assert found.tolist() == np.setdiff1d(range(12), kept).tolist()
+
+
+def test_columns_of_like_spread_have_one_unit_and_others_their_own():
+    steps = np.arange(7.0)[:, None]
+    lied = steps * [1.0, 0.02, 1000.0, 0.0]
+    lied[3] += 1e6
+    # Without the largest and the smallest value: 5 steps, a lie or not.
+    assert column_units(lied, 1).tolist() == [5.0, 5.0, 5000.0, 5.0]
+    assert column_units(steps * [1.0, 0.0], 0).tolist() == [6.0, 6.0]
+    assert column_units(np.ones((7, 2)), 1).tolist() == [1.0, 1.0]
+    scaled = column_units(1e-12 * lied, 1)
+    np.testing.assert_allclose(scaled, 1e-12 * column_units(lied, 1), rtol=1e-9)
+
+
+def test_agreement_is_the_share_of_votes_of_the_suspect_with_the_fewest():
+    magnitudes = np.array([[0.1, 0.2, 0.9, 0.8], [0.1, 0.9, 0.2, 0.8], [0.1, 0.3, 0.8, 0.9]])
+    assert agreement(magnitudes, np.array([0, 1])) == pytest.approx(2 / 3)
+    assert agreement(magnitudes, np.array([0, 2])) == pytest.approx(1 / 3)
+    assert agreement(np.zeros((0, 4)), np.array([0, 1])) == 1.0
+
+
 # The scheme.
+
+
+def linear_map(rng, n_inputs):
+    weights = rng.normal(size=(16, 10))
+    return rng.normal(size=(n_inputs, 16)), lambda x: softmax(x @ weights)
+
+
+def network(rng, n_inputs):
+    first, second = rng.normal(size=(64, 64)) / 4, rng.normal(size=(64, 10)) / 4
+    return rng.normal(size=(n_inputs, 64)), lambda x: softmax(np.tanh(x @ first) @ second)
+
+
+@cache
+def read_lenet5():
+    from coded.digits.images import read_digits
+    from coded.digits.lenet5 import load
+
+    return load(), read_digits(0)
+
+
+def lenet5(rng, n_inputs):
+    model, digits = read_lenet5()
+
+    def fn(x):
+        with torch.no_grad():
+            return softmax(model(torch.from_numpy(x)).numpy().astype(float))
+
+    return digits.inputs[rng.choice(len(digits), n_inputs, replace=False)], fn
+
+
+LIES = {
+    "noise": lambda answers, rng: answers + rng.normal(size=answers.shape),
+    "large noise": lambda answers, rng: answers + 100 * rng.normal(size=answers.shape),
+    "sign": lambda answers, _: -answers,
+}
+
+
+def share_located(make_function, counts, lie, trials, unit=1.0):
+    """In how many trials all liars were located; and the share of those that `decode` kept."""
+    k, e, s = counts
+    n_workers = 2 * k + 2 * e - 1 + s
+    scheme = ApproxIFERScheme(k, n_workers, n_stragglers=s, n_liars=e)
+    found, located, kept = 0, 0, 0
+    for seed in range(trials):
+        rng = np.random.default_rng(seed)
+        inputs, fn = make_function(rng, k)
+        responders = np.sort(rng.permutation(n_workers)[: n_workers - s])
+        answers = fn(scheme.encode(inputs))[responders]
+        where = np.sort(rng.permutation(len(responders))[:e])
+        answers[where] = LIES[lie](answers[where], rng)
+        answers[:, 0] *= unit
+        suspects = scheme.locate_liars(answers, responders)
+        found += suspects.tolist() == responders[where].tolist()
+        outputs = scheme.decode(answers, responders)
+        for n in np.flatnonzero(
+            np.isin(responders, suspects) & np.isin(range(len(answers)), where)
+        ):
+            moved = answers.copy()
+            moved[n] *= 1.001
+            located += 1
+            kept += not np.array_equal(scheme.decode(moved, responders), outputs)
+    return found / trials, kept / max(located, 1)
+
+
+@pytest.mark.parametrize(
+    ("make_function", "lie", "least"),
+    [  # what the docstring says, at (4, 1, 1), (8, 2, 4), (12, 3, 0), (12, 3, 6), less a margin
+        (linear_map, "noise", (0.97, 0.92, 0.92, 0.87)),
+        (network, "noise", (0.97, 0.90, 0.92, 0.87)),
+        (lenet5, "noise", (0.90, 0.85, 0.80, 0.75)),
+        (linear_map, "large noise", (0.97, 0.97, 0.97, 0.97)),
+        (network, "large noise", (0.97, 0.97, 0.97, 0.92)),
+        (linear_map, "sign", (0.55, 0.45, 0.30, 0.30)),
+        (network, "sign", (0.85, 0.55, 0.40, 0.40)),
+    ],
+)
+def test_liars_are_located_as_often_as_is_said(make_function, lie, least):
+    trials = 20 if make_function is lenet5 else 40
+    for counts, share in zip([(4, 1, 1), (8, 2, 4), (12, 3, 0), (12, 3, 6)], least, strict=True):
+        assert share_located(make_function, counts, lie, trials)[0] >= share, counts
+
+
+@pytest.mark.parametrize("make_function", [linear_map, network])
+@pytest.mark.parametrize("counts", [(4, 1, 1), (8, 2, 4), (12, 3, 0), (12, 3, 6)], ids=str)
+def test_liars_are_dropped_though_a_column_has_another_unit(make_function, counts):
+    found, kept = share_located(make_function, counts, "noise", trials=20, unit=1000.0)
+    assert found >= 0.7
+    assert kept <= 0.2
 
 
 @pytest.mark.parametrize(("k", "e", "s"), [(2, 1, 0), (4, 1, 1), (8, 2, 0), (12, 3, 0)])
@@ -266,10 +398,7 @@ def test_a_single_input_is_decoded_by_majority():
 
 
 def test_liars_about_real_digits_are_found():
-    from coded.digits.images import read_digits
-    from coded.digits.lenet5 import load
-
-    model, digits = load(), read_digits(0)
+    model, digits = read_lenet5()
     scheme, bacc = ApproxIFERScheme(8, 19, n_liars=2), BerrutScheme(8, 19)
     found, right = 0, np.zeros(3)
     for seed in range(50):
