@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,9 +13,11 @@ from coded.comparison.functions import Problem
 from coded.comparison.outcome import ComparedCode, Comparison, best_first
 from coded.comparison.race import Measured, Race, Refused
 from coded.schemes import codes as all_codes
-from coded.schemes.protocol import Function
-from coded.schemes.registry import Setting
+from coded.schemes.protocol import Function, Numbers, Scheme, read_numbers
+from coded.schemes.registry import Setting, Variant
 from fastspline.arrays import is_torch_tensor
+
+Codes: TypeAlias = Sequence[str | Scheme] | Mapping[str, str | Scheme]
 
 
 def compare(
@@ -26,7 +28,7 @@ def compare(
     n_stragglers: int,
     n_liars: int = 0,
     n_inputs: int | None = None,
-    codes: Sequence[str] | None = None,
+    codes: Codes | None = None,
     labels: ArrayLike | None = None,
     degree: int | None = None,
     repeats: int = 20,
@@ -60,8 +62,10 @@ def compare(
         E: so many of the answers are wrong, by normal noise of ten times their deviation.
     n_inputs : int, optional
         K; all inputs are one group where it is left out.
-    codes : sequence of str, optional
-        Names out of ``coded.schemes.codes()``; None takes all of them.
+    codes : sequence of str or Scheme, or mapping of str to them, optional
+        Names out of ``coded.schemes.codes()``, and schemes of your own, made for K and N, which
+        tables call by their class; a mapping says by what name instead. None takes all of
+        ``codes()``; ``[*codes(), scheme]`` adds one.
     labels : array_like of int, shape (M,), optional
         Classes, where the answers are scores: then there is relative accuracy too, over the
         groups of which f itself has some right.
@@ -85,8 +89,9 @@ def compare(
     TypeError
         If an argument is of the wrong kind.
     ValueError
-        If a count is out of range, there are fewer than K inputs, a name is unknown, labels do
-        not belong to the answers, or f does not give a finite answer to every input.
+        If a count is out of range, there are fewer than K inputs, a name is unknown or given
+        twice, a scheme was made for other counts, labels do not belong to the answers, or f does
+        not give a finite answer to every input.
     Exception
         What `fn` itself raises.
 
@@ -97,6 +102,14 @@ def compare(
     ... )
     >>> [row.code for row in comparison.rows]
     ['spline', 'berrut']
+
+    A scheme of your own beside one of these:
+
+    >>> from coded import KernelScheme
+    >>> mine = {"mine": KernelScheme(8, 16, features="loo"), "berrut": "berrut"}
+    >>> comparison = compare(np.sin, np.linspace(0.0, 6.0, 8), 16, n_stragglers=4, codes=mine)
+    >>> sorted(row.code for row in comparison.rows)
+    ['berrut', 'mine']
     """
     if not callable(fn):
         raise TypeError(f"fn must be callable, got {fn!r}; pass a function of a stack of inputs")
@@ -110,18 +123,16 @@ def compare(
     rng = read_count(rng, "rng", at_least=0, at_most=None)
     if degree is not None:
         degree = read_count(degree, "degree", at_least=1)
-    known = all_codes()
-    chosen = list(known) if codes is None else _read_codes(codes, known)
+    chosen = all_codes() if codes is None else _read_codes(codes, k, n)
     problem = Problem(name, fn, given, _read_classes(labels, len(given)), degree)
     setting = Setting(k, n, s, degree, n_liars)
 
     race = Race(problem, setting, repeats=repeats, rng=rng)
     rows = []
-    for code in chosen:
+    for code, variant in chosen.items():
         if on_code is not None:
             on_code(code)
-        found = race.run(known[code])
-        rows.append(_row(code, known[code].guarantee, found, race.seconds))
+        rows.append(_row(code, variant.guarantee, race.run(variant), race.seconds))
     return best_first(Comparison(name, setting, race.seconds, tuple(rows)))
 
 
@@ -175,12 +186,46 @@ def _read_classes(labels: ArrayLike | None, count: int) -> NDArray[np.intp] | No
     return classes
 
 
-def _read_codes(codes: Sequence[str], known: Collection[str]) -> list[str]:
-    """Check the names of codes."""
-    if isinstance(codes, str):
-        raise TypeError(f"codes must be a sequence of names, got {codes!r}; pass [{codes!r}]")
-    unknown = next((code for code in codes if code not in known), None)
-    if unknown is not None or not codes:
-        given = "none" if unknown is None else repr(unknown)
-        raise ValueError(f"codes must be among {', '.join(known)}, got {given}")
-    return list(codes)
+def _read_codes(codes: Codes, n_inputs: int, n_workers: int) -> dict[str, Variant]:
+    """Check names of codes and schemes of the caller; give each under the name of its row."""
+    if isinstance(codes, str | Scheme):
+        raise TypeError(f"codes must be a sequence, or a mapping, got {codes!r}; pass [{codes!r}]")
+    if isinstance(codes, Mapping):
+        named = list(codes.items())
+    else:
+        named = [(one if isinstance(one, str) else type(one).__name__, one) for one in codes]
+    known = all_codes()
+    chosen: dict[str, Variant] = {}
+    for name, one in named:
+        if name in chosen:
+            raise ValueError(
+                f"codes must have different names, got {name!r} twice; pass a mapping from names "
+                "to codes"
+            )
+        if isinstance(one, str):
+            if one not in known:
+                raise ValueError(f"codes must be among {', '.join(known)}, got {one!r}")
+            chosen[name] = known[one]
+        else:
+            chosen[name] = _own(name, one, n_inputs, n_workers)
+    if not chosen:
+        raise ValueError(f"codes must be among {', '.join(known)}, got none")
+    return chosen
+
+
+def _own(name: str, scheme: Scheme, n_inputs: int, n_workers: int) -> Variant:
+    """Check a scheme of the caller, and give it as the registry gives its codes."""
+    if not isinstance(scheme, Scheme):
+        raise TypeError(
+            f"codes must hold names and schemes, got {scheme!r}; pass an object with the members "
+            "of coded.Scheme"
+        )
+    if (scheme.n_inputs, scheme.n_workers) != (n_inputs, n_workers):
+        raise ValueError(
+            f"codes has {name} for K = {scheme.n_inputs} inputs and N = {scheme.n_workers} "
+            f"workers, and K = {n_inputs} and N = {n_workers} are compared; make it for these, or "
+            "change n_inputs and n_workers"
+        )
+    kind = read_numbers(scheme, np.zeros(1, dtype=np.int64), "numbers")[0].dtype.kind
+    numbers: Numbers = "integer" if kind in "iu" else "complex" if kind == "c" else "real"
+    return Variant(lambda _: scheme, "none", "as you made it", title=name, numbers=numbers)

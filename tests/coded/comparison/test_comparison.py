@@ -1,12 +1,22 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from coded import compare
+from coded import (
+    AnalogLagrangeScheme,
+    BerrutScheme,
+    FieldLagrangeScheme,
+    KernelScheme,
+    LagrangeScheme,
+    ReplicationScheme,
+    SplineScheme,
+    compare,
+)
 from coded.__main__ import main
 from coded.comparison.functions import (
     BUNDLED,
@@ -16,6 +26,7 @@ from coded.comparison.functions import (
     polynomial,
     read_problem,
 )
+from coded.comparison.panels import read_panel
 from coded.schemes import codes
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -109,6 +120,56 @@ def test_liars_spoil_the_codes_that_do_not_look_for_them():
     assert lying.score(lying.rows[0]).error > 100 * honest.score(honest.rows[0]).error + 1e-3
 
 
+def test_schemes_of_the_caller_take_part_beside_names():
+    inputs, settings = np.linspace(0.0, 6.0, 16), {"n_stragglers": 3, "n_inputs": 8, "repeats": 3}
+    own = SplineScheme(8, 16, n_stragglers=3)
+    listed = compare(np.sin, inputs, 16, codes=["spline", own, "berrut"], **settings)
+    rows = by_code(listed)
+    assert set(rows) == {"spline", "SplineScheme", "berrut"}
+    assert rows["SplineScheme"].scores == rows["spline"].scores
+    assert rows["SplineScheme"].scheme == repr(own)
+    assert "SplineScheme" in str(listed)
+    loo = KernelScheme(8, 16, n_stragglers=3, features="loo")
+    mine = {"plain": "kernel", "by answers": loo, "copies": ReplicationScheme(8, 16)}
+    named = compare(np.sin, inputs, 16, codes=mine, **settings)
+    assert set(by_code(named)) == set(mine)
+    assert all(name in repr(read_panel(named)) for name in mine)
+
+
+def test_an_object_of_no_class_of_ours_is_compared():
+    twice = SimpleNamespace(
+        n_inputs=4,
+        n_workers=8,
+        min_responders=7,
+        encode=lambda inputs: np.repeat(inputs, 2, axis=0),
+        can_decode=lambda responders: len(np.unique(np.asarray(responders) // 2)) == 4,
+        decode=lambda answers, responders: answers[
+            np.unique(np.asarray(responders) // 2, return_index=True)[1]
+        ],
+        exact_mask=lambda responders: np.isin(np.arange(4), np.asarray(responders) // 2),
+    )
+    twice.bind = lambda inputs: twice  # noqa: ARG005 (it depends on no data)
+    comparison = compare(np.sin, np.arange(4.0), 8, n_stragglers=1, codes={"twice": twice})
+    score = comparison.score(comparison.rows[0])
+    assert (score.error, score.exact, score.decoded) == (0.0, 1.0, 1.0)
+
+
+def test_schemes_of_the_caller_get_the_numbers_that_they_code():
+    problem = bundled("polynomial", 4)
+    own = {
+        "field": FieldLagrangeScheme(4, 14, degree=2, prime=65537),
+        "analog": AnalogLagrangeScheme(4, 14, degree=2),
+        "real": LagrangeScheme(4, 14, degree=2),
+    }
+    settings = {"n_stragglers": 3, "repeats": 2, "codes": own}
+    known = compare(problem.fn, problem.inputs, 14, degree=2, **settings)
+    for row in known.rows:
+        assert known.score(row).error < 1e-12, row.code
+    unknown = compare(problem.fn, problem.inputs, 14, **settings)
+    refused = {row.code: row.refused for row in unknown.rows if row.refused}
+    assert refused == dict.fromkeys(("field", "analog"), "f must be a polynomial of known degree")
+
+
 def test_progress_is_told_before_each_code():
     seen = []
     compare(
@@ -136,7 +197,21 @@ def test_progress_is_told_before_each_code():
         ({"degree": 0}, ValueError, "degree must be >= 1"),
         ({"repeats": 0}, ValueError, "repeats must be >= 1"),
         ({"codes": ["reed"]}, ValueError, r"codes must be among .*berrut, .*, got 'reed'"),
-        ({"codes": "kernel"}, TypeError, r"codes must be a sequence .* pass \['kernel'\]"),
+        ({"codes": "kernel"}, TypeError, r"codes must be a sequence, .* pass \['kernel'\]"),
+        (
+            {"codes": BerrutScheme(4, 8)},
+            TypeError,
+            r"pass \[BerrutScheme\(4, 8, n_stragglers=4\)\]",
+        ),
+        ({"codes": [3]}, TypeError, "must hold names and schemes, got 3; pass an object with"),
+        ({"codes": {"mine": "reed"}}, ValueError, "codes must be among .*, got 'reed'"),
+        ({"codes": ["berrut", "berrut"]}, ValueError, "different names, got 'berrut' twice; pass"),
+        (
+            {"codes": {"mine": BerrutScheme(4, 9)}},
+            ValueError,
+            "has mine for K = 4 inputs and N = 9 workers, and K = 4 and N = 8 are compared; make",
+        ),
+        ({"codes": [BerrutScheme(3, 8)]}, ValueError, "has BerrutScheme for K = 3 inputs"),
         ({"codes": []}, ValueError, "codes must be among .*, got none"),
         ({"rng": -1}, ValueError, "rng must be >= 0, got -1"),
         ({"labels": [1, 2]}, ValueError, r"labels has shape \(2,\), and there are 4 inputs; give"),
