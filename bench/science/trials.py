@@ -23,6 +23,19 @@ Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 Order = Callable[[Array], NDArray[np.intp]]
 
+# What papers call the codes that race here, and records of races with them.
+TITLES = {
+    "berrut": "BACC",
+    "kernel": "KernelScheme",
+    "kernel-labels": "KernelScheme, labels",
+    "lagrange": "LCC",
+    "letcc": "LeTCC",
+    "parity": "ParM",
+    "replication-mean": "replication, mean",
+    "replication-nearest": "replication, nearest",
+    "spline": "SplineScheme",
+}
+
 
 class Counts(NamedTuple):
     """K inputs, N workers, S of whom are lost."""
@@ -82,8 +95,8 @@ class Contender:
 
 
 def title(code: str, how: str = "") -> str:
-    """Give what tables call one of `codes()`, used in this way."""
-    return f"{codes()[code].title}, {how}" if how else codes()[code].title
+    """Give what records and tables call one of `codes()`, used in this way: as its paper does."""
+    return f"{TITLES[code]}, {how}" if how else TITLES[code]
 
 
 @dataclass(frozen=True, eq=False)

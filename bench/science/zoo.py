@@ -19,10 +19,7 @@ __all__ = ["draw", "package_files", "run", "tables"]
 
 # What `coded.recommend` reads.
 
-RECOMMENDED = tuple(
-    title(code)
-    for code in ("replication-nearest", "replication-mean", "spline", "kernel", "letcc", "berrut")
-)
+RECOMMENDED = ("replication-nearest", "replication-mean", "spline", "kernel", "letcc", "berrut")
 EXACT = 1e-12  # a smaller relative MSE is as good as none, so that no rare loss decides a mean
 
 
@@ -46,7 +43,7 @@ def cells_of(numbers: Numbers, kind: str, setting: Counts) -> list[Numbers]:
 def rank(cells: Sequence[Numbers]) -> Numbers:
     """Order the schemes by their typical relative MSE, the simpler one first where they tie."""
     measured = sorted(
-        ((name, typical(cells, name)) for name in RECOMMENDED), key=lambda pair: pair[1]
+        ((code, typical(cells, title(code))) for code in RECOMMENDED), key=lambda pair: pair[1]
     )
     return {
         "functions": len(cells),
@@ -59,8 +56,8 @@ def rank_labels(cells: Sequence[Numbers]) -> Numbers:
     """Order the schemes by their mean relative accuracy over the classifiers."""
     accuracies = [cell["relative_accuracy"] for cell in cells]
     means = {
-        name: round(float(np.mean([one[name][0] for one in accuracies])), 4)
-        for name in (*RECOMMENDED, title("kernel-labels"))
+        code: round(float(np.mean([one[title(code)][0] for one in accuracies])), 4)
+        for code in (*RECOMMENDED, "kernel-labels")
     }
     return {
         "functions": len(cells),

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from coded.command_line.checks import require_installed, require_writable
 from coded.comparison.functions import BUNDLED
@@ -56,7 +56,7 @@ def add_to(commands: Subcommands) -> None:
     )
     parser.add_argument("--degree", type=int, metavar="D", help="of your function, a polynomial")
     parser.add_argument(
-        "--codes", metavar="A,B", help="which ones, as the tables name them; all if left out"
+        "--codes", action=_Codes, metavar="A,B", help="which of %(names)s; all if left out"
     )
     for name, metavar, text in _NUMBERS:
         parser.add_argument(f"--{name}", type=int, metavar=metavar, help=text)
@@ -79,6 +79,32 @@ def add_to(commands: Subcommands) -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers to this file")
     parser.set_defaults(run=partial(_run, parser))
+
+
+class _Names:
+    """The names of all codes; to import these takes half a second, and only --help needs them."""
+
+    def __str__(self) -> str:
+        from coded.schemes import codes
+
+        return ", ".join(codes())
+
+
+class _Codes(argparse.Action):
+    """Names of codes, at commas."""
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        self.names = _Names()  # argparse puts it into the help text when it prints that
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 (argparse's signature)
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        setattr(namespace, self.dest, [name.strip() for name in values.split(",")])
 
 
 def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -141,8 +167,7 @@ def _compare(function: str, options: argparse.Namespace, console: Console) -> Co
     )
     count = options.groups * k
     problem = read_problem(function, options.inputs, options.degree, count)
-    chosen = None if options.codes is None else [c.strip() for c in options.codes.split(",")]
-    with _progress(console, problem.name, len(chosen or codes())) as advance:
+    with _progress(console, problem.name, len(options.codes or codes())) as advance:
         return compare(
             problem.fn,
             problem.inputs[:count],
@@ -150,7 +175,7 @@ def _compare(function: str, options: argparse.Namespace, console: Console) -> Co
             n_stragglers=s,
             n_liars=options.liars,
             n_inputs=k,
-            codes=chosen,
+            codes=options.codes,
             labels=None if problem.labels is None else problem.labels[:count],
             degree=problem.degree,
             repeats=options.repeats,

@@ -228,4 +228,4 @@ def _own(name: str, scheme: Scheme, n_inputs: int, n_workers: int) -> Variant:
         )
     kind = read_numbers(scheme, np.zeros(1, dtype=np.int64), "numbers")[0].dtype.kind
     numbers: Numbers = "integer" if kind in "iu" else "complex" if kind == "c" else "real"
-    return Variant(lambda _: scheme, "none", "as you made it", title=name, numbers=numbers)
+    return Variant(lambda _: scheme, "none", "as you made it", numbers)

@@ -17,7 +17,7 @@ from rich.table import Table
 from coded.demo.accuracy import Score, straggler_counts, sweep
 from coded.demo.choices import BATCHES, LIVE_K, Choices
 from coded.demo.live import DELAYS, HEDGE_SECONDS, TIMEOUT, LiveScore, Schedule, race
-from coded.demo.strategies import HEADINGS, HEDGED, UNCODED, make_schemes, make_strategies
+from coded.demo.strategies import HEDGED, NAMES, OURS, UNCODED, make_schemes, make_strategies
 from coded.digits.images import read_digits
 from coded.digits.lenet5 import compute_serially, load
 from coded.evaluation.plots import Curve, Figure, draw_curves
@@ -125,7 +125,7 @@ def _print_accuracy(console: Console, choices: Choices, scores: Sequence[Score])
         f"[bold]Accuracy[/bold] of {choices.k} answers when {choices.s} of {choices.n} "
         f"workers are lost: means and 95 % intervals over {BATCHES} batches, {choices.repeats} "
         "draws of lost workers each, the same for all schemes. Relative: to the network's own "
-        "accuracy. Error: mean L2 distance between class probabilities."
+        f"accuracy. Error: mean L2 distance between class probabilities. Codes: {NAMES}."
     )
     table = _table("scheme", "relative accuracy", "error")
     for score in scores:
@@ -182,7 +182,7 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _style(name: str) -> str:
-    return "bold" if name in (HEADINGS["spline"], HEADINGS["kernel"]) else ""
+    return "bold" if name in OURS else ""
 
 
 def draw_scores(choices: Choices, scores: Sequence[Score]) -> Figure:

@@ -1,4 +1,4 @@
-"""The codes that the demo compares, under the names that its tables use."""
+"""The codes that the demo compares, and what it compares them with."""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ UNCODED = "uncoded"
 HEDGED = "uncoded, hedged"
 # The published LeTCC interpolates (both lam are 0), which on logits of these digits is its best
 # choice of lam.
-_REMARKS = {
-    "replication-mean": "",
-    "replication-nearest": "",
-    "berrut": "",
-    "letcc": " as published",
-    "spline": " (ours)",
-    "kernel": " (ours)",
-}
-HEADINGS = {code: codes()[code].title + remark for code, remark in _REMARKS.items()}
+CODES = ("replication-mean", "replication-nearest", "berrut", "letcc", "spline", "kernel")
+OURS = CODES[-2:]
+NAMES = (
+    "berrut (BACC) and letcc are as published, spline and kernel are ours; "
+    "`python -m coded compare --help` names all codes"
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ Strategy: TypeAlias = Scheme | Uncoded
 def make_schemes(n_inputs: int, n_workers: int, n_stragglers: int) -> dict[str, Scheme]:
     """Make every code for K inputs and N workers of which S may straggle."""
     setting = Setting(n_inputs, n_workers, n_stragglers)
-    return {heading: codes()[code].make(setting) for code, heading in HEADINGS.items()}
+    return {code: codes()[code].make(setting) for code in CODES}
 
 
 def make_strategies(
@@ -55,5 +52,5 @@ def make_strategies(
     Replication takes the same time whatever it fills lost answers with; "nearest" is better.
     """
     schemes = make_schemes(n_inputs, n_workers, n_workers - wait_for)
-    del schemes[HEADINGS["replication-mean"]]
+    del schemes["replication-mean"]
     return {UNCODED: Uncoded(), HEDGED: Uncoded(hedge_seconds), **schemes}

@@ -34,7 +34,7 @@ class Recommendation:
     scheme : Scheme
         Ready to use.
     name : str
-        What tables call it.
+        Its name in ``coded.schemes.codes()``, as `compare` takes it.
     why : str
         The reason, in one sentence.
     measured_at : (int, int, int) or None
@@ -180,7 +180,7 @@ def _read_degree(degree: int | None, kind: str) -> int | None:
 
 def _exact(scheme: Scheme, code: str, why: str, *cautions: str) -> Recommendation:
     """Recommend what needs no measurement."""
-    return Recommendation(scheme, codes()[code].title, why, None, "relative_mse", {}, cautions)
+    return Recommendation(scheme, code, why, None, "relative_mse", {}, cautions)
 
 
 def _stable_lagrange(setting: Setting, degree: int) -> Scheme | None:
@@ -242,10 +242,8 @@ def _look_up(
     losses: dict[str, float] = {name: float(value) for name, value in cell["measured"]}
     answers = setting[1] - setting[2]
     if answers == 1:  # a spline needs two
-        copies = codes()[_COPIES].title
-        losses = {copies: losses[copies], **losses}
+        losses = {_COPIES: losses[_COPIES], **losses}
     name = next(iter(losses))
-    variant = next(one for one in codes().values() if one.title == name)
     what = (
         "lowest relative mean square of the error"
         if objective == "outputs"
@@ -270,7 +268,7 @@ def _look_up(
     if _distance(setting, at) > _FAR:
         cautions.append(f"nothing was measured nearer to {setting}: simulate it with your f")
     return Recommendation(
-        scheme=variant.make(registry.Setting(*setting)),
+        scheme=codes()[name].make(registry.Setting(*setting)),
         name=name,
         why=why,
         measured_at=at,

@@ -8,7 +8,7 @@ To add a code:
    (`ExactScheme`), `berrut` where they are estimates (`LinearScheme`). Both base classes list
    what a family supplies. A code that is no linear map is any class with the methods of `Scheme`.
 2. End it with `VARIANTS`: under each name a function from a `Setting` to the scheme, ValueError
-   where the code cannot serve it, what is promised, and what tables call it.
+   where the code cannot serve it, and what is promised. Tables call it by that name.
 3. Add the module to `registry`. ``pytest tests/coded/schemes/test_contract.py -k NAME`` now
    checks it, ``python -m coded compare --codes NAME,replication-nearest`` lays it beside others,
    and the races of `bench` time it: all know codes from there alone.

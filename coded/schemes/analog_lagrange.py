@@ -398,14 +398,12 @@ VARIANTS = {
         partial(_make, n_colluders=0, mask_std=None),
         "polynomial",
         _GUARANTEE,
-        title="analog LCC",
         numbers=AnalogLagrangeScheme._numbers,
     ),
     "analog-lagrange-private": Variant(
         partial(_make, n_colluders=1, mask_std=100.0),
         "polynomial",
         "the same, T = 1, masks of deviation 100",
-        title="analog LCC, private",
         numbers=AnalogLagrangeScheme._numbers,
     ),
 }

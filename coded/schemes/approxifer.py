@@ -309,6 +309,5 @@ VARIANTS = {
         _make,
         "none",
         "any answer, 2 K + 2 E - 1 with liars; error grows as answers are lost",
-        title="ApproxIFER",
     )
 }

@@ -194,6 +194,6 @@ def _first(setting: Setting) -> BerrutScheme:
 
 _GUARANTEE = "any answer; error grows as answers are lost"
 VARIANTS = {
-    "berrut": Variant(_second, "none", _GUARANTEE, title="BACC"),
-    "berrut-first": Variant(_first, "none", _GUARANTEE, title="BACC, first kind"),
+    "berrut": Variant(_second, "none", _GUARANTEE),
+    "berrut-first": Variant(_first, "none", _GUARANTEE),
 }

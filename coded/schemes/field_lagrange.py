@@ -455,14 +455,12 @@ VARIANTS = {
         partial(_make, n_colluders=0),
         "polynomial",
         _GUARANTEE,
-        title="field LCC",
         numbers=FieldLagrangeScheme._numbers,
     ),
     "field-lagrange-private": Variant(
         partial(_make, n_colluders=1),
         "polynomial",
         "the same, T = 1",
-        title="field LCC, private",
         numbers=FieldLagrangeScheme._numbers,
     ),
 }

@@ -436,15 +436,15 @@ def _read_features(values: ArrayLike, count: int) -> FloatArray:
     return array.reshape(count, -1)
 
 
-def _variant(objective: Objective, title: str) -> Variant:
+def _variant(objective: Objective) -> Variant:
     def make(setting: Setting) -> KernelScheme:
         k, n, s = setting.n_inputs, setting.n_workers, setting.n_stragglers
         return KernelScheme(k, n, n_stragglers=s, objective=objective)
 
-    return Variant(make, "none", "any answer; lost ones by kriging, with std", title)
+    return Variant(make, "none", "any answer; lost ones by kriging, with std")
 
 
 VARIANTS = {
-    "kernel": _variant("outputs", "KernelScheme"),
-    "kernel-labels": _variant("labels", "KernelScheme, labels"),
+    "kernel": _variant("outputs"),
+    "kernel-labels": _variant("labels"),
 }

@@ -142,6 +142,4 @@ def _make(setting: Setting) -> LagrangeScheme:
     return LagrangeScheme(setting.n_inputs, setting.n_workers, degree=setting.degree)
 
 
-VARIANTS = {
-    "lagrange": Variant(_make, "polynomial", "exact from (K - 1) d + 1 answers", title="LCC")
-}
+VARIANTS = {"lagrange": Variant(_make, "polynomial", "exact from (K - 1) d + 1 answers")}

@@ -127,6 +127,4 @@ def _make(setting: Setting) -> MDSScheme:
     return MDSScheme(setting.n_inputs, setting.n_workers)
 
 
-VARIANTS = {
-    "mds": Variant(_make, "linear", "exact for affine f from any K answers", title="MDS code")
-}
+VARIANTS = {"mds": Variant(_make, "linear", "exact for affine f from any K answers")}

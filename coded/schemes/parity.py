@@ -211,6 +211,4 @@ def _make(setting: Setting) -> ParityScheme:
     return ParityScheme(setting.n_inputs, setting.n_workers)
 
 
-VARIANTS = {
-    "parity": Variant(_make, "linear", "exact for linear f from any K answers", title="ParM")
-}
+VARIANTS = {"parity": Variant(_make, "linear", "exact for linear f from any K answers")}

@@ -243,8 +243,4 @@ def _make(setting: Setting) -> ProductScheme:
     return ProductScheme(setting.n_inputs, setting.n_workers)
 
 
-VARIANTS = {
-    "product": Variant(
-        _make, "linear", "exact for affine f if rows and columns peel", title="product code"
-    )
-}
+VARIANTS = {"product": Variant(_make, "linear", "exact for affine f if rows and columns peel")}

@@ -1,4 +1,4 @@
-"""Every code, with its maker, title and guarantee: what tests, benchmarks and comparisons read."""
+"""Every code under its one name: what `compare`, `recommend`, the demo and benchmarks read."""
 
 from __future__ import annotations
 
@@ -50,8 +50,6 @@ class Variant:
         responders; "none" where outputs are estimates but for those that `exact_mask` names.
     guarantee : str
         What is promised, in a few words.
-    title : str
-        What tables of results call it.
     numbers : {"real", "complex", "integer"}
         What inputs and answers are made of.
     """
@@ -59,14 +57,14 @@ class Variant:
     make: Callable[[Setting], Scheme]
     exact_for: ExactFor
     guarantee: str
-    title: str
     numbers: Numbers = "real"
 
 
 def codes() -> dict[str, Variant]:
-    """Give every code under the name that tests, benchmarks and comparisons call it by.
+    """Give every code under its name, from each module's ``VARIANTS``.
 
-    Each module's ``VARIANTS``, from a name to a `Variant`.
+    There is no other name for it: `compare` and ``python -m coded compare`` take it, `recommend`
+    gives it, and tables show it.
 
     Examples
     --------

@@ -273,24 +273,18 @@ class ReplicationScheme(LinearScheme):
         return f"{settings}, placement={self._copies.tolist()}"
 
 
-def _variant(fallback: Fallback, guarantee: str, title: str) -> Variant:
+def _variant(fallback: Fallback, guarantee: str) -> Variant:
     def make(setting: Setting) -> ReplicationScheme:
         n_stragglers = None if fallback is None else setting.n_stragglers
         return ReplicationScheme(
             setting.n_inputs, setting.n_workers, n_stragglers=n_stragglers, fallback=fallback
         )
 
-    return Variant(make, "any" if fallback is None else "none", guarantee, title)
+    return Variant(make, "any" if fallback is None else "none", guarantee)
 
 
 VARIANTS = {
-    "replication": _variant(
-        None, "exact from an answer to every input", title="replication, all or none"
-    ),
-    "replication-nearest": _variant(
-        "nearest", "any answer; lost ones from the nearest input", title="replication, nearest"
-    ),
-    "replication-mean": _variant(
-        "mean", "any answer; lost ones are the mean", title="replication, mean"
-    ),
+    "replication": _variant(None, "exact from an answer to every input"),
+    "replication-nearest": _variant("nearest", "any answer; lost ones from the nearest input"),
+    "replication-mean": _variant("mean", "any answer; lost ones are the mean"),
 }

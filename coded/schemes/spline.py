@@ -374,19 +374,15 @@ class _ChosenMap(MatrixMap):
     lam: float
 
 
-def _variant(make_scheme: Callable[..., SplineScheme], guarantee: str, title: str) -> Variant:
+def _variant(make_scheme: Callable[..., SplineScheme], guarantee: str) -> Variant:
     def make(setting: Setting) -> Scheme:
         k, n, s = setting.n_inputs, setting.n_workers, setting.n_stragglers
         return make_scheme(k, n, n_stragglers=s)
 
-    return Variant(make, "none", guarantee, title)
+    return Variant(make, "none", guarantee)
 
 
 VARIANTS = {
-    "spline": _variant(
-        SplineScheme, "any 2 answers; lost ones by splines, with std", title="SplineScheme"
-    ),
-    "letcc": _variant(
-        SplineScheme.paper, "any 2 answers; error O(S^3 N^-3) for smooth f", title="LeTCC"
-    ),
+    "spline": _variant(SplineScheme, "any 2 answers; lost ones by splines, with std"),
+    "letcc": _variant(SplineScheme.paper, "any 2 answers; error O(S^3 N^-3) for smooth f"),
 }

@@ -363,6 +363,19 @@ def run(tmp_path, *options):
     return json.loads((tmp_path / "codes.json").read_text())
 
 
+def test_help_names_the_codes_and_they_are_what_the_option_takes(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "--help"])
+    assert ended.value.code == 0
+    told = "".join(capsys.readouterr().out.split()).partition("whichof")[2]
+    told = told.partition(";allifleftout")[0].split(",")
+    assert told == list(codes())
+    (numbers,) = run(
+        tmp_path, "--function=xsinx", f"--codes={told[0]}, {told[-1]}", "--repeats=1", "--groups=1"
+    )
+    assert {row["code"] for row in numbers["rows"]} == {told[0], told[-1]}
+
+
 def test_the_command_writes_tables_picture_and_numbers(tmp_path, capsys):
     (numbers,) = run(
         tmp_path, "--function=xsinx", "--codes=spline,lagrange,berrut", "--repeats=2", "--groups=1"

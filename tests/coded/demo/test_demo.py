@@ -30,12 +30,12 @@ pytestmark = pytest.mark.outer
 
 PNG = b"\x89PNG\r\n\x1a\n"
 SCHEMES = [
-    "replication, mean",
-    "replication, nearest",
-    "BACC",
-    "LeTCC as published",
-    "SplineScheme (ours)",
-    "KernelScheme (ours)",
+    "replication-mean",
+    "replication-nearest",
+    "berrut",
+    "letcc",
+    "spline",
+    "kernel",
 ]
 STRATEGIES = [UNCODED, HEDGED, *SCHEMES[1:]]
 TINY = ["--k", "4", "--n", "8", "--s", "3", "--repeats", "2", "--workers", "4", "--rounds", "2"]

@@ -12,8 +12,11 @@ import coded
 from bench.experiments import EXPERIMENTS
 from bench.records import read
 from bench.science.competition import HEAVIER, SETTINGS
+from bench.science.trials import title
 from bench.science.zoo import RECOMMENDED, cells_of, package_files, typical
-from coded import LagrangeScheme, ReplicationScheme, recommend, simulate
+from coded import LagrangeScheme, ReplicationScheme, compare, recommend, simulate
+from coded.schemes import codes
+from coded.schemes.registry import Setting
 
 KINDS = ("smooth", "rough", "polynomial", "network", "unknown")
 NUMBERS = read(EXPERIMENTS["zoo"].path)["numbers"]
@@ -35,14 +38,14 @@ def test_the_package_holds_what_the_experiment_wrote():
 @pytest.mark.parametrize("kind", ["smooth", "rough", "network", "unknown"])
 def test_at_measured_settings_the_winner_of_the_table_is_recommended(kind, setting):
     cells = cells_of(NUMBERS, kind, setting)
-    losses = {name: typical(cells, name) for name in RECOMMENDED}
+    losses = {name: typical(cells, title(name)) for name in RECOMMENDED}
     found = recommend(*setting, kind=kind)
     assert found.measured_at == setting
     assert losses[found.name] == min(losses.values())
     assert found.measured == losses
     assert list(found.measured.values()) == sorted(losses.values())
     assert next(iter(found.measured)) == found.name
-    assert type(found.scheme).__name__ in (found.name, "ReplicationScheme", "BerrutScheme")
+    assert repr(found.scheme) == repr(codes()[found.name].make(Setting(*setting)))
 
 
 @pytest.mark.parametrize("setting", HEAVIER)
@@ -52,7 +55,7 @@ def test_the_most_accurate_scheme_is_recommended_for_labels(setting):
     found = recommend(*setting, kind="network", objective="labels")
     assert found.measure == "relative_accuracy"
     for name, value in found.measured.items():
-        mean = np.mean([cell["relative_accuracy"][name][0] for cell in cells])
+        mean = np.mean([cell["relative_accuracy"][title(name)][0] for cell in cells])
         assert value == pytest.approx(mean, abs=1e-4)
     assert found.measured[found.name] == max(found.measured.values())
 
@@ -107,6 +110,27 @@ def test_polynomials_are_exact_wherever_lagrange_is_recommended(n_inputs, spare,
         assert isinstance(found.scheme, ReplicationScheme)
     else:
         assert found.measured_at is not None
+
+
+@pytest.mark.parametrize(
+    ("setting", "keywords"),
+    [((10, 40, 3), {}), ((5, 20, 7), {"kind": "polynomial", "degree": 3}), ((20, 40, 12), {})],
+)
+def test_what_is_recommended_is_compared_by_its_name(setting, keywords):
+    found = recommend(*setting, **keywords)
+    k, n, s = setting
+    degree = keywords.get("degree")
+    comparison = compare(
+        lambda x: x**3,
+        np.linspace(-1.0, 1.0, k),
+        n,
+        n_stragglers=s,
+        degree=degree,
+        codes=[found.name, *(name for name in found.measured if name != found.name)],
+        repeats=2,
+    )
+    row = next(row for row in comparison.rows if row.code == found.name)
+    assert row.scheme == repr(found.scheme)
 
 
 def test_lagrange_is_recommended_where_it_is_exact_and_only_there():

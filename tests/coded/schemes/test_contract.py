@@ -18,12 +18,11 @@ from coded.schemes.registry import Setting, Variant
 EPS = np.finfo(np.float64).eps
 CODES = codes() | {
     "spline-smooth": Variant(
-        lambda s: SplineScheme(s.n_inputs, s.n_workers, lam_enc=1e-4, lam_dec=1e-3), "none", "", ""
+        lambda s: SplineScheme(s.n_inputs, s.n_workers, lam_enc=1e-4, lam_dec=1e-3), "none", ""
     ),
     "letcc-smooth": Variant(
         lambda s: SplineScheme.paper(s.n_inputs, s.n_workers, lam_enc=1e-6, lam_dec=1e-5),
         "none",
-        "",
         "",
     ),
 }
@@ -107,12 +106,6 @@ def linear(x):
 def rough(x):
     """No code's business."""
     return np.sign(x.real) + abs(x) ** 2
-
-
-def test_every_code_has_a_title_of_its_own():
-    titles = [variant.title for variant in codes().values()]
-    assert all(titles)
-    assert len(set(titles)) == len(titles)
 
 
 def test_every_code_serves_several_settings():
