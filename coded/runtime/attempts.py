@@ -99,8 +99,13 @@ class Attempts:
 
     def withdraw(self, n: int) -> None:
         """Cancel what of a task is still out."""
-        attempts = [(a, self._futures.pop(a)) for a in self.out.pop(n, ()) if a in self._futures]
-        self._cancel(dict(attempts))
+        out = [attempt for attempt in self.out[n] if attempt in self._futures]
+        if out:
+            # Let go of last: what a Ctrl-C leaves, `cancel` cancels.
+            self._cancel({attempt: self._futures[attempt] for attempt in out})
+            for attempt in out:
+                self._futures.pop(attempt, None)
+        self.out[n].clear()
 
     def cancel(self) -> None:
         """Cancel all that is queued, and let go of all futures: late answers are then freed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -319,9 +319,16 @@ class CodedModel:
                 results.append(_answer(under_way[0]))
                 under_way.popleft()
         finally:
-            for waiting in under_way:
-                waiting.cancel()
+            try:
+                _cancel_all(under_way)
+            finally:  # a Ctrl-C came meanwhile
+                _cancel_all(under_way)
         return results
+
+
+def _cancel_all(under_way: Iterable[Waiting]) -> None:
+    for waiting in under_way:
+        waiting.cancel()
 
 
 def _answer(waiting: Waiting) -> CodedResult:

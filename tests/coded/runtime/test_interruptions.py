@@ -100,13 +100,20 @@ def call_model(pool):
     CodedModel(double, FOUR, pool, wait_for=4, timeout=0.001)(np.arange(3.0 * len(INPUTS)))
 
 
-@pytest.mark.parametrize("call", [call_once, call_model])
-def test_ctrl_c_at_any_line_leaves_no_task_queued(call):
+def call_hedged(pool):
+    """One input has no answer, is asked again, and estimated; queued copies are withdrawn."""
+    coded_map(double, INPUTS, ReplicationScheme(4, 8), pool, hedge_after=0.001, timeout=0.01)
+
+
+@pytest.mark.parametrize(
+    ("call", "never"), [(call_once, [1]), (call_model, [1]), (call_hedged, [1, *range(4, 20)])]
+)
+def test_ctrl_c_at_any_line_leaves_no_task_queued(call, never):
     (folder,) = coded.runtime.__path__
     files = {str(path) for path in Path(folder).glob("*.py")}
     event, is_over = 0, False
     while not is_over:
-        pool = Eager(never=[1])
+        pool = Eager(never=never)
         try:
             with interrupted_at(event, files):
                 call(pool)
