@@ -47,6 +47,7 @@ from coded.schemes.lagrange import LagrangeScheme as LagrangeScheme
 from coded.schemes.mds import MDSScheme as MDSScheme
 from coded.schemes.parity import ParityScheme as ParityScheme
 from coded.schemes.product import ProductScheme as ProductScheme
+from coded.schemes.protocol import InconsistentAnswersError as InconsistentAnswersError
 from coded.schemes.protocol import NotEnoughRespondersError as NotEnoughRespondersError
 from coded.schemes.protocol import Scheme as Scheme
 from coded.schemes.replication import ReplicationScheme as ReplicationScheme

@@ -31,10 +31,11 @@ class OnTensors:
     def apply_chosen(
         self, choose: Callable[[FloatArray], LinearMap], values: Any, name: str
     ) -> FloatArray:
-        """Apply the map that the numbers of the tensor choose, on the CPU."""
+        """Apply the map that the numbers of the tensor choose on the CPU, where the tensor lies."""
         from coded.maps.tensors import apply_chosen
 
-        return cast(FloatArray, apply_chosen(choose, values, name))
+        matrix_on = None if values.device.type == "cpu" else self._matrix_on
+        return cast(FloatArray, apply_chosen(choose, values, name, matrix_on))
 
 
 def _dense_on(linear_map: LinearMap, device: Any) -> Any:

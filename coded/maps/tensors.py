@@ -67,13 +67,15 @@ def apply_to_tensor(
     return _apply(values, _Outward(name, linear_map, None, matrix_on))
 
 
-def apply_chosen(choose: Choose, values: torch.Tensor, name: str) -> torch.Tensor:
-    """Apply the map that the values themselves choose, on the CPU; derivatives are that map's.
+def apply_chosen(
+    choose: Choose, values: torch.Tensor, name: str, matrix_on: MatrixOn | None = None
+) -> torch.Tensor:
+    """Apply the map that the values themselves choose; derivatives are that map's.
 
-    `choose` gets the values as a numpy array; how its choice depends on them is not
+    `choose` gets the values as a numpy array, on the CPU; how its choice depends on them is not
     differentiated. Under `torch.func.vmap` each example chooses. Else as `apply_to_tensor`.
     """
-    return _apply(values, _Outward(name, None, choose, None))
+    return _apply(values, _Outward(name, None, choose, matrix_on))
 
 
 def dense_on(linear_map: LinearMap, device: torch.device) -> torch.Tensor:

@@ -58,7 +58,11 @@ class SchemeCode:
             )
         bound = scheme.bind(layout.unpack(array) if layout.form is None else array)
         coded_inputs = bound.encode(array)
-        kind = _EstimatingJob if isinstance(bound, ErrorEstimating) else SchemeJob
+        kind = SchemeJob
+        if isinstance(bound, ErrorEstimating):
+            kind = _EstimatingJob
+        elif hasattr(bound, "find_liars"):
+            kind = _CheckingJob
         return kind(bound, _Rows(coded_inputs, layout), spread(array, coded_inputs))
 
 
@@ -119,6 +123,20 @@ class SchemeJob:
     def __repr__(self) -> str:
         """Give the bound scheme's own line."""
         return repr(self._scheme)
+
+
+class _CheckingJob(SchemeJob):
+    """A job whose scheme tells who answered wrongly."""
+
+    _scheme: Any
+
+    def liars(self, answers: Sequence[_Answer], responders: Indices) -> Sequence[int]:
+        """Give the workers whose answers contradict all others.
+
+        Raises InconsistentAnswersError where that is not to be told.
+        """
+        found: Sequence[int] = self._scheme.find_liars(_stacked(answers), responders)
+        return found
 
 
 class _EstimatingJob(SchemeJob):

@@ -54,7 +54,10 @@ class AnalogLagrangeScheme(ExactScheme):
     for T = 1, from 70 to 1e8 times in what was measured for T from 2 to 4.
 
     Responder sets that amplify rounding errors by more than 1e8 are refused, as if there
-    were too few of them; `decode` warns where masks have eaten all digits.
+    were too few of them; `decode` warns where masks have eaten all digits. Answers beyond R must be
+    those of one polynomial, up to rounding of their own size, or `decode` raises
+    InconsistentAnswersError; at most half as many as are spare that contradict all others it
+    leaves out, and `find_liars` names them.
 
     Parameters
     ----------
@@ -64,7 +67,8 @@ class AnalogLagrangeScheme(ExactScheme):
         N >= (K + T - 1) degree + 1.
     degree : int
         Of the polynomial f, at least 1. f must not conjugate, take real parts or absolute
-        values. Other functions get an estimate without bound; `require_polynomial` checks one.
+        values; `require_polynomial` checks a function. Answers of others are refused where there
+        are more than R; `estimate` decodes them, with errors without bound.
     n_colluders : int, optional
         T >= 0: how many workers may put together what they see. 0 adds no masks.
     mask_std : float, optional
@@ -218,6 +222,9 @@ class AnalogLagrangeScheme(ExactScheme):
             overflow.
         NotEnoughRespondersError
             If ``can_decode(responders)`` is false (a ValueError too).
+        InconsistentAnswersError
+            If spare answers contradict the others, and it is not to be told which (a ValueError
+            too).
 
         Warns
         -----
@@ -333,6 +340,12 @@ class AnalogLagrangeScheme(ExactScheme):
     def _wanted(self) -> ComplexArray:
         """Give the R powers of the points of the inputs, a row an input."""
         return _powers(self.alpha, self.min_responders)
+
+    def _n_symbols(self) -> int:
+        return self.min_responders
+
+    def _model_of_f(self) -> str:
+        return f"a polynomial of degree {self._degree} or less, without conjugates"
 
     def _determine(self, responders: Responders) -> bool:
         return len(responders) >= self.min_responders

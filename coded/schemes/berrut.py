@@ -17,6 +17,7 @@ from coded.algebra.barycentric import (
 from coded.maps.arrays import LinearMap, Matrix, MatrixMap
 from coded.maps.torch_compile import untraced
 from coded.places.points import Points, chebyshev_first, chebyshev_second, nearest_equal, snapped
+from coded.schemes.decoding_with_std import decode_with_std
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.registry import Setting, Variant
@@ -146,7 +147,7 @@ class BerrutScheme(LinearScheme):
         M. S. Floater, K. Hormann, "Barycentric rational interpolation with no poles and high
         rates of approximation", Numer. Math. 107, 2007, the case d = 0.
         """
-        return self._decode_with_std(coded_outputs, responders, self._errors)
+        return decode_with_std(self, coded_outputs, responders, self._errors)
 
     def _errors(
         self,

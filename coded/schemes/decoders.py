@@ -19,23 +19,17 @@ class Decoders:
         self._lock = threading.Lock()
         self._kept: OrderedDict[Responders, LinearMap] = OrderedDict()
 
-    def get(
-        self,
-        responders: Responders,
-        build: Callable[[Responders], LinearMap],
-        is_worth_keeping: Callable[[LinearMap], bool] | None = None,
-    ) -> LinearMap:
-        """Give the decoder; if there is none, make it by `build`, and keep what is worth it."""
+    def get(self, responders: Responders, build: Callable[[Responders], LinearMap]) -> LinearMap:
+        """Give the decoder; if there is none, make it by `build`, and keep it."""
         with self._lock:
             decoder = self._kept.get(responders)
             if decoder is not None:
                 self._kept.move_to_end(responders)
                 return decoder
         decoder = build(responders)
-        if is_worth_keeping is None or is_worth_keeping(decoder):
-            with self._lock:
-                self._kept[responders] = decoder
-                self._kept.move_to_end(responders)
-                if len(self._kept) > _KEPT:
-                    self._kept.popitem(last=False)
+        with self._lock:
+            self._kept[responders] = decoder
+            self._kept.move_to_end(responders)
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
         return decoder

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import cast
+from functools import partial
+from typing import Any, ClassVar, NoReturn, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.maps.arrays import LinearMap, Matrix
-from coded.schemes.door import read_responders
+from coded.algebra.consistency import Check
+from coded.algebra.wrong_rows import Verdict, locate_wrong_rows
+from coded.maps.arrays import LinearMap, Matrix, MatrixMap, apply_map
+from coded.maps.torch_compile import untraced
+from coded.schemes.door import read_responders, require_answers
 from coded.schemes.linear import LinearScheme
-from coded.schemes.protocol import Responders
-from fastspline.arrays import FloatArray
+from coded.schemes.protocol import InconsistentAnswersError, Responders
+from fastspline.arrays import FloatArray, is_torch_tensor, require_finite
 
 LARGEST_AMPLIFICATION = 1e8  # leaves about 8 of float64's 16 digits
 
@@ -22,11 +26,18 @@ class ExactScheme(LinearScheme):
     """A linear code all of whose outputs are exact, for the functions that it is for.
 
     Errors of the answers, their rounding above all, grow by up to `amplification`: responders
-    that amplify by more than 1e8 are refused, as if there were too few of them. A family
-    supplies `_build_encoder`, `_held`, `_build_exact`, `_determine` and `_lack`, perhaps
-    `_advice` and `_settings`, and sets `_n_stragglers`, the losses that it survives whichever
-    they are.
+    that amplify by more than 1e8 are refused, as if there were too few of them.
+
+    Answers that are more than are needed are checked against the code's model of f, and
+    `decode` leaves out those that contradict all others (`find_liars`).
+
+    A family supplies `_build_encoder`, `_held`, `_build_exact`, `_determine` and `_lack`,
+    perhaps `_advice` and `_settings`, `_generator`, `_most_liars` and `_model_of_f`, and sets
+    `_n_stragglers`, the losses that it survives whichever they are. `_is_checked` is False where
+    no output is called exact but answers themselves.
     """
+
+    _is_checked: ClassVar[bool] = True
 
     def amplification(self, responders: ArrayLike) -> float:
         """Give the largest factor by which errors of the answers grow in the outputs.
@@ -69,6 +80,71 @@ class ExactScheme(LinearScheme):
         """
         return np.full(self._n_inputs, self.can_decode(responders))
 
+    @untraced
+    def find_liars(self, coded_outputs: ArrayLike, responders: ArrayLike) -> Responders:
+        """Tell which workers' answers contradict those of all others.
+
+        Answers of a function that the code is for are ``G_F z``, G_F one row a responder; spare
+        answers are those beyond the columns of G_F. They tell who is wrong while no more are
+        than ``(d - 1) // 2``, d the distance of the code restricted to these responders: one
+        more than the number of spare answers, unless the scheme says otherwise. Answers may
+        miss the model by 1000 roundings of their own dtype, each column by its own size, at
+        least a tenth of the columns' root mean square; numbers of float64 that are float32's
+        are taken to be rounded to that.
+
+        Parameters
+        ----------
+        coded_outputs : array_like, shape (R, ...)
+            Answers in the order of `responders`; numpy or torch.
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        tuple of int
+            Workers, ascending; none where the answers agree, or are too few to tell. Where most
+            workers agree on another function that the code is for, the others are named.
+
+        Raises
+        ------
+        InconsistentAnswersError
+            If the answers contradict the model and it is not to be told who is wrong, or more
+            are than can be told: then f may be no function that the code is for.
+        TypeError, ValueError, NotEnoughRespondersError
+            As `decode`.
+        """
+        array, _, workers = self._read_answers(coded_outputs, responders)
+        self._require_enough(workers)
+        return self._liars(array, workers)
+
+    @untraced
+    def estimate(self, coded_outputs: ArrayLike, responders: ArrayLike) -> FloatArray:
+        """Decode answers of any function: estimates without bound, which nothing checks.
+
+        Parameters
+        ----------
+        coded_outputs : array_like, shape (R, ...)
+            Answers in the order of `responders`; numpy or torch.
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+
+        Returns
+        -------
+        array of the kind and floating dtype of `coded_outputs`, shape (K, ...)
+            ``decoding_matrix(responders) @ coded_outputs``.
+
+        Raises
+        ------
+        TypeError, ValueError, NotEnoughRespondersError
+            As `decode`, but no InconsistentAnswersError.
+        """
+        if is_torch_tensor(coded_outputs) and self._numbers == "real":
+            workers = read_responders(responders, self._n_workers)
+            require_answers(tuple(np.shape(coded_outputs)), workers)
+            return self._on_tensors.apply(self._decoder(workers), coded_outputs, "coded_outputs")
+        array, restore, workers = self._read_answers(coded_outputs, responders)
+        return restore(apply_map(self._decoder(workers), array, "coded_outputs"))
+
     # What a family supplies.
 
     @abstractmethod
@@ -87,6 +163,22 @@ class ExactScheme(LinearScheme):
         """Say what besides more answers helps against amplification."""
         return ""
 
+    def _generator(self, responders: Responders) -> NDArray[Any]:
+        """Give G_F: the answers of `responders` are ``G_F z`` for the functions of the code."""
+        return self._encoder().dense()[list(responders)]
+
+    def _n_symbols(self) -> int:
+        """Give the number of columns of G_F."""
+        return self._n_inputs
+
+    def _most_liars(self, responders: Responders) -> int:
+        """Give ``(d - 1) // 2``, d the distance of the code restricted to these responders."""
+        return (len(responders) - self._n_symbols()) // 2
+
+    def _model_of_f(self) -> str:
+        """Say which functions the code is for."""
+        return "affine"
+
     # What follows from it.
 
     def _suffices(self, responders: Responders) -> bool:
@@ -103,30 +195,85 @@ class ExactScheme(LinearScheme):
     def _build_decoder(self, responders: Responders) -> LinearMap:
         return self._plan(responders)
 
+    def _decoder(self, responders: Responders) -> LinearMap:
+        """Give the decoder of one responder set, unless it is refused."""
+        self._require_enough(responders)
+        return self._plan(responders)
+
     def _amplification(self, responders: Responders) -> float:
         if not self._determine(responders):
             return np.inf
         return self._plan(responders).amplification
 
     def _plan(self, responders: Responders) -> _Amplifying:
-        """Give the decoder with its amplification; the latest ones are kept."""
-        plan = self._decoders.get(responders, self._build_amplifying, _is_decoded_with)
-        return cast(_Amplifying, plan)  # no others are made
+        """Give the decoder with its amplification; the latest ones are kept, refused ones too."""
+        return cast(_Amplifying, self._decoders.get(responders, self._build_amplifying))
 
     def _build_amplifying(self, responders: Responders) -> _Amplifying:
-        return _Amplifying(*self._build_exact(responders))
+        decoder, amplified = self._build_exact(responders)
+        check = Check(partial(self._generator, responders))
+        return _Amplifying(decoder, amplified, check)
 
+    def _looks_at(self, responders: Responders) -> bool:
+        """Tell whether spare answers may show that some are wrong."""
+        return len(responders) > self._n_symbols() and self._is_checked
 
-def _is_decoded_with(plan: LinearMap) -> bool:
-    return cast(_Amplifying, plan).amplification <= LARGEST_AMPLIFICATION
+    def _decode_tensor(self, coded_outputs: Any, responders: ArrayLike) -> FloatArray:
+        if coded_outputs.is_meta:  # it has no numbers to look at
+            return self.estimate(coded_outputs, responders)
+        return super()._decode_tensor(coded_outputs, responders)
+
+    def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:
+        """Leave out the liars."""
+        plan = self._decoder(responders)
+        liars = self._liars(coded_outputs, responders)
+        if not liars:
+            return plan
+        is_honest = ~np.isin(responders, liars)
+        honest = tuple(np.array(responders)[is_honest].tolist())
+        decoder = self._decoder(honest).dense()
+        matrix = np.zeros((len(decoder), len(responders)), decoder.dtype)
+        matrix[:, is_honest] = decoder
+        return MatrixMap(matrix)
+
+    def _liars(self, coded_outputs: FloatArray, responders: Responders) -> Responders:
+        """Give the workers whose answers contradict those of all others."""
+        if not self._looks_at(responders):
+            return ()
+        answers = coded_outputs.reshape(len(responders), -1)
+        check = self._plan(responders).check
+        if check.contradicted(answers).size == 0:
+            return ()
+        require_finite(coded_outputs, "coded_outputs")
+        most = self._most_liars(responders)
+        verdict = locate_wrong_rows(check.model(), answers, most, check)
+        if verdict.wrong is None:
+            self._refuse(responders, most, verdict)
+        return tuple(responders[i] for i in verdict.wrong)
+
+    def _refuse(self, responders: Responders, most: int, verdict: Verdict) -> NoReturn:
+        """Raise InconsistentAnswersError."""
+        workers = tuple(responders[i] for i in verdict.suspects)
+        told = f" ({', '.join(map(str, workers))} perhaps)" if workers else ""
+        raise InconsistentAnswersError(
+            f"{len(responders)} answers contradict each other: {self!r} is for f that is "
+            f"{self._model_of_f()}, and these miss that by {verdict.residual:.1e} of their size, "
+            "beyond rounding. f is no such function (require_polynomial tests one), or computes "
+            f"in fewer digits than its answers' dtype has, or workers answer wrongly{told}: so "
+            f"many answers tell who, if at most {most} do, and each 2 more tell 1 more. Take "
+            "another code for another f, such as KernelScheme, or `estimate`, which checks nothing",
+            residual=verdict.residual,
+            suspects=workers,
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class _Amplifying:
-    """A decoder, and by how much it amplifies errors."""
+    """A decoder, by how much it amplifies errors, and what tells whether answers agree."""
 
     decoder: LinearMap
     amplification: float
+    check: Check
 
     def __call__(self, values: FloatArray) -> FloatArray:
         return self.decoder(values)

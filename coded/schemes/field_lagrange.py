@@ -101,8 +101,8 @@ class FieldLagrangeScheme(LinearScheme):
     >>> coded_outputs[4] = 7  # worker 4 lies, workers 9 and 10 do not answer
     >>> scheme.decode(coded_outputs[:9], range(9))
     array([     25,     121, 1000000])
-    >>> scheme.locate_liars(coded_outputs[:9], range(9))
-    array([4])
+    >>> scheme.find_liars(coded_outputs[:9], range(9))
+    (4,)
 
     A worker for a higher degree:
 
@@ -242,8 +242,8 @@ class FieldLagrangeScheme(LinearScheme):
         return super().decode(coded_outputs, responders)
 
     @untraced
-    def locate_liars(self, coded_outputs: ArrayLike, responders: ArrayLike) -> NDArray[np.intp]:
-        """Tell which workers answered wrongly.
+    def find_liars(self, coded_outputs: ArrayLike, responders: ArrayLike) -> Responders:
+        """Tell which workers answered wrongly, half as many as there are spare answers at most.
 
         Parameters
         ----------
@@ -254,8 +254,8 @@ class FieldLagrangeScheme(LinearScheme):
 
         Returns
         -------
-        ndarray of int
-            Ascending indices of workers; a worker is a liar if any of its numbers is wrong.
+        tuple of int
+            Workers, ascending; a worker is a liar if any of its numbers is wrong.
 
         Raises
         ------
@@ -264,7 +264,7 @@ class FieldLagrangeScheme(LinearScheme):
             liars than these answers can correct.
         """
         array, _, workers = self._read_answers(coded_outputs, responders)
-        return self._liars(self._plan(workers), array, workers)
+        return tuple(self._liars(self._plan(workers), array, workers).tolist())
 
     def exact_mask(self, responders: ArrayLike) -> NDArray[np.bool_]:
         """Tell which outputs are exact: all of them, f being a polynomial of the given degree.

@@ -17,7 +17,7 @@ class Job(Protocol):
     It has its operands already and is used once. `responders` are strictly ascending indices of
     workers. Answers that are no arrays of finite real numbers, or not of the shape that most
     have, are failures of their workers, unless the job is `ReadingAnswers`; it may be
-    `OrderingTasks`, `GivingOutputs` and `ErrorEstimating` too. With ``exact_first`` True a call
+    `OrderingTasks`, `GivingOutputs`, `FindingLiars` and `ErrorEstimating` too. With ``exact_first`` True a call
     waits for exact answers where the caller does not say.
     """
 
@@ -67,6 +67,16 @@ class ReadingAnswers(Protocol):
         """Give what alike answers have in common, which prints as a shape, and what `decode` gets.
 
         Raises whatever it likes for an answer that is none: its worker has failed then.
+        """
+
+
+class FindingLiars(Protocol):
+    """A job that tells who answered wrongly, as far as spare answers show it."""
+
+    def liars(self, answers: Sequence[Any], responders: NDArray[np.intp]) -> Sequence[int]:
+        """Give the workers among these whose answers contradict all others, ascending.
+
+        Raises InconsistentAnswersError where answers are contradictory and that is not to be told.
         """
 
 

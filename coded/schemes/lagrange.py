@@ -37,6 +37,11 @@ class LagrangeScheme(ExactScheme):
     ``LagrangeScheme(10, 200, degree=15)`` no set of 160 random answers was refused, but half of
     the sets of R = 136, and all 136 workers side by side.
 
+    **Answers beyond R are checked.** They must be those of one polynomial, up to rounding;
+    where they are not, because f is none or workers lie, `decode` raises
+    InconsistentAnswersError, unless at most half as many as are spare contradict all others:
+    these it leaves out, and `find_liars` names them. R answers show nothing.
+
     Parameters
     ----------
     n_inputs : int
@@ -44,8 +49,9 @@ class LagrangeScheme(ExactScheme):
     n_workers : int
         N >= (K - 1) degree + 1.
     degree : int
-        Of the polynomial f, at least 1. Other functions get an estimate without bound,
-        and `exact_mask` is true for polynomials only: `require_polynomial` checks a function.
+        Of the polynomial f, at least 1. `exact_mask` is true for polynomials only:
+        `require_polynomial` checks a function. Answers of others are refused where there are
+        more than R; `estimate` decodes them, with errors without bound.
 
     Raises
     ------
@@ -119,6 +125,12 @@ class LagrangeScheme(ExactScheme):
         """Give the R Chebyshev polynomials at the points of the inputs, a row an input."""
         polynomials = np.polynomial.chebyshev.chebvander(self._alpha, self.min_responders - 1)
         return np.asarray(polynomials, dtype=np.float64)
+
+    def _n_symbols(self) -> int:
+        return self.min_responders
+
+    def _model_of_f(self) -> str:
+        return f"a polynomial of degree {self._degree} or less"
 
     def _determine(self, responders: Responders) -> bool:
         return len(responders) >= self.min_responders

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.arguments import read_count
-from coded.maps.arrays import LinearMap, Matrix, apply_map, columns_of
+from coded.maps.arrays import LinearMap, Matrix, apply_map
 from coded.maps.on_tensors import OnTensors
 from coded.maps.torch_compile import untraced
 from coded.schemes.decoders import Decoders
@@ -182,6 +182,9 @@ class LinearScheme(ABC):
             overflow.
         NotEnoughRespondersError
             If ``can_decode(responders)`` is false (a ValueError too).
+        InconsistentAnswersError
+            If the code is exact for some functions, and answers that are more than it needs
+            contradict the others, it is not to be told which (a ValueError too).
         """
         if is_torch_tensor(coded_outputs) and self._numbers == "real":
             return self._decode_tensor(coded_outputs, responders)
@@ -305,6 +308,10 @@ class LinearScheme(ABC):
         """Give the decoder for these answers; a linear code's depends on the responders alone."""
         return self._decoder(responders)
 
+    def _looks_at(self, responders: Responders) -> bool:  # noqa: ARG002 (of some, if they suffice)
+        """Tell whether the answers of these workers choose their decoder."""
+        return self._looks_at_answers
+
     def _settings(self) -> str:
         """Give the keyword arguments of `__repr__`, each after a comma."""
         return f", n_stragglers={self._n_stragglers}"
@@ -322,7 +329,7 @@ class LinearScheme(ABC):
     def _decode_tensor(self, coded_outputs: Any, responders: ArrayLike) -> FloatArray:
         workers = read_responders(responders, self._n_workers)
         require_answers(tuple(coded_outputs.shape), workers)
-        if self._looks_at_answers:
+        if self._looks_at(workers):
             choose = partial(self._choose_decoder, responders=workers)
             return self._on_tensors.apply_chosen(choose, coded_outputs, "coded_outputs")
         return self._on_tensors.apply(self._decoder(workers), coded_outputs, "coded_outputs")
@@ -334,30 +341,6 @@ class LinearScheme(ABC):
         if is_torch_tensor(coded_outputs) and self._numbers == "real":
             return self._on_tensors.apply(decoder, coded_outputs, "coded_outputs")
         return restore(apply_map(decoder, array, "coded_outputs"))
-
-    def _decode_with_std(
-        self,
-        coded_outputs: ArrayLike,
-        responders: ArrayLike,
-        estimate: Callable[[LinearMap, Matrix, Responders], NDArray[np.float64]],
-    ) -> tuple[FloatArray, NDArray[np.float64]]:
-        """Decode, and ask `estimate` for the errors of the K outputs; those of answers are 0.
-
-        `estimate` gets the decoder, the answers in float64, flattened to (R, columns), in units
-        of the largest, so that no square overflows or vanishes, and the responders.
-        """
-        array, restore, workers = self._read_answers(coded_outputs, responders)
-        decoder = self._choose_decoder(array, workers)
-        outputs = self._apply_decoder(decoder, coded_outputs, array, restore)
-        is_estimate = ~self.exact_mask(np.array(workers))
-        std = np.zeros(self._n_inputs)
-        if is_estimate.any():
-            answers = columns_of(array)
-            unit = float(np.abs(answers).max(initial=0.0)) or 1.0
-            errors = estimate(decoder, answers / unit, workers)
-            with np.errstate(over="ignore"):
-                std[is_estimate] = unit * errors[is_estimate]
-        return outputs, std
 
     def _forget_plans(self) -> None:
         self._encoder_plan: LinearMap | None = None

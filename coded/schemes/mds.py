@@ -23,8 +23,13 @@ class MDSScheme(ExactScheme):
     answer is ``sum_k G[n, k] f(x_k)``, and since any K rows of G are independent, any K answers
     determine the outputs. Answers to unmixed inputs are returned bit for bit; a lost output is
     ``e_k pinv(G_F)`` times the answers, of all combinations that are exact for affine f the one
-    of least norm: answers beyond K make it more accurate. For other functions a lost output is
-    an estimate without bound.
+    of least norm: answers beyond K make it more accurate.
+
+    Answers beyond K are checked too. Where they contradict the others by more than rounding, f is
+    not affine or workers lie: `decode` raises InconsistentAnswersError, unless at most half as
+    many as are spare contradict all others: these it leaves out, and `find_liars` names them. K
+    answers show nothing; of functions that are not affine they give estimates without bound, as
+    `estimate` does from any answers.
 
     The work may also be a big matrix times one vector: the inputs are then K blocks of the
     matrix's rows, and f multiplies a block by the vector (example below).
@@ -107,7 +112,7 @@ class MDSScheme(ExactScheme):
         own = [n for n in responders if n < self._n_inputs]
         source[own] = np.arange(len(own))
         lost = np.flatnonzero(source < 0)
-        generator = self._encoder().dense()[list(responders)]
+        generator = self._generator(responders)
         decoder = least_norm_decoder(generator, np.eye(self._n_inputs)[lost])
         amplified = max(amplification(decoder), 1.0) if lost.size else 1.0
         return FilledMap(source, decoder), amplified

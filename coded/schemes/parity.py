@@ -77,6 +77,8 @@ class ParityScheme(ExactScheme):
            [ 1.,  0.,  0.]])
     """
 
+    _is_checked = False
+
     def __init__(
         self,
         n_inputs: int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TypeAlias
 
@@ -32,7 +33,13 @@ class ProductScheme(ExactScheme):
     larger ones, if they are scattered. An MDS code over all N workers (`MDSScheme`) needs
     fewer answers; here only small systems are solved, and a product of two matrices, each
     coded by itself, is coded this way (example below). Answers to unmixed inputs are returned
-    bit for bit. For other functions a lost output is an estimate without bound.
+    bit for bit.
+
+    Answers beyond K are checked. Where they contradict the others by more than rounding, f is not
+    affine or workers lie: `decode` raises InconsistentAnswersError, unless few contradict all
+    others: these it leaves out, and `find_liars` names them. Few are half of
+    ``(n1 - k1 + 1) (n2 - k2 + 1) - 1`` less the losses, and one where any two more answers might
+    be lost. `estimate` decodes whatever comes, with errors without bound where f is not affine.
 
     Responder sets whose peeling amplifies errors of the answers by more than 1e8
     (`amplification`) are refused, as if there were too few of them.
@@ -160,6 +167,15 @@ class ProductScheme(ExactScheme):
             known[:, known.sum(axis=0) >= k1] = True
         return bool(known.all())
 
+    def _most_liars(self, responders: Responders) -> int:
+        """By the whole code's distance less the losses; one too where any two more may go."""
+        n_lost = self._n_workers - len(responders)
+        by_distance = (self._n_stragglers - n_lost) // 2
+        if by_distance > 0:
+            return by_distance
+        pairs = itertools.combinations(responders, 2)
+        return int(all(self._determine(_without(responders, pair)) for pair in pairs))
+
     def _lack(self) -> str:
         k1, k2 = self._input_grid
         return (
@@ -174,6 +190,10 @@ class ProductScheme(ExactScheme):
 
     def _settings(self) -> str:
         return f", input_grid={self._input_grid}, worker_grid={self._worker_grid}"
+
+
+def _without(responders: Responders, lost: tuple[int, int]) -> Responders:
+    return tuple(n for n in responders if n not in lost)
 
 
 def _complete_rows(grid: NDArray[np.float64], known: NDArray[np.bool_], code: Matrix) -> None:

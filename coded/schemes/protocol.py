@@ -1,4 +1,4 @@
-"""What a code must offer (`Scheme`), and the error when too few workers answered."""
+"""What a code must offer (`Scheme`), and the errors when answers are too few or contradictory."""
 
 from __future__ import annotations
 
@@ -47,6 +47,39 @@ class NotEnoughRespondersError(ValueError):
         super().__init__(message)
         self.responders = tuple(int(worker) for worker in np.asarray(responders).tolist())
         self.failures = dict(failures or {})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle message and attributes (keyword-only arguments need it)."""
+        return type(self), self.args, self.__dict__
+
+
+class InconsistentAnswersError(ValueError):
+    """The answers contradict the code's model of f, or each other, beyond rounding.
+
+    Parameters
+    ----------
+    message : str
+        By how much, why that may be, what to do.
+    residual : float
+        By how much the code's model misses the answers, in parts of their own size: the largest
+        over the columns, each by its own.
+    suspects : sequence of int
+        Workers one of which may be wrong, if that can be told.
+
+    Examples
+    --------
+    >>> error = InconsistentAnswersError("answers disagree", residual=0.25, suspects=[3, 5])
+    >>> error.residual, error.suspects
+    (0.25, (3, 5))
+    """
+
+    residual: float
+    suspects: Responders
+
+    def __init__(self, message: str, *, residual: float = 0.0, suspects: ArrayLike = ()) -> None:
+        super().__init__(message)
+        self.residual = float(residual)
+        self.suspects = tuple(int(worker) for worker in np.asarray(suspects).tolist())
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle message and attributes (keyword-only arguments need it)."""

@@ -14,6 +14,7 @@ from coded.maps.copies import RowMap
 from coded.maps.torch_compile import untraced
 from coded.nearness.distances import distances_between, flattened
 from coded.places.placement import balanced_copies, read_placement
+from coded.schemes.decoding_with_std import decode_with_std
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.registry import Setting, Variant
@@ -177,7 +178,7 @@ class ReplicationScheme(LinearScheme):
         >>> outputs, std
         (array([0., 3., 6., 6.]), array([0., 0., 0., 6.]))
         """
-        return self._decode_with_std(coded_outputs, responders, self._errors)
+        return decode_with_std(self, coded_outputs, responders, self._errors)
 
     def _errors(
         self,

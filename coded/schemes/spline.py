@@ -21,6 +21,7 @@ from coded.places.points import (
     on_curve,
     snapped,
 )
+from coded.schemes.decoding_with_std import decode_with_std
 from coded.schemes.door import read_lam
 from coded.schemes.layouts import InOrder, Layout, Published
 from coded.schemes.linear import LinearScheme
@@ -306,7 +307,7 @@ class SplineScheme(LinearScheme):
         TypeError, ValueError, NotEnoughRespondersError
             As `decode`.
         """
-        return self._decode_with_std(coded_outputs, responders, self._errors)
+        return decode_with_std(self, coded_outputs, responders, self._errors)
 
     def _given_lam(self) -> float:
         """Give lam_dec; TypeError where it is for the answers to choose."""

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from coded.maps.arrays import Matrix
 from coded.maps.torch_compile import untraced
 from coded.schemes.door import refuse_gradient
+from coded.schemes.exact import ExactScheme
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import (
     AssigningFunctions,
@@ -248,7 +249,10 @@ class WithPrior:
             Before `bind`, and as the scheme's `decode`.
         """
         workers, answers, residuals, restore = self._residuals(coded_outputs, responders)
-        estimates = self._scheme.decode(residuals, workers)
+        if isinstance(self._scheme, ExactScheme):  # which would refuse what is no polynomial
+            estimates = self._scheme.estimate(residuals, workers)
+        else:
+            estimates = self._scheme.decode(residuals, workers)
         return restore(self._completed(estimates, answers, workers))
 
     def decoding_matrix(self, responders: ArrayLike) -> Matrix:  # noqa: ARG002 (the codes' own)

@@ -11,7 +11,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coded import NotEnoughRespondersError, Scheme, SplineScheme, coded_map, simulate
+from coded import (
+    InconsistentAnswersError,
+    NotEnoughRespondersError,
+    Scheme,
+    SplineScheme,
+    coded_map,
+    simulate,
+)
 from coded.schemes import codes
 from coded.schemes.registry import Setting, Variant
 
@@ -333,6 +340,51 @@ def test_the_simulation_and_the_runtime_take_it(code, setting):
     if CODES[code].exact_for != "none":
         assert (result.mean_l2 < 1e-6).all()
         np.testing.assert_allclose(answer.outputs, linear(inputs), rtol=0, atol=1e-6)
+
+
+# What answers tell that are more than are needed.
+
+
+@everywhere
+def test_no_output_is_called_exact_that_the_answers_contradict(code, setting):
+    """Functions outside of the class that is promised: refused, or true where said to be exact."""
+    if CODES[code].numbers == "integer":
+        return  # its own tests: these functions give no whole numbers
+    inputs = some(code, setting.n_inputs, 6, seed=7)
+    scheme = CODES[code].make(setting).bind(inputs)
+    coded_inputs = scheme.encode(inputs)
+    for fn in (rough, np.tanh, lambda x: np.where(np.arange(6) == 1, 1e6 * x, 1e-3 * np.tanh(x))):
+        answers = evaluate(scheme, fn, coded_inputs)
+        for responders in responder_sets(setting.n_workers):
+            asked = np.unique(coded_inputs[list(responders)].round(9), axis=0)
+            if len(asked) <= scheme.min_responders or not scheme.can_decode(responders):
+                continue  # there is no spare answer
+            try:
+                outputs = scheme.decode(answers[list(responders)], responders)
+            except InconsistentAnswersError:
+                continue
+            mask = scheme.exact_mask(responders)
+            np.testing.assert_allclose(outputs[mask], fn(inputs)[mask], rtol=1e-6, atol=1e-9)
+
+
+@everywhere
+def test_one_liar_is_left_out(code, setting):
+    inputs = some(code, setting.n_inputs, 4, seed=8)
+    scheme = CODES[code].make(setting).bind(inputs)
+    if not hasattr(scheme, "find_liars"):
+        assert CODES[code].exact_for in ("any", "none")
+        return
+    answers = evaluate(scheme, linear, scheme.encode(inputs))
+    everyone = tuple(range(setting.n_workers))
+    assert scheme.find_liars(answers, everyone) == ()
+    if setting.n_workers - scheme.min_responders < 2 or not getattr(scheme, "_is_checked", True):
+        return
+    for liar in everyone:
+        lied = answers.copy()
+        lied[liar] += 5
+        assert scheme.find_liars(lied, everyone) == (liar,)
+        outputs = scheme.decode(lied, everyone)
+        np.testing.assert_allclose(outputs, linear(inputs), rtol=0, atol=1e-6)
 
 
 # Bad input.

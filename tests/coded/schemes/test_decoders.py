@@ -38,13 +38,6 @@ def test_the_one_used_longest_ago_goes():
     assert built[257:] == [(1,)]
 
 
-def test_what_is_not_worth_keeping_is_built_anew():
-    built, decoders = [], Decoders()
-    for _ in range(2):
-        decoders.get((1,), one_by_one(built), lambda decoder: len(decoder.dense()) > 1)
-    assert built == [(1,), (1,)]
-
-
 class Watched(tuple):
     """A set of responders that counts how often it is looked up; at one of them others act."""
 

@@ -210,7 +210,7 @@ def test_any_code_decodes_any_polynomial(
     answers[liars] += rng.integers(1, prime, (n_liars, 2))
     outputs = scheme.decode(answers[responders], responders)
     assert np.array_equal(outputs, centred(f(inputs), prime))
-    assert np.array_equal(scheme.locate_liars(answers[responders], responders), liars)
+    assert scheme.find_liars(answers[responders], responders) == tuple(liars)
 
 
 # Liars.
@@ -242,7 +242,7 @@ def test_every_set_of_liars_is_located_and_corrected(n_inputs, n_workers, option
             answers[list(liars)] += lies
             wrong = np.array(liars, int)[lies.any(axis=(1, 2))]
             assert np.array_equal(scheme.decode(answers, everyone), expected)
-            assert scheme.locate_liars(answers, everyone).tolist() == wrong.tolist()
+            assert scheme.find_liars(answers, everyone) == tuple(wrong)
 
 
 def test_liars_among_few_answers_are_corrected_as_far_as_these_go():
@@ -254,12 +254,12 @@ def test_liars_among_few_answers_are_corrected_as_far_as_these_go():
         responders = range(count)
         if is_corrected:
             assert scheme.decode(answers[:count], responders).tolist() == [25, 121]
-            assert scheme.locate_liars(answers[:count], responders).tolist() == [2, 4]
+            assert scheme.find_liars(answers[:count], responders) == (2, 4)
             continue
         with pytest.raises(NotEnoughRespondersError, match="wrong than can be corrected") as caught:
             scheme.decode(answers[:count], responders)
         assert caught.value.responders == tuple(responders)
-    assert scheme.locate_liars(answers[[0, 1, 3]], [0, 1, 3]).size == 0
+    assert scheme.find_liars(answers[[0, 1, 3]], [0, 1, 3]) == ()
 
 
 @pytest.mark.parametrize("n_wrong", [3, 4, 5])
@@ -270,7 +270,7 @@ def test_more_liars_than_can_be_corrected_are_an_error(n_wrong):
     for liars in itertools.combinations(range(8), n_wrong):
         answers = honest.astype(np.int64)
         answers[list(liars)] = rng.integers(0, scheme.prime, (n_wrong, 4))
-        for decode in (scheme.decode, scheme.locate_liars):
+        for decode in (scheme.decode, scheme.find_liars):
             with pytest.raises(NotEnoughRespondersError, match="corrects 2 with 5 answers above"):
                 decode(answers, range(8))
 
@@ -400,7 +400,7 @@ def test_tensors_come_back_as_tensors(dtype):
     answers[1] = 0
     outputs = scheme.decode(answers, range(6))
     assert torch.equal(outputs, torch.tensor([9, 144]))
-    assert scheme.locate_liars(answers, range(6)).tolist() == [1]
+    assert scheme.find_liars(answers, range(6)) == (1,)
 
 
 def test_arguments_are_left_alone_and_may_be_read_only_or_strided():
@@ -536,7 +536,7 @@ def test_other_wrong_arrays_are_refused():
         with pytest.raises(NotEnoughRespondersError, match=f"{count} of 2 workers answered"):
             scheme.decode(np.zeros(count, int), range(count))
         with pytest.raises(NotEnoughRespondersError, match=f"{count} of 2 workers answered"):
-            scheme.locate_liars(np.zeros(count, int), range(count))
+            scheme.find_liars(np.zeros(count, int), range(count))
 
 
 # With the rest of the package.

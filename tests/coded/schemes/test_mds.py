@@ -97,7 +97,7 @@ def test_every_set_equals_least_squares_in_fractions(n_inputs, n_workers):
     answers = numbers(n_workers, 2, seed=1)  # no code word: least norm is told from other decoders
     for size in range(n_inputs, n_workers + 1):
         for responders in itertools.combinations(range(n_workers), size):
-            outputs = scheme.decode(answers[list(responders)], responders)
+            outputs = scheme.estimate(answers[list(responders)], responders)
             expected = least_squares_in_fractions(
                 generator[list(responders)], answers[list(responders)]
             )
