@@ -18,6 +18,7 @@ from coded.evaluation.metrics import mean_interval, mean_square, read_labels, re
 from coded.evaluation.simulation import as_reals, evaluate_rows, evaluate_workers
 from coded.schemes.protocol import (
     Function,
+    InconsistentAnswersError,
     NotEnoughRespondersError,
     Scheme,
     worker_functions,
@@ -196,7 +197,7 @@ class _Trial:
             answers[at] += np.rint(lies).astype(np.int64) if answers.dtype.kind == "i" else lies
         try:
             return self.scheme.decode(answers, responders)
-        except NotEnoughRespondersError:
+        except (InconsistentAnswersError, NotEnoughRespondersError):
             return None
 
 

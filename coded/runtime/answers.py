@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import Enum
 from functools import cache, partial
 from math import inf
@@ -69,6 +70,12 @@ def read_finite(read: Read, values: ArrayLike, name: str) -> tuple[FloatArray, R
     array, restore = read(values, name)
     require_finite(array, name)
     return array, restore
+
+
+def coarsest(dtypes: Collection[np.dtype[Any]]) -> np.dtype[Any]:
+    """Give the dtype that rounds most; of integers, that of float64."""
+    inexact = [dtype for dtype in tuple(dtypes) if dtype.kind in "fc"]
+    return max(inexact, key=lambda one: float(np.finfo(one).eps), default=np.dtype(np.float64))
 
 
 def _is_moderate(array: FloatArray, limit: float) -> bool:

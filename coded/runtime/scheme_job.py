@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.runtime.answers import read_answer, read_finite
+from coded.runtime.answers import coarsest, read_answer, read_finite
 from coded.runtime.nested_arrays import Kind, Layout, pack
 from coded.runtime.order import spread
 from coded.runtime.result import Indices
@@ -17,6 +18,7 @@ from coded.schemes.protocol import (
     ErrorEstimating,
     Function,
     Scheme,
+    TellingLiars,
     number_reader,
     require_scheme,
     worker_functions,
@@ -58,12 +60,12 @@ class SchemeCode:
             )
         bound = scheme.bind(layout.unpack(array) if layout.form is None else array)
         coded_inputs = bound.encode(array)
-        kind = SchemeJob
+        job = SchemeJob(bound, _Rows(coded_inputs, layout), spread(array, coded_inputs))
         if isinstance(bound, ErrorEstimating):
-            kind = _EstimatingJob
-        elif hasattr(bound, "find_liars"):
-            kind = _CheckingJob
-        return kind(bound, _Rows(coded_inputs, layout), spread(array, coded_inputs))
+            job.decode_with_std = partial(_decode_with_std, bound)
+        if isinstance(bound, TellingLiars):
+            job.liars = partial(_liars, bound)
+        return job
 
 
 class _Rows(Sequence[tuple[object]]):
@@ -80,12 +82,20 @@ class _Rows(Sequence[tuple[object]]):
 
 
 class SchemeJob:
-    """One call of a bound scheme; it orders tasks and reads answers too."""
+    """One call of a bound scheme; it orders tasks and reads answers too.
+
+    It has `decode_with_std` and `liars` where the scheme tells errors, and who lies.
+    """
+
+    decode_with_std: Callable[..., Any]
+    liars: Callable[..., Sequence[int]]
 
     def __init__(self, scheme: Scheme, payloads: _Rows, order: Sequence[int]) -> None:
         self._scheme = scheme
         self._numbers = number_reader(scheme)
         self._functions: Sequence[Function] | None = None
+        self._takes_dtype = "dtype" in signature(scheme.can_decode).parameters
+        self._dtypes: set[np.dtype[Any]] = set()  # of the answers read
         self.payloads = payloads
         self.order = order
         self.min_responders = scheme.min_responders
@@ -100,10 +110,13 @@ class SchemeJob:
     def read(self, worker: int, answer: Any) -> tuple[Kind, _Answer]:  # noqa: ARG002 (as of the protocol)
         """Give an answer as an array of the scheme's numbers; alike are those of one shape."""
         array, layout = read_answer(answer, self._numbers)
+        self._dtypes.update(restore.dtype for restore in layout.restores)
         return layout.kind, (array, layout)
 
     def can_decode(self, responders: Indices) -> bool:
-        """Ask the scheme."""
+        """Ask the scheme; where it matters, for the coarsest dtype of the answers so far."""
+        if self._takes_dtype and self._dtypes:
+            return self._scheme.can_decode(responders, dtype=coarsest(self._dtypes))  # type: ignore[call-arg]
         return self._scheme.can_decode(responders)
 
     def decode(self, answers: Sequence[_Answer], responders: Indices) -> Any:
@@ -125,31 +138,17 @@ class SchemeJob:
         return repr(self._scheme)
 
 
-class _CheckingJob(SchemeJob):
-    """A job whose scheme tells who answered wrongly."""
-
-    _scheme: Any
-
-    def liars(self, answers: Sequence[_Answer], responders: Indices) -> Sequence[int]:
-        """Give the workers whose answers contradict all others.
-
-        Raises InconsistentAnswersError where that is not to be told.
-        """
-        found: Sequence[int] = self._scheme.find_liars(_stacked(answers), responders)
-        return found
+def _decode_with_std(
+    scheme: ErrorEstimating, answers: Sequence[_Answer], responders: Indices
+) -> tuple[Any, NDArray[np.float64]]:
+    """Give the outputs, and the errors that the scheme expects."""
+    outputs, std = scheme.decode_with_std(_stacked(answers), responders)
+    return answers[0][1].unpack(outputs), std
 
 
-class _EstimatingJob(SchemeJob):
-    """A job whose scheme tells how large its errors are."""
-
-    _scheme: Any
-
-    def decode_with_std(
-        self, answers: Sequence[_Answer], responders: Indices
-    ) -> tuple[Any, NDArray[np.float64]]:
-        """Give the outputs, and the errors that the scheme expects."""
-        outputs, std = self._scheme.decode_with_std(_stacked(answers), responders)
-        return answers[0][1].unpack(outputs), std
+def _liars(scheme: TellingLiars, answers: Sequence[_Answer], responders: Indices) -> Sequence[int]:
+    """Give the workers whose answers contradict all others."""
+    return scheme.find_liars(_stacked(answers), responders)
 
 
 def _stacked(answers: Sequence[_Answer]) -> FloatArray:

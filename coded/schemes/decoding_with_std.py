@@ -8,10 +8,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.maps.arrays import LinearMap, Matrix, columns_of
+from coded.maps.arrays import LinearMap, Matrix, apply_map, columns_of
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
-from fastspline.arrays import FloatArray
+from fastspline.arrays import FloatArray, Restore, is_torch_tensor
 
 Estimate: TypeAlias = Callable[[LinearMap, Matrix, Responders], NDArray[np.float64]]
 
@@ -26,7 +26,7 @@ def decode_with_std(
     """
     array, restore, workers = scheme._read_answers(coded_outputs, responders)
     decoder = scheme._choose_decoder(array, workers)
-    outputs = scheme._apply_decoder(decoder, coded_outputs, array, restore)
+    outputs = apply_decoder(scheme, decoder, coded_outputs, array, restore)
     is_estimate = ~scheme.exact_mask(np.array(workers))
     std = np.zeros(scheme.n_inputs)
     if is_estimate.any():
@@ -36,3 +36,16 @@ def decode_with_std(
         with np.errstate(over="ignore"):
             std[is_estimate] = unit * errors[is_estimate]
     return outputs, std
+
+
+def apply_decoder(
+    scheme: LinearScheme,
+    decoder: LinearMap,
+    coded_outputs: ArrayLike,
+    array: FloatArray,
+    restore: Restore,
+) -> FloatArray:
+    """Apply a decoder to answers, which `array` are the numbers of, as they came."""
+    if is_torch_tensor(coded_outputs) and scheme._numbers == "real":
+        return scheme._on_tensors.apply(decoder, coded_outputs, "coded_outputs")
+    return restore(apply_map(decoder, array, "coded_outputs"))

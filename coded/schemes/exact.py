@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, ClassVar, NoReturn, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from coded.algebra.consistency import Check
 from coded.algebra.wrong_rows import Verdict, locate_wrong_rows
@@ -16,17 +16,24 @@ from coded.maps.arrays import LinearMap, Matrix, MatrixMap, apply_map
 from coded.maps.torch_compile import untraced
 from coded.schemes.door import read_responders, require_answers
 from coded.schemes.linear import LinearScheme
-from coded.schemes.protocol import InconsistentAnswersError, Responders
-from fastspline.arrays import FloatArray, is_torch_tensor, require_finite
+from coded.schemes.protocol import (
+    InconsistentAnswersError,
+    NotEnoughRespondersError,
+    Responders,
+)
+from fastspline.arrays import FloatArray, Restore, is_torch_tensor, require_finite
 
 LARGEST_AMPLIFICATION = 1e8  # leaves about 8 of float64's 16 digits
+_LARGEST_ERROR = 1e-2  # of coarser answers' size, that amplified rounding may reach
 
 
 class ExactScheme(LinearScheme):
     """A linear code all of whose outputs are exact, for the functions that it is for.
 
     Errors of the answers, their rounding above all, grow by up to `amplification`: responders
-    that amplify by more than 1e8 are refused, as if there were too few of them.
+    that amplify by more than 1e8 are refused, as if there were too few of them. Answers in
+    float32 and float16 round more: there the limit is 8e4 and 10, so that amplified rounding
+    stays below a hundredth. `can_decode` has to be told the dtype, `decode` sees it.
 
     Answers that are more than are needed are checked against the code's model of f, and
     `decode` leaves out those that contradict all others (`find_liars`).
@@ -79,6 +86,29 @@ class ExactScheme(LinearScheme):
             As `can_decode`.
         """
         return np.full(self._n_inputs, self.can_decode(responders))
+
+    def can_decode(self, responders: ArrayLike, *, dtype: DTypeLike = np.float64) -> bool:
+        """Tell whether `decode` is defined for these responders.
+
+        Parameters
+        ----------
+        responders : array_like of int, shape (R,)
+            Indices of the answering workers, strictly ascending.
+        dtype : dtype, optional
+            Of the answers: float32 and float16 leave fewer digits to be lost.
+
+        Returns
+        -------
+        bool
+
+        Raises
+        ------
+        TypeError
+            If `responders` holds no integers.
+        ValueError
+            If `responders` is not one-dimensional, is unsorted, repeats or leaves [0, N).
+        """
+        return self._amplification(read_responders(responders, self._n_workers)) <= _limit(dtype)
 
     @untraced
     def find_liars(self, coded_outputs: ArrayLike, responders: ArrayLike) -> Responders:
@@ -139,9 +169,11 @@ class ExactScheme(LinearScheme):
             As `decode`, but no InconsistentAnswersError.
         """
         if is_torch_tensor(coded_outputs) and self._numbers == "real":
+            tensor: Any = coded_outputs
             workers = read_responders(responders, self._n_workers)
-            require_answers(tuple(np.shape(coded_outputs)), workers)
-            return self._on_tensors.apply(self._decoder(workers), coded_outputs, "coded_outputs")
+            require_answers(tuple(tensor.shape), workers)
+            self._require_stable(workers, tensor.dtype)
+            return self._on_tensors.apply(self._decoder(workers), tensor, "coded_outputs")
         array, restore, workers = self._read_answers(coded_outputs, responders)
         return restore(apply_map(self._decoder(workers), array, "coded_outputs"))
 
@@ -218,9 +250,31 @@ class ExactScheme(LinearScheme):
         """Tell whether spare answers may show that some are wrong."""
         return len(responders) > self._n_symbols() and self._is_checked
 
+    def _read_answers(
+        self, coded_outputs: ArrayLike, responders: ArrayLike
+    ) -> tuple[FloatArray, Restore, Responders]:
+        array, restore, workers = super()._read_answers(coded_outputs, responders)
+        self._require_stable(workers, restore.dtype)
+        return array, restore, workers
+
+    def _require_stable(self, responders: Responders, dtype: object) -> None:
+        """Raise NotEnoughRespondersError where answers of that dtype are amplified too much."""
+        self._require_enough(responders)
+        name = str(dtype).removeprefix("torch.")
+        limit, amplified = _limit(name), self._amplification(responders)
+        if amplified > limit:
+            raise NotEnoughRespondersError(
+                f"{len(responders)} of {self._n_workers} workers answered, {self!r} needs answers "
+                f"that amplify errors by at most {limit:.0e} in {name}, and these do by "
+                f"{amplified:.1e}{self._advice()}; wait for more answers, raise n_workers, or let "
+                "f compute in float64",
+                responders=responders,
+            )
+
     def _decode_tensor(self, coded_outputs: Any, responders: ArrayLike) -> FloatArray:
         if coded_outputs.is_meta:  # it has no numbers to look at
             return self.estimate(coded_outputs, responders)
+        self._require_stable(read_responders(responders, self._n_workers), coded_outputs.dtype)
         return super()._decode_tensor(coded_outputs, responders)
 
     def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:
@@ -231,6 +285,7 @@ class ExactScheme(LinearScheme):
             return plan
         is_honest = ~np.isin(responders, liars)
         honest = tuple(np.array(responders)[is_honest].tolist())
+        self._require_stable(honest, coded_outputs.dtype)
         decoder = self._decoder(honest).dense()
         matrix = np.zeros((len(decoder), len(responders)), decoder.dtype)
         matrix[:, is_honest] = decoder
@@ -265,6 +320,14 @@ class ExactScheme(LinearScheme):
             residual=verdict.residual,
             suspects=workers,
         )
+
+
+def _limit(dtype: DTypeLike) -> float:
+    """Give by how much errors of answers of that dtype may be amplified."""
+    for coarse in (np.float16, np.float32):
+        if dtype in (coarse, coarse.__name__):
+            return _LARGEST_ERROR / float(np.finfo(coarse).eps)
+    return LARGEST_AMPLIFICATION
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ from coded.nearness.order import path_order
 from coded.places.designs import Design, design_for_labels, design_for_outputs, design_for_smooth
 from coded.places.input_lines import FEWEST_FOR_CURVE
 from coded.places.placement import balanced_copies
+from coded.schemes.decoding_with_std import apply_decoder
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.registry import Setting, Variant
@@ -269,7 +270,7 @@ class KernelScheme(LinearScheme):
         survivors = self._survivors(workers)
         parts = self._krige(array, survivors)
         decoder = self._fill(survivors, parts)
-        outputs = self._apply_decoder(decoder, coded_outputs, array, restore)
+        outputs = apply_decoder(self, decoder, coded_outputs, array, restore)
         values = columns_of(array)[survivors.first]
         if self._remembered is not None:
             values = np.concatenate([values, columns_of(self._remembered)])

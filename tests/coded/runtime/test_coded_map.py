@@ -243,15 +243,17 @@ BAD_ANSWERS = {
 @pytest.mark.parametrize("scheme", HARSH_SCHEMES, ids=repr)
 def test_the_largest_answers_that_are_taken_can_be_decoded(scheme, dtype):
     """The signs are those that the decoder amplifies most."""
-    responders = np.arange(scheme.min_responders)
+    # Spread, so that float32 has digits enough for Lagrange's.
+    responders = np.linspace(0, scheme.n_workers - 1, scheme.min_responders).round().astype(int)
     matrix = scheme.bind(np.arange(5.0)).decoding_matrix(responders)
     worst = matrix[np.abs(matrix).sum(axis=1).argmax()]
     answers = np.copysign(np.finfo(dtype).max / 2**28, worst).astype(dtype)
     pool = ManualExecutor()
-    least = scheme.min_responders
-    call = Running(pool, scheme.n_workers, inputs=np.arange(5.0), scheme=scheme, wait_for=least)
-    for n in responders:
-        pool.futures[n].set_result(answers[n])
+    call = Running(
+        pool, scheme.n_workers, inputs=np.arange(5.0), scheme=scheme, wait_for=len(responders)
+    )
+    for n, answer in zip(responders, answers, strict=True):
+        pool.futures[n].set_result(answer)
     result = call.result()
     assert result.failures == {}
     assert np.isfinite(result.outputs).all()

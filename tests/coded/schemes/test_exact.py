@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from coded import (
     NotEnoughRespondersError,
     ParityScheme,
     ProductScheme,
+    coded_map,
 )
 from coded.schemes.exact import LARGEST_AMPLIFICATION
 
@@ -264,3 +266,45 @@ def test_tensors_are_looked_at_as_arrays_are(code):
         torch.from_numpy(np.stack([answers, lied]))
     )
     np.testing.assert_allclose(together[0], together[1], rtol=0, atol=1e-9)
+
+
+# The digits that an answer has.
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_accepted_sets_of_coarse_answers_err_by_a_hundredth_at_most(dtype, rng):
+    scheme = LagrangeScheme(20, 60, degree=1)
+    inputs = rng.normal(size=(20, 50)).astype(dtype)
+    answers = scheme.encode(inputs)
+    n_refused = 0
+    for _ in range(300):
+        responders = np.sort(rng.permutation(60)[: int(rng.integers(20, 35))])
+        if scheme.can_decode(responders, dtype=dtype):
+            outputs = scheme.decode(answers[responders], responders)
+            assert outputs.dtype == dtype
+            assert np.abs(outputs - inputs).max() < 1e-2 * np.abs(answers).max()
+            continue
+        is_refused_for_it = scheme.can_decode(responders)
+        n_refused += is_refused_for_it
+        limit = {np.float16: r"1e\+01 in float16", np.float32: r"8e\+04 in float32"}[dtype]
+        for given in (answers, torch.from_numpy(answers)):
+            with pytest.raises(
+                NotEnoughRespondersError, match=limit if is_refused_for_it else "amplify|needs 20"
+            ):
+                scheme.decode(given[responders], responders)
+    assert n_refused > 10
+
+
+def test_what_the_runtime_decodes_it_has_waited_for():
+    """Float32 answers: more of them are waited for where the first ones are amplified too much."""
+    scheme = LagrangeScheme(6, 12, degree=1)
+    together = list(range(6))
+    assert 8e4 > scheme.amplification(range(8)) > 10 * scheme.amplification(range(12))
+    assert not scheme.can_decode(together, dtype=np.float16)
+    inputs = np.linspace(0.0, 1.0, 6)[:, None].astype(np.float16)
+    with ThreadPoolExecutor(1) as pool:  # in order, so that those side by side come first
+        result = coded_map(lambda x: x + x, inputs, scheme, pool, timeout=60)
+    assert result.complete
+    assert scheme.can_decode(result.responders, dtype=np.float16)
+    assert result.outputs.dtype == np.float16
+    np.testing.assert_allclose(result.outputs, 2 * inputs, rtol=0, atol=2e-2)
