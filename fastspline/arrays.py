@@ -254,7 +254,7 @@ def empty_aligned(rows: int, columns: int, dtype: np.dtype[np.floating]) -> Floa
     return lend(size).view(dtype).reshape(rows, columns)
 
 
-def read_only(own: NDArray[np.float64]) -> NDArray[np.float64]:
+def read_only(own: NDArray[Any]) -> NDArray[Any]:
     """Give a view that refuses writing."""
     view = own.view()
     view.flags.writeable = False

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fastspline.arrays import FloatArray, empty_aligned, require_finite
+from fastspline.arrays import FloatArray, empty_aligned, read_only, require_finite
 
 Matrix: TypeAlias = NDArray[np.float64]
 
@@ -30,9 +30,13 @@ class LinearMap(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class MatrixMap:
-    """A linear map given by its matrix, shape (m, n)."""
+    """A linear map given by its matrix, shape (m, n), which nobody can change any more."""
 
     matrix: Matrix
+
+    def __post_init__(self) -> None:
+        """Keep a view that refuses writing."""
+        object.__setattr__(self, "matrix", read_only(self.matrix))
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """Multiply each column of `values` by the matrix, in the dtype of `values`."""

@@ -82,7 +82,7 @@ def dense_on(linear_map: LinearMap, device: torch.device) -> torch.Tensor:
     """Give the matrix of a map on a device, in the dtype that products are computed in there."""
     has_doubles = device.type != "mps"
     dtype = torch.float64 if has_doubles else torch.float32
-    return torch.from_numpy(linear_map.dense()).to(device, dtype)
+    return torch.tensor(linear_map.dense(), device=device, dtype=dtype)
 
 
 def multiply(matrix: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,7 @@ from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.registry import Setting, Variant
 from coded.seeds import read_seed
-from fastspline.arrays import Restore, as_numpy, is_torch_tensor
+from fastspline.arrays import Restore, as_numpy, is_torch_tensor, read_only
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -146,12 +146,12 @@ class AnalogLagrangeScheme(ExactScheme):
     @property
     def alpha(self) -> ComplexArray:
         """Points of the inputs, shape (K,)."""
-        return self._points()[~self._is_mask()]
+        return read_only(self._points()[~self._is_mask()])
 
     @property
     def beta(self) -> ComplexArray:
         """Points of the workers, the N-th roots of unity, shape (N,)."""
-        return _roots_of_unity(self._n_workers)
+        return read_only(_roots_of_unity(self._n_workers))
 
     @property
     def encoding_matrix(self) -> ComplexArray:
@@ -159,12 +159,12 @@ class AnalogLagrangeScheme(ExactScheme):
 
         Coded inputs are ``encoding_matrix @ inputs + mask_matrix @ masks``.
         """
-        return self._encoder().dense()[:, : self._n_inputs]
+        return read_only(self._encoder().dense()[:, : self._n_inputs])
 
     @property
     def mask_matrix(self) -> ComplexArray:
         """The masks' part of the encoder, shape (N, T)."""
-        return self._encoder().dense()[:, self._n_inputs :]
+        return read_only(self._encoder().dense()[:, self._n_inputs :])
 
     @untraced
     def encode(self, inputs: ArrayLike) -> ComplexArray:

@@ -21,7 +21,7 @@ from coded.schemes.decoding_with_std import decode_with_std
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.registry import Setting, Variant
-from fastspline.arrays import FloatArray
+from fastspline.arrays import FloatArray, read_only
 
 WorkerPoints: TypeAlias = Literal["second", "first"]
 
@@ -104,12 +104,12 @@ class BerrutScheme(LinearScheme):
     @property
     def alpha(self) -> Points:
         """Points of the inputs, ascending, shape (K,)."""
-        return self._alpha.copy()
+        return read_only(self._alpha)
 
     @property
     def beta(self) -> Points:
         """Points of the workers, ascending, shape (N,)."""
-        return self._beta.copy()
+        return read_only(self._beta)
 
     @untraced
     def decode_with_std(

@@ -26,7 +26,7 @@ from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
 from coded.schemes.registry import Setting, Variant
 from coded.seeds import read_seed
-from fastspline.arrays import Restore, as_numpy
+from fastspline.arrays import Restore, as_numpy, read_only
 
 
 class FieldLagrangeScheme(LinearScheme):
@@ -173,17 +173,17 @@ class FieldLagrangeScheme(LinearScheme):
     @property
     def alpha(self) -> IntArray:
         """Points of the inputs, ascending, shape (K,)."""
-        return self._alpha[: self._n_inputs].copy()
+        return read_only(self._alpha[: self._n_inputs])
 
     @property
     def beta(self) -> IntArray:
         """Points of the workers, ascending, shape (N,)."""
-        return self._beta.copy()
+        return read_only(self._beta)
 
     @property
     def encoding_matrix(self) -> NDArray[Any]:
         """The encoder's matrix for the inputs, int64 residues, shape (N, K); masks are added."""
-        return self._encoder().dense()[:, : self._n_inputs]
+        return read_only(self._encoder().dense()[:, : self._n_inputs])
 
     @untraced
     def encode(self, inputs: ArrayLike) -> NDArray[Any]:

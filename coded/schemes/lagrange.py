@@ -16,6 +16,7 @@ from coded.places.points import Points, chebyshev_first, chebyshev_second, neare
 from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.registry import Setting, Variant
+from fastspline.arrays import read_only
 
 
 class LagrangeScheme(ExactScheme):
@@ -98,12 +99,12 @@ class LagrangeScheme(ExactScheme):
     @property
     def alpha(self) -> Points:
         """Points of the inputs, ascending, shape (K,)."""
-        return self._alpha.copy()
+        return read_only(self._alpha)
 
     @property
     def beta(self) -> Points:
         """Points of the workers, ascending, shape (N,)."""
-        return self._beta.copy()
+        return read_only(self._beta)
 
     def _build_encoder(self) -> LinearMap:
         weights = polynomial_weights(self._alpha)

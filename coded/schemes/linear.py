@@ -17,7 +17,7 @@ from coded.maps.torch_compile import untraced
 from coded.schemes.decoders import Decoders
 from coded.schemes.door import read_responders, read_values, require_answers, require_inputs
 from coded.schemes.protocol import NotEnoughRespondersError, Numbers, Responders
-from fastspline.arrays import FloatArray, Restore, is_torch_tensor, read_array
+from fastspline.arrays import FloatArray, Restore, is_torch_tensor, read_array, read_only
 
 _PLANS = frozenset({"_encoder_plan", "_decoders", "_on_tensors"})  # cheap to make again
 
@@ -84,8 +84,8 @@ class LinearScheme(ABC):
 
     @property
     def encoding_matrix(self) -> Matrix:
-        """The encoder as a dense matrix, shape (N, K), the bound order included."""
-        return self._encoder().dense()
+        """The encoder as a dense matrix, shape (N, K), the bound order included; read-only."""
+        return read_only(self._encoder().dense())
 
     def decoding_matrix(self, responders: ArrayLike) -> Matrix:
         """Give the decoder of one responder set as a dense matrix.
@@ -98,14 +98,14 @@ class LinearScheme(ABC):
         Returns
         -------
         ndarray, shape (K, R)
-            ``decode(y, responders) == decoding_matrix(responders) @ y``.
+            Read-only; ``decode(y, responders) == decoding_matrix(responders) @ y``.
 
         Raises
         ------
         TypeError, ValueError, NotEnoughRespondersError
             As `decode`.
         """
-        return self._decoder(read_responders(responders, self._n_workers)).dense()
+        return read_only(self._decoder(read_responders(responders, self._n_workers)).dense())
 
     def bind(self, inputs: ArrayLike) -> Self:  # noqa: ARG002 (the protocol's signature)
         """Return the scheme itself: nothing in it depends on the inputs."""
@@ -333,14 +333,6 @@ class LinearScheme(ABC):
             choose = partial(self._choose_decoder, responders=workers)
             return self._on_tensors.apply_chosen(choose, coded_outputs, "coded_outputs")
         return self._on_tensors.apply(self._decoder(workers), coded_outputs, "coded_outputs")
-
-    def _apply_decoder(
-        self, decoder: LinearMap, coded_outputs: Any, array: FloatArray, restore: Restore
-    ) -> FloatArray:
-        """Apply a decoder to answers, which `array` are the numbers of, as they came."""
-        if is_torch_tensor(coded_outputs) and self._numbers == "real":
-            return self._on_tensors.apply(decoder, coded_outputs, "coded_outputs")
-        return restore(apply_map(decoder, array, "coded_outputs"))
 
     def _forget_plans(self) -> None:
         self._encoder_plan: LinearMap | None = None

@@ -14,6 +14,7 @@ from coded.schemes.exact import LARGEST_AMPLIFICATION, ExactScheme
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Function, Responders
 from coded.schemes.registry import Setting, Variant
+from fastspline.arrays import read_only
 
 
 class ParityScheme(ExactScheme):
@@ -111,7 +112,7 @@ class ParityScheme(ExactScheme):
     @property
     def weights(self) -> Matrix:
         """Weights of the inputs in each parity query, ``(i + 1)^j``, shape (N - K, K)."""
-        return self._weights.copy()
+        return read_only(self._weights)
 
     def worker_functions(self, fn: Function) -> list[Function]:
         """Give what each worker evaluates: f, and the parity models.

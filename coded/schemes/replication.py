@@ -18,7 +18,7 @@ from coded.schemes.decoding_with_std import decode_with_std
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.registry import Setting, Variant
-from fastspline.arrays import FloatArray
+from fastspline.arrays import FloatArray, read_only
 
 Fallback: TypeAlias = Literal["nearest", "mean"] | None
 
@@ -107,7 +107,7 @@ class ReplicationScheme(LinearScheme):
     @property
     def placement(self) -> NDArray[np.intp]:
         """Which input each worker holds, shape (N,)."""
-        return self._copies.copy()
+        return read_only(self._copies)
 
     @untraced
     def bind(self, inputs: ArrayLike) -> Self:

@@ -27,7 +27,7 @@ from coded.schemes.layouts import InOrder, Layout, Published
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders, Scheme
 from coded.schemes.registry import Setting, Variant
-from fastspline.arrays import FloatArray, require_finite
+from fastspline.arrays import FloatArray, read_only, require_finite
 
 
 class SplineScheme(LinearScheme):
@@ -191,7 +191,7 @@ class SplineScheme(LinearScheme):
     @property
     def alpha(self) -> Points:
         """Points of the inputs in the order along the line, ascending, shape (K,)."""
-        return self._layout.alpha.copy()
+        return read_only(self._layout.alpha)
 
     @property
     def beta(self) -> Points:
@@ -200,7 +200,7 @@ class SplineScheme(LinearScheme):
         Worker n sits at ``beta[n]``, unless inputs are bound: then workers are dealt out, so that
         those near each other sit far apart (`encoding_matrix` tells who got what).
         """
-        return np.sort(self._layout.beta)
+        return read_only(np.sort(self._layout.beta))
 
     @property
     def lam_enc(self) -> float:

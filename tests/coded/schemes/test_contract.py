@@ -1,5 +1,6 @@
 """What every code keeps, whichever it is: all of `codes()`, a new one by itself."""
 
+import contextlib
 import itertools
 import pickle
 import threading
@@ -472,3 +473,39 @@ def test_too_few_answers_tell_who_answered(code, setting):
         scheme.decode(some(code, 0, 2), [])
     assert caught.value.responders == ()
     assert not scheme.can_decode([])
+
+
+# Schemes are immutable.
+
+
+@at_its_largest
+def test_nothing_that_is_handed_out_changes_the_scheme(code, setting):
+    scheme = bound(code, setting)
+    inputs = some(code, setting.n_inputs, 4)
+    everyone = range(setting.n_workers)
+    coded_inputs = scheme.encode(inputs)
+    is_fresh = np.array_equal(coded_inputs, scheme.encode(inputs))  # no masks
+    answers = evaluate(scheme, linear, coded_inputs)
+    outputs = scheme.decode(answers, everyone)
+    kept = [one.copy() for one in (inputs, answers, outputs)]
+    handed = [scheme.encoding_matrix]
+    with contextlib.suppress(TypeError):  # the answers choose the decoder
+        handed += [scheme.decoding_matrix(everyone), scheme.decoding_matrix(everyone[1:])]
+    for name in ("alpha", "beta", "mask_matrix", "weights", "placement"):
+        if hasattr(scheme, name):
+            handed.append(getattr(scheme, name))
+    for array in handed:
+        if array.size and not array.flags.writeable:
+            with pytest.raises(ValueError, match="read-only"):
+                array[...] = 7
+        elif array.size:  # a copy
+            array[...] = 7
+    assert not any(one.flags.writeable for one in handed[:3] if one.ndim == 2)
+    coded_outputs = scheme.encode(inputs)
+    coded_outputs[...] = 7  # what is computed is the caller's own
+    outputs[...] = 7
+    if is_fresh:
+        np.testing.assert_array_equal(scheme.encode(inputs), coded_inputs)
+    np.testing.assert_array_equal(scheme.decode(answers, everyone), kept[2])
+    np.testing.assert_array_equal(inputs, kept[0])
+    np.testing.assert_array_equal(answers, kept[1])

@@ -459,8 +459,9 @@ def test_the_published_scheme_keeps_the_given_order_and_lam():
 
 def test_points_cannot_be_changed_from_outside():
     scheme = SplineScheme(4, 9)
-    scheme.alpha[0] = 7.0
-    scheme.beta[0] = 7.0
+    for points in (scheme.alpha, scheme.beta):
+        with pytest.raises(ValueError, match="read-only"):
+            points[0] = 7.0
     assert scheme.alpha[0] == scheme.beta[0] == -1
 
 

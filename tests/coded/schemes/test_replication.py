@@ -164,8 +164,8 @@ def test_copies_are_balanced_unless_placed():
     scheme = ReplicationScheme(4, 10)
     assert np.array_equal(scheme.placement, balanced_copies(4, 10))
     assert repr(ReplicationScheme(4, 10, placement=balanced_copies(4, 10))) == repr(scheme)
-    scheme.placement[0] = 3
-    assert scheme.placement[0] == 0
+    with pytest.raises(ValueError, match="read-only"):
+        scheme.placement[0] = 3
 
 
 def test_a_placement_may_leave_out_inputs_that_a_fallback_fills():
