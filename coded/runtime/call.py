@@ -184,6 +184,7 @@ class Call:
                 self._waiting,
                 seconds,
             ) from next(iter(self.failures.values()), None)
+        responders = self._without_liars(responders)
         is_straggler = np.ones(len(self.latencies), dtype=np.bool_)
         is_straggler[responders] = False
         self.latencies[is_straggler] = np.nan
@@ -204,6 +205,14 @@ class Call:
             retries=0 if self._asking is None else self._asking.retries,
             hedges=0 if self._asking is None else self._asking.hedges,
         )
+
+    def _without_liars(self, responders: Indices) -> Indices:
+        """Leave out whose answers contradict those of the others, where the job tells."""
+        find = getattr(self._job, "liars", None)
+        liars = [] if find is None else find(self._agreement.answers(responders), responders)
+        for n in liars:
+            self._fail(n, ValueError("its answer contradicts those of the others; was left out"))
+        return responders[~np.isin(responders, liars)] if len(liars) else responders
 
     def _take(self, arrival: Arrival) -> None:
         """File the answer of a worker, or its failure."""

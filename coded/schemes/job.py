@@ -17,8 +17,8 @@ class Job(Protocol):
     It has its operands already and is used once. `responders` are strictly ascending indices of
     workers. Answers that are no arrays of finite real numbers, or not of the shape that most
     have, are failures of their workers, unless the job is `ReadingAnswers`; it may be
-    `OrderingTasks`, `GivingOutputs`, `FindingLiars` and `ErrorEstimating` too. With ``exact_first`` True a call
-    waits for exact answers where the caller does not say.
+    `OrderingTasks`, `GivingOutputs`, `FindingLiars` and `ErrorEstimating` too. With
+    ``exact_first`` True a call waits for exact answers where the caller does not say.
     """
 
     @property

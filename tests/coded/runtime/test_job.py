@@ -10,7 +10,9 @@ import pytest
 
 from coded import (
     Code,
+    InconsistentAnswersError,
     Job,
+    LagrangeScheme,
     MDSScheme,
     NotEnoughRespondersError,
     ParityScheme,
@@ -307,3 +309,31 @@ def test_workers_that_evaluate_other_functions_are_sent_these():
     with ThreadPoolExecutor(3) as pool:
         result = coded_map(double, np.array([1.0, 2.0]), scheme, pool, wait_for=3, timeout=WAIT)
     assert result.outputs.tolist() == [2.0, 4.0]
+
+
+def test_a_liar_is_named_and_left_out_where_spare_answers_tell():
+    scheme, inputs = MDSScheme(3, 7), np.array([[1.0, 2.0], [3.0, -1.0], [0.5, 4.0]])
+    matrix = np.array([[2.0, 1.0], [1.0, -3.0]])
+    lie = scheme.encode(inputs)[5]
+
+    def multiply(x):
+        return x @ matrix + 100.0 * np.array_equal(x, lie)
+
+    with ThreadPoolExecutor(7) as pool:
+        result = coded_map(multiply, inputs, scheme, pool, wait_for=7, timeout=WAIT)
+    assert result.complete
+    assert result.stragglers.tolist() == [5]
+    assert "contradicts those of the others" in str(result.failures[5])
+    assert result.exact.all()
+    assert np.allclose(result.outputs, inputs @ matrix, atol=1e-12)
+
+
+def test_answers_that_contradict_the_code_are_an_error_of_the_call():
+    with (
+        ThreadPoolExecutor(9) as pool,
+        pytest.raises(InconsistentAnswersError, match="polynomial"),
+    ):
+        coded_map(
+            np.tanh, np.linspace(-3.0, 3.0, 3), LagrangeScheme(3, 9, degree=2), pool,
+            wait_for=9, timeout=WAIT,
+        )  # fmt: skip
