@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from functools import cache
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +13,6 @@ from numpy.typing import NDArray
 from fastspline.arrays import FloatArray, empty_aligned, read_only, require_finite
 
 Matrix: TypeAlias = NDArray[np.float64]
-
-_FEW = 1 << 12  # numbers that are looked through as fast as they are bounded
 
 
 class LinearMap(Protocol):
@@ -92,25 +92,44 @@ def columns_of(array: FloatArray) -> Matrix:
 def multiply_columns(
     matrix: Matrix, rows: FloatArray, name: str, out: FloatArray | None = None
 ) -> FloatArray:
-    """Multiply each column of `rows` by the matrix, in their dtype; `name` begins errors."""
+    """Multiply each column of `rows` by the matrix, in their dtype; `name` begins errors.
+
+    What is not finite in a column stays so in each of its sums, whatever the weights: the smaller
+    one of factor and product is looked through, by one product with itself, which is the fastest.
+    """
     columns = rows.reshape(len(rows), -1)
-    bound = _bound(matrix, columns)
-    if not np.isfinite(bound):
-        require_finite(rows, name)
     shape = (len(matrix), columns.shape[1])
-    product = empty_aligned(*shape, rows.dtype) if out is None else out.reshape(shape)
+    is_complex = np.iscomplexobj(matrix)
+    dtype = np.result_type(rows.dtype, np.complex64) if is_complex else rows.dtype
+    product = empty_aligned(*shape, dtype) if out is None else out.reshape(shape)
     with np.errstate(over="ignore", invalid="ignore"):  # told below
-        np.matmul(matrix.astype(rows.dtype, copy=False), columns, out=product)
-    # Two Python floats: numpy warns where it makes a large bound a float32 to compare it.
-    may_overflow = not bound < float(np.finfo(rows.dtype).max) / 2.0
-    if may_overflow and not np.isfinite(product).all():
-        raise ValueError(f"{name} overflow in {rows.dtype}; scale them down")
+        # A single row of weights is multiplied as a vector, of which BLAS may skip what is 0.
+        looks_at_product = 1 < len(matrix) <= len(rows)
+        bound = np.nan
+        if not looks_at_product:
+            bound = math.sqrt(_sum_of_squares(columns) * _sum_of_squares(matrix))
+            if not math.isfinite(bound):
+                require_finite(rows, name)
+        np.matmul(matrix.astype(dtype, copy=False), columns, out=product)
+        is_small = bound < _half_of_largest(dtype)
+        if not (is_small or is_finite(product)):
+            require_finite(rows, name)
+            raise ValueError(f"{name} overflow in {rows.dtype}; scale them down")
     return product.reshape(len(matrix), *rows.shape[1:])
 
 
-def _bound(matrix: Matrix, columns: FloatArray) -> float:
-    """Bound the product's entries by fast passes over its factors; nan where that is no gain."""
-    if columns.size <= _FEW or np.iscomplexobj(columns):
-        return np.nan
-    largest = max(float(columns.max()), -float(columns.min()))
-    return largest * float(np.abs(matrix).sum(axis=1).max(initial=0.0))
+def is_finite(array: FloatArray) -> bool:
+    """Tell whether all numbers are finite, mostly by one pass at the speed of BLAS."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(_sum_of_squares(array)) or bool(np.isfinite(array).all())
+
+
+def _sum_of_squares(array: FloatArray) -> float:
+    """Give it in the array's dtype; inf where it overflows, nan or inf where a number is none."""
+    flat = array.ravel()  # a view where rows are contiguous
+    return float(np.vdot(flat, flat).real)
+
+
+@cache
+def _half_of_largest(dtype: np.dtype[Any]) -> float:
+    return float(np.finfo(dtype).max) / 2.0

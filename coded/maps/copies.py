@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.maps.arrays import Matrix, multiply_columns
+from coded.maps.arrays import Matrix, is_finite, multiply_columns
 from fastspline.arrays import STREAM_BYTES, FloatArray, empty_aligned, require_finite
 from fastspline.rows import take_rows
+
+_LONG = 512  # numbers of a row that are copied as fast row by row as all at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,21 +54,45 @@ class FilledMap:
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """Copy rows bit for bit; mix the others in the dtype of `values`."""
-        result = _copy_rows(values, self.source)
-        at = np.flatnonzero(self.source < 0)
+        copied, at = self._rows
         if at.size == 0:
-            return result
+            return _copy_rows(values, self.source)
+        shape = (len(self.source), *values.shape[1:])
+        columns = values.reshape(len(values), -1)
+        result = empty_aligned(shape[0], columns.shape[1], values.dtype)
+        self._mix(columns, at, result)
+        if columns.shape[1] < _LONG:
+            result[copied] = columns[self.source[copied]]
+        else:  # without a copy between
+            for i in copied.tolist():
+                result[i] = columns[self.source[i]]
+        return result.reshape(shape)
+
+    def _mix(self, columns: FloatArray, at: NDArray[np.intp], result: FloatArray) -> None:
+        """Put sums at these rows of the result, after which all that was mixed is finite."""
         is_block = at[-1] - at[0] + 1 == at.size
-        block = result[at[0] : at[-1] + 1] if is_block else None
-        sums = multiply_columns(self.weights, values, "values", block)
         if self.constant is not None:
+            sums = multiply_columns(self.weights, columns, "values")
             with np.errstate(over="ignore"):  # told below
-                sums = (sums + self.constant.reshape(sums.shape)).astype(values.dtype, copy=False)
-            if not np.isfinite(sums).all():
-                raise ValueError(f"values overflow in {values.dtype}; scale them down")
-        if self.constant is not None or not is_block:
-            result[at] = sums
-        return result
+                result[at] = sums + self.constant.reshape(sums.shape)
+            if not is_finite(result[at]):
+                raise ValueError(f"values overflow in {columns.dtype}; scale them down")
+        elif is_block:
+            multiply_columns(self.weights, columns, "values", result[at[0] : at[-1] + 1])
+        elif 2 * at.size > len(result):  # cheaper than to put the sums in their places
+            multiply_columns(self._matrix, columns, "values", result)
+        else:
+            result[at] = multiply_columns(self.weights, columns, "values")
+
+    @cached_property
+    def _matrix(self) -> Matrix:
+        return self.dense()
+
+    @cached_property
+    def _rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Which rows are copies, and which are sums."""
+        is_copy = self.source >= 0
+        return np.flatnonzero(is_copy), np.flatnonzero(~is_copy)
 
     def adjoint(self, cotangent: FloatArray) -> FloatArray:
         """Apply the transpose of the linear part: copies add up, sums are spread by weight."""
@@ -92,7 +119,8 @@ def _copy_rows(rows: FloatArray, index: NDArray[np.intp]) -> FloatArray:
     columns = rows.reshape(len(rows), -1)
     result = empty_aligned(len(index), columns.shape[1], rows.dtype)
     if result.nbytes < STREAM_BYTES:
-        require_finite(rows, "values")
+        if not is_finite(rows):
+            require_finite(rows, "values")
         np.take(columns, index, axis=0, out=result, mode="wrap")
     elif not take_rows(np.ascontiguousarray(columns), index, result):
         require_finite(rows, "values")

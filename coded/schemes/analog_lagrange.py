@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from functools import partial
 from typing import Any
@@ -288,15 +289,21 @@ class AnalogLagrangeScheme(ExactScheme):
                 f"{name} must hold real or complex numbers, got dtype {array.dtype}; "
                 "convert it first, for example with .astype(complex)"
             )
-        return array.astype(np.complex128), Restore(np.dtype(np.complex128), device)
+        return array.astype(np.complex128, copy=False), Restore(np.dtype(np.complex128), device)
 
     def _warn_of_rounding(
         self, answers: ComplexArray, outputs: ComplexArray, amplified: float
     ) -> None:
         """Warn where masks have made answers so large that their rounding hides the outputs."""
+        factor = (self._degree + 1) * _EPS * amplified
+        # The largest answer is no larger than their norm, the largest output no smaller than the
+        # root mean square: mostly that tells.
+        size = max(outputs.size, 1)
+        if factor * np.linalg.norm(answers) <= 0.1 * np.linalg.norm(outputs) / math.sqrt(size):
+            return
         largest_answer = float(np.abs(answers).max(initial=0.0))
         largest_output = float(np.abs(outputs).max(initial=0.0))
-        rounding = (self._degree + 1) * _EPS * amplified * largest_answer
+        rounding = factor * largest_answer
         if rounding <= 0.1 * largest_output or largest_answer == 0.0:
             return
         warnings.warn(

@@ -24,7 +24,8 @@ from coded.schemes.protocol import (
 from fastspline.arrays import FloatArray, Restore, is_torch_tensor, require_finite
 
 LARGEST_AMPLIFICATION = 1e8  # leaves about 8 of float64's 16 digits
-_LARGEST_ERROR = 1e-2  # of coarser answers' size, that amplified rounding may reach
+# Of coarser answers, whose amplified rounding stays below a hundredth of their size.
+_LIMITS = {np.dtype(one): 1e-2 / float(np.finfo(one).eps) for one in (np.float16, np.float32)}
 
 
 class ExactScheme(LinearScheme):
@@ -108,7 +109,8 @@ class ExactScheme(LinearScheme):
         ValueError
             If `responders` is not one-dimensional, is unsorted, repeats or leaves [0, N).
         """
-        return self._amplification(read_responders(responders, self._n_workers)) <= _limit(dtype)
+        workers = read_responders(responders, self._n_workers)
+        return self._amplification(workers) <= _limit(np.dtype(dtype))
 
     @untraced
     def find_liars(self, coded_outputs: ArrayLike, responders: ArrayLike) -> Responders:
@@ -172,7 +174,7 @@ class ExactScheme(LinearScheme):
             tensor: Any = coded_outputs
             workers = read_responders(responders, self._n_workers)
             require_answers(tuple(tensor.shape), workers)
-            self._require_stable(workers, tensor.dtype)
+            self._require_stable(workers, _dtype_of(tensor))
             return self._on_tensors.apply(self._decoder(workers), tensor, "coded_outputs")
         array, restore, workers = self._read_answers(coded_outputs, responders)
         return restore(apply_map(self._decoder(workers), array, "coded_outputs"))
@@ -233,8 +235,6 @@ class ExactScheme(LinearScheme):
         return self._plan(responders)
 
     def _amplification(self, responders: Responders) -> float:
-        if not self._determine(responders):
-            return np.inf
         return self._plan(responders).amplification
 
     def _plan(self, responders: Responders) -> _Amplifying:
@@ -242,7 +242,10 @@ class ExactScheme(LinearScheme):
         return cast(_Amplifying, self._decoders.get(responders, self._build_amplifying))
 
     def _build_amplifying(self, responders: Responders) -> _Amplifying:
-        decoder, amplified = self._build_exact(responders)
+        decoder: LinearMap = MatrixMap(np.zeros((self._n_inputs, len(responders))))
+        amplified = np.inf
+        if self._determine(responders):
+            decoder, amplified = self._build_exact(responders)
         check = Check(partial(self._generator, responders))
         return _Amplifying(decoder, amplified, check)
 
@@ -257,15 +260,14 @@ class ExactScheme(LinearScheme):
         self._require_stable(workers, restore.dtype)
         return array, restore, workers
 
-    def _require_stable(self, responders: Responders, dtype: object) -> None:
+    def _require_stable(self, responders: Responders, dtype: np.dtype[Any]) -> None:
         """Raise NotEnoughRespondersError where answers of that dtype are amplified too much."""
-        self._require_enough(responders)
-        name = str(dtype).removeprefix("torch.")
-        limit, amplified = _limit(name), self._amplification(responders)
+        amplified, limit = self._amplification(responders), _limit(dtype)
         if amplified > limit:
+            self._require_enough(responders)
             raise NotEnoughRespondersError(
                 f"{len(responders)} of {self._n_workers} workers answered, {self!r} needs answers "
-                f"that amplify errors by at most {limit:.0e} in {name}, and these do by "
+                f"that amplify errors by at most {limit:.0e} in {dtype}, and these do by "
                 f"{amplified:.1e}{self._advice()}; wait for more answers, raise n_workers, or let "
                 "f compute in float64",
                 responders=responders,
@@ -274,7 +276,8 @@ class ExactScheme(LinearScheme):
     def _decode_tensor(self, coded_outputs: Any, responders: ArrayLike) -> FloatArray:
         if coded_outputs.is_meta:  # it has no numbers to look at
             return self.estimate(coded_outputs, responders)
-        self._require_stable(read_responders(responders, self._n_workers), coded_outputs.dtype)
+        workers = read_responders(responders, self._n_workers)
+        self._require_stable(workers, _dtype_of(coded_outputs))
         return super()._decode_tensor(coded_outputs, responders)
 
     def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:
@@ -322,12 +325,15 @@ class ExactScheme(LinearScheme):
         )
 
 
-def _limit(dtype: DTypeLike) -> float:
+def _limit(dtype: np.dtype[Any]) -> float:
     """Give by how much errors of answers of that dtype may be amplified."""
-    for coarse in (np.float16, np.float32):
-        if dtype in (coarse, coarse.__name__):
-            return _LARGEST_ERROR / float(np.finfo(coarse).eps)
-    return LARGEST_AMPLIFICATION
+    return _LIMITS.get(dtype, LARGEST_AMPLIFICATION)
+
+
+def _dtype_of(tensor: Any) -> np.dtype[Any]:
+    """Give numpy's dtype for a tensor's, float64 where there is none."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    return np.dtype(name if name in ("float16", "float32") else np.float64)
 
 
 @dataclass(frozen=True, eq=False)

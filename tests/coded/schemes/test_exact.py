@@ -308,3 +308,16 @@ def test_what_the_runtime_decodes_it_has_waited_for():
     assert scheme.can_decode(result.responders, dtype=np.float16)
     assert result.outputs.dtype == np.float16
     np.testing.assert_allclose(result.outputs, 2 * inputs, rtol=0, atol=2e-2)
+
+
+@pytest.mark.parametrize("code", ["product", "lagrange"])
+def test_a_set_that_determines_nothing_is_looked_at_once(code, monkeypatch):
+    scheme, asked = CHECKED[code](), []
+    determine = type(scheme)._determine
+    monkeypatch.setattr(
+        type(scheme), "_determine", lambda self, who: asked.append(who) or determine(self, who)
+    )
+    for _ in range(3):
+        assert not scheme.can_decode([0, 1, 2])
+        assert scheme.amplification([0, 1, 2]) == np.inf
+    assert asked == [(0, 1, 2)]
