@@ -103,51 +103,68 @@ class AskingAgain:
         return asked
 
     def _withdraw(self, waiting: Set[int]) -> set[int]:
-        """Cancel what is queued for outputs that are exact already; give those tasks."""
+        """Cancel what is queued for outputs that are exact already; give those tasks.
+
+        Where some task is late, also those that make no output exact, whose workers can help then.
+        """
         if self._goal.exact is None or not self._agreement.is_of_one_kind():
             return set()
         queued = [n for n in waiting if self._attempts.is_queued(n)]
         if not queued or not self._agreement.most:
             return set()
-        missing = ~self._exact(())
-        useless = {n for n in queued if self._is_useless(n, missing)}
-        if not self._agreement.can_become(waiting - useless, self._is_enough):
+        missing, is_late = ~self._exact(()), perf_counter() >= min(self._due(waiting).values())
+        useless = {n for n in queued if self._is_useless(n, missing, is_late=is_late)}
+        if not useless or not self._agreement.can_become(waiting - useless, self._is_enough):
             return set()  # what is exact cannot be decoded alone
         for n in useless:
             self._attempts.withdraw(n)
         self._withdrawn |= useless
         return useless
 
+    def _due(self, waiting: Set[int]) -> dict[int, float]:
+        """Give the moments from which tasks are late."""
+        return {n: self._attempts.last_began(n) + self._hedges_after for n in waiting}
+
     def _hedge(self, waiting: Set[int]) -> float:
         """Ask idle workers for tasks that take long; give the moment to look again."""
         if not waiting or self._hedges_after == inf:
             return inf
-        now = perf_counter()
-        due = {n: self._attempts.last_began(n) + self._hedges_after for n in waiting}
-        if now >= min(due.values()):
+        now, due = perf_counter(), self._due(waiting)
+        idle = self._idle() if now >= min(due.values()) else []
+        if idle:
             # Those that are asked twice already, and those asked first, need no other beside them.
             kept_first = sorted(
                 waiting, key=lambda n: (-len(self._attempts.out[n]), self._attempts.first_began(n))
             )
             for n in self._needed(kept_first, frozenset()):
-                if due[n] <= now and self._give_hedge(n):
+                if due[n] <= now and self._give_hedge(n, idle):
                     due[n] = self._attempts.last_began(n) + self._hedges_after
         return max(min(due.values()), now + _PAUSE)
 
-    def _give_hedge(self, n: int) -> bool:
-        to = self._idle(n)
-        if to is None or (self._share is not None and not self._share.spend()):
+    def _give_hedge(self, n: int, idle: list[int]) -> bool:
+        """Ask an idle worker that was not asked for this task; False if there is none."""
+        tried = _tried(self._attempts, n)
+        if len(self._attempts.executors) == 1:  # a pool, which is asked once more
+            fit = idle if len(self._attempts.tried[n]) == 1 else []
+        else:
+            fit = [e for e in idle if e not in tried]
+        if not fit or (self._share is not None and not self._share.spend()):
             return False
-        self._attempts.give(n, to)
+        self._attempts.give(n, fit[0])
         self.hedges += 1
+        if len(self._attempts.executors) > 1:
+            idle.remove(fit[0])
         return True
 
-    def _is_useless(self, n: int, missing: NDArray[np.bool_]) -> bool:
-        """Whether a task makes outputs exact by itself, but none that is missing."""
+    def _is_useless(self, n: int, missing: NDArray[np.bool_], *, is_late: bool) -> bool:
+        """Whether a task makes no output exact by itself that is missing.
+
+        One that makes none at all exact may be needed for estimates, unless they are `is_late`.
+        """
         if n not in self._alone:
             assert self._goal.exact is not None
             self._alone[n] = self._goal.exact(np.array([n]))
-        return bool(self._alone[n].any() and not (self._alone[n] & missing).any())
+        return not (self._alone[n] & missing).any() and (is_late or bool(self._alone[n].any()))
 
     def _needed(self, among: Collection[int], besides: Set[int]) -> list[int]:
         """Give the first of these tasks that bring as much as all of them, with those besides."""
@@ -198,18 +215,18 @@ class AskingAgain:
             fit or free, key=lambda e: (e in attempts.failed, e in tried, _load(attempts, e))
         )
 
-    def _idle(self, n: int) -> int | None:
-        """Give an executor that has nothing to do, and was not asked for this task."""
+    def _idle(self) -> list[int]:
+        """Give the executors that have nothing to do, spare ones and those that fail not first."""
         attempts, executors = self._attempts, self._attempts.executors
         if len(executors) == 1:  # a pool, of which nobody knows who is idle
-            return 0 if len(attempts.tried[n]) == 1 else None
-        tried = {*_busy(attempts), *_tried(attempts, n)}
+            return [0]
+        busy = _busy(attempts)
         idle = [
             e
             for e in range(len(executors))
-            if e not in tried and not _load(attempts, e) and not is_behind(executors[e])
+            if e not in busy and not _load(attempts, e) and not is_behind(executors[e])
         ]
-        return min(idle, key=lambda e: (e in attempts.failed, -e), default=None)
+        return sorted(idle, key=lambda e: (e in attempts.failed, -e))
 
 
 def _busy(attempts: Attempts) -> set[int]:

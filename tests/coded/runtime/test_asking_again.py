@@ -546,3 +546,24 @@ def test_a_code_that_mixes_gives_all_outputs_at_the_end():
             on_output=lambda k, output, std: told.append((k, float(output.round(9)), std)),
         )  # fmt: skip
     assert told == [(0, 2.0, 0.0), (1, 4.0, 0.0)]
+
+
+def test_tasks_for_estimates_alone_make_room_where_one_is_late():
+    """Some coded inputs lie between the inputs, and make no output exact."""
+    inputs, executors = np.linspace(0.0, 1.0, 20), manual(8)
+    call = Played(KernelScheme(20, 24), executors, inputs=inputs, hedge_after=0.2)
+    own = set(inputs.tolist())
+    asked = [(e, i) for e in range(8) for i in range(len(executors[e].futures))]
+    mixed = [(e, i) for e, i in asked if float(executors[e].tasks[i][1][0]) not in own]
+    assert mixed
+    for e, i in asked:
+        is_own = (e, i) not in mixed and float(executors[e].tasks[i][1][0]) != inputs[7]
+        if is_own and not executors[e].futures[i].done():
+            call.answer(e, i)
+    assert not any(executors[e].futures[i].cancelled() for e, i in mixed)
+    threading.Event().wait(0.25)
+    call.step()
+    assert all(executors[e].futures[i].cancelled() for e, i in mixed)
+    to = next(e for e in range(8) if len(executors[e].futures) == 4)  # who was idle
+    assert not call.answer(to)
+    assert call.result().exact.all()
