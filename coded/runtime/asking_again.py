@@ -52,6 +52,9 @@ class AskingAgain:
         self._alone: dict[int, NDArray[np.bool_]] = {}  # what is exact by one answer
         self._withdrawn: set[int] = set()
         self._retried: Counter[int] = Counter()
+        # Until then lost tasks wait for workers at work; later those may be frozen.
+        self._patient_until = perf_counter() + (terms.timeout or inf) / 2.0
+        self.waits_for_idle = False  # a lost task for a worker that can be asked
         self.hedges = 0
 
     @property
@@ -73,11 +76,12 @@ class AskingAgain:
         is_in_reach : bool
             Whether the goal can be met by those that are out.
         """
-        again = inf
+        again, self.waits_for_idle = inf, False
         if not is_in_reach:
             needed = self._needed(self._can_retry(failures.keys() - waiting), waiting)
             waiting |= self._retry(needed)
-            if not waiting.issuperset(needed):
+            self.waits_for_idle = not waiting.issuperset(needed)
+            if self.waits_for_idle:
                 again = perf_counter() + _PAUSE  # somebody will be idle
         waiting -= self._withdraw(waiting)
         return min(again, self._hedge(waiting))
@@ -201,15 +205,17 @@ class AskingAgain:
     def _living(self, n: int) -> int | None:
         """Give the executor that should be asked for a lost task; None: wait until one is idle.
 
-        One without tasks of this call that has not failed it and is not behind: first those that
-        were not asked for this task, and those with the fewest tasks of others.
+        One without tasks of this call that has lost none of it and is not behind. Any other only
+        once those at work seem frozen: a server that is gone would lose this task too.
         """
         attempts, executors = self._attempts, self._attempts.executors
-        busy = _busy(attempts)
-        free = [e for e in range(len(executors)) if e not in busy] if len(executors) > 1 else [0]
-        tried = _tried(attempts, n)
+        if len(executors) == 1:
+            return 0
+        busy, tried = _busy(attempts), _tried(attempts, n)
+        free = [e for e in range(len(executors)) if e not in busy]
         fit = [e for e in free if e not in tried and not is_behind(executors[e])]
-        if not fit and busy and len(executors) > 1:
+        is_patient = not attempts.question.is_slow and perf_counter() < self._patient_until
+        if not free or (busy and is_patient and attempts.failed.issuperset(fit)):
             return None
         return min(
             fit or free, key=lambda e: (e in attempts.failed, e in tried, _load(attempts, e))

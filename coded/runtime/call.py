@@ -259,7 +259,7 @@ class Call:
         """Whether further answers would change nothing, where the goal is out of reach."""
         if not self._waiting:
             return True
-        if self._agreement.is_disputed():
+        if self._agreement.is_disputed() or (self._asking and self._asking.waits_for_idle):
             return False
         responders = self._agreement.responders()
         if not self._can_decode(responders):

@@ -31,12 +31,17 @@ class Question:
 
     @property
     def is_late(self) -> bool:
-        """Whether nobody waits, and clearly twice the time has gone by that its answers took.
+        """Whether nobody waits, and it is slow.
 
         Workers that are a little behind must be asked: to leave them alone too spends the
         redundancy, so that the next loss is waited for (measured: p99 three times as high).
         """
-        if not self.has_ended or self._answered is None:
+        return self.has_ended and self.is_slow
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether clearly twice the time has gone by that its answers took."""
+        if self._answered is None:
             return False
         return perf_counter() - self._began > 2.0 * (self._answered - self._began) + _NOISE
 

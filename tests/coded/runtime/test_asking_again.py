@@ -185,6 +185,57 @@ def test_a_lost_task_waits_for_a_worker_that_lives():
     assert call.asked() == [1, 1, 2]
 
 
+def test_a_lost_task_waits_for_a_worker_that_has_lost_none():
+    """Whoever lost a task at once, as a server that is gone, would lose the other at once too."""
+    executors = manual(3)
+    call = Played(ReplicationScheme(3, 3), executors)
+    call.fail(0)
+    call.fail(1)
+    assert call.asked() == [1, 1, 1]
+    for _ in range(2):
+        assert call.answer(2)
+    assert not call.answer(2)
+    assert call.result().exact.all()
+
+
+def test_a_lost_task_does_not_wait_for_a_worker_that_seems_frozen():
+    executors = manual(3)
+    call = Played(ReplicationScheme(3, 3), executors, retries=2)
+    call.answer(1)
+    call.fail(0)
+    call.fail(1)
+    assert call.asked() == [1, 2, 1]  # worker 2 may answer yet
+    threading.Event().wait(0.1)  # clearly twice as long as the answer took
+    call.step()
+    assert call.asked() == [2, 2, 1]
+
+
+def test_half_of_the_timeout_is_left_to_ask_those_that_have_lost_something():
+    """Where nobody has answered, so that nobody knows how long it takes."""
+    executors = manual(2)
+    call = Played(ReplicationScheme(2, 2), executors, timeout=2.0)
+    call.fail(0)
+    assert call.asked() == [1, 1]
+    threading.Event().wait(1.1)
+    call.step()
+    assert call.asked() == [2, 1]
+
+
+def test_a_worker_that_is_soon_idle_is_waited_for():
+    """Although what it is at is exact already; by then it can be asked for what was lost."""
+    executors = manual(2)
+    for executor in executors:
+        executor.submit = running(executor)
+    call = Played(ReplicationScheme(2, 4), executors)
+    call.answer(1, task=0)
+    call.fail(0, task=0)
+    assert call.fail(0, task=1)  # both copies of the first input
+    assert call.asked() == [2, 2]
+    assert call.answer(1)
+    assert not call.answer(1)
+    assert call.result().exact.all()
+
+
 def test_a_lost_task_goes_back_where_nobody_else_is_left():
     executors = manual(1)
     call = Played(ReplicationScheme(1, 1), executors)
