@@ -145,5 +145,6 @@ def _reader(
     if executor is None:
         own = fn[0] if isinstance(fn, Sequence) and fn else fn
         fn, executor = read_functions(fn)
-        terms = replace(terms, latencies=latencies_of(own))
+        if terms.hedge_after == "p95":
+            terms = replace(terms, latencies=latencies_of(own))
     return lambda: read_request(fn, (inputs,), SchemeCode(scheme), executor, terms)

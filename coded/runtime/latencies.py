@@ -9,6 +9,8 @@ from math import inf
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from coded.runtime.lateness import Tasks, tasks_of
+
 _KEPT = 1000
 _FEWEST = 20  # answers, before which a quantile says nothing
 _MOST_TOKENS = 10.0
@@ -37,12 +39,14 @@ class Latencies:
         return seconds[int(0.95 * (len(seconds) - 1))]
 
 
-_LATENCIES: WeakKeyDictionary[object, Latencies] = WeakKeyDictionary()
+_LATENCIES: WeakKeyDictionary[Tasks, Latencies] = WeakKeyDictionary()
 
 
 def latencies_of(owner: object) -> Latencies:
     """Give what is known of the answers of calls with this first executor, or of this function."""
-    return _LATENCIES.setdefault(owner, Latencies())
+    # By its tasks, which live as long: neither executors nor functions need be hashable. A method
+    # is another object each time, so that it goes by that whose it is.
+    return _LATENCIES.setdefault(tasks_of(getattr(owner, "__self__", owner)), Latencies())
 
 
 class HedgeShare:

@@ -125,8 +125,8 @@ _TASKS: dict[int, Tasks] = {}
 _TASKS_LOCK = threading.Lock()
 
 
-def tasks_of(executor: Executor) -> Tasks:
-    """Give the tasks at this executor."""
+def tasks_of(executor: object) -> Tasks:
+    """Give the tasks at this executor, or of this function."""
     with _TASKS_LOCK:
         if id(executor) not in _TASKS:
             # First, so that a Ctrl-C leaves no tasks to another executor with this id.

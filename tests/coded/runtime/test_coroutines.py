@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -147,22 +148,31 @@ def test_a_slow_function_is_hedged_by_an_idle_one():
     assert result.hedges == 1
 
 
-def test_p95_goes_by_the_calls_of_the_same_function():
-    slow = []
+@dataclass
+class Server:
+    """A function that cannot be hashed, for it compares by value."""
 
-    async def sometimes_slow(x):
-        if slow and slow.pop():
-            await asyncio.sleep(WAIT)
+    is_slow: bool = False
+
+    async def __call__(self, x):
+        was_slow, self.is_slow = self.is_slow, False
+        await asyncio.sleep(WAIT if was_slow else 0.001)
         return 2.0 * x
 
+    async def ask(self, x):
+        return await self(x)
+
+
+@pytest.mark.parametrize("give", [lambda one: one, lambda one: one.ask], ids=["object", "method"])
+def test_p95_goes_by_the_calls_of_the_same_function(give):
+    server = Server()
+
     async def main():
-        scheme = ReplicationScheme(3, 3)
+        terms = {"hedge_after": "p95", "timeout": WAIT}
         for _ in range(8):
-            await coded_map_async(sometimes_slow, INPUTS, scheme, hedge_after="p95", timeout=WAIT)
-        slow.append(True)
-        return await coded_map_async(
-            sometimes_slow, INPUTS, scheme, hedge_after="p95", timeout=WAIT
-        )
+            await coded_map_async(give(server), INPUTS, ReplicationScheme(3, 3), **terms)
+        server.is_slow = True
+        return await coded_map_async(give(server), INPUTS, ReplicationScheme(3, 3), **terms)
 
     result = asyncio.run(main())
     assert result.exact.all()
