@@ -167,12 +167,15 @@ class Storm:
         seconds = ended - began
         stall = self._control.stall(began)
         broken = judge(question, outcome, seconds, stall)
-        kind = "not enough"
+        kind, retries, hedges = "not enough", 0, 0
         if isinstance(outcome, coded.CodedResult):
             kind = "complete" if outcome.complete else "incomplete"
+            retries, hedges = outcome.retries, outcome.hedges
         with self._lock:
             report = self._report
             report.calls[kind] += 1
+            report.retries += retries
+            report.hedges += hedges
             report.overrun = max(report.overrun, seconds - question.timeout - stall)
             report.violations += [f"{question}: {one}" for one in broken]
 

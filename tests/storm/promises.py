@@ -44,6 +44,8 @@ class Report:
 
     seed: int
     calls: Counter[str] = field(default_factory=Counter)  # by outcome
+    retries: int = 0
+    hedges: int = 0
     signals: Counter[str] = field(default_factory=Counter)
     pids: set[int] = field(default_factory=set)
     overrun: float = -inf  # worst seconds beyond timeout and stall
@@ -57,7 +59,8 @@ class Report:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(self.calls.items()))
         signals = ", ".join(f"{count} {name}" for name, count in sorted(self.signals.items()))
         return (
-            f"seed {self.seed}: {self.calls.total()} calls ({counts}); {signals}; "
+            f"seed {self.seed}: {self.calls.total()} calls ({counts}); {self.retries} retries, "
+            f"{self.hedges} hedges; {signals}; "
             f"{len(self.pids)} processes; worst overrun {self.overrun:.3f} s, "
             f"pause of the loop {self.pause:.3f} s, settled in {self.settled:.1f} s, "
             f"{self.given_up} given up by the engine; "
@@ -110,8 +113,10 @@ class Question:
     scheme: Any
     inputs: np.ndarray
     size: int
-    wait_for: int | None
+    wait_for: int | str | None
     timeout: float
+    hedge_after: float | str | None = None
+    retries: int | None = None
     peril: float = 0.0
     perils: Sequence[str] = ()
 
@@ -123,12 +128,30 @@ class Question:
 
     @property
     def options(self) -> dict[str, Any]:
-        return {"wait_for": self.wait_for, "timeout": self.timeout}
+        return {
+            "wait_for": self.wait_for,
+            "timeout": self.timeout,
+            "hedge_after": self.hedge_after,
+            "retries": self.retries,
+        }
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether exact answers are waited for."""
+        return self.wait_for == "exact" or (
+            self.wait_for is None and getattr(self.scheme, "exact_first", False)
+        )
+
+    @property
+    def limit(self) -> int:
+        """How often each lost task is asked again."""
+        return int(self.is_exact) if self.retries is None else self.retries
 
     def __str__(self) -> str:
         return (
             f"{self.name} ({self.scheme!r}, answers of {8 * self.size} B, "
-            f"peril={self.peril}, wait_for={self.wait_for}, timeout={self.timeout:.2f})"
+            f"peril={self.peril}, wait_for={self.wait_for}, timeout={self.timeout:.2f}, "
+            f"hedge_after={self.hedge_after}, retries={self.retries})"
         )
 
 
@@ -153,8 +176,10 @@ def draw_question(rng: random.Random, name: str, perils: Sequence[str], n_sizes:
         scheme=rng.choice(make_schemes(n_inputs)),
         inputs=draw_rows(rng, n_inputs),
         size=rng.choices(SIZES[:n_sizes], _OFTEN[:n_sizes])[0],
-        wait_for=rng.choice([None, None, n_inputs, 6, N_WORKERS]),
+        wait_for=rng.choice([None, None, "exact", n_inputs, 6, N_WORKERS]),
         timeout=rng.uniform(0.3, 3.0),
+        hedge_after=rng.choice([None, 0.02, 0.1, 0.5, "p95"]),
+        retries=rng.choice([None, None, 0, 1, 3]),
         peril=rng.choice([0.0, 0.05, 0.1]),
         perils=perils,
     )
@@ -197,10 +222,17 @@ def judge(question: Question, outcome: Any, seconds: float, stall: float) -> lis
         broken.append(f"returned after {seconds:.3f} s, this machine stalled for {stall:.3f} s")
     if isinstance(outcome, coded.CodedResult):
         broken += _judge_outputs(question, outcome) + _judge_workers(question, outcome, seconds)
+        broken += _judge_asking(question, outcome, seconds)
+        if seconds < question.timeout:
+            broken += _judge_giving_up(question, outcome)
     elif not isinstance(outcome, coded.NotEnoughRespondersError):
         return [*broken, "raised " + "".join(traceback.format_exception(outcome))]
     elif not outcome.failures:
         broken.append(f"not enough answers for no reason: {outcome}")
+    elif seconds < question.timeout:
+        missed = set(range(N_WORKERS)) - {*outcome.failures, *outcome.responders}
+        if missed and question.scheme.can_decode(sorted({*outcome.responders, *missed})):
+            broken.append(f"not enough answers, and did not wait for {missed}: {outcome}")
     return broken + _judge_failures(question, outcome.failures, seconds)
 
 
@@ -232,17 +264,57 @@ def _judge_workers(question: Question, result: Any, seconds: float) -> list[str]
         broken.append(f"latencies are not those of the responders: {result.latencies}")
     if not all(0.0 <= latency <= seconds for latency in result.latencies[responders]):
         broken.append(f"latencies are not within {seconds:.3f} s: {result.latencies}")
-    if not result.failures.keys() <= set(stragglers):
-        broken.append(f"a worker answered and failed: {result}")
-    wanted = question.wait_for or question.scheme.min_responders
+    answered = result.failures.keys() - set(stragglers)  # when they were asked again
+    if len(answered) > result.retries + result.hedges:
+        broken.append(f"workers {sorted(answered)} answered and failed: {result}")
+    wanted = question.wait_for
+    if not isinstance(wanted, int):
+        wanted = 1 if question.is_exact else question.scheme.min_responders
     if result.complete and len(responders) < wanted:
         broken.append(f"complete with {len(responders)} answers: {result}")
+    if result.complete and question.is_exact and not result.exact.all():
+        broken.append(f"complete, and not all exact: {result}")
     if not result.complete and not result.failures:
         broken.append(f"incomplete for no reason: {result}")
-    missed = set(stragglers) - result.failures.keys()
-    if not result.complete and missed and not result.exact.all():
-        broken.append(f"incomplete and estimated, and did not wait for {missed}: {result}")
     return broken
+
+
+def _judge_asking(question: Question, result: Any, seconds: float) -> list[str]:
+    """Check that no task was asked more often than it may be."""
+    broken = []
+    if not 0 <= result.retries <= question.limit * N_WORKERS:
+        broken.append(f"{result.retries} retries, of {question.limit} a task: {result}")
+    after = question.hedge_after
+    most = 0 if after is None else N_WORKERS * (N_WORKERS - 1)
+    if isinstance(after, float):  # each is so long after the one before
+        most = min(most, N_WORKERS * int(seconds / after))
+    if not 0 <= result.hedges <= most:
+        broken.append(f"{result.hedges} hedges within {seconds:.3f} s: {result}")
+    return broken
+
+
+def _judge_giving_up(question: Question, result: Any) -> list[str]:
+    """Check that with time left nothing is estimated for which a worker could have been asked."""
+    if result.complete or result.exact.all():
+        return []
+    needed = _find_needed(question, result)
+    broken = []
+    missed = needed - result.failures.keys()
+    if missed:
+        broken.append(f"incomplete and estimated, and did not wait for {missed}: {result}")
+    if result.retries < question.limit * len(needed):
+        broken.append(f"gave up {needed}, each to be asked {question.limit} times more: {result}")
+    return broken
+
+
+def _find_needed(question: Question, result: Any) -> set[int]:
+    """Give the tasks without an answer that could have made an output exact, or all of them."""
+    stragglers = set(result.stragglers.tolist())
+    bound = question.scheme.bind(question.inputs)
+    alone = [bound.exact_mask(np.array([n])) for n in range(N_WORKERS)]
+    if not question.is_exact or not np.any(alone):
+        return stragglers
+    return {n for n in stragglers if (alone[n] & ~result.exact).any()}
 
 
 def _judge_failures(question: Question, failures: dict[int, Any], seconds: float) -> list[str]:

@@ -11,7 +11,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from coded import NotEnoughRespondersError, ReplicationScheme, coded_map
+from coded import MDSScheme, NotEnoughRespondersError, ReplicationScheme, coded_map
 from tests.storm.__main__ import CALLERS
 from tests.storm.promises import (
     LATE,
@@ -73,7 +73,9 @@ def test_a_good_call_breaks_no_promise(result):
         (lambda _: {"stragglers": np.array([0])}, "responders are"),
         (lambda old: {"latencies": old.latencies + 1.0}, "latencies are not within 0.500 s"),
         (lambda old: {"latencies": old.latencies * np.nan}, "not those of the responders"),
-        (lambda _: {"failures": {0: OSError()}}, "answered and failed"),
+        (lambda _: {"failures": {0: OSError()}}, "[0] answered and failed"),
+        (lambda _: {"retries": 1}, "1 retries, of 0 a task"),
+        (lambda _: {"hedges": 1}, "1 hedges within 0.500 s"),
         (lambda _: {"failures": {0: TimeoutError()}}, "timed out after 0.500 s"),
         (lambda _: {"failures": {0: ArithmeticError("call 7")}}, "failed in another call"),
         (lambda _: {"complete": False}, "incomplete for no reason"),
@@ -95,6 +97,48 @@ def test_a_good_call_breaks_no_promise(result):
 def test_a_wrong_result_is_seen(change, words, result):
     broken = judge(QUESTION, replace(result, **change(result)), seconds=0.5, stall=0.0)
     assert any(words in one for one in broken), broken
+
+
+ASKED = replace(QUESTION, wait_for="exact", hedge_after=0.2, retries=2)
+LOST = {"complete": False, "responders": np.arange(1, 8), "stragglers": np.array([0])}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"retries": 17}, "17 retries, of 2 a task"),
+        ({"hedges": 17}, "17 hedges within 0.500 s"),  # a task can be hedged twice in that time
+        ({"exact": np.arange(4) > 0}, "complete, and not all exact"),
+        ({**LOST, "exact": np.arange(4) > 0}, "did not wait for {0}"),
+        (
+            {**LOST, "exact": np.arange(4) > 0, "failures": {0: OSError()}, "retries": 1},
+            "gave up {0}, each to be asked 2 times more",
+        ),
+    ],
+)
+def test_that_a_task_could_have_been_asked_again_is_seen(change, words, result):
+    broken = judge(ASKED, replace(result, **change), seconds=0.5, stall=0.0)
+    assert any(words in one for one in broken), broken
+
+
+def test_asking_again_breaks_no_promise(result):
+    asked = replace(result, failures={0: OSError()}, retries=16, hedges=16)
+    assert judge(ASKED, asked, seconds=0.5, stall=0.0) == []
+    latencies = np.where(np.arange(N_WORKERS) > 0, result.latencies, np.nan)
+    lost = {**LOST, "latencies": latencies, "exact": np.arange(4) > 0, "failures": {0: OSError()}}
+    assert judge(ASKED, replace(result, **lost, retries=2), seconds=0.5, stall=0.0) == []
+    assert judge(ASKED, replace(result, **lost), seconds=ASKED.timeout, stall=0.0) == []
+
+
+def test_that_nobody_was_waited_for_is_seen():
+    scheme = MDSScheme(3, N_WORKERS)
+    failures = {n: OSError() for n in range(5)}
+    outcome = NotEnoughRespondersError("few", responders=np.empty(0, int), failures=failures)
+    question = replace(QUESTION, scheme=scheme)
+    (broken,) = judge(question, outcome, seconds=0.5, stall=0.0)
+    assert broken == "not enough answers, and did not wait for {5, 6, 7}: few"
+    question = replace(QUESTION, scheme=MDSScheme(4, N_WORKERS))  # which they could not help
+    assert judge(question, outcome, seconds=0.5, stall=0.0) == []
 
 
 def test_a_late_call_is_seen(result):
