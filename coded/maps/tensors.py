@@ -21,6 +21,7 @@ MatrixOn: TypeAlias = Callable[[LinearMap, torch.device], torch.Tensor]
 Choose: TypeAlias = Callable[[FloatArray], LinearMap]
 
 # Integers and booleans in float64.
+_LARGEST = 2**53  # of whole numbers, up to which float64 holds all
 _COMPUTED = {
     torch.float64: torch.float64,
     torch.float32: torch.float32,
@@ -185,7 +186,19 @@ class _Outward:
                 f"{self.name} must hold real numbers (float16, float32, float64, integers or "
                 f"booleans), got dtype {dtype}; {mend}"
             )
+        if dtype == torch.int64 and not values.is_meta:
+            self._require_held(values)
         return torch.float64
+
+    def _require_held(self, values: torch.Tensor) -> None:
+        """Refuse whole numbers that float64 does not hold."""
+        if bool(((values > _LARGEST) | (values < -_LARGEST)).any()):
+            largest = max(abs(int(values.max())), abs(int(values.min())))
+            raise ValueError(
+                f"{self.name} hold whole numbers up to {largest}, and those beyond 2**53 are "
+                "rounded where rows are mixed; let every input have an answer of its own "
+                "(ReplicationScheme copies them as they are), or code the number's parts"
+            )
 
 
 @dataclass

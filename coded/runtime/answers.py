@@ -6,7 +6,7 @@ from collections.abc import Collection
 from enum import Enum
 from functools import cache, partial
 from math import inf
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -52,7 +52,7 @@ def read_answer(answer: ArrayLike, read: Read) -> tuple[FloatArray, Layout]:
     array, layout = pack(answer, "answer", read, lead=0)
     if array.size == 0:
         raise ValueError(f"answer is empty, it has shape {layout}")
-    if array.dtype.kind == "i":  # a field's numbers do not overflow
+    if array.dtype.kind not in "fc":  # whole numbers and objects do not overflow
         return array, layout
     limit = _limit(array.dtype)
     if not _is_moderate(array, limit):
@@ -68,12 +68,24 @@ def read_answer(answer: ArrayLike, read: Read) -> tuple[FloatArray, Layout]:
 def read_finite(read: Read, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
     """Read `values`; ValueError if one is not finite."""
     array, restore = read(values, name)
-    require_finite(array, name)
+    if array.dtype.kind in "fc":
+        require_finite(array, name)
     return array, restore
 
 
+def refuse_nest(inputs: object) -> NoReturn:
+    """Raise TypeError for a nest of inputs where a prior takes a stack of them."""
+    raise TypeError(
+        "inputs must be one array for WithPrior, whose prior takes a stack of inputs, got a "
+        f"{type(inputs).__name__}; stack the inputs, or take the scheme without prior"
+    )
+
+
 def coarsest(dtypes: Collection[np.dtype[Any]]) -> np.dtype[Any]:
-    """Give the dtype that rounds most; of integers, that of float64."""
+    """Give the dtype that rounds most, float64 for integers; one that is no number's if any is."""
+    strange = [dtype for dtype in tuple(dtypes) if dtype.kind not in "biufc"]
+    if strange:
+        return strange[0]
     inexact = [dtype for dtype in tuple(dtypes) if dtype.kind in "fc"]
     return max(inexact, key=lambda one: float(np.finfo(one).eps), default=np.dtype(np.float64))
 

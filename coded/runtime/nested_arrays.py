@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -76,6 +76,38 @@ class Layout:
         return _build(self.form, iter(leaves))
 
 
+def together(answers: Sequence[tuple[FloatArray, Layout]]) -> tuple[FloatArray, Layout]:
+    """Give arrays of equal layouts as one array, and the layout of what is made of it.
+
+    It is that of the first, each of its arrays of the dtype to which numpy promotes all.
+    """
+    arrays, layouts = zip(*answers, strict=True)
+    layout = layouts[0]
+    if any(one.restores != layout.restores for one in layouts):
+        from coded.runtime.mixed_nests import promoted_restores  # of answers of several dtypes
+
+        layout = replace(layout, restores=promoted_restores([one.restores for one in layouts]))
+    if arrays[0].ndim == 0:
+        return np.array([array[()] for array in arrays], np.result_type(*arrays)), layout
+    rows = np.concatenate(arrays)  # np.stack takes twice the time
+    return rows.reshape(len(arrays), *arrays[0].shape), layout
+
+
+class Rows(Sequence[tuple[object]]):
+    """The coded inputs, each as its worker gets it; made when asked for, and not kept."""
+
+    def __init__(self, coded_inputs: FloatArray, layout: Layout) -> None:
+        self._coded_inputs, self._layout = coded_inputs, layout
+
+    def __len__(self) -> int:
+        """Give N."""
+        return len(self._coded_inputs)
+
+    def __getitem__(self, n: Any) -> Any:
+        """Give the arguments of worker n."""
+        return (self._layout.unpack(self._coded_inputs[n, ...], lead=0),)
+
+
 def pack(nest: Any, name: str, read: Read, *, lead: int = 1) -> tuple[FloatArray, Layout]:
     """Give a nest of arrays as one array, and its layout.
 
@@ -121,6 +153,10 @@ def pack(nest: Any, name: str, read: Read, *, lead: int = 1) -> tuple[FloatArray
     shapes = tuple(array.shape[lead:] for array in arrays)
     layout = Layout(form, shapes, tuple(restore for _, restore in leaves))
     flat = [array.reshape(*array.shape[:lead], -1) for array in arrays]
+    if any(array.dtype.kind != "f" for array in flat):
+        from coded.runtime.mixed_nests import side_by_side  # what few nests need
+
+        flat = side_by_side(flat)
     return np.concatenate(flat, axis=lead), layout
 
 

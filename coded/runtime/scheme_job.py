@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.runtime.answers import coarsest, read_answer, read_finite
-from coded.runtime.nested_arrays import Kind, Layout, pack
+from coded.runtime.answers import coarsest, read_answer, read_finite, refuse_nest
+from coded.runtime.nested_arrays import Kind, Layout, Rows, pack, together
 from coded.runtime.order import spread
 from coded.runtime.result import Indices
 from coded.schemes.protocol import (
     ErrorEstimating,
     Function,
     Scheme,
-    TellingLiars,
     number_reader,
     require_scheme,
     worker_functions,
@@ -54,31 +53,15 @@ class SchemeCode:
                 "not empty, along axis 0; stack the inputs, or make a scheme with that n_inputs"
             )
         if layout.form is not None and not getattr(scheme, "_takes_nests", True):
-            raise TypeError(
-                "inputs must be one array for WithPrior, whose prior takes a stack of inputs, got "
-                f"a {type(inputs).__name__}; stack the inputs, or take the scheme without prior"
-            )
+            refuse_nest(inputs)
         bound = scheme.bind(layout.unpack(array) if layout.form is None else array)
         coded_inputs = bound.encode(array)
-        job = SchemeJob(bound, _Rows(coded_inputs, layout), spread(array, coded_inputs))
+        job = SchemeJob(bound, Rows(coded_inputs, layout), spread(array, coded_inputs))
         if isinstance(bound, ErrorEstimating):
             job.decode_with_std = partial(_decode_with_std, bound)
-        if isinstance(bound, TellingLiars):
+        if hasattr(bound, "find_liars"):
             job.liars = partial(_liars, bound)
         return job
-
-
-class _Rows(Sequence[tuple[object]]):
-    """The coded inputs, each as its worker gets it; made when asked for, and not kept."""
-
-    def __init__(self, coded_inputs: FloatArray, layout: Layout) -> None:
-        self._coded_inputs, self._layout = coded_inputs, layout
-
-    def __len__(self) -> int:
-        return len(self._coded_inputs)
-
-    def __getitem__(self, n: Any) -> Any:
-        return (self._layout.unpack(self._coded_inputs[n, ...], lead=0),)
 
 
 class SchemeJob:
@@ -90,7 +73,7 @@ class SchemeJob:
     decode_with_std: Callable[..., Any]
     liars: Callable[..., Sequence[int]]
 
-    def __init__(self, scheme: Scheme, payloads: _Rows, order: Sequence[int]) -> None:
+    def __init__(self, scheme: Scheme, payloads: Rows, order: Sequence[int]) -> None:
         self._scheme = scheme
         self._numbers = number_reader(scheme)
         self._functions: Sequence[Function] | None = None
@@ -120,8 +103,9 @@ class SchemeJob:
         return self._scheme.can_decode(responders)
 
     def decode(self, answers: Sequence[_Answer], responders: Indices) -> Any:
-        """Give the K outputs, in the kind and nesting of the first answer."""
-        return answers[0][1].unpack(self._scheme.decode(_stacked(answers), responders))
+        """Give the K outputs, in kind and nesting of the first answer and the dtype of all."""
+        array, layout = together(answers)
+        return layout.unpack(self._scheme.decode(array, responders))
 
     def exact_mask(self, responders: Indices) -> NDArray[np.bool_]:
         """Ask the scheme."""
@@ -142,18 +126,11 @@ def _decode_with_std(
     scheme: ErrorEstimating, answers: Sequence[_Answer], responders: Indices
 ) -> tuple[Any, NDArray[np.float64]]:
     """Give the outputs, and the errors that the scheme expects."""
-    outputs, std = scheme.decode_with_std(_stacked(answers), responders)
-    return answers[0][1].unpack(outputs), std
+    array, layout = together(answers)
+    outputs, std = scheme.decode_with_std(array, responders)
+    return layout.unpack(outputs), std
 
 
-def _liars(scheme: TellingLiars, answers: Sequence[_Answer], responders: Indices) -> Sequence[int]:
+def _liars(scheme: Any, answers: Sequence[_Answer], responders: Indices) -> Sequence[int]:
     """Give the workers whose answers contradict all others."""
-    return scheme.find_liars(_stacked(answers), responders)
-
-
-def _stacked(answers: Sequence[_Answer]) -> FloatArray:
-    """Give arrays of one shape as one array."""
-    arrays = [array for array, _ in answers]
-    if arrays[0].ndim == 0:
-        return np.array(arrays)
-    return np.concatenate(arrays).reshape(len(arrays), *arrays[0].shape)  # np.stack: twice the time
+    return tuple(scheme.find_liars(together(answers)[0], responders))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.maps.arrays import LinearMap, Matrix, apply_map, columns_of
+from coded.schemes.door import is_float
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from fastspline.arrays import FloatArray, Restore, is_torch_tensor
@@ -24,6 +25,10 @@ def decode_with_std(
     `estimate` gets the decoder, the answers in float64, flattened to (R, columns), in units
     of the largest, so that no square overflows or vanishes, and the responders.
     """
+    if not is_float(coded_outputs) and scheme._keeps_copies:
+        from coded.schemes.copying import decode_with_std_as_it_is
+
+        return decode_with_std_as_it_is(scheme, coded_outputs, responders)
     array, restore, workers = scheme._read_answers(coded_outputs, responders)
     decoder = scheme._choose_decoder(array, workers)
     outputs = apply_decoder(scheme, decoder, coded_outputs, array, restore)
@@ -47,5 +52,6 @@ def apply_decoder(
 ) -> FloatArray:
     """Apply a decoder to answers, which `array` are the numbers of, as they came."""
     if is_torch_tensor(coded_outputs) and scheme._numbers == "real":
-        return scheme._on_tensors.apply(decoder, coded_outputs, "coded_outputs")
+        outputs: FloatArray = scheme._on_tensors.apply(decoder, coded_outputs, "coded_outputs")
+        return outputs
     return restore(apply_map(decoder, array, "coded_outputs"))

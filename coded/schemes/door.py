@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from coded.schemes.protocol import Numbers, ReadingNumbers, Responders, Scheme
-from fastspline.arrays import FloatArray, Restore, is_torch_tensor
+from fastspline.arrays import FloatArray, Restore, is_torch_tensor, read_array
+
+
+def is_float(values: object) -> bool:
+    """Tell whether `values` is an array or a tensor of floats."""
+    dtype: Any = getattr(values, "dtype", None)
+    return getattr(dtype, "kind", "") == "f" or getattr(dtype, "is_floating_point", False) is True
 
 
 def read_responders(responders: ArrayLike, n_workers: int) -> Responders:
@@ -67,6 +73,7 @@ class Reader(Scheme, ReadingNumbers, Protocol):
     """A scheme that says which numbers it codes, and reads them."""
 
     _numbers: ClassVar[Numbers]
+    _keeps_copies: ClassVar[bool]
 
 
 def read_values(scheme: Reader, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
@@ -76,8 +83,9 @@ def read_values(scheme: Reader, values: ArrayLike, name: str) -> tuple[FloatArra
     """
     if scheme._numbers != "real":
         refuse_gradient(values, name, scheme)
+    read = read_array if scheme._keeps_copies else scheme.read_numbers
     try:
-        return scheme.read_numbers(values, name)
+        return read(values, name)
     except RuntimeError as error:
         if not is_torch_tensor(values):
             raise

@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any, ClassVar, NoReturn, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from coded.algebra.consistency import Check
 from coded.algebra.wrong_rows import Verdict, locate_wrong_rows
 from coded.maps.arrays import LinearMap, Matrix, MatrixMap, apply_map
 from coded.maps.torch_compile import untraced
-from coded.schemes.door import read_responders, require_answers
+from coded.schemes.door import read_responders
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import (
     InconsistentAnswersError,
@@ -88,30 +88,6 @@ class ExactScheme(LinearScheme):
         """
         return np.full(self._n_inputs, self.can_decode(responders))
 
-    def can_decode(self, responders: ArrayLike, *, dtype: DTypeLike = np.float64) -> bool:
-        """Tell whether `decode` is defined for these responders.
-
-        Parameters
-        ----------
-        responders : array_like of int, shape (R,)
-            Indices of the answering workers, strictly ascending.
-        dtype : dtype, optional
-            Of the answers: float32 and float16 leave fewer digits to be lost.
-
-        Returns
-        -------
-        bool
-
-        Raises
-        ------
-        TypeError
-            If `responders` holds no integers.
-        ValueError
-            If `responders` is not one-dimensional, is unsorted, repeats or leaves [0, N).
-        """
-        workers = read_responders(responders, self._n_workers)
-        return self._amplification(workers) <= _limit(np.dtype(dtype))
-
     @untraced
     def find_liars(self, coded_outputs: ArrayLike, responders: ArrayLike) -> Responders:
         """Tell which workers' answers contradict those of all others.
@@ -171,11 +147,9 @@ class ExactScheme(LinearScheme):
             As `decode`, but no InconsistentAnswersError.
         """
         if is_torch_tensor(coded_outputs) and self._numbers == "real":
-            tensor: Any = coded_outputs
-            workers = read_responders(responders, self._n_workers)
-            require_answers(tuple(tensor.shape), workers)
-            self._require_stable(workers, _dtype_of(tensor))
-            return self._on_tensors.apply(self._decoder(workers), tensor, "coded_outputs")
+            from coded.schemes.through_tensors import decode
+
+            return decode(self, coded_outputs, responders, looks=False)
         array, restore, workers = self._read_answers(coded_outputs, responders)
         return restore(apply_map(self._decoder(workers), array, "coded_outputs"))
 
@@ -214,6 +188,9 @@ class ExactScheme(LinearScheme):
         return "affine"
 
     # What follows from it.
+
+    def _suffices_in(self, dtype: np.dtype[Any], responders: Responders) -> bool:
+        return self._amplification(responders) <= _limit(dtype)
 
     def _suffices(self, responders: Responders) -> bool:
         return self._amplification(responders) <= LARGEST_AMPLIFICATION
@@ -273,13 +250,6 @@ class ExactScheme(LinearScheme):
                 responders=responders,
             )
 
-    def _decode_tensor(self, coded_outputs: Any, responders: ArrayLike) -> FloatArray:
-        if coded_outputs.is_meta:  # it has no numbers to look at
-            return self.estimate(coded_outputs, responders)
-        workers = read_responders(responders, self._n_workers)
-        self._require_stable(workers, _dtype_of(coded_outputs))
-        return super()._decode_tensor(coded_outputs, responders)
-
     def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:
         """Leave out the liars."""
         plan = self._decoder(responders)
@@ -328,12 +298,6 @@ class ExactScheme(LinearScheme):
 def _limit(dtype: np.dtype[Any]) -> float:
     """Give by how much errors of answers of that dtype may be amplified."""
     return _LIMITS.get(dtype, LARGEST_AMPLIFICATION)
-
-
-def _dtype_of(tensor: Any) -> np.dtype[Any]:
-    """Give numpy's dtype for a tensor's, float64 where there is none."""
-    name = str(tensor.dtype).removeprefix("torch.")
-    return np.dtype(name if name in ("float16", "float32") else np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,9 @@ from coded.nearness.order import path_order
 from coded.places.designs import Design, design_for_labels, design_for_outputs, design_for_smooth
 from coded.places.input_lines import FEWEST_FOR_CURVE
 from coded.places.placement import balanced_copies
+from coded.schemes.copying import decode_with_std_as_it_is
 from coded.schemes.decoding_with_std import apply_decoder
+from coded.schemes.door import is_float
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.registry import Setting, Variant
@@ -99,6 +101,7 @@ class KernelScheme(LinearScheme):
     """
 
     exact_first = True  # what a call waits for
+    _keeps_copies = True
 
     def __init__(
         self,
@@ -264,6 +267,8 @@ class KernelScheme(LinearScheme):
         TypeError, ValueError, NotEnoughRespondersError
             As `decode`.
         """
+        if not is_float(coded_outputs):
+            return decode_with_std_as_it_is(self, coded_outputs, responders)
         array, restore, workers = self._read_answers(coded_outputs, responders)
         self._require_alike(array)
         self._require_enough(workers)

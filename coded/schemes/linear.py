@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
-from typing import Any, ClassVar, Self
+from functools import cached_property
+from importlib import import_module
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from coded.arguments import read_count
 from coded.maps.arrays import LinearMap, Matrix, apply_map
-from coded.maps.on_tensors import OnTensors
 from coded.maps.torch_compile import untraced
 from coded.schemes.decoders import Decoders
-from coded.schemes.door import read_responders, read_values, require_answers, require_inputs
+from coded.schemes.door import (
+    is_float,
+    read_responders,
+    read_values,
+    require_answers,
+    require_inputs,
+)
 from coded.schemes.protocol import NotEnoughRespondersError, Numbers, Responders
 from fastspline.arrays import FloatArray, Restore, is_torch_tensor, read_array, read_only
 
@@ -29,7 +35,8 @@ class LinearScheme(ABC):
     applies also `bind` (it looks at the data), `_numbers` and `read_numbers` (it codes no real
     numbers), `_looks_at_answers` and `_choose_decoder` (the answers choose the decoder), `_need`
     (more than 1 answer must come) and `_settings` (it has options, which `repr` shows). What is
-    common is here: float32 and float64 are kept, integers become float64, torch tensors come back
+    common is here: float32 and float64 are kept, integers become float64 (but copies where
+    `_keeps_copies`, which keep any dtype: `copying`), torch tensors come back
     as tensors, on their device, and can be differentiated. Where the answers choose the decoder,
     the derivative is that of the decoder chosen.
 
@@ -52,6 +59,7 @@ class LinearScheme(ABC):
 
     _numbers: ClassVar[Numbers] = "real"
     _looks_at_answers = False
+    _keeps_copies: ClassVar[bool] = False  # of what is no float, where all rows are copies
 
     def __init__(self, n_inputs: int, n_workers: int, n_stragglers: int | None) -> None:
         self._n_inputs = read_count(n_inputs, "n_inputs", at_least=1)
@@ -123,7 +131,9 @@ class LinearScheme(ABC):
         Returns
         -------
         array of the kind and floating dtype of `inputs`, shape (N, ...)
-            Coded input n is for worker n.
+            Coded input n is for worker n. Codes of copies (`ReplicationScheme`, `KernelScheme`,
+            `SplineScheme` where it is one) keep any dtype; what is mixed becomes float64 or
+            complex128.
 
         Raises
         ------
@@ -131,17 +141,20 @@ class LinearScheme(ABC):
             If `inputs` holds no real numbers.
         ValueError
             If axis 0 has not K rows, or a number is not finite or so large that coded
-            inputs overflow.
+            inputs overflow, or if whole numbers beyond 2**53 would be mixed.
         """
         return self._map_inputs(self._encoder, inputs)
 
-    def can_decode(self, responders: ArrayLike) -> bool:
+    def can_decode(self, responders: ArrayLike, *, dtype: DTypeLike = np.float64) -> bool:
         """Tell whether `decode` is defined for these responders.
 
         Parameters
         ----------
         responders : array_like of int, shape (R,)
             Indices of the answering workers, strictly ascending.
+        dtype : dtype, optional
+            Of the answers. Codes that amplify rounding need more of float32 than of float64, and
+            codes of copies an answer for every output of what is no number.
 
         Returns
         -------
@@ -154,11 +167,14 @@ class LinearScheme(ABC):
         ValueError
             If `responders` is not one-dimensional, is unsorted, repeats or leaves [0, N).
         """
-        return self._suffices(read_responders(responders, self._n_workers))
+        return self._suffices_in(np.dtype(dtype), read_responders(responders, self._n_workers))
 
     @untraced
     def decode(self, coded_outputs: ArrayLike, responders: ArrayLike) -> FloatArray:
-        """Give the outputs of all inputs from the answers of some workers.
+        """Give the outputs of all inputs from answers, by the scheme that encoded.
+
+        Where `bind` returned another scheme and that encoded, only that one decodes: the unbound
+        one, or one bound to other inputs, cannot know it, and decodes wrongly without a word.
 
         Parameters
         ----------
@@ -170,7 +186,9 @@ class LinearScheme(ABC):
         Returns
         -------
         array of the kind and floating dtype of `coded_outputs`, shape (K, ...)
-            ``f(inputs)``, exact where `exact_mask` says so, elsewhere estimated.
+            ``f(inputs)``, exact where `exact_mask` says so, elsewhere estimated. Codes of copies
+            (`ReplicationScheme`, `KernelScheme`, `SplineScheme`) keep any dtype, bit for bit,
+            where each output is an answer; what is mixed becomes float64 or complex128.
 
         Raises
         ------
@@ -179,15 +197,15 @@ class LinearScheme(ABC):
         ValueError
             If `responders` is unsorted, repeats, leaves [0, N) or has not the length
             of `coded_outputs`, or if an answer is not finite or so large that outputs
-            overflow.
+            overflow, or if whole numbers beyond 2**53 would be mixed.
         NotEnoughRespondersError
             If ``can_decode(responders)`` is false (a ValueError too).
         InconsistentAnswersError
             If the code is exact for some functions, and answers that are more than it needs
             contradict the others, it is not to be told which (a ValueError too).
         """
-        if is_torch_tensor(coded_outputs) and self._numbers == "real":
-            return self._decode_tensor(coded_outputs, responders)
+        if (way := self._other_way(coded_outputs)) is not None:
+            return cast(FloatArray, way.decode(self, coded_outputs, responders))
         array, restore, workers = self._read_answers(coded_outputs, responders)
         decoder = self._choose_decoder(array, workers)
         return restore(apply_map(decoder, array, "coded_outputs"))
@@ -248,7 +266,8 @@ class LinearScheme(ABC):
         Returns
         -------
         array : ndarray
-            float32 or float64; codes over other numbers have their own.
+            float32 or float64; codes over other numbers have their own, and what codes of copies
+            have to copy stays as it is.
         restore : callable
             Turns a result into the kind and dtype of `values`.
 
@@ -256,8 +275,14 @@ class LinearScheme(ABC):
         ------
         TypeError
             If `values` holds other numbers, is ragged or masked.
+        ValueError
+            If whole numbers beyond 2**53 would be rounded.
         """
-        return read_array(values, name)
+        if is_float(values):
+            return read_array(values, name)
+        from coded.schemes.copying import read_as_it_is, read_mixable
+
+        return (read_as_it_is if self._keeps_copies else read_mixable)(values, name)
 
     def __getstate__(self) -> dict[str, Any]:
         """Give the settings without plans, which hold locks."""
@@ -285,6 +310,14 @@ class LinearScheme(ABC):
     @abstractmethod
     def _suffices(self, responders: Responders) -> bool:
         """Tell whether these answers, if any, can be decoded."""
+
+    def _suffices_in(self, dtype: np.dtype[Any], responders: Responders) -> bool:
+        """Tell whether so many answers of that dtype can be decoded."""
+        if self._keeps_copies and dtype.kind not in "biufc":
+            from coded.schemes.copying import copied_from
+
+            return self._suffices(responders) and copied_from(self, responders) is not None
+        return self._suffices(responders)
 
     def _need(self, responders: Responders) -> str:  # noqa: ARG002 (some families say which are lost)
         """Say what `_suffices` asks for, in words that follow "needs"."""
@@ -320,24 +353,26 @@ class LinearScheme(ABC):
 
     def _map_inputs(self, build: Callable[[], LinearMap], inputs: Any) -> FloatArray:
         """Apply the map that `build` gives to the inputs, as they came."""
-        if is_torch_tensor(inputs) and self._numbers == "real":
-            require_inputs(tuple(inputs.shape), self._n_inputs, self)
-            return self._on_tensors.apply(build(), inputs, "inputs")
+        if (way := self._other_way(inputs)) is not None:
+            return cast(FloatArray, way.encode(self, build, inputs))
         array, restore = self._read_inputs(inputs)
         return restore(apply_map(build(), array, "inputs"))
 
-    def _decode_tensor(self, coded_outputs: Any, responders: ArrayLike) -> FloatArray:
-        workers = read_responders(responders, self._n_workers)
-        require_answers(tuple(coded_outputs.shape), workers)
-        if self._looks_at(workers):
-            choose = partial(self._choose_decoder, responders=workers)
-            return self._on_tensors.apply_chosen(choose, coded_outputs, "coded_outputs")
-        return self._on_tensors.apply(self._decoder(workers), coded_outputs, "coded_outputs")
+    def _other_way(self, values: Any) -> Any:
+        """Give the module that codes what is no array of floats, if there is one."""
+        if self._keeps_copies and not is_float(values):
+            return import_module("coded.schemes.copying")
+        if is_torch_tensor(values) and self._numbers == "real":
+            return import_module("coded.schemes.through_tensors")
+        return None
+
+    @cached_property
+    def _on_tensors(self) -> Any:
+        return import_module("coded.maps.on_tensors").OnTensors()
 
     def _forget_plans(self) -> None:
         self._encoder_plan: LinearMap | None = None
         self._decoders = Decoders()
-        self._on_tensors = OnTensors()
 
     def _encoder(self) -> LinearMap:
         """Give the encoder, made on first use."""

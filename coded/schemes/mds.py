@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from coded.algebra.linear_decoder import amplification, least_norm_decoder
 from coded.algebra.mds_generator import mds_generator
 from coded.arguments import read_count
 from coded.maps.arrays import LinearMap, Matrix
 from coded.maps.copies import FilledMap
+from coded.schemes.door import is_float
 from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.registry import Setting, Variant
+from fastspline.arrays import FloatArray, Restore, as_numpy
 
 
 class MDSScheme(ExactScheme):
@@ -99,6 +101,37 @@ class MDSScheme(ExactScheme):
         if n_stragglers is not None:
             spare = self._n_workers - self._n_inputs
             self._n_stragglers = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=spare)
+
+    def read_numbers(self, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
+        """Give real or complex `values` as numbers, and the way back to the caller's kind.
+
+        Parameters
+        ----------
+        values : array_like
+            Inputs or answers, numpy or torch; complex ones numpy.
+        name : str
+            What the caller calls them; it begins every error message.
+
+        Returns
+        -------
+        array : ndarray
+            float32, float64 or complex128.
+        restore : callable
+            Turns a result into the kind and dtype of `values`.
+
+        Raises
+        ------
+        TypeError
+            If `values` holds other numbers, is ragged or masked.
+        ValueError
+            If whole numbers beyond 2**53 would be rounded.
+        """
+        if is_float(values):
+            return super().read_numbers(values, name)
+        array, device = as_numpy(values, name)
+        if array.dtype not in (np.complex64, np.complex128):
+            return super().read_numbers(values, name)
+        return array.astype(np.complex128, copy=False), Restore(np.dtype(np.complex128), device)
 
     def _generator_rows(self) -> Matrix:
         return mds_generator(self._n_inputs, self._n_workers)

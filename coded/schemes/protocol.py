@@ -139,17 +139,6 @@ class ErrorEstimating(Protocol):
 
 
 @runtime_checkable
-class TellingLiars(Protocol):
-    """A scheme that tells who answered wrongly, as far as spare answers show it."""
-
-    def find_liars(self, coded_outputs: ArrayLike, responders: ArrayLike) -> Responders:
-        """Give the workers whose answers contradict all others.
-
-        Raises InconsistentAnswersError where that is not to be told.
-        """
-
-
-@runtime_checkable
 class ReadingNumbers(Protocol):
     """A scheme that says which numbers its inputs and answers are made of."""
 

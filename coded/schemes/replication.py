@@ -33,6 +33,9 @@ class ReplicationScheme(LinearScheme):
     - ``fallback="mean"``: the mean of the answers of the distinct inputs that have one;
     - ``fallback=None``: nothing, such responders cannot be decoded.
 
+    Inputs and answers may be anything, numbers of any dtype, text, objects: copies are as they
+    came, bit for bit. A mean is of numbers, and "nearest" asks for inputs that are numbers.
+
     Parameters
     ----------
     n_inputs : int
@@ -69,6 +72,7 @@ class ReplicationScheme(LinearScheme):
     """
 
     exact_first = True  # what a call waits for
+    _keeps_copies = True
 
     def __init__(
         self,

@@ -112,6 +112,7 @@ class SplineScheme(LinearScheme):
     """
 
     exact_first = True  # what a call waits for
+    _keeps_copies = True
 
     def __init__(
         self,
@@ -214,9 +215,13 @@ class SplineScheme(LinearScheme):
 
     @untraced
     def bind(self, inputs: ArrayLike) -> Self:
-        """Lay the inputs along a short path, spaced by the distances between neighbours.
+        """Give the scheme that encodes and decodes these inputs, laid along a short path.
 
-        Neighbours on the line, copies of an input among them, go to workers far apart
+        Decode with what `bind` returned, if that encoded: a scheme that is not bound, or to other
+        inputs, cannot know it, and decodes wrongly without a word.
+
+        Places on the path are spaced by the distances between neighbours. Neighbours on the line,
+        copies of an input among them, go to workers far apart
         (`places_far_apart`): losing workers in a row, as with a machine that has several, leaves
         no wide gap on the line. Inputs that are no curve get 15 more paths, each as long a search
         as the first.

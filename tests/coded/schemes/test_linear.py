@@ -156,10 +156,11 @@ def test_layouts_do_not_matter_and_arguments_stay_as_they_are(family):
 
 
 @every_family
-def test_integers_become_floats(family):
+def test_integers_become_floats_unless_they_are_copied(family):
     scheme = bound(family, 3, 8)
     inputs = np.array([[1, 2], [3, 5], [0, -4]])
-    assert scheme.encode(inputs).dtype == np.float64
+    is_copying = family in ("spline", "kernel") or family.startswith("replication")
+    assert scheme.encode(inputs).dtype == (np.int64 if is_copying else np.float64)
     np.testing.assert_array_equal(scheme.encode(inputs), scheme.encode(inputs.astype(float)))
 
 
@@ -218,9 +219,8 @@ def test_schemes_print_as_they_are_typed(scheme, text):
             r"inputs must be finite, but inputs\[2, 0\] = nan",
         ),
         ([0.0, np.inf, 1.0, 2.0], ValueError, r"inputs\[1\] = inf"),
-        (np.zeros(4, complex), TypeError, "inputs must hold real numbers"),
-        (["a", "b", "c", "d"], TypeError, "inputs must hold real numbers"),
-        (np.array([None] * 4), TypeError, "inputs must hold real numbers"),
+        (np.array([None] * 4), TypeError, "inputs must hold (real numbers|numbers or other)"),
+        (np.zeros(4, "V3"), TypeError, "inputs must hold (real numbers|numbers or other)"),
         ([[1.0], [1.0, 2.0], [1.0], [1.0]], TypeError, "inputs must be an array of numbers"),
     ],
 )
