@@ -21,7 +21,7 @@ from coded.schemes.protocol import (
     NotEnoughRespondersError,
     Responders,
 )
-from fastspline.arrays import FloatArray, Restore, is_torch_tensor, require_finite
+from fastspline.arrays import FloatArray, Restore, require_finite
 
 LARGEST_AMPLIFICATION = 1e8  # leaves about 8 of float64's 16 digits
 # Of coarser answers, whose amplified rounding stays below a hundredth of their size.
@@ -146,10 +146,8 @@ class ExactScheme(LinearScheme):
         TypeError, ValueError, NotEnoughRespondersError
             As `decode`, but no InconsistentAnswersError.
         """
-        if is_torch_tensor(coded_outputs) and self._numbers == "real":
-            from coded.schemes.through_tensors import decode
-
-            return decode(self, coded_outputs, responders, looks=False)
+        if (way := self._other_way(coded_outputs)) is not None:
+            return cast(FloatArray, way.decode(self, coded_outputs, responders, looks=False))
         array, restore, workers = self._read_answers(coded_outputs, responders)
         return restore(apply_map(self._decoder(workers), array, "coded_outputs"))
 

@@ -280,9 +280,9 @@ class LinearScheme(ABC):
         """
         if is_float(values):
             return read_array(values, name)
-        from coded.schemes.copying import read_as_it_is, read_mixable
-
-        return (read_as_it_is if self._keeps_copies else read_mixable)(values, name)
+        copying = import_module("coded.schemes.copying")
+        read = copying.read_as_it_is if self._keeps_copies else copying.read_mixable
+        return cast(tuple[FloatArray, Restore], read(values, name))
 
     def __getstate__(self) -> dict[str, Any]:
         """Give the settings without plans, which hold locks."""
@@ -314,8 +314,7 @@ class LinearScheme(ABC):
     def _suffices_in(self, dtype: np.dtype[Any], responders: Responders) -> bool:
         """Tell whether so many answers of that dtype can be decoded."""
         if self._keeps_copies and dtype.kind not in "biufc":
-            from coded.schemes.copying import copied_from
-
+            copied_from = import_module("coded.schemes.copying").copied_from
             return self._suffices(responders) and copied_from(self, responders) is not None
         return self._suffices(responders)
 
