@@ -256,8 +256,8 @@ MUTANTS = (
         "tests/coded/runtime/test_call.py",
     ),
     Mutant(
-        "coded/runtime/call.py",
-        "        self._question.end()\n",
+        "coded/runtime/attempts.py",
+        "        self.question.end()\n",
         "",
         "tests/coded/runtime/test_lateness.py",
     ),
