@@ -53,7 +53,7 @@ class Attempts:
         self._began: dict[int, float] = {}
         self.tried: defaultdict[int, list[int]] = defaultdict(list)  # each task's attempts
         self.out: defaultdict[int, set[int]] = defaultdict(set)  # those not ended
-        self.failed: set[int] = set()  # executors that failed once
+        self.failed: set[int] = set()  # executors that failed once, or were overtaken
 
     def give(self, n: int, to: int) -> None:
         """Ask executor `to` for task n."""
@@ -97,10 +97,11 @@ class Attempts:
         """Whether no executor has begun with a task, as far as futures tell."""
         return not any(self._futures[attempt].running() for attempt in self.out[n])
 
-    def withdraw(self, n: int) -> None:
-        """Cancel what of a task is still out."""
+    def withdraw(self, n: int, answered: int = 0) -> None:
+        """Cancel what of a task is still out; those asked before the answered one are overtaken."""
         out = [attempt for attempt in self.out[n] if attempt in self._futures]
         if out:
+            self.failed |= {self.at[a] for a in out if a < answered}  # they may be frozen
             # Let go of last: what a Ctrl-C leaves, `cancel` cancels.
             self._cancel({attempt: self._futures[attempt] for attempt in out})
             for attempt in out:

@@ -232,7 +232,7 @@ class Call:
             self._fail(n, outcome)
             return
         self._waiting.discard(n)
-        self._attempts.withdraw(n)  # from others who were asked
+        self._attempts.withdraw(n, attempt)  # from others who were asked
         self._attempts.question.answer(moment)
         self.latencies[n] = moment - self._attempts.first_began(n)
         if self._terms.on_answer is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from concurrent.futures import Executor, Future
+from math import inf
 from time import perf_counter
 from typing import Any
 
@@ -16,7 +17,7 @@ class Question:
 
     def __init__(self) -> None:
         self._began = perf_counter()
-        self._answered: float | None = None
+        self._answered = inf
         self.has_ended = False
 
     def answer(self, moment: float) -> None:
@@ -25,7 +26,7 @@ class Question:
 
     def end(self) -> None:
         """Say that nobody waits for it any longer."""
-        if self._answered is None:
+        if self._answered == inf:
             self._answered = perf_counter()
         self.has_ended = True
 
@@ -41,8 +42,6 @@ class Question:
     @property
     def is_slow(self) -> bool:
         """Whether clearly twice the time has gone by that its answers took."""
-        if self._answered is None:
-            return False
         return perf_counter() - self._began > 2.0 * (self._answered - self._began) + _NOISE
 
 

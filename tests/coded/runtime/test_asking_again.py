@@ -384,6 +384,22 @@ def test_an_idle_worker_is_asked_for_what_takes_long():
     assert result.failures == {}
 
 
+def test_who_was_overtaken_by_a_hedge_is_asked_last():
+    """It may be frozen, although its task was cancelled and it seems to have nothing to do."""
+    executors = manual(4)
+    executors[3].busy = True
+    call = Played(ReplicationScheme(2, 2), executors, hedge_after=0.05)
+    threading.Event().wait(0.06)
+    call.step()
+    call.answer(2)
+    assert call.asked() == [1, 1, 2, 0]  # the hedge of the other one too
+    assert executors[0].futures[0].cancelled()
+    executors[3].busy = False
+    call.fail(1)
+    call.fail(2)
+    assert call.asked() == [1, 1, 2, 1]
+
+
 def test_nobody_who_has_something_to_do_is_asked():
     executors = manual(3)
     executors[2].busy = True
