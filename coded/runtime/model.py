@@ -365,8 +365,8 @@ def _read_share(share: float) -> float:
 def _groups(array: FloatArray, size: int) -> list[Indices]:
     """Split the rows into groups of similar ones, about equally many, each filled to `size`."""
     n_groups = -(-len(array) // size)
-    if n_groups == 1:
-        groups = [np.arange(len(array))]
+    if n_groups == 1 or array.dtype.kind not in "biufc":  # text has no distances
+        groups = np.array_split(np.arange(len(array)), n_groups)
     else:
         parts = np.stack([array.real, array.imag], axis=1) if np.iscomplexobj(array) else array
         groups = similar_groups(parts, -(-len(array) // n_groups))

@@ -251,7 +251,9 @@ class LinearScheme(ABC):
             As `can_decode`.
         """
         held = self._held()[list(read_responders(responders, self._n_workers))]
-        return np.isin(np.arange(self._n_inputs), held)
+        mask = np.zeros(self._n_inputs, dtype=np.bool_)
+        mask[held[held >= 0]] = True
+        return mask
 
     def read_numbers(self, values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
         """Give `values` as an array of the numbers that are coded, and the way back.

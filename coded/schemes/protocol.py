@@ -93,7 +93,9 @@ class Scheme(Protocol):
     Schemes are immutable and picklable. The four arrays are, in this order,
     ``inputs (K, ...)``, ``coded_inputs (N, ...)``, ``coded_outputs (R, ...)`` and
     ``outputs (K, ...)``; only axis 0 is touched. `responders` are strictly ascending
-    indices of the R workers whose answers `coded_outputs` holds.
+    indices of the R workers whose answers `coded_outputs` holds. With an attribute
+    ``exact_first`` that is True, calls wait for exact answers where they are not told what to
+    wait for; only where `exact_mask` names outputs that are the answers of single workers.
     """
 
     @property

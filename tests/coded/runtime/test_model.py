@@ -404,7 +404,7 @@ def test_it_stays_in_its_process(pool, duplicate):
         (np.empty((2, 0)), ValueError, r"got shape \(2, 0\)"),
         (3.0, ValueError, r"got shape \(\); stack the inputs"),
         ([1.0, np.nan], ValueError, "batch"),
-        (["a"], TypeError, "batch"),
+        ([None], TypeError, "batch"),
         (({}, PAIR), ValueError, r"batch\[0\] holds an empty dict"),
     ],
 )
@@ -509,3 +509,10 @@ def test_a_call_that_fails_counts_its_losses():
             model(np.array([1.0, 2.0]))
     assert (model.counters["calls"], model.counters["losses"]) == (1, 2)
     assert model.counters["answers"] == 0
+
+
+def test_rows_and_answers_may_be_text(pool):
+    """Of copies; groups of text are made in the order given."""
+    model = CodedModel(lambda text: text[::-1] + "!", ReplicationScheme(2, 4, fallback=None), pool)
+    texts = np.array(["ab", "cde", "f", "gh", "ijk"])
+    assert model(texts).tolist() == ["ba!", "edc!", "f!", "hg!", "kji!"]
