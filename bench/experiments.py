@@ -104,6 +104,7 @@ EXPERIMENTS = {
             "serving", "bench.engines.serving",
             starts=["bench.engines.digit_server"], packages=["torch", "litserve"],
         ),
+        _alone("sweep", "bench.engines.sweep"),
         _alone("training", "bench.engines.training", packages=["torch"]),
         _science("rates"),
         _science("split", "torch"),
