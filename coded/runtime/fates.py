@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from concurrent.futures import BrokenExecutor
 
-from coded.errors import tell_error
+from coded.errors import root_cause, tell_error
 from coded.runtime.goal import Goal
 from coded.runtime.result import Indices
 from coded.schemes.job import Job
@@ -42,15 +42,21 @@ def not_enough(
         f"{len(responders)} of {len(job.payloads)} workers answered within {seconds:.3g} s",
         f"{job!r} cannot decode that; waited for {goal.words}",
     ]
+    name = getattr(fn, "__qualname__", "fn")
     if failed:
         first = tell_error(failures[failed[0]])
-        parts.append(f"{len(failed)} failed: {_list(failed)}; the first by {first}")
+        told = f"{len(failed)} failed: {_list(failed)}; the first by {first}"
+        if len(responders) or waiting:
+            parts.append(told)
+        else:  # the reason first, then what follows from it
+            parts.insert(0, f"{name}: {told}")
+        if isinstance(root_cause(failures[failed[0]]), ImportError):
+            parts.append(f"workers, and Dask's scheduler, must be able to import what {name} needs")
     if waiting:
         parts.append(f"{len(waiting)} still out: {_list(sorted(waiting))}")
     parts.append("raise timeout or n_workers" if timed_out else "see .failures for all reasons")
     crashed = all(isinstance(failures[n], BrokenExecutor) for n in failed)
     if not len(responders) and failed and crashed:
-        name = getattr(fn, "__qualname__", "fn")
         parts.append(
             f"processes that die at once cannot import {name}: "
             "define it at the top level of a file, not in a notebook or as a lambda, and "

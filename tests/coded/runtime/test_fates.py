@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from coded import ReplicationScheme
+from coded.errors import RemoteTraceback
 from coded.runtime.fates import not_enough
 from coded.runtime.request import read_wait_for
 from coded.runtime.scheme_job import SchemeCode
@@ -57,3 +58,27 @@ def test_more_time_is_advised_only_where_it_ran_out(failures, waiting, advice, o
     message = str(error_of([], failures, waiting))
     assert advice in message
     assert other not in message
+
+
+def refused():
+    """As Dask's scheduler refuses a task whose module it cannot import."""
+    error = RuntimeError("Error during deserialization of the task graph. This frequently\noccurs")
+    error.__cause__ = ModuleNotFoundError("No module named 'work'")
+    return error
+
+
+def test_where_all_failed_the_message_begins_with_the_first_cause():
+    message = str(error_of([], {n: refused() for n in range(4)}, []))
+    assert message.startswith(
+        "double: 4 failed: 0, 1, 2, 3; the first by RuntimeError: Error during deserialization of "
+        "the task graph. This frequently, caused by ModuleNotFoundError: No module named 'work'; "
+    )
+    assert "must be able to import what double needs" in message
+
+
+def test_a_traceback_of_a_worker_is_no_cause_to_be_told():
+    error = ArithmeticError("zero is hard")
+    error.__cause__ = RemoteTraceback("Traceback (most recent call last): ...")
+    message = str(error_of([], {0: error, 1: error}, [2, 3]))
+    assert "the first by ArithmeticError: zero is hard; 2 still out" in message
+    assert "import" not in message
