@@ -56,7 +56,7 @@ def place(tmp_path):
     """The environment of the printed commands."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     ray_folder = tempfile.mkdtemp(prefix="ray")  # short, for it holds sockets
-    yield os.environ | {
+    yield {name: os.environ[name] for name in os.environ if not name.startswith("RAY_AUTH")} | {
         "PATH": path,
         "RAY_TMPDIR": ray_folder,
         "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)]),
@@ -64,7 +64,6 @@ def place(tmp_path):
         "HOST": "127.0.0.1",
         "PORT": str(free_port()),
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_AUTH_MODE": "disabled",
     }
     shutil.rmtree(ray_folder)
 
@@ -99,6 +98,18 @@ def kill(family):
     for process in family:
         if process.is_running():
             process.kill()
+
+
+@contextmanager
+def frozen(family):
+    """Processes that hear nobody within the block."""
+    for process in family:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in family:
+            process.resume()
 
 
 def call(program, place, *arguments):
@@ -149,7 +160,8 @@ def test_a_killed_worker(place, tmp_path):
     assert "worker   1  not waited for" in text
 
 
-def test_dask(place, tmp_path):
+@pytest.mark.parametrize("is_frozen", [False, True], ids=["killed", "frozen"])
+def test_dask(is_frozen, place, tmp_path):
     scheduler, worker = printed("dask processes")
     program = write(tmp_path, "dask", "distributed", "workers")
     with (
@@ -158,16 +170,26 @@ def test_dask(place, tmp_path):
         started(worker, place, NAME="w2") as second,
     ):
         assert "complete=True" in call_until(2, program, place)
-        kill(find_family(second))
-        assert "complete=True" in call_until(1, program, place)
+        if is_frozen:
+            with frozen(find_family(second)):
+                text = call_at_cluster(program, place)
+            assert "executors: 2\nused: 1\n" in text
+        else:
+            kill(find_family(second))
+            text = call_until(1, program, place)
+        assert "complete=True" in text
 
 
-def test_ray(place, tmp_path):
-    head, node = printed("ray processes")
+@pytest.mark.parametrize("has_token", [False, True], ids=["a fresh home", "a token is there"])
+def test_ray(has_token, place, tmp_path):
+    prepare, head, node = printed("ray processes")
     program = write(tmp_path, "ray", "ray", "nodes")
-    with started(head, place):
+    if has_token:  # then a head asks for it, though nobody has said so
+        subprocess.run(["ray", "get-auth-token", "--generate"], env=place, check=True)
+    with started(f"{prepare}; {head}", place):
         wait_for_listener(int(place["PORT"]))
-        with started(node, place) as second:
+        place["RAY_AUTH_MODE"] = "token"  # what `prepare` exports, in the program's shell
+        with started(f"{prepare}; {node}", place) as second:
             assert "complete=True" in call_until(2, program, place)
             kill(find_family(second))
             text = call_at_cluster(program, place)  # at once, before Ray knows
