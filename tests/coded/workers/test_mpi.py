@@ -12,12 +12,12 @@ from tests.support.worker_functions import WAIT
 pytestmark = pytest.mark.outer
 
 PROGRAM = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 import numpy as np
 from mpi4py import MPI
 from mpi4py.futures import MPIPoolExecutor
-from coded import SplineScheme, coded_map
+from coded import KernelScheme, SplineScheme, coded_map
 from tests.support.faults import *
 from tests.support.worker_functions import answer_pid
 
@@ -64,6 +64,28 @@ print("answered")
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "answered\nend\n"
+
+
+def test_outputs_are_those_of_f_with_a_frozen_worker_too(tmp_path):
+    done = run(
+        """
+def check_all_sizes():
+    for n in range(1, 17):
+        inputs = np.linspace(0.0, 3.0, n)
+        result = coded_map(np.sin, inputs, KernelScheme(n, 2 * n), pool, timeout=WAIT)
+        assert result.exact.all(), result
+        assert result.outputs.tolist() == [np.sin(x) for x in inputs], result
+
+check_all_sizes()
+pid = pool.submit(os.getpid).result(WAIT)
+os.kill(pid, signal.SIGSTOP)
+check_all_sizes()
+os.kill(pid, signal.SIGCONT)
+""",
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "end\n"
 
 
 def test_a_dead_process_takes_the_job_down(tmp_path):

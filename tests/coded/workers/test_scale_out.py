@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,16 +23,23 @@ PROGRAM = """
 import sys
 import numpy as np
 {imports}
-from coded import RayExecutor, SplineScheme, coded_map
+from coded import RayExecutor, ReplicationScheme, balanced_copies, coded_map
 
 def f(coded_input):
     return np.sin(coded_input)
 
-address, inputs, scheme = sys.argv[1], np.linspace(0.0, 3.0, 8), SplineScheme(8, 24)
+address = sys.argv[1]
 {lines}
-assert abs(result.outputs - np.sin(inputs)).max() < 0.05, result.outputs
+    assert result.complete, result
+    assert result.exact.all(), result
+    assert result.outputs.tolist() == [f(x) for x in inputs], result
 print("executors:", len({executors}))
 print("used:", len(set(result.responders % len({executors}))))
+"""
+SIZES = """
+for K in range(1, 17):
+    inputs, placement = np.linspace(0.0, 3.0, K), balanced_copies(K, 2 * K, n_executors=2)
+    scheme = ReplicationScheme(K, 2 * K, placement=placement)
 """
 
 
@@ -147,6 +155,8 @@ def call_until(executors, program, place):
 def write(tmp_path, engine, module, executors):
     program = tmp_path / "program.py"
     lines = "\n".join(printed(f"{engine} program"))
+    connect, begin, call = lines.partition("result = ")
+    lines = connect + SIZES + textwrap.indent(begin + call, "    ")
     program.write_text(PROGRAM.format(imports=f"import {module}", lines=lines, executors=executors))
     return program
 
