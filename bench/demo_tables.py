@@ -16,13 +16,14 @@ from bench.documents import to_markdown
 from bench.experiments import main
 from coded.demo.accuracy import Score
 from coded.demo.choices import BATCHES, LIVE_K, Choices
-from coded.demo.live import DELAYS, HEDGE_SECONDS
+from coded.demo.live import DELAYS, HEDGE_SECONDS, TIMEOUT
 from coded.demo.screen import draw_scores
 
 SETTINGS = ((20, 100, 60), (20, 60, 20), (60, 100, 20))
 PICTURE = "accuracy.png"
 MEASURED = ("median_seconds", "p90_seconds", "p99_seconds", "worst_seconds", "accuracy")
-STYLES = ("k-", "k--", "C1-", "C0--", "C0-", "C3-", "C2-")  # in the order of the strategies
+# In the order of the strategies; hedged ones dashed, those that estimate dotted.
+STYLES = ("k-", "k--", "C1-", "C1--", "C2-", "C2--", "C1:", "C0:", "C3:", "C2:")
 TAILS = "live.png"
 ROUNDS = 200
 
@@ -80,10 +81,13 @@ def tell_live(run: Numbers) -> str:
     choices = Choices(**run["settings"])
     caption = (
         f"{choices.rounds} rounds of {LIVE_K} digits on {choices.workers} worker processes, the "
-        f"same delays and losses for all. {DELAYS}. Uncoded waits for all {LIVE_K} answers, the "
-        f"codes for {choices.least_answers} of {choices.workers}; hedged: digits without an "
-        f"answer after {HEDGE_SECONDS:.2f} s, within which 95 % of answers come, are asked again "
-        "of idle workers. A lost answer counts as wrong."
+        f"same delays and losses for all. {DELAYS}; all tasks of a worker in a round take that "
+        f"long. Uncoded: {LIVE_K} workers, one digit each; copies and codes: all "
+        f"{choices.workers}. Exact answers are waited for, {TIMEOUT:g} s at most, or "
+        f"{choices.least_answers} of {choices.workers} answers, the rest estimated. Tasks of a "
+        f"killed worker are asked again; hedged: also those that are out after "
+        f"{HEDGE_SECONDS:.2f} s, within which 95 % of answers come, of idle workers. A lost answer "
+        "counts as wrong."
     )
     return f"{to_markdown(header, rows)}\n\n{caption}"
 

@@ -25,7 +25,7 @@ _NUMBERS = {
     "live part": (
         ("workers", "N", "worker processes (%(default)s)"),
         ("rounds", "R", f"rounds of {LIVE_K} digits (%(default)s)"),
-        ("wait-for", "R", "answers that the codes wait for (three quarters of the workers)"),
+        ("wait-for", "R", "answers that estimating codes wait for (three quarters of the workers)"),
     ),
     "both parts": (("seed", "SEED", "of digits, stragglers and delays (%(default)s)"),),
 }
@@ -36,7 +36,7 @@ def add_to(commands: Subcommands) -> None:
     """Add the command with its options; the whole numbers are the fields of `Choices`."""
     demo = commands.add_parser(
         "demo",
-        help="real digits, a real network, real processes of which some fail; a minute and a half",
+        help="real digits, a real network, real processes of which some fail; two minutes",
         description=(
             "Code real handwritten digits through a real network in two parts. Accuracy: how good "
             "the answers are when S of N workers are lost. Live: how long answers take on worker "

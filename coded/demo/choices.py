@@ -26,8 +26,9 @@ class Choices:
     rounds : int, optional
         Rounds of the live part; in two of them a worker is lost.
     wait_for : int, optional
-        Answers that the codes of the live part wait for; None means three quarters of the
-        workers. Half of them can be decoded too, in less time and with more errors.
+        Answers that the codes of the live part wait for which estimate the rest; None means
+        three quarters of the workers. Half of them can be decoded too, in less time and with
+        more errors.
     seed : int, optional
         Of the digits' order, the stragglers and the delays.
 
@@ -62,5 +63,5 @@ class Choices:
 
     @property
     def least_answers(self) -> int:
-        """How many answers the codes of the live part wait for."""
+        """How many answers the estimating codes of the live part wait for."""
         return (3 * self.workers + 3) // 4 if self.wait_for is None else self.wait_for

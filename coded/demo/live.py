@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, wait
-from contextlib import contextmanager
+from concurrent.futures import Executor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL, SIGSTOP, Signals
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from coded.demo.choices import LIVE_K, Choices
 from coded.demo.faults import Fault, FaultyExecutor
-from coded.demo.strategies import Strategy, Uncoded, make_strategies
+from coded.demo.strategies import Strategy, make_strategies
 from coded.digits.images import Digits
 from coded.runtime.coded_map import coded_map
 from coded.schemes.protocol import NotEnoughRespondersError
@@ -27,7 +27,7 @@ from coded.workers.local_workers import LocalWorkers
 DELAYS = ParetoDelays(scale=0.02, shape=1.1, cap=1.0)
 TIMEOUT = 2.0  # seconds that a round may take
 HEDGE_SECONDS = DELAYS.quantile(0.95)
-KILLED, FROZEN = 1, 2  # worker numbers below K, so that those who only ask K workers are hit too
+KILLED, FROZEN = 1, 2  # worker numbers below K, so that who asks K workers alone is hit too
 _LOST = -1
 _START_SECONDS = 120.0  # longest wait for workers to start or to become idle
 
@@ -86,11 +86,10 @@ def race(
 ) -> list[LiveScore]:
     """Let every strategy answer the same rounds of K digits on the same workers.
 
-    Strategies take turns, and each call begins with all workers up and idle. Codes use all N
-    workers and wait for ``choices.least_answers``; uncoded gives K of the same
-    workers, which have the same delays, one digit each and waits for all of them, until the
-    time-out at most; hedged, it asks the other workers too where an answer takes longer than 95 %
-    of the delays.
+    Strategies take turns, each is a call of `coded_map`, and each call begins with all workers up
+    and idle. Codes use all N workers, and wait for exact answers or ``choices.least_answers``;
+    uncoded gives K of the same workers, which have the same delays, one digit each. Hedged, idle
+    workers are asked too where an answer takes longer than 95 % of the delays.
 
     Parameters
     ----------
@@ -121,8 +120,8 @@ def race(
     seconds: dict[str, list[float]] = {name: [] for name in strategies}
     guesses: dict[str, list[NDArray[np.intp]]] = {name: [] for name in strategies}
     workers.wait(_START_SECONDS)
-    for scheme in strategies.values():  # compiles, and warms up the network in the workers
-        _ask(network, digits.batch(0, LIVE_K).inputs, scheme, workers.executors)
+    for strategy in strategies.values():  # compiles, and warms up the network in the workers
+        _ask(network, digits.batch(0, LIVE_K).inputs, strategy, workers.executors)
     _wait_until_idle(workers)
     for r, name in ((r, name) for r in range(choices.rounds) for name in strategies):
         inputs = digits.batch(r, LIVE_K).inputs
@@ -145,49 +144,23 @@ def _ask(
     strategy: Strategy,
     executors: Sequence[Executor],
 ) -> NDArray[np.intp]:
-    """Ask for the classes of K digits, by a code or uncoded; `_LOST` where no answer came."""
-    if isinstance(strategy, Uncoded):
-        return _ask_uncoded(network, inputs, executors, strategy.hedge_seconds)
-    try:
-        result = coded_map(network, inputs, strategy, executors, timeout=TIMEOUT)
-    except NotEnoughRespondersError:
-        return np.full(len(inputs), _LOST)
-    return np.asarray(np.asarray(result.outputs).argmax(axis=-1))
-
-
-def _ask_uncoded(
-    network: Network,
-    inputs: NDArray[np.float32],
-    executors: Sequence[Executor],
-    hedge_seconds: float | None,
-) -> NDArray[np.intp]:
-    """Give each of K workers one digit and wait until all are answered or it takes too long."""
-    digit_of = {
-        executor.submit(network, digit): i
-        for i, (executor, digit) in enumerate(zip(executors[: len(inputs)], inputs, strict=True))
-    }
+    """Ask for the classes of K digits; `_LOST` where there is neither answer nor estimate."""
     classes = np.full(len(inputs), _LOST)
-    began = perf_counter()
-    idle = list(executors[len(inputs) :]) if hedge_seconds is not None else []
-    waiting = set(digit_of)
-    while waiting and (classes == _LOST).any():
-        hedges_now = bool(idle) and hedge_seconds is not None
-        limit = hedge_seconds if hedges_now and hedge_seconds is not None else TIMEOUT
-        done, waiting = wait(
-            waiting, max(began + limit - perf_counter(), 0.0), return_when=FIRST_COMPLETED
+
+    def keep(i: int, output: ArrayLike, std: float | None) -> None:  # noqa: ARG001 (as on_output)
+        classes[i] = np.asarray(output).argmax()
+
+    with suppress(NotEnoughRespondersError):  # what came is kept
+        coded_map(
+            network,
+            inputs,
+            strategy.scheme,
+            executors[: strategy.n_executors],
+            wait_for=strategy.wait_for,
+            timeout=TIMEOUT,
+            hedge_after=strategy.hedge_after,
+            on_output=keep,
         )
-        for future in done:
-            if future.exception() is None:
-                classes[digit_of[future]] = np.asarray(future.result()).argmax()
-        if done:
-            continue
-        if not hedges_now:
-            break
-        for i in np.flatnonzero(classes == _LOST)[: len(idle)]:
-            copy = idle.pop().submit(network, inputs[i])
-            digit_of[copy] = int(i)
-            waiting.add(copy)
-        idle = []
     return classes
 
 

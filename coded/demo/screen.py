@@ -17,7 +17,7 @@ from rich.table import Table
 from coded.demo.accuracy import Score, straggler_counts, sweep
 from coded.demo.choices import BATCHES, LIVE_K, Choices
 from coded.demo.live import DELAYS, HEDGE_SECONDS, TIMEOUT, LiveScore, Schedule, race
-from coded.demo.strategies import HEDGED, NAMES, OURS, UNCODED, make_schemes, make_strategies
+from coded.demo.strategies import NAMES, OURS, UNCODED, make_schemes, make_strategies
 from coded.digits.images import read_digits
 from coded.digits.lenet5 import compute_serially, load
 from coded.evaluation.plots import Curve, Figure, draw_curves
@@ -150,10 +150,11 @@ def _print_live(
     console.print(
         f"[bold]Live[/bold]: {choices.rounds} rounds of {LIVE_K} digits on {choices.workers} "
         f"worker processes. {DELAYS}. In the middle of their tasks, {losses}. "
-        f"{UNCODED.capitalize()} gives each of workers 0 to {LIVE_K - 1} a digit and waits for "
-        f"all, the codes wait for {choices.least_answers} of {choices.workers}, "
-        f"both for {TIMEOUT:g} s at most; {HEDGED} asks idle workers again after "
-        f"{HEDGE_SECONDS:.2f} s. Times are from the call to the answers, "
+        f"{UNCODED.capitalize()} gives each of workers 0 to {LIVE_K - 1} a digit, the codes use "
+        f"all workers. Exact answers are waited for, or {choices.least_answers} answers and the "
+        f"rest is estimated, for {TIMEOUT:g} s at most; tasks of a killed worker are asked again, "
+        f"and hedged also those that are out after {HEDGE_SECONDS:.2f} s, of idle workers. "
+        "Times are from the call to the answers, "
         "encoding and decoding included; every call begins with "
         f"idle workers. The network itself has an accuracy of {network_accuracy:.3f} on these "
         "digits; a lost answer counts as wrong."
@@ -182,7 +183,7 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _style(name: str) -> str:
-    return "bold" if name in OURS else ""
+    return "bold" if name.partition(",")[0] in OURS else ""
 
 
 def draw_scores(choices: Choices, scores: Sequence[Score]) -> Figure:

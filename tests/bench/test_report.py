@@ -178,4 +178,4 @@ def test_demo_tables_hold_every_scheme_and_the_setting():
     table = tell_live({"settings": {"workers": 8, "rounds": 40}, "live": [live]})
     assert "| ours | 0.100 | 0.200 | 0.250 | 0.300 | 0.900 | 1 |" in table
     assert "40 rounds of 4 digits on 8 worker processes" in table
-    assert "6 of 8" in table
+    assert "6 of 8 answers" in table
