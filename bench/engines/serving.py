@@ -1,420 +1,254 @@
-"""A model server under load while workers die and freeze.
+"""Model servers under light and heavy load while workers die and freeze.
 
-Starts each of the servers of `digit_server`, sends it requests at a fixed rate from several
-threads, and kills and freezes worker processes meanwhile. A latency counts from the moment at
-which the request was due, so that a server that stalls is not asked less. ``--quick`` loads the
-coded server for seconds. Linux: processes are found by /proc.
+Each of the servers of `digit_server`: one idle worker a request, copies, a code, each of them
+hedged or not. Labels are compared with the network's own. ``--quick`` loads the coded server for
+seconds. Linux: processes are found by /proc.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-import os
-import socket
-import subprocess
-import sys
-import tempfile
-import threading
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from signal import SIGINT, SIGKILL, SIGSTOP, Signals
-from typing import IO, Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from signal import SIGKILL, SIGSTOP, Signals
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.documents import to_markdown
+from bench.engines.load import Load, Outcome, Reply, strike
 from bench.experiments import main
-from bench.records import ROOT
-from coded.digits.images import Digits, read_digits
 
 PICTURE = "serving.png"
-STRATEGIES = ("coded", "one worker", "hedged")
-CLIENTS = 16
-_CLASSES = 10
-_GIVE_UP = 10.0  # seconds that a client waits
-_START, _END = 180.0, 30.0  # longest waits for a server
-
+STRATEGIES = ("uncoded", "uncoded, hedged", "copies", "copies, hedged", "coded", "coded, hedged")
+DRAWN = ("uncoded", "uncoded, hedged", "coded")
 
 Numbers = dict[str, Any]
+Servers = dict[str, dict[str, Outcome]]  # by strategy and load
 
-
-@dataclass(frozen=True)
-class Load:
-    """What happens to a server.
-
-    Attributes
-    ----------
-    workers : int
-        Worker processes.
-    rate : float
-        Requests a second.
-    seconds : float
-        How long.
-    faults : sequence of (float, Signals)
-        When which signal hits a worker, another one each time, in seconds, ascending.
-    recovery : float
-        Seconds after the last fault until its consequences count as over.
-    """
-
-    workers: int
-    rate: float
-    seconds: float
-    faults: Sequence[tuple[float, Signals]]
-    recovery: float
-
-    @property
-    def phases(self) -> dict[str, tuple[float, float]]:
-        """Seconds from and to."""
-        first, last = self.faults[0][0], self.faults[-1][0] + self.recovery
-        return {"before": (0.0, first), "during": (first, last), "after": (last, self.seconds)}
-
-
-FULL = Load(
+LIGHT = Load(
     workers=8,
     rate=30.0,
-    seconds=45.0,
-    faults=((10.0, SIGKILL), (15.0, SIGSTOP), (20.0, SIGKILL), (25.0, SIGSTOP)),
-    recovery=8.0,
+    seconds=30.0,
+    faults=((6.0, SIGKILL), (10.0, SIGSTOP), (14.0, SIGKILL), (18.0, SIGSTOP)),
+    recovery=6.0,
 )
-QUICK = Load(
-    workers=6, rate=20.0, seconds=6.0, faults=((1.0, SIGKILL), (2.5, SIGSTOP)), recovery=2.0
+# As much as leaves two copies of everything a fifth of the workers: uncoded keeps a third of them
+# busy, and from half on two copies are more than all can do.
+HEAVY = replace(
+    LIGHT,
+    rate=120.0,
+    seconds=24.0,
+    faults=((4.0, SIGKILL), (8.0, SIGSTOP), (12.0, SIGKILL), (16.0, SIGSTOP)),
+    recovery=5.0,
 )
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What became of a request; times in seconds, from the start of the load and from due."""
-
-    due: float
-    seconds: float
-    failure: str = ""
-    is_shaped: bool = False
-    is_right: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One server under load.
-
-    Attributes
-    ----------
-    replies : list of Reply
-        In the order due.
-    struck : list of (float, Signals, int)
-        When which signal hit which process.
-    before, after : set of int
-        The worker processes before the load and at its end.
-    orphans : list of int
-        Processes that were still there when the server had ended, and were killed then.
-    """
-
-    replies: list[Reply]
-    struck: list[tuple[float, Signals, int]]
-    before: set[int]
-    after: set[int]
-    orphans: list[int]
-
-
-class _Process(NamedTuple):
-    state: str
-    parent: int
-    session: int
-
-
-def _processes() -> dict[int, _Process]:
-    """Look at all processes; zombies are none."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has just ended
-            state, parent, _, session = path.read_text().rpartition(")")[2].split()[:4]
-            if state not in "ZX":
-                found[int(path.parent.name)] = _Process(state, int(parent), int(session))
-    return found
-
-
-def _workers(session: int) -> list[int]:
-    """Give the worker processes of a server: spawned by a process that the server has spawned."""
-    processes = {pid: one for pid, one in _processes().items() if one.session == session}
-    spawned = {pid for pid in processes if b"spawn_main" in _command(pid)}
-    return sorted(pid for pid in spawned if processes[pid].parent in spawned)
-
-
-def _command(pid: int) -> bytes:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b""
-
-
-def _members(session: int) -> list[int]:
-    return sorted(pid for pid, one in _processes().items() if one.session == session)
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-@dataclass
-class Server:
-    """A running server, in a session of its own, in which workers are groups of their own."""
-
-    process: subprocess.Popen[bytes]
-    url: str
-    orphans: list[int]
-
-    @property
-    def session(self) -> int:
-        return self.process.pid
-
-
-@contextmanager
-def serve(strategy: str, n_workers: int) -> Iterator[Server]:
-    """Start a server, wait until it answers, and have all its processes gone at the end.
-
-    Raises
-    ------
-    RuntimeError
-        If it ends or does not answer in time; with what it wrote.
-    """
-    port = _free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "bench.engines.digit_server",
-        strategy,
-        str(port),
-        str(n_workers),
-    ]
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
-        )
-        server = Server(process, f"http://127.0.0.1:{port}", [])
-        try:
-            _wait_until_up(server, log)
-            yield server
-        finally:
-            server.orphans.extend(_end(process))
-
-
-def _wait_until_up(server: Server, log: IO[bytes]) -> None:
-    deadline = time.monotonic() + _START
-    while time.monotonic() < deadline and server.process.poll() is None:
-        with suppress(OSError), urllib.request.urlopen(f"{server.url}/health", timeout=2.0):
-            return
-        time.sleep(0.2)
-    log.seek(0)
-    raise RuntimeError(f"the server did not start:\n{log.read().decode(errors='replace')}")
-
-
-def _end(process: subprocess.Popen[bytes]) -> list[int]:
-    """End a server as Ctrl-C does; kill what that leaves, and give it."""
-    process.send_signal(SIGINT)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(_END)
-    deadline = time.monotonic() + _END / 3
-    while (orphans := _members(process.pid)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for pid in orphans:
-        with suppress(ProcessLookupError):  # it ended with another one
-            os.kill(pid, SIGKILL)
-    if orphans:
-        process.wait(_END)
-    return orphans
-
-
-def strike(load: Load, strategy: str = "coded") -> Outcome:
-    """Run one server under load, and let its workers be killed and frozen."""
-    digits = read_digits(0).batch(0, round(load.rate * load.seconds))
-    with serve(strategy, load.workers) as server:
-        before = set(_workers(server.session))
-        _ask(server.url, digits, 0)  # the server's own first use
-        replies: list[Reply] = []
-        start = time.perf_counter() + 0.1
-        clients = [
-            threading.Thread(target=_client, args=(server.url, digits, load, start, i, replies))
-            for i in range(CLIENTS)
-        ]
-        for client in clients:
-            client.start()
-        struck = []
-        for seconds, signal in load.faults:
-            time.sleep(max(start + seconds - time.perf_counter(), 0.0))
-            old = set(_workers(server.session)) & before - {pid for _, _, pid in struck}
-            victim = min(old)
-            os.kill(victim, signal)
-            struck.append((time.perf_counter() - start, signal, victim))
-        for client in clients:
-            client.join()
-        after = {pid for pid in _workers(server.session) if _processes()[pid].state != "T"}
-        os.kill(min(after), SIGSTOP)  # the server must end with a frozen worker too
-    return Outcome(sorted(replies, key=lambda one: one.due), struck, before, after, server.orphans)
-
-
-def _client(
-    url: str, digits: Digits, load: Load, start: float, first: int, replies: list[Reply]
-) -> None:
-    """Send every CLIENTS-th request when it is due, or as soon as the one before is answered."""
-    for i in range(first, len(digits), CLIENTS):
-        due = i / load.rate
-        time.sleep(max(start + due - time.perf_counter(), 0.0))
-        failure, logits = "", np.empty(0)
-        try:
-            logits = _ask(url, digits, i)
-        except (OSError, ValueError) as error:  # HTTP's errors are OSErrors
-            failure = f"{type(error).__name__}: {error}"
-        replies.append(
-            Reply(
-                due=due,
-                seconds=time.perf_counter() - start - due,
-                failure=failure,
-                is_shaped=logits.shape == (_CLASSES,),
-                is_right=logits.size > 0 and bool(logits.argmax() == digits.labels[i]),
-            )
-        )
-
-
-def _ask(url: str, digits: Digits, i: int) -> np.ndarray:
-    """Send one request."""
-    pixels = np.rint(255 * digits.inputs[i]).astype(np.uint8).tobytes()
-    body = json.dumps({"pixels": base64.b64encode(pixels).decode()}).encode()
-    request = urllib.request.Request(
-        f"{url}/predict", body, {"Content-Type": "application/json"}, method="POST"
+FULL = {"light": LIGHT, "heavy": HEAVY}
+QUICK = {
+    "light": Load(
+        workers=6, rate=20.0, seconds=6.0, faults=((1.0, SIGKILL), (2.5, SIGSTOP)), recovery=2.0
     )
-    with urllib.request.urlopen(request, timeout=_GIVE_UP) as response:
-        return np.array(json.load(response)["logits"], dtype=float)
+}
 
 
 def run(*, quick: bool) -> Numbers:
     """Load all servers, or the coded one for seconds."""
-    load, strategies = (QUICK, STRATEGIES[:1]) if quick else (FULL, STRATEGIES)
-    return {
-        "load": asdict(load),
-        "servers": {strategy: summarise(strike(load, strategy)) for strategy in strategies},
-    }
+    loads, strategies = (QUICK, ["coded"]) if quick else (FULL, STRATEGIES)
+    servers = {}
+    for strategy in strategies:
+        outcomes = strike(loads, strategy)
+        servers[strategy] = {name: summarise(one) for name, one in outcomes.items()}
+    return {"loads": {name: asdict(load) for name, load in loads.items()}, "servers": servers}
 
 
 def summarise(outcome: Outcome) -> Numbers:
-    """Keep every reply, and when which signal struck."""
-    replies = [
-        [one.due, round(one.seconds, 5), one.failure, one.is_shaped, one.is_right]
-        for one in outcome.replies
-    ]
+    """Keep every latency, which replies were not as they should be, and what struck when."""
+    replies = outcome.replies
     return {
-        "replies": replies,
+        "seconds": [round(one.seconds, 4) for one in replies],
+        "lost": {str(i): one.failure for i, one in enumerate(replies) if one.failure},
+        "changed": [i for i, one in enumerate(replies) if not (one.failure or one.is_same)],
+        "estimated": [i for i, one in enumerate(replies) if not (one.failure or one.is_exact)],
         "struck": [[round(at, 3), int(signal)] for at, signal, _ in outcome.struck],
+        "counts": outcome.counts,
     }
 
 
 def tables(numbers: Numbers) -> dict[str, str]:
-    """Make the table."""
-    load, servers = restore(numbers)
-    return {"serving": f"{tell(load, servers)}\n\n{caption(load)}"}
+    """Make the table, and a short one for who chooses."""
+    loads, servers = restore(numbers)
+    return {
+        "serving": f"{tell(loads, servers)}\n\n{caption(loads)}",
+        "hedging": f"{tell_briefly(loads, servers)}\n\n{_caption_briefly(loads)}",
+    }
 
 
 def draw(numbers: Numbers) -> dict[str, Figure]:
-    """Draw latency over time, one panel a server, faults as lines."""
+    """Draw latency over time, a row a server, a column a load, faults as lines."""
     return {PICTURE: draw_latencies(restore(numbers)[1])}
 
 
-def restore(numbers: Numbers) -> tuple[Load, dict[str, Outcome]]:
-    """Give load and outcomes of a record, without the processes' ids, which say nothing later."""
-    faults = tuple((at, Signals(signal)) for at, signal in numbers["load"]["faults"])
-    servers = {
-        strategy: Outcome(
-            [Reply(*reply) for reply in server["replies"]],
-            [(at, Signals(signal), 0) for at, signal in server["struck"]],
-            set(),
-            set(),
-            [],
-        )
-        for strategy, server in numbers["servers"].items()
+def restore(numbers: Numbers) -> tuple[dict[str, Load], Servers]:
+    """Give loads and outcomes of a record, without the processes' ids, which say nothing later."""
+    loads = {
+        name: Load(**load | {"faults": tuple((at, Signals(one)) for at, one in load["faults"])})
+        for name, load in numbers["loads"].items()
     }
-    return Load(**numbers["load"] | {"faults": faults}), servers
+    servers = {
+        strategy: {name: _restore(loads[name], one) for name, one in outcomes.items()}
+        for strategy, outcomes in numbers["servers"].items()
+    }
+    return loads, servers
 
 
-def tell(load: Load, outcomes: dict[str, Outcome]) -> str:
+def _restore(load: Load, one: Numbers) -> Outcome:
+    changed, estimated = set(one["changed"]), set(one["estimated"])
+    replies = []
+    for i, seconds in enumerate(one["seconds"]):
+        failure = one["lost"].get(str(i), "")
+        is_same, is_exact = (not failure and i not in some for some in (changed, estimated))
+        replies.append(Reply(i / load.rate, seconds, failure, is_same, is_exact))
+    struck = [(at, Signals(signal), 0) for at, signal in one["struck"]]
+    return Outcome(replies, struck, set(), set(), [], one["counts"])
+
+
+def tell(loads: Mapping[str, Load], servers: Servers) -> str:
     """Make the table."""
-    header = ["server", "phase", "sent", "lost", "wrong shape", "accuracy"]
-    header += ["median s", "p99 s", "worst s"]
-    rows = []
-    for strategy, outcome in outcomes.items():
-        for phase, (start, stop) in load.phases.items():
-            replies = [one for one in outcome.replies if start <= one.due < stop]
-            answered = [one for one in replies if not one.failure]
-            seconds = np.array([one.seconds for one in replies])
-            rows.append(
-                [
-                    strategy,
-                    phase,
-                    str(len(replies)),
-                    str(len(replies) - len(answered)),
-                    str(sum(not one.is_shaped for one in answered)),
-                    f"{np.mean([one.is_right for one in replies]):.3f}",
-                    *(
-                        f"{value:.3f}"
-                        for value in (*np.quantile(seconds, [0.5, 0.99]), seconds.max())
-                    ),
-                ]
-            )
+    header = ["load", "server", "healthy: p50 s", "p99 s", "labels changed"]
+    header += ["faults: p50 s", "p99 s", "worst s", "labels changed", "lost"]
+    header += ["estimates", "hedges", "retries", "tasks a request"]
+    rows = [
+        [name, strategy, *_tell_outcome(load, outcomes[name])]
+        for name, load in loads.items()
+        for strategy, outcomes in servers.items()
+    ]
     return to_markdown(header, rows, words=2)
 
 
-def caption(load: Load) -> str:
-    """Say what was done."""
-    from bench.engines.digit_server import BATCH, HEDGE, SERVICE, TIMEOUT
+def _tell_outcome(load: Load, outcome: Outcome) -> list[str]:
+    counts = outcome.counts
+    told = [*_quantiles(load, outcome, is_faulty=False), str(_changed(load, outcome)[0])]
+    told += [*_quantiles(load, outcome, is_faulty=True), _worst(outcome)]
+    told += [str(_changed(load, outcome)[1]), str(_lost(outcome))]
+    told.append(str(sum(not (one.failure or one.is_exact) for one in outcome.replies)))
+    return [*told, str(counts["hedges"]), str(counts["retries"]), _tasks(outcome)]
 
-    k, n = load.workers // 2, load.workers
-    kinds = ", ".join(f"{name.name} at {at:g} s" for at, name in load.faults)
-    start, stop = load.phases["during"]
+
+def tell_briefly(loads: Mapping[str, Load], servers: Servers) -> str:
+    """Make a table with a row a server."""
+    header = ["server"]
+    for name in loads:
+        header += [f"{name} load: p50 s", "p99 s", "faults: p99 s", "worst s", "tasks a request"]
+    rows = []
+    for strategy, outcomes in servers.items():
+        row = [strategy]
+        for name, load in loads.items():
+            row += _quantiles(load, outcomes[name], is_faulty=False)
+            row.append(_quantiles(load, outcomes[name], is_faulty=True)[1])
+            row += [_worst(outcomes[name]), _tasks(outcomes[name])]
+        row.append(str(sum(_lost(one) for one in outcomes.values())))
+        changed = [sum(_changed(load, outcomes[name])) for name, load in loads.items()]
+        rows.append([*row, str(sum(changed))])
+    return to_markdown([*header, "lost", "labels changed"], rows)
+
+
+def _quantiles(load: Load, outcome: Outcome, *, is_faulty: bool) -> list[str]:
+    """Tell the median and the p99, of requests that came with or without faults."""
+    seconds = [one.seconds for one in outcome.replies if load.is_faulty(one.due) == is_faulty]
+    return [f"{value:.3f}" for value in np.quantile(seconds, [0.5, 0.99])]
+
+
+def _worst(outcome: Outcome) -> str:
+    return f"{max(one.seconds for one in outcome.replies):.3f}"
+
+
+def _tasks(outcome: Outcome) -> str:
+    return f"{outcome.counts['tasks'] / len(outcome.replies):.2f}"
+
+
+def _lost(outcome: Outcome) -> int:
+    return sum(bool(one.failure) for one in outcome.replies)
+
+
+def _changed(load: Load, outcome: Outcome) -> tuple[int, int]:
+    """Count labels that are not the network's own, without faults and with them."""
+    changed = [
+        load.is_faulty(one.due) for one in outcome.replies if not (one.failure or one.is_same)
+    ]
+    return len(changed) - sum(changed), sum(changed)
+
+
+def _caption_briefly(loads: Mapping[str, Load]) -> str:
+    rates = ", ".join(f"{name}: {load.rate:g} requests a second" for name, load in loads.items())
+    n = next(iter(loads.values())).workers
     return (
-        f"LitServe with LeNet5 (made to take {1000 * SERVICE:g} ms) on {n} worker processes, "
-        f"{load.rate:g} requests a second for {load.seconds:g} s; latencies count from when a "
-        f"request was due, lost ones included, which count as wrong. A worker process is struck "
-        f"by {kinds}; during: from {start:g} to {stop:g} s. All servers replace dead workers, and "
-        f"those at a task for {TIMEOUT:g} s. Coded: batches of up to {k} requests within "
-        f"{1000 * BATCH:g} ms, KernelScheme({k}, {n}, n_stragglers={3 * n // 8}). One worker: an "
-        f"idle one in turn, waited for {TIMEOUT:g} s. Hedged: another idle one is asked when one "
-        f"fails, and after {HEDGE:g} s; the first answer counts."
+        f"{n} worker processes, {rates}; faults: while some are killed and frozen. Uncoded: an "
+        f"idle worker a request. Copies, coded: batches for all workers, ReplicationScheme and "
+        f"KernelScheme({n // 2}, {n})."
     )
 
 
-def draw_latencies(outcomes: dict[str, Outcome]) -> Figure:
-    """Draw latency over time, one panel a server, faults as lines."""
-    figure = Figure(figsize=(9, 2.2 * len(outcomes)), dpi=100, layout="constrained")
-    panels = figure.subplots(len(outcomes), sharex=True, sharey=True, squeeze=False)[:, 0]
-    for panel, (strategy, outcome) in zip(panels, outcomes.items(), strict=True):
-        for is_lost, colour, marker in ((False, "tab:blue", "."), (True, "tab:red", "x")):
-            replies = [one for one in outcome.replies if bool(one.failure) == is_lost]
-            if not replies:
-                continue
-            name = f"{len(replies)} {'lost' if is_lost else 'answered'}"
-            due, seconds = ([getattr(one, what) for one in replies] for what in ("due", "seconds"))
-            panel.scatter(due, seconds, s=12 + 20 * is_lost, c=colour, marker=marker, label=name)
-        for at, signal, _ in outcome.struck:
-            panel.axvline(at, color="black", linewidth=0.8, linestyle=":")
-            panel.annotate(
-                "killed" if signal == SIGKILL else "frozen",
-                (at, 0.0),
-                xycoords=("data", "axes fraction"),
-                xytext=(2, 3),
-                textcoords="offset points",
-                fontsize=8,
-            )
-        panel.set_yscale("log")
-        panel.set_title(strategy, loc="left", fontsize=10)
-        panel.set_ylabel("latency in s")
-        panel.legend(loc="upper left", fontsize=8)
-    panels[-1].set_xlabel("request due, s")
+def caption(loads: Mapping[str, Load]) -> str:
+    """Say what was done."""
+    from bench.engines.digit_server import BATCH, HEDGE, SERVICE, TIMEOUT
+
+    said = "; ".join(_tell_load(name, load) for name, load in loads.items())
+    n = next(iter(loads.values())).workers
+    return (
+        f"LitServe with LeNet5 (made to take {1000 * SERVICE:g} ms) on {n} worker processes, which "
+        f"are struck by signals. {said}. Healthy: before the first signal, and once the last is "
+        "over; faults: between. Latencies count from when a request was due, lost ones included. "
+        "Changed: not the label that the network itself gives. All servers are a CodedModel that "
+        f"waits for exact answers, {TIMEOUT:g} s at most, and replace dead workers, and those at "
+        f"a task for {TIMEOUT:g} s. Uncoded: an idle worker a request, ReplicationScheme(1, 1). "
+        f"Copies and coded: batches of up to {n // 2} requests within {1000 * BATCH:g} ms for all "
+        f"workers, ReplicationScheme and KernelScheme({n // 2}, {n}); places that a batch leaves "
+        f"empty take further copies. Hedged: hedge_after={HEDGE:g}. Tasks: those that a worker has "
+        "begun."
+    )
+
+
+def _tell_load(name: str, load: Load) -> str:
+    kinds = ", ".join(f"{one.name} at {at:g} s" for at, one in load.faults)
+    return (
+        f"{name.capitalize()}: {load.rate:g} requests a second for {load.seconds:g} s, {kinds}, "
+        f"over after {load.recovery:g} s more"
+    )
+
+
+def draw_latencies(servers: Servers) -> Figure:
+    """Draw latency over time, a row a server, a column a load, faults as lines."""
+    drawn = {strategy: one for strategy, one in servers.items() if strategy in DRAWN}
+    names = list(next(iter(drawn.values())))
+    figure = Figure(figsize=(4.8 * len(names), 2.0 * len(drawn)), dpi=100, layout="constrained")
+    panels = figure.subplots(len(drawn), len(names), sharex="col", sharey=True, squeeze=False)
+    for row, (strategy, outcomes) in zip(panels, drawn.items(), strict=True):
+        for panel, name in zip(row, names, strict=True):
+            _draw_outcome(panel, outcomes[name])
+            panel.set_title(f"{strategy}, {name} load", loc="left", fontsize=10)
+        row[0].set_ylabel("latency in s")
+    for panel in panels[-1]:
+        panel.set_xlabel("request due, s")
     return figure
+
+
+def _draw_outcome(panel: Axes, outcome: Outcome) -> None:
+    for is_lost, colour, marker in ((False, "tab:blue", "."), (True, "tab:red", "x")):
+        replies = [one for one in outcome.replies if bool(one.failure) == is_lost]
+        if not replies:
+            continue
+        name = f"{len(replies)} {'lost' if is_lost else 'answered'}"
+        due, seconds = ([getattr(one, what) for one in replies] for what in ("due", "seconds"))
+        panel.scatter(due, seconds, s=6 + 20 * is_lost, c=colour, marker=marker, label=name)
+    for at, signal, _ in outcome.struck:
+        panel.axvline(at, color="black", linewidth=0.8, linestyle=":")
+        panel.annotate(
+            "killed" if signal == SIGKILL else "frozen", (at, 0.0),
+            xycoords=("data", "axes fraction"), xytext=(2, 3), textcoords="offset points",
+            fontsize=8,
+        )  # fmt: skip
+    panel.set_yscale("log")
+    panel.legend(loc="upper left", fontsize=8)
 
 
 if __name__ == "__main__":

@@ -1,95 +1,58 @@
-"""A LitServe server whose workers are killed and frozen under load, in processes of its own."""
+"""What the record of the servers holds, and the tables made of it."""
 
 import json
-import sys
 from dataclasses import asdict, replace
-from signal import SIGKILL, SIGSTOP
+from signal import SIGKILL
 
-import numpy as np
 import pytest
 
-from bench.engines.serving import (
-    QUICK,
-    Load,
-    Outcome,
-    Reply,
-    draw,
-    restore,
-    strike,
-    summarise,
-    tables,
-    tell,
-)
+from bench.engines.load import Load, Outcome, Reply
+from bench.engines.serving import draw, restore, summarise, tables, tell, tell_briefly
 from bench.records import to_json
-from tests.support.worker_functions import is_running
 
-pytestmark = [
-    pytest.mark.outer,
-    pytest.mark.skipif(
-        sys.platform != "linux", reason="the experiment finds processes by Linux's /proc"
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def outcome():
-    return strike(QUICK)
-
-
-def test_no_request_is_lost(outcome):
-    assert [one.due for one in outcome.replies] == [i / QUICK.rate for i in range(120)]
-    assert {one.failure for one in outcome.replies} == {""}
-
-
-def test_every_answer_is_ten_logits_and_nearly_all_are_right(outcome):
-    assert all(one.is_shaped for one in outcome.replies)
-    assert np.mean([one.is_right for one in outcome.replies]) > 0.85
-
-
-def test_workers_are_replaced(outcome):
-    assert [signal for _, signal, _ in outcome.struck] == [SIGKILL, SIGSTOP]
-    victims = {pid for _, _, pid in outcome.struck}
-    assert len(outcome.before) == len(outcome.after) == QUICK.workers
-    assert outcome.before - outcome.after == victims
-
-
-def test_no_process_outlives_the_server(outcome):
-    assert outcome.orphans == []
-    assert not any(is_running(pid) for pid in outcome.before | outcome.after)
-
+pytestmark = pytest.mark.outer
 
 LOAD = Load(workers=8, rate=1.0, seconds=6.0, faults=((2.0, SIGKILL),), recovery=2.0)
-ANSWERED = Reply(due=0.0, seconds=0.25, is_shaped=True, is_right=True)
+ANSWERED = Reply(due=0.0, seconds=0.25, is_same=True, is_exact=True)
 REPLIES = [
     ANSWERED,
-    replace(ANSWERED, due=1.0, seconds=0.5, is_right=False),
-    replace(ANSWERED, due=2.0, failure="late", is_shaped=False, is_right=False, seconds=4.0),
-    replace(ANSWERED, due=3.0, is_shaped=False),
-    replace(ANSWERED, due=4.0),
+    replace(ANSWERED, due=1.0, seconds=0.5),
+    replace(ANSWERED, due=2.0, failure="late", is_same=False, is_exact=False, seconds=4.0),
+    replace(ANSWERED, due=3.0, is_same=False, is_exact=False),
+    replace(ANSWERED, due=4.0, is_exact=False),
 ]
+COUNTS = {"hedges": 2, "retries": 1, "tasks": 12}
+OUTCOME = Outcome(REPLIES, [(2.0, SIGKILL, 1)], set(), set(), [], COUNTS)
 
 
-def test_table_counts_what_befell_requests_by_phase():
-    outcome = Outcome(REPLIES, [(2.0, SIGKILL, 1)], set(), set(), [])
-    rows = [row.split(" | ") for row in tell(LOAD, {"coded": outcome}).splitlines()[2:]]
-    assert [row[1:6] for row in rows] == [
-        ["before", "2", "0", "0", "0.500"],
-        ["during", "2", "1", "1", "0.500"],
-        ["after", "1", "0", "0", "1.000"],
-    ]
-    assert [row[-1].rstrip(" |") for row in rows] == ["0.500", "4.000", "0.250"]
+def test_table_counts_what_befell_requests_with_and_without_faults():
+    (row,) = tell({"light": LOAD}, {"coded": {"light": OUTCOME}}).splitlines()[2:]
+    cells = row.strip("| ").split(" | ")
+    assert cells[:5] == ["light", "coded", "0.250", "0.495", "0"]
+    assert cells[5:10] == ["2.125", "3.962", "4.000", "1", "1"]
+    assert cells[10:] == ["2", "2", "1", "2.40"]
+
+
+def test_the_short_table_has_a_row_a_server():
+    servers = {"coded": {"light": OUTCOME, "heavy": OUTCOME}}
+    (row,) = tell_briefly({"light": LOAD, "heavy": LOAD}, servers).splitlines()[2:]
+    one = ["0.250", "0.495", "3.962", "4.000", "2.40"]
+    assert row.strip("| ").split(" | ") == ["coded", *one, *one, "2", "2"]
 
 
 def test_the_record_holds_every_reply_and_fault():
-    outcome = Outcome(REPLIES, [(2.0, SIGKILL, 1)], set(), set(), [])
-    numbers = {"load": asdict(LOAD), "servers": {"coded": summarise(outcome)}}
-    load, servers = restore(json.loads(to_json(numbers)))
-    assert load == LOAD
-    assert servers["coded"].replies == REPLIES
-    assert [struck[:2] for struck in servers["coded"].struck] == [(2.0, SIGKILL)]
-    (table,) = tables(numbers).values()
-    assert table.startswith(tell(LOAD, {"coded": outcome}))
-    assert "struck by SIGKILL at 2 s; during: from 2 to 4 s" in table
+    servers = {name: {"light": summarise(OUTCOME)} for name in ("coded", "coded, hedged")}
+    numbers = {"loads": {"light": asdict(LOAD)}, "servers": servers}
+    loads, restored = restore(json.loads(to_json(numbers)))
+    assert loads == {"light": LOAD}
+    assert restored["coded"]["light"].replies == REPLIES
+    assert [struck[:2] for struck in restored["coded"]["light"].struck] == [(2.0, SIGKILL)]
+    assert restored["coded"]["light"].counts == COUNTS
+    table, short = (tables(numbers)[name] for name in ("serving", "hedging"))
+    assert table.startswith(tell(loads, restored))
+    assert short.startswith(tell_briefly(loads, restored))
+    assert "Light: 1 requests a second for 6 s, SIGKILL at 2 s, over after 2 s more" in table
     (figure,) = draw(numbers).values()
-    answered, lost = figure.axes[0].collections[:2]
+    (panel,) = figure.axes
+    answered, lost = panel.collections[:2]
     assert [one.get_offsets().shape[0] for one in (answered, lost)] == [4, 1]
