@@ -508,7 +508,8 @@ def test_answers_do_not_outlive_the_result():
         with ThreadPoolExecutor(1) as pool:
             result = coded_map(f, INPUTS, pairs(), pool)
         assert list(result.failures) == [0]
-        assert [ref() for ref in seen] == [None] * 4
+        assert len(seen) >= 4
+        assert not any(ref() for ref in seen)
     finally:
         gc.enable()
 
