@@ -3,6 +3,7 @@
 At batches of 1 to 16, while workers die under load, and to their end.
 """
 
+import importlib
 import os
 import signal
 import threading
@@ -14,6 +15,7 @@ import pytest
 from coded import TorchWorker
 from coded.digits.images import read_digits
 from coded.digits.lenet5 import load
+from tests.support.printed import printed
 from tests.support.served import FRAMEWORKS, N_WORKERS, START, served
 from tests.support.worker_functions import is_running
 
@@ -86,6 +88,24 @@ def ask_while_workers_fail(server, images, workers):
         client.join()
     server.wait_until_replaced({killed, frozen}, images[0])
     return replies, failures
+
+
+def test_what_hangs_at_all_workers_of_an_input_is_answered_by_others(
+    images, digits, tmp_path, monkeypatch
+):
+    (tmp_path / "digits.py").write_text("\n".join(printed("digits")))
+    monkeypatch.syspath_prepend(tmp_path)
+    service = importlib.import_module("digits")
+    model, workers = service.start()
+    with workers:
+        service.name(model, images[:8])
+        for pid in workers.pids[:3]:  # each of the two inputs of a group has three neighbours
+            os.kill(pid, signal.SIGSTOP)
+        for first in range(8, 72, 8):
+            replies = service.name(model, images[first : first + 8])
+            assert [reply["digit"] for reply in replies] == digits[first : first + 8].tolist()
+            assert all(reply["exact"] for reply in replies)
+    assert model.counters["estimates"] == 0
 
 
 @pytest.mark.parametrize("name", FRAMEWORKS)
