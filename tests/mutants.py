@@ -340,7 +340,7 @@ MUTANTS = (
         "coded/demo/choices.py",
         "(3 * self.workers + 3) // 4",
         "(3 * self.workers) // 4",
-        "tests/coded/demo/test_demo.py::test_codes_wait_for_three_quarters_of_the_workers_unless_told",
+        "tests/coded/demo/test_demo.py::test_estimating_strategies_wait_for_three_quarters_of_the_workers_unless_told",
     ),
     Mutant(
         "coded/command_line/compare.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -226,6 +227,8 @@ def _own(name: str, scheme: Scheme, n_inputs: int, n_workers: int) -> Variant:
             f"workers, and K = {n_inputs} and N = {n_workers} are compared; make it for these, or "
             "change n_inputs and n_workers"
         )
-    kind = read_numbers(scheme, np.zeros(1, dtype=np.int64), "numbers")[0].dtype.kind
-    numbers: Numbers = "integer" if kind in "iu" else "complex" if kind == "c" else "real"
+    numbers: Numbers = "integer"  # codes over whole numbers refuse others
+    with suppress(TypeError):
+        kind = read_numbers(scheme, np.zeros(1), "numbers")[0].dtype.kind
+        numbers = "complex" if kind == "c" else "real"
     return Variant(lambda _: scheme, "none", "as you made it", numbers)

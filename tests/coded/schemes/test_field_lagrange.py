@@ -416,10 +416,9 @@ def test_arguments_are_left_alone_and_may_be_read_only_or_strided():
     assert np.array_equal(scheme.decode(np.asfortranarray(answers), range(6)), expected)
     assert np.array_equal(scheme.decode(answers[:, ::2], range(6)), expected[:, ::2])
     assert np.array_equal(answers, kept)
-    scheme.beta[0] = 50
-    scheme.alpha[0] = 50
-    assert scheme.alpha.tolist() == [0, 1]
-    assert scheme.beta.tolist() == [0, 1, 2, 3, 4, 5]
+    for points in (scheme.alpha, scheme.beta):
+        with pytest.raises(ValueError, match="read-only"):
+            points[0] = 50
 
 
 def test_one_scheme_serves_many_threads():
