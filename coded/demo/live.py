@@ -147,10 +147,11 @@ def _ask(
     """Ask for the classes of K digits; `_LOST` where there is neither answer nor estimate."""
     classes = np.full(len(inputs), _LOST)
 
-    def keep(i: int, output: ArrayLike, std: float | None) -> None:  # noqa: ARG001 (as on_output)
-        classes[i] = np.asarray(output).argmax()
+    def keep(i: int, output: ArrayLike, std: float | None) -> None:
+        if strategy.takes_estimates or std == 0.0:
+            classes[i] = np.asarray(output).argmax()
 
-    with suppress(NotEnoughRespondersError):  # what came is kept
+    with suppress(NotEnoughRespondersError):
         coded_map(
             network,
             inputs,

@@ -40,12 +40,15 @@ class Strategy:
         Seconds after which idle workers are asked too.
     n_executors : int
         How many of the workers may be asked.
+    takes_estimates : bool
+        Whether an estimate is an answer.
     """
 
     scheme: Scheme
     wait_for: WaitFor
     hedge_after: float | None
     n_executors: int
+    takes_estimates: bool = True
 
 
 def make_schemes(n_inputs: int, n_workers: int, n_stragglers: int) -> dict[str, Scheme]:
@@ -65,10 +68,12 @@ def make_strategies(
     """
     setting = Setting(n_inputs, n_workers, n_workers - least_answers)
     schemes = {code: codes()[code].make(setting) for code in _ESTIMATING}
-    uncoded = ReplicationScheme(n_inputs, n_inputs, fallback=None)
+    uncoded = ReplicationScheme(n_inputs, n_inputs)
     strategies = {
-        UNCODED: Strategy(uncoded, "exact", None, n_inputs),
-        UNCODED + HEDGED: Strategy(uncoded, "exact", hedge_seconds, n_workers),
+        UNCODED: Strategy(uncoded, "exact", None, n_inputs, takes_estimates=False),
+        UNCODED + HEDGED: Strategy(
+            uncoded, "exact", hedge_seconds, n_workers, takes_estimates=False
+        ),
     }
     for code in _EXACT:
         strategies[code] = Strategy(schemes[code], "exact", None, n_workers)

@@ -86,6 +86,20 @@ class AskingAgain:
         waiting -= self._withdraw(waiting)
         return min(again, self._hedge(waiting))
 
+    def move(self, behind: Collection[int], others: Set[int]) -> dict[int, int]:
+        """Give the tasks of workers behind that are needed beside others, and whom to ask instead.
+
+        Executors that are not behind, first those with the fewest tasks, as spare ones.
+        """
+        executors, n_workers = self._attempts.executors, len(behind) + len(others)
+        living = [e for e in range(len(executors)) if not is_behind(executors[e])]
+        tasks = Counter(n % len(executors) for n in range(n_workers) if n in others)
+        moved = {}
+        for n in self._needed(behind, others) if living else ():
+            moved[n] = min(living, key=lambda e: tasks[e])
+            tasks[moved[n]] += 1
+        return moved
+
     def _can_retry(self, lost: Set[int]) -> list[int]:
         """Give the tasks that may be asked again, of those that are lost or were withdrawn."""
         again = {n for n in lost if self._retried[n] < self._limit} | self._withdrawn

@@ -77,13 +77,19 @@ class Call:
         n_workers = len(self._job.payloads)
         order: Sequence[int] = getattr(self._job, "order", range(n_workers))
         behind = [is_behind(executor) for executor in executors[:n_workers]]
-        busy = {n for n in order if behind[n % len(executors)]}
-        idle = np.array(sorted(set(order) - busy), dtype=np.intp)
-        if busy and not self._is_enough(idle):
-            busy = set()  # queue behind what they are at
+        busy = [n for n in order if behind[n % len(executors)]]
+        idle = set(order).difference(busy)
+        moved: dict[int, int] = {}
+        if busy and not self._is_enough(np.array(sorted(idle), dtype=np.intp)):
+            if self._goal.exact is not None:
+                moved = self._asks_again().move(busy, idle)
+            if not moved:
+                busy = []  # queue behind what they are at
         for n in order:
             to = n % len(executors)
-            if n in busy:
+            if n in moved:
+                self._give(n, moved[n])
+            elif n in busy:
                 self._reserve[n] = to
                 starts = getattr(executors[to], "starting", False) is True
                 what = "starting its process" if starts else "still at work for an earlier call"
@@ -142,13 +148,18 @@ class Call:
             wants = self._goal.exact is not None or self._terms.hedge_after is not None
             if not (wants or (self._terms.retries and self.failures)):
                 return inf
-            # Calls that wait for a number of answers seldom need it.
+        asking = self._asks_again()
+        return asking.ask(self._waiting, self.failures, is_in_reach=is_in_reach)
+
+    def _asks_again(self) -> AskingAgain:
+        """Give who is asked again; calls that wait for a number of answers seldom need it."""
+        if self._asking is None:
             from coded.runtime.asking_again import AskingAgain
 
             self._asking = AskingAgain(
                 self._goal, self._terms, self._attempts, self._agreement, self._is_enough
             )
-        return self._asking.ask(self._waiting, self.failures, is_in_reach=is_in_reach)
+        return self._asking
 
     def _time_out(self) -> None:
         """Say of all who are still out that they had time enough."""

@@ -634,3 +634,35 @@ def test_tasks_for_estimates_alone_make_room_where_one_is_late():
     to = next(e for e in range(8) if len(executors[e].futures) == 4)  # who was idle
     assert not call.answer(to)
     assert call.result().exact.all()
+
+
+# ---- workers that are behind when the call begins
+
+
+class Behind(ManualExecutor):
+    """Says that others keep it busy."""
+
+    busy = True
+
+
+def test_a_task_of_a_worker_behind_that_nobody_else_has_goes_to_one_that_is_not():
+    """Of whom it is known that it does not answer soon, as of a process that starts."""
+    executors = [Behind(), *manual(3), ManualExecutor()]
+    call = Played(ReplicationScheme(4, 4), executors)
+    assert call.asked() == [0, 1, 1, 1, 1]  # the spare one
+    for e in (1, 2, 3):
+        assert call.answer(e)
+    assert not call.answer(4)
+    assert call.result().exact.all()
+
+
+def test_of_copies_that_are_all_at_workers_behind_one_goes_elsewhere():
+    executors = [Behind(), ManualExecutor(), Behind(), ManualExecutor()]
+    call = Played(ReplicationScheme(2, 4), executors)
+    assert call.asked() in ([0, 2, 0, 1], [0, 1, 0, 2])
+    assert len(call.call.failures) == 1  # the other copy waits for its own worker
+
+
+def test_where_all_are_behind_all_are_asked():
+    executors = [Behind() for _ in range(4)]
+    assert Played(ReplicationScheme(2, 4), executors).asked() == [1, 1, 1, 1]
