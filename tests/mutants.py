@@ -194,6 +194,12 @@ MUTANTS = (
         "tests/coded/maps/test_arrays.py",
     ),
     Mutant(
+        "coded/algebra/consistency.py",
+        "_ROUNDINGS = 1000.0",
+        "_ROUNDINGS = 1e9",
+        "tests/coded/algebra/test_consistency.py",
+    ),
+    Mutant(
         "coded/algebra/reed_solomon.py",
         "        remaining -= int(np.count_nonzero(wrong))\n",
         "",
@@ -260,6 +266,30 @@ MUTANTS = (
         "        self.question.end()\n",
         "",
         "tests/coded/runtime/test_lateness.py",
+    ),
+    Mutant(
+        "coded/runtime/asking_again.py",
+        "int(goal.exact is not None) if retries is None",
+        "0 if retries is None",
+        "tests/coded/runtime/test_asking_again.py",
+    ),
+    Mutant(
+        "coded/runtime/asking_again.py",
+        "self._share is not None and not self._share.spend()",
+        "self._share is None",
+        "tests/coded/runtime/test_asking_again.py",
+    ),
+    Mutant(
+        "coded/runtime/exact_goal.py",
+        "merged[rows[mask]] = True",
+        "merged[:] = True",
+        "tests/coded/runtime/test_asking_again.py",
+    ),
+    Mutant(
+        "coded/runtime/latencies.py",
+        "if len(seconds) < _FEWEST:",
+        "if not seconds:",
+        "tests/coded/runtime/test_asking_again.py",
     ),
     Mutant(
         "coded/runtime/call.py",
