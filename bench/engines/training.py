@@ -142,7 +142,14 @@ def train(
         gradient = Gradient({name: w.detach().numpy() for name, w in model.named_parameters()})
         with _late(executors, late) as machines:
             began = time.perf_counter()
-            result = coded_map(gradient, inputs, scheme, machines, timeout=START_SECONDS)
+            result = coded_map(
+                gradient,
+                inputs,
+                scheme,
+                machines,
+                wait_for=scheme.min_responders,
+                timeout=START_SECONDS,
+            )
             mean = {name: one.mean(axis=0) for name, one in result.outputs.items()}
             curve.seconds.append(time.perf_counter() - began)
         curve.lost += int((~result.exact).sum())

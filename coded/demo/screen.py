@@ -159,7 +159,7 @@ def _print_live(
         f"idle workers. The network itself has an accuracy of {network_accuracy:.3f} on these "
         "digits; a lost answer counts as wrong."
     )
-    table = _table("strategy", "median s", "p90 s", "p99 s", "worst s", "accuracy", "lost")
+    table = _table("strategy", "median", "p90", "p99", "worst", "accuracy", "lost")
     for score in scores:
         table.add_row(
             score.strategy,

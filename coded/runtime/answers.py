@@ -82,11 +82,11 @@ def refuse_nest(inputs: object) -> NoReturn:
 
 
 def coarsest(dtypes: Collection[np.dtype[Any]]) -> np.dtype[Any]:
-    """Give the dtype that rounds most, float64 for integers; one that is no number's if any is."""
-    strange = [dtype for dtype in tuple(dtypes) if dtype.kind not in "biufc"]
-    if strange:
-        return strange[0]
-    inexact = [dtype for dtype in tuple(dtypes) if dtype.kind in "fc"]
+    """Give the dtype that rounds most, float64 for integers; no number's if none is."""
+    kept = tuple(dtypes)
+    if all(dtype.kind not in "biufc" for dtype in kept):
+        return kept[0]
+    inexact = [dtype for dtype in kept if dtype.kind in "fc"]
     return max(inexact, key=lambda one: float(np.finfo(one).eps), default=np.dtype(np.float64))
 
 

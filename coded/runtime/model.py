@@ -42,6 +42,7 @@ from coded.schemes.protocol import (
 from fastspline.arrays import FloatArray
 
 _LOG = logging.getLogger(__name__)
+_LOG.addHandler(logging.NullHandler())  # silent unless the program says otherwise
 _COUNTED = ("calls", "answers", "estimates", "retries", "hedges", "losses")
 _MINUTE = 60.0
 _AHEAD = 1  # groups of a batch that are waiting before the one whose answers are awaited

@@ -90,11 +90,12 @@ class SchemeJob:
             self._functions = worker_functions(self._scheme, fn)
         return self._functions[worker]
 
-    def read(self, worker: int, answer: Any) -> tuple[Kind, _Answer]:  # noqa: ARG002 (as of the protocol)
+    def read(self, worker: int, answer: Any) -> tuple[Kind | str, _Answer]:  # noqa: ARG002 (as of the protocol)
         """Give an answer as an array of the scheme's numbers; alike are those of one shape."""
         array, layout = read_answer(answer, self._numbers)
         self._dtypes.update(restore.dtype for restore in layout.restores)
-        return layout.kind, (array, layout)
+        is_number = array.dtype.kind in "biufc"  # text does not mix with numbers
+        return layout.kind if is_number else f"{layout.kind} of objects", (array, layout)
 
     def can_decode(self, responders: Indices) -> bool:
         """Ask the scheme; where it matters, for the coarsest dtype of the answers so far."""

@@ -186,7 +186,7 @@ FAULTS = [  # of which every engine says the same
     Fault("raises", raise_error, ArithmeticError, "zero is hard"),
     Fault("out of memory", exhaust_memory, MemoryError, "Unable to allocate"),
     Fault("NaN", answer_nan, ValueError, "nan"),
-    Fault("text", answer_text, TypeError, "answer must hold real numbers"),
+    Fault("text", answer_text, ValueError, "shape () of objects"),
 ]
 WORSE_FAULTS = [  # of which the stdlib's engines do
     Fault("exits", exit_by_name, SystemExit, "the worker wants to leave"),

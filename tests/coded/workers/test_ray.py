@@ -154,7 +154,8 @@ def test_a_dead_node_is_a_straggler_and_then_left_out(cluster, tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     scheme = ReplicationScheme(3, 3, n_stragglers=1, fallback="mean")
-    result = coded_map(double, INPUTS[1:], scheme, [*RayExecutor.for_nodes(), last], timeout=WAIT)
+    executors = [*RayExecutor.for_nodes(), last]
+    result = coded_map(double, INPUTS[1:], scheme, executors, wait_for=2, timeout=WAIT)
     assert result.complete
     assert result.responders.tolist() == [0, 1]
 
