@@ -154,12 +154,12 @@ def _print_live(
         f"all workers. Exact answers are waited for, or {choices.least_answers} answers and the "
         f"rest is estimated, for {TIMEOUT:g} s at most; tasks of a killed worker are asked again, "
         f"and hedged also those that are out after {HEDGE_SECONDS:.2f} s, of idle workers. "
-        "Times are from the call to the answers, "
+        "Times are in seconds from the call to the answers, "
         "encoding and decoding included; every call begins with "
         f"idle workers. The network itself has an accuracy of {network_accuracy:.3f} on these "
-        "digits; a lost answer counts as wrong."
+        "digits; right: the share of digits named rightly, a lost answer counts as wrong."
     )
-    table = _table("strategy", "median", "p90", "p99", "worst", "accuracy", "lost")
+    table = _table("strategy", "median", "p90", "p99", "worst", "right", "lost")
     for score in scores:
         table.add_row(
             score.strategy,
