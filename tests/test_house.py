@@ -81,7 +81,9 @@ def imports_of(path, modules):
     """The modules of ours that a file imports anywhere, also for type checkers alone."""
     found = set()
     for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.Import):
+        if isinstance(node, ast.Constant):  # also what is imported by its name
+            found |= {node.value} & modules if "." in str(node.value) else set()
+        elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             inside = {f"{node.module}.{alias.name}" for alias in node.names}

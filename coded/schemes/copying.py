@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from coded.maps.arrays import LinearMap, apply_map
 from coded.maps.copies import FilledMap, RowMap
 from coded.schemes.door import read_responders, refuse_gradient, require_answers, require_inputs
-from coded.schemes.linear import LinearScheme
+from coded.schemes.linear_code import LinearCode
 from coded.schemes.protocol import Responders
 from fastspline.arrays import FloatArray, Restore, as_numpy, read_array, require_finite
 
@@ -56,7 +56,7 @@ def read_mixable(values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
     return read_array(values, name)
 
 
-def encode(scheme: LinearScheme, build: Callable[[], LinearMap], inputs: ArrayLike) -> Rows:
+def encode(scheme: LinearCode, build: Callable[[], LinearMap], inputs: ArrayLike) -> Rows:
     """Encode what are no floats: copies of any dtype, mixtures of numbers."""
     refuse_gradient(inputs, "inputs", scheme)
     array, restore = read_as_it_is(inputs, "inputs")
@@ -68,7 +68,7 @@ def encode(scheme: LinearScheme, build: Callable[[], LinearMap], inputs: ArrayLi
     return restore(_mixed(array, "inputs", lambda reals: apply_map(linear_map, reals, "inputs")))
 
 
-def decode(scheme: LinearScheme, coded_outputs: ArrayLike, responders: ArrayLike) -> Rows:
+def decode(scheme: LinearCode, coded_outputs: ArrayLike, responders: ArrayLike) -> Rows:
     """Decode what are no floats: copies of any dtype, mixtures of numbers."""
     refuse_gradient(coded_outputs, "coded_outputs", scheme)
     workers = read_responders(responders, scheme.n_workers)
@@ -108,7 +108,7 @@ def decode_with_std_as_it_is(
     return outputs, found[0]
 
 
-def copied_from(scheme: LinearScheme, responders: Responders) -> NDArray[np.intp] | None:
+def copied_from(scheme: LinearCode, responders: Responders) -> NDArray[np.intp] | None:
     """Give the answer that each output is a copy of; None where one is no copy."""
     held, first = np.unique(scheme._held()[list(responders)], return_index=True)
     if np.array_equal(held[held >= 0], np.arange(scheme.n_inputs)):

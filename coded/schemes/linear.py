@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
-from importlib import import_module
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -282,7 +281,8 @@ class LinearScheme(ABC):
         """
         if is_float(values):
             return read_array(values, name)
-        copying = import_module("coded.schemes.copying")
+        from coded.schemes import copying
+
         read = copying.read_as_it_is if self._keeps_copies else copying.read_mixable
         return cast(tuple[FloatArray, Restore], read(values, name))
 
@@ -316,7 +316,8 @@ class LinearScheme(ABC):
     def _suffices_in(self, dtype: np.dtype[Any], responders: Responders) -> bool:
         """Tell whether so many answers of that dtype can be decoded."""
         if self._keeps_copies and dtype.kind not in "biufc":
-            copied_from = import_module("coded.schemes.copying").copied_from
+            from coded.schemes.copying import copied_from
+
             return self._suffices(responders) and copied_from(self, responders) is not None
         return self._suffices(responders)
 
@@ -362,14 +363,20 @@ class LinearScheme(ABC):
     def _other_way(self, values: Any) -> Any:
         """Give the module that codes what is no array of floats, if there is one."""
         if self._keeps_copies and not is_float(values):
-            return import_module("coded.schemes.copying")
+            from coded.schemes import copying
+
+            return copying
         if is_torch_tensor(values) and self._numbers == "real":
-            return import_module("coded.schemes.through_tensors")
+            from coded.schemes import through_tensors
+
+            return through_tensors
         return None
 
     @cached_property
     def _on_tensors(self) -> Any:
-        return import_module("coded.maps.on_tensors").OnTensors()
+        from coded.maps.on_tensors import OnTensors
+
+        return OnTensors()
 
     def _forget_plans(self) -> None:
         self._encoder_plan: LinearMap | None = None

@@ -12,12 +12,11 @@ from numpy.typing import ArrayLike
 from coded.maps.arrays import LinearMap
 from coded.maps.on_tensors import OnTensors
 from coded.schemes.door import read_responders, require_answers, require_inputs
-from coded.schemes.exact import ExactScheme
-from coded.schemes.linear import LinearScheme
+from coded.schemes.linear_code import LinearCode
 from fastspline.arrays import FloatArray
 
 
-def encode(scheme: LinearScheme, build: Callable[[], LinearMap], inputs: Any) -> FloatArray:
+def encode(scheme: LinearCode, build: Callable[[], LinearMap], inputs: Any) -> FloatArray:
     """Apply the map that `build` gives to a tensor of inputs."""
     require_inputs(tuple(inputs.shape), scheme.n_inputs, scheme)
     on_tensors: OnTensors = scheme._on_tensors
@@ -25,13 +24,13 @@ def encode(scheme: LinearScheme, build: Callable[[], LinearMap], inputs: Any) ->
 
 
 def decode(
-    scheme: LinearScheme, coded_outputs: Any, responders: ArrayLike, *, looks: bool = True
+    scheme: LinearCode, coded_outputs: Any, responders: ArrayLike, *, looks: bool = True
 ) -> FloatArray:
     """Decode a tensor of answers, which may choose the decoder unless they are not looked at."""
     workers = read_responders(responders, scheme.n_workers)
     require_answers(tuple(coded_outputs.shape), workers)
-    if isinstance(scheme, ExactScheme):
-        scheme._require_stable(workers, _dtype_of(coded_outputs))
+    if (require_stable := getattr(scheme, "_require_stable", None)) is not None:  # an exact code
+        require_stable(workers, _dtype_of(coded_outputs))
         looks = looks and not coded_outputs.is_meta  # which has no numbers to look at
     on_tensors: OnTensors = scheme._on_tensors
     if looks and scheme._looks_at(workers):
