@@ -107,11 +107,11 @@ def multiply_columns(
         looks_at_product = 1 < len(matrix) <= len(rows)
         bound = np.nan
         if not looks_at_product:
-            bound = math.sqrt(_sum_of_squares(columns) * _sum_of_squares(matrix))
+            bound = math.sqrt(sum_of_squares(columns) * sum_of_squares(matrix))
             if not math.isfinite(bound):
                 require_finite(rows, name)
         np.matmul(matrix.astype(dtype, copy=False), columns, out=product)
-        is_small = bound < _half_of_largest(dtype)
+        is_small = bound < half_of_largest(dtype)
         if not (is_small or is_finite(product)):
             require_finite(rows, name)
             raise ValueError(f"{name} overflow in {rows.dtype}; scale them down")
@@ -121,15 +121,16 @@ def multiply_columns(
 def is_finite(array: FloatArray) -> bool:
     """Tell whether all numbers are finite, mostly by one pass at the speed of BLAS."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(_sum_of_squares(array)) or bool(np.isfinite(array).all())
+        return math.isfinite(sum_of_squares(array)) or bool(np.isfinite(array).all())
 
 
-def _sum_of_squares(array: FloatArray) -> float:
+def sum_of_squares(array: FloatArray) -> float:
     """Give it in the array's dtype; inf where it overflows, nan or inf where a number is none."""
     flat = array.ravel()  # a view where rows are contiguous
     return float(np.vdot(flat, flat).real)
 
 
 @cache
-def _half_of_largest(dtype: np.dtype[Any]) -> float:
+def half_of_largest(dtype: np.dtype[Any]) -> float:
+    """Give half of the largest number: sums that are bounded by it do not overflow."""
     return float(np.finfo(dtype).max) / 2.0

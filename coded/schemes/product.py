@@ -13,7 +13,7 @@ from coded.algebra.linear_decoder import amplification, least_norm_decoder
 from coded.algebra.mds_generator import mds_generator
 from coded.arguments import read_count
 from coded.maps.arrays import LinearMap, Matrix
-from coded.maps.copies import FilledMap
+from coded.maps.blocks import BlockMap
 from coded.schemes.exact import ExactScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.registry import Setting, Variant
@@ -130,14 +130,14 @@ class ProductScheme(ExactScheme):
     def _build_encoder(self) -> LinearMap:
         held = self._held()
         generator = np.kron(self._code_of_columns(), self._code_of_rows())
-        return FilledMap(held, np.asarray(generator, dtype=np.float64)[held < 0])
+        return BlockMap(held, np.asarray(generator, dtype=np.float64)[held < 0])
 
     def _build_exact(self, responders: Responders) -> tuple[LinearMap, float]:
         held = self._held()[list(responders)]
         source = np.full(self._n_inputs, -1)
         source[held[held >= 0]] = np.flatnonzero(held >= 0)
         decoder = self._decoding_matrix(responders)
-        return FilledMap(source, decoder[source < 0]), amplification(decoder)
+        return BlockMap(source, decoder[source < 0]), amplification(decoder)
 
     def _decoding_matrix(self, responders: Responders) -> Matrix:
         """D by peeling: each known place of the grid as a combination of the answers."""

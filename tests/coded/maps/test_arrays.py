@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coded.maps.arrays import MatrixMap, PartlyReadMap
+from coded.maps.blocks import BlockMap
 from coded.maps.copies import FilledMap, RowMap
 from fastspline import Smoother
 
@@ -13,11 +14,19 @@ def filled(rng, constant=None):
     return FilledMap(np.array([2, -1, 0, -1, 2]), rng.normal(size=(2, 4)), constant)
 
 
+def sparse(rng, n_rows=30, n_read=12):
+    """Copies among runs of sums, each of a few rows."""
+    source = np.where(rng.random(n_rows) < 0.3, rng.integers(0, n_read, n_rows), -1)
+    weights = rng.normal(size=(np.count_nonzero(source < 0), n_read))
+    return BlockMap(source, np.where(rng.random(weights.shape) < 0.2, weights, 0.0))
+
+
 MAPS = {
     "matrix": lambda rng: MatrixMap(rng.normal(size=(5, 4))),
     "complex": lambda rng: MatrixMap(rng.normal(size=(5, 4)) + 1j * rng.normal(size=(5, 4))),
     "rows": lambda rng: RowMap(rng.integers(0, 4, 6), 4),
     "filled": filled,
+    "blocks": lambda rng: sparse(rng, n_read=4),
     "filled-nothing": lambda _: FilledMap(np.array([1, 1, 3]), np.empty((0, 4))),
     "affine": lambda rng: filled(rng, rng.normal(size=(2, 6))).linear_part,
     "spline": lambda _: Smoother(np.arange(4.0), lam=0.1).operator([0.5, 1.0, 1.0, 4.0]),
@@ -107,8 +116,12 @@ def test_an_affine_map_has_a_linear_part(rng):
 @pytest.mark.parametrize("n_columns", [5, 5000])
 @pytest.mark.parametrize(
     "make",
-    [MatrixMap, lambda weights: FilledMap(np.array([1, -1]), weights)],
-    ids=["matrix", "filled"],
+    [
+        MatrixMap,
+        lambda weights: FilledMap(np.array([1, -1]), weights),
+        lambda weights: BlockMap(np.array([1, -1]), weights),
+    ],
+    ids=["matrix", "filled", "blocks"],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sums_near_the_largest_number_are_given_and_larger_ones_refused(dtype, make, n_columns):
@@ -121,3 +134,20 @@ def test_sums_near_the_largest_number_are_given_and_larger_ones_refused(dtype, m
         make(np.array([[2.0, 1.0]]))(values)
     alternating = np.array([[1.5, -1.0]])
     np.testing.assert_allclose(make(alternating)(values / 2)[-1], values[0] / 4, rtol=1e-6)
+
+
+@given(seed=st.integers(0, 9999), dtype=st.sampled_from([np.float32, np.float64, np.complex128]))
+def test_blocks_give_what_the_matrix_gives(seed, dtype):
+    rng = np.random.default_rng(seed)
+    blocks = sparse(rng, *rng.integers(1, 40, 2))
+    values = rng.normal(size=(blocks.weights.shape[1], 3)).astype(dtype)
+    np.testing.assert_allclose(
+        blocks(values), blocks.dense() @ values, atol=1e-5 if dtype == np.float32 else 1e-13
+    )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_blocks_refuse_what_is_not_finite_where_no_sum_reads_it(bad):
+    blocks = BlockMap(np.array([-1, 0]), np.array([[1.0, 0.0, 0.0]]))
+    with pytest.raises(ValueError, match="values must be finite"):
+        blocks(np.array([[1.0], [2.0], [bad]]))
