@@ -55,7 +55,7 @@ def tell_accuracy(runs: Sequence[Numbers]) -> str:
         f"{BATCHES} batches, each with {runs[0]['settings']['repeats']} draws of lost workers. "
         "Relative to LeNet5's own accuracy; error: mean L2 "
         "distance between class probabilities (the paper's measure; the workers give logits). "
-        "Digits come in random order, which BACC and LeTCC take as it is."
+        "Digits come in random order, which `berrut` and `letcc` take as it is."
     )
     return f"{to_markdown(header, rows)}\n\n{batches}"
 

@@ -12,23 +12,23 @@ from bench.science.trials import tell
 Numbers = dict[str, Any]
 
 SOURCES = ("rates", "polynomials", "published")
-OURS = ("SplineScheme", "KernelScheme")
-COPIES = ("replication, nearest", "replication, mean")
-HEADER = ("", "the paper", "LeTCC as published, here", "ours and plain copies, here", "command")
+OURS = ("spline", "kernel")
+COPIES = ("replication-nearest", "replication-mean")
+HEADER = ("", "the paper", "`letcc` as published, here", "ours and plain copies, here", "command")
 
 
 def collect() -> Numbers:
     """Collect the numbers that the table needs."""
     stored = {name: read(EXPERIMENTS[name].path)["numbers"] for name in SOURCES}
     rates, cubic = stored["rates"], stored["polynomials"]["degrees"]["3"]
-    exact = [error for error in cubic["errors"]["LCC, all answers"] if error is not None]
+    exact = [error for error in cubic["errors"]["lagrange, all answers"] if error is not None]
     return {
         "slopes": {
             name: [found["x sin x"]["slope"], found["edge"]["slope"]]
             for name, found in (
-                ("LeTCC", rates["against_n"]["LeTCC, scalar, none"]),
-                ("BACC", rates["against_n"]["BACC, scalar, none"]),
-                ("stragglers", rates["against_s"]["LeTCC, scalar"]),
+                ("letcc", rates["against_n"]["letcc, scalar, none"]),
+                ("berrut", rates["against_n"]["berrut, scalar, none"]),
+                ("stragglers", rates["against_s"]["letcc, scalar"]),
                 ("noisy", rates["noisy"]["lam = 1e-04 N^-4/5"]),
                 ("gcv", rates["noisy"]["lam by GCV"]),
             )
@@ -47,7 +47,7 @@ def tell_network(case: Numbers) -> Numbers:
     place = curve["settings"].index(case["setting"])
     found = {
         name: [curve[measure][name][place] for measure in ("l2", "accuracy")]
-        for name in ("BACC", "LeTCC", *OURS, *COPIES)
+        for name in ("berrut", "letcc", *OURS, *COPIES)
     }
     best, copies = (min(names, key=lambda name: found[name][0][0]) for names in (OURS, COPIES))
     return {
@@ -55,7 +55,7 @@ def tell_network(case: Numbers) -> Numbers:
         "setting": case["setting"],
         "published": case["published"],
         "gain": case["gains"]["random"],
-        "schemes": {name: found[name] for name in ("BACC", "LeTCC", best, copies)},
+        "schemes": {name: found[name] for name in ("berrut", "letcc", best, copies)},
         "best": best,
     }
 
@@ -68,8 +68,8 @@ def tell_claims(numbers: Numbers) -> str:
     }
     lagrange = numbers["lagrange"]
     rows = [
-        ["MSE against N, no noise, S fixed", "N^-3", slopes["LeTCC"], "-", "`rates`"],
-        ["BACC, likewise", "N^-2", slopes["BACC"], "-", "`rates`"],
+        ["MSE against N, no noise, S fixed", "N^-3", slopes["letcc"], "-", "`rates`"],
+        ["berrut, likewise", "N^-2", slopes["berrut"], "-", "`rates`"],
         ["MSE against S + 1", "S^3 (abstract: S^4)", slopes["stragglers"], "-", "`rates`"],
         [
             "MSE against N, noisy",
@@ -79,7 +79,7 @@ def tell_claims(numbers: Numbers) -> str:
             "`rates`",
         ],
         [
-            "LCC, degree 3, K = 5, N = 20",
+            "lagrange, degree 3, K = 5, N = 20",
             "exact for S ≤ 7",
             f"exact to {lagrange['error']:.0e} for S ≤ {lagrange['lost']}, refused beyond",
             "-",
@@ -99,7 +99,7 @@ def tell_claims(numbers: Numbers) -> str:
         best = "; ".join(
             f"{name} {tell(l2)}, {tell(accuracy)}" for name, (l2, accuracy) in schemes.items()
         )
-        what = f"{case['name']} {setting}, LeTCC against BACC"
+        what = f"{case['name']} {setting}, `letcc` against `berrut`"
         rows.append([what, claim, here, best, "`published`"])
     caption = (
         "Slopes of log-log fits with 95 % intervals, to be compared with upper bounds: errors far "

@@ -224,8 +224,7 @@ def run_priors(functions: Sequence[ZooFunction], *, quick: bool) -> Numbers:
             race = [
                 one
                 for one in contenders(setting, function)
-                if one.name
-                in ("replication, nearest", "LeTCC, path", "SplineScheme", "KernelScheme")
+                if one.name in ("replication-nearest", "letcc, path", "spline", "kernel")
             ]
             race += [
                 Contender(

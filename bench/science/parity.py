@@ -21,7 +21,7 @@ from bench.science import datasets, networks, trials
 from bench.science.datasets import DATA
 from bench.science.digits import table_of_differences
 from bench.science.networks import LeNet5, Network
-from bench.science.rivals import BACC, KERNEL, NEAREST, SPLINE, Case
+from bench.science.rivals import BERRUT, KERNEL, NEAREST, SPLINE, Case
 from bench.science.trials import (
     Array,
     Contender,
@@ -31,7 +31,6 @@ from bench.science.trials import (
     differences,
     interval,
     tell,
-    title,
 )
 from coded import ParityScheme, Scheme
 from coded.maps.arrays import LinearMap
@@ -45,10 +44,10 @@ LARGE, LOST_OF_LARGE = 60, 5
 SEED = 6
 DRAWS_ALONE, DRAWS_OF_MANY = 8, 20
 
-PARM, UNTRAINED = title("parity"), title("parity", "f as parity model")
-OTHERS = (BACC, NEAREST, SPLINE, KERNEL)
+PARITY, UNTRAINED = "parity", "parity, f as parity model"
+OTHERS = (BERRUT, NEAREST, SPLINE, KERNEL)
 MEASURES = ("relative_accuracy", "l2")
-PAIRS = [(PARM, other) for other in OTHERS]
+PAIRS = [(PARITY, other) for other in OTHERS]
 
 Numbers = dict[str, Any]
 
@@ -152,7 +151,7 @@ def contenders(case: Case, setting: Counts, size: int) -> list[Contender]:
             return ParityScheme(size, size + 1, parity_models=[model])
         return GroupedParity(setting.n_inputs, size, model)
 
-    ours = {PARM: parity(model), UNTRAINED: parity(case.fn)}
+    ours = {PARITY: parity(model), UNTRAINED: parity(case.fn)}
     return [
         *(Contender(name, lambda _, scheme=scheme: scheme) for name, scheme in ours.items()),
         *case.contenders(setting, OTHERS),
@@ -254,7 +253,7 @@ def tell_training(training: Numbers) -> str:
     examples = next(iter(training.values()))["examples"]
     return (
         "Relative accuracy and L2 of the logits over the outputs that were no exact answers, and "
-        "their share of all outputs: codes that hold an input twice lose fewer. ParM needs a "
+        "their share of all outputs: codes that hold an input twice lose fewer. `parity` needs a "
         f"parity model for each network and K, trained here on {examples:,} digits ({costs} of one "
         "core); the other codes train nothing."
     )

@@ -35,13 +35,13 @@ SETTINGS = {
 }
 N_FUNCTIONS = 4
 COLORS = {
-    "LCC, all answers": "#0072B2",
-    "LCC, any R answers": "#D55E00",
-    "BACC, path": "#CC79A7",
-    "LeTCC": "#8C8C8C",
-    "LeTCC, path": "#009E73",
-    "SplineScheme": "#E69F00",
-    "replication, nearest": "#000000",
+    "lagrange, all answers": "#0072B2",
+    "lagrange, any R answers": "#D55E00",
+    "berrut, path": "#CC79A7",
+    "letcc": "#8C8C8C",
+    "letcc, path": "#009E73",
+    "spline": "#E69F00",
+    "replication-nearest": "#000000",
 }
 
 Numbers = dict[str, Any]
@@ -64,12 +64,12 @@ def schemes(n_inputs: int, n_workers: int, degree: int) -> dict[str, tuple[Schem
     most = n_workers - 2
     paper = SplineScheme.paper(n_inputs, n_workers, n_stragglers=most)
     return {
-        "LCC, all answers": (LagrangeScheme(n_inputs, n_workers, degree=degree), False),
-        "BACC, path": (BerrutScheme(n_inputs, n_workers, n_stragglers=most), True),
-        "LeTCC": (paper, False),
-        "LeTCC, path": (paper, True),
-        "SplineScheme": (SplineScheme(n_inputs, n_workers), False),
-        "replication, nearest": (ReplicationScheme(n_inputs, n_workers), False),
+        "lagrange, all answers": (LagrangeScheme(n_inputs, n_workers, degree=degree), False),
+        "berrut, path": (BerrutScheme(n_inputs, n_workers, n_stragglers=most), True),
+        "letcc": (paper, False),
+        "letcc, path": (paper, True),
+        "spline": (SplineScheme(n_inputs, n_workers), False),
+        "replication-nearest": (ReplicationScheme(n_inputs, n_workers), False),
     }
 
 
@@ -98,8 +98,8 @@ def errors_of(degree: int, seed: int, *, draws: int) -> tuple[Array, Array, list
     inputs, fn = rng.uniform(-1.0, 1.0, n_inputs), polynomials(degree, seed)
     order = path_order(inputs)
     raced = schemes(n_inputs, n_workers, degree)
-    names = ["LCC, any R answers", *raced]
-    lagrange = raced["LCC, all answers"][0]
+    names = ["lagrange, any R answers", *raced]
+    lagrange = raced["lagrange, all answers"][0]
     laid = {name: inputs[order] if along else inputs for name, (_, along) in raced.items()}
     bound = {name: scheme.bind(laid[name]) for name, (scheme, _) in raced.items()}
     answers = {name: fn(bound[name].encode(laid[name])) for name in raced}
@@ -114,7 +114,7 @@ def errors_of(degree: int, seed: int, *, draws: int) -> tuple[Array, Array, list
             who = np.setdiff1d(np.arange(n_workers), stragglers)
             amplification[i, d] = lagrange.amplification(who)
             if len(who) >= lagrange.min_responders:
-                decoded = any_answers(lagrange, answers["LCC, all answers"], who, rng)
+                decoded = any_answers(lagrange, answers["lagrange, all answers"], who, rng)
                 errors[i, d, 0] = relative(decoded, fn(inputs))
             for j, name in enumerate(raced, start=1):
                 try:
@@ -181,7 +181,7 @@ def tables(numbers: Numbers) -> dict[str, str]:
         f"Relative error, median and in brackets the 90 % quantile, over {numbers['sets']} sets of "
         f"random polynomials and inputs in [-1, 1], {numbers['draws']} draws each; a percentage "
         f"is the share of draws that were decoded, - is none; 0: each input was answered. "
-        f"LCC needs R = {thresholds}. "
+        f"`lagrange` needs R = {thresholds}. "
         "Amplification: by how much all answers' rounding errors may grow; LagrangeScheme refuses "
         "above 1e8. Any R answers: the barycentric formula on R of them at random, unchecked."
     }

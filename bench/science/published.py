@@ -32,7 +32,6 @@ from bench.science.trials import (
     remembered,
     softmax,
     tell,
-    title,
 )
 from coded import KernelScheme, SplineScheme, path_order
 
@@ -42,12 +41,12 @@ TUNING_SEED, SEED = 2, 1
 
 # Okabe and Ito's colours.
 STYLES = {
-    "BACC": ("#000000", "o"),
-    "LeTCC": ("#D55E00", "s"),
-    "LeTCC, path": ("#E69F00", "s"),
-    "replication, nearest": ("#999999", "^"),
-    "SplineScheme": ("#0072B2", "D"),
-    "KernelScheme": ("#009E73", "v"),
+    "berrut": ("#000000", "o"),
+    "letcc": ("#D55E00", "s"),
+    "letcc, path": ("#E69F00", "s"),
+    "replication-nearest": ("#999999", "^"),
+    "spline": ("#0072B2", "D"),
+    "kernel": ("#009E73", "v"),
 }
 PANELS = {"l2": "mean L2 error", "accuracy": "relative accuracy"}
 
@@ -184,15 +183,13 @@ def contenders(case: Case, setting: Counts, lams: Lams) -> list[Contender]:
 
     return [
         Contender.of("berrut", setting),
-        Contender(title("letcc"), letcc("random")),
+        Contender("letcc", letcc("random")),
         Contender.of("berrut", setting, "path", order=path_order),
-        Contender(title("letcc", "path"), letcc("path"), path_order),
+        Contender("letcc, path", letcc("path"), path_order),
         Contender.of("replication-mean", setting),
         Contender.of("replication-nearest", setting),
         Contender.of("spline", setting),
-        Contender(
-            title("kernel"), lambda _: KernelScheme(k, n, n_stragglers=s, features=case.features)
-        ),
+        Contender("kernel", lambda _: KernelScheme(k, n, n_stragglers=s, features=case.features)),
     ]
 
 
@@ -202,7 +199,7 @@ def choose_lams(case: Case, grid: Sequence[float] = LAMS) -> Lams:
     batches = _batches(case.tuning, k, case.n_tuning_batches, seed=TUNING_SEED)
 
     def loss(order: str, lams: tuple[float, float]) -> float:
-        name = "LeTCC" if order == "random" else "LeTCC, path"
+        name = "letcc" if order == "random" else "letcc, path"
         everyone = contenders(case, case.setting, {"random": lams, "path": lams})
         letcc = next(one for one in everyone if one.name == name)
         trial = trials.run(
@@ -275,7 +272,7 @@ def measure(case: Case, lams: Lams, draws: int) -> Numbers:
     """Give all numbers of one network."""
     k, n, s = case.setting
     at_setting = compare(case, case.setting, lams, draws)
-    first = at_setting["BACC"]
+    first = at_setting["berrut"]
     return {
         "name": case.name,
         "setting": list(case.setting),
@@ -287,8 +284,8 @@ def measure(case: Case, lams: Lams, draws: int) -> Numbers:
         "draws": draws,
         "lams": lams,
         "gains": {
-            "random": _gains(case, at_setting["LeTCC"], first),
-            "path": _gains(case, at_setting["LeTCC, path"], at_setting["BACC, path"]),
+            "random": _gains(case, at_setting["letcc"], first),
+            "path": _gains(case, at_setting["letcc, path"], at_setting["berrut, path"]),
         },
         "over_s": _curve(case, [Counts(k, n, lost) for lost in case.losses], lams, draws),
         "over_k": _curve(case, [Counts(size, n, s) for size in case.sizes], lams, draws)
@@ -325,7 +322,7 @@ def tables(numbers: Numbers) -> dict[str, str]:
 
 def _tell_gains(cases: Sequence[Numbers]) -> str:
     header = [
-        "LeTCC against BACC, inputs in random order",
+        "`letcc` against `berrut`, inputs in random order",
         "(K, N, S)",
         "mean L2, published",
         "ours",
@@ -357,7 +354,7 @@ def _tell_gains(cases: Sequence[Numbers]) -> str:
         "Class probabilities (MiniLM: embeddings of length 1; right where the nearest of all "
         "sentences is the own one). Changes of the means in percent with paired 95 % intervals "
         f"over batches of K inputs, each with {cases[0]['draws']} draws of lost workers that all "
-        "schemes share. Reproduced: LeTCC's mean L2 is below BACC's and the interval of the "
+        "schemes share. Reproduced: `letcc`'s mean L2 is below `berrut`'s and the interval of the "
         "paired difference excludes 0; less or more where the published gain is outside ours. "
         "Both lam are chosen at this setting, on other inputs, from 0 and 1e-10 to 1e-5. "
         f"{counts}. Not the paper's models: our LeNet5 saw 7,000 digits, our RepVGG has "

@@ -49,8 +49,8 @@ SIGMA = 0.1  # of the noise on each answer
 S_NOISY = 2
 CONSTANTS = [1e-3, 1e-4]  # c of lam_dec = c N^(-4/5), fixed before anything was measured
 FUNCTIONS = ["x sin x", "edge"]
-FAMILIES = {"LeTCC": SplineScheme.paper, "BACC": BerrutScheme}
-LIMITS = {"LeTCC": -2.7, "BACC": -1.7, "noisy": -0.5}
+FAMILIES = {"letcc": SplineScheme.paper, "berrut": BerrutScheme}
+LIMITS = {"letcc": -2.7, "berrut": -1.7, "noisy": -0.5}
 OURS, THEIRS, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C8C8C"
 
 Numbers = dict[str, Any]
@@ -161,7 +161,7 @@ def noisy_losses(seed: int, n_workers: int, *, draws: int) -> Array:
     return total / draws
 
 
-DECODERS = [*(f"lam = {c:.0e} N^-4/5" for c in CONSTANTS), "lam = 0", "lam by GCV", "BACC"]
+DECODERS = [*(f"lam = {c:.0e} N^-4/5" for c in CONSTANTS), "lam = 0", "lam by GCV", "berrut"]
 
 
 def slopes(sizes: list[list[int]], losses: Array) -> list[list[float]]:
@@ -236,16 +236,16 @@ def tables(numbers: Numbers) -> dict[str, str]:
         f"{to_markdown(header, rows, words=2)}\n\n"
         f"Slope of log MSE against log N, N near {sizes[0]} ... {sizes[-1]}, K = {K}, no noise; "
         f"{draws} (of the worst block, half the sets), 95 % intervals over input sets. "
-        f"\\*: the upper end is above {LIMITS['LeTCC']} (LeTCC) or {LIMITS['BACC']} (BACC). The "
-        "theorems' bounds fall with slopes -3 and -2; at x sin x errors fall faster, at the edge "
-        "function, |x - x_k|^1.55 at each input, the local error falls with slope -3.1. Where many "
-        "are lost slopes are steeper: too few workers are left at small N. BACC errs several times "
-        "less at odd N: all N are even."
+        f"\\*: the upper end is above {LIMITS['letcc']} (`letcc`) or {LIMITS['berrut']} "
+        "(`berrut`). The theorems' bounds fall with slopes -3 and -2; at x sin x errors fall "
+        "faster, at the edge function, |x - x_k|^1.55 at each input, the local error falls with "
+        "slope -3.1. Where many are lost slopes are steeper: too few workers are left at small N. "
+        "`berrut` errs several times less at odd N: all N are even."
     )
     rows = []
     for decoder, found in numbers["noisy"].items():
         # Those do not average the noise: nothing is claimed of them.
-        limit = np.inf if decoder in ("lam = 0", "BACC") else LIMITS["noisy"]
+        limit = np.inf if decoder in ("lam = 0", "berrut") else LIMITS["noisy"]
         cells = [judged(found[f]["slope"], limit) for f in FUNCTIONS]
         rows.append([decoder, *cells, *(f"{found[f]['mse'][-1]:.1e}" for f in FUNCTIONS)])
     header = ["decoder", *(f"slope, {f}" for f in FUNCTIONS)]
@@ -253,9 +253,9 @@ def tables(numbers: Numbers) -> dict[str, str]:
     noisy = (
         f"{to_markdown(header, rows)}\n\n"
         f"The same with noise of standard deviation {SIGMA} on each answer, S = {S_NOISY} lost at "
-        f"random, equidistant workers (BACC: its own points); {draws}. \\*: the upper end is above "
-        f"{LIMITS['noisy']}; the theorem's bound falls with slope -3/5. lam = 0 and BACC do not "
-        "average the noise: they are not judged, and end near its variance, .01."
+        f"random, equidistant workers (`berrut`: its own points); {draws}. \\*: the upper end is "
+        f"above {LIMITS['noisy']}; the theorem's bound falls with slope -3/5. lam = 0 and `berrut` "
+        "do not average the noise: they are not judged, and end near its variance, .01."
     )
     rows = [
         [name, *(tell(found[f]["slope"], 2) for f in FUNCTIONS)]
@@ -265,7 +265,7 @@ def tables(numbers: Numbers) -> dict[str, str]:
         f"{to_markdown(['', *FUNCTIONS], rows)}\n\n"
         f"Slope of log MSE against log(S + 1), S = {numbers['lost'][0]} ... {numbers['lost'][-1]}, "
         f"the worst block of S neighbours lost, N near {numbers['n_fixed']}. Not judged: the "
-        "theorem bounds MSE by S^3 N^-3 (camera-ready; the abstract says S^4 N^-3), BACC's by "
+        "theorem bounds MSE by S^3 N^-3 (camera-ready; the abstract says S^4 N^-3), `berrut`'s by "
         "S^4 N^-2, and errors far below a bound may rise faster than it does."
     )
     return {"rates": noiseless, "rates-noisy": noisy, "rates-stragglers": against_s}
@@ -287,8 +287,8 @@ def draw(numbers: Numbers) -> dict[str, Figure]:
             for name, style in styles.items():
                 found = numbers["against_n"][f"{family}, scalar, {name}"][function]
                 axes.plot(sizes, found["mse"], style, color=color, label=f"{family}, lost: {name}")
-        end = numbers["against_n"]["LeTCC, scalar, none"][function]["mse"][-1]
-        start = numbers["against_n"]["LeTCC, scalar, none"]["edge"]["mse"][0]
+        end = numbers["against_n"]["letcc, scalar, none"][function]["mse"][-1]
+        start = numbers["against_n"]["letcc, scalar, none"]["edge"]["mse"][0]
         anchor = 3 * start if function == "x sin x" else 8 * end * (sizes[-1] / sizes[0]) ** 3
         guide(axes, sizes, anchor, -3, "slope -3")
         finish(axes, "N workers", f"{function}, no noise")
@@ -299,7 +299,7 @@ def draw(numbers: Numbers) -> dict[str, Figure]:
         for function, style in zip(FUNCTIONS, ("--", "-"), strict=True):
             found = numbers["against_s"][f"{family}, scalar"][function]
             against_s.plot(lost, found["mse"], style, color=color, label=f"{family}, {function}")
-    first = numbers["against_s"]["LeTCC, scalar"]["edge"]["mse"][0]
+    first = numbers["against_s"]["letcc, scalar"]["edge"]["mse"][0]
     guide(against_s, lost, first / 2, 3, "slope 3")
     finish(against_s, "S + 1, S neighbours lost", f"the worst block, N near {numbers['n_fixed']}")
     against_s.legend(frameon=False, fontsize=8)

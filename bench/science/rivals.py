@@ -25,7 +25,6 @@ from bench.science.trials import (
     batches_of,
     remembered,
     run,
-    title,
 )
 from coded import (
     AnswerMemory,
@@ -47,20 +46,20 @@ EARLIER_BATCHES, EARLIER_INPUTS, EARLIER_MIXED, EARLIER_SEED = 5, 60, 40, 5
 NEAR = 0.2  # how far mixed earlier inputs lie from an input, on the way to its neighbour
 REMEMBERED = 352  # of their answers, drawn at random
 
-BACC = title("berrut", "random order")
+BERRUT = "berrut, random order"
 LETCC, LETCC_PATH, LETCC_ORACLE = (
-    title("letcc", how) for how in ("random order", "path", "oracle path")
+    f"letcc, {how}" for how in ("random order", "path", "oracle path")
 )
-MEAN, NEAREST = title("replication-mean"), title("replication-nearest")
-SPLINE, KERNEL, CHORDS = title("spline"), title("kernel"), title("kernel-labels")
+MEAN, NEAREST = "replication-mean", "replication-nearest"
+SPLINE, KERNEL, CHORDS = "spline", "kernel", "kernel-labels"
 RAW, LOO, ORACLE, MEMORY = (
-    title("kernel", how) for how in ("raw pixels", "leave-one-out", "oracle features", "memory")
+    f"kernel, {how}" for how in ("raw pixels", "leave-one-out", "oracle features", "memory")
 )
 MEMORY_ALONE = "memory alone"
 PRIOR_MEAN, PRIOR_SPLINE, PRIOR_KERNEL = (f"ridge + {name}" for name in (MEAN, SPLINE, KERNEL))
 PRIOR_ALONE = "ridge alone"
 NAMES = (
-    BACC,
+    BERRUT,
     LETCC,
     LETCC_PATH,
     LETCC_ORACLE,
@@ -166,7 +165,7 @@ class Case:
         plain = {
             name: codes()[code].make(Setting(*setting))
             for name, code in {
-                BACC: "berrut",
+                BERRUT: "berrut",
                 MEAN: "replication-mean",
                 NEAREST: "replication-nearest",
                 SPLINE: "spline",

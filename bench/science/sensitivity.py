@@ -112,8 +112,8 @@ def run(*, quick: bool = False) -> Numbers:
         numbers["order"][workload.name] = {
             name: {order: measured(scheme, order) for order in ORDERS}
             for name, scheme in (
-                ("BACC", BerrutScheme(n_inputs, n_workers)),
-                ("LeTCC", paper(n_inputs, n_workers)),
+                ("berrut", BerrutScheme(n_inputs, n_workers)),
+                ("letcc", paper(n_inputs, n_workers)),
             )
         }
     return numbers
@@ -135,7 +135,8 @@ def tables(numbers: Numbers) -> dict[str, str]:
     header = ["lam", *(f"{name}, {which}" for name in names for which in ("lam_enc", "lam_dec"))]
     by_lam = (
         f"{to_markdown(header, rows, words=0)}\n\n"
-        f"LeTCC as published, inputs along their path, one lam varied, the other 0; {how}. {CELLS}"
+        f"`letcc` as published, inputs along their path, one lam varied, the other 0; "
+        f"{how}. {CELLS}"
     )
     header = ["points of inputs, workers"]
     header += [f"{name}, {lost}" for name in names for lost in LOST]
@@ -145,8 +146,8 @@ def tables(numbers: Numbers) -> dict[str, str]:
     ]
     by_points = (
         f"{to_markdown(header, rows)}\n\n"
-        f"LeTCC with other points, lam 0, inputs along their path; S workers lost at random, or a "
-        f"block of S / 4 neighbours; {how}. {CELLS}"
+        f"`letcc` with other points, lam 0, inputs along their path; S workers lost at random, or "
+        f"a block of S / 4 neighbours; {how}. {CELLS}"
     )
     rows = [
         [f"{name}", scheme, *(cell(found[order]) for order in ORDERS)]
@@ -181,7 +182,7 @@ def draw(numbers: Numbers) -> dict[str, Figure]:
     panels = figure.subplots(2, len(names))
     places = np.arange(len(lams))
     for column, name in enumerate(names):
-        measure = "l2" if "agreement" in numbers["order"][name]["LeTCC"]["path"] else "mse"
+        measure = "l2" if "agreement" in numbers["order"][name]["letcc"]["path"] else "mse"
         label = "mean L2 error" if measure == "l2" else "MSE"
         above, below = panels[:, column]
         for which, color in (("lam_enc", THEIRS), ("lam_dec", OURS)):
@@ -191,7 +192,7 @@ def draw(numbers: Numbers) -> dict[str, Figure]:
         above.set_xticks(places[::3], [f"{lam:.0e}" if lam else "0" for lam in lams[::3]])
         above.set_xlabel("lam, the other one 0")
         above.set_title(name, fontsize=9)
-        for scheme, color, shift in (("BACC", THEIRS, -0.17), ("LeTCC", OURS, 0.17)):
+        for scheme, color, shift in (("berrut", THEIRS, -0.17), ("letcc", OURS, 0.17)):
             found = numbers["order"][name][scheme]
             mean, half = np.array([found[order][measure] for order in ORDERS]).T
             below.errorbar(

@@ -97,7 +97,7 @@ def tables(numbers: Numbers) -> dict[str, str]:
     decades = f"{numbers['lams'][1]:.0e} ... {numbers['lams'][-1]:.0e}"
     return {
         "split": f"{to_markdown(header, rows, words=2)}\n\n"
-        "LeTCC as published, inputs of the networks in random order: "
+        "`letcc` as published, inputs of the networks in random order: "
         f"MSE and the two terms that bound it. Both lam from 0 and {decades} by "
         f"{numbers['tuning']} tuning batches, reported on {numbers['report']} others, "
         f"{numbers['draws']} draws each; 95 % intervals over batches. Loss over sum was at most "

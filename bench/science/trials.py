@@ -23,19 +23,6 @@ Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 Order = Callable[[Array], NDArray[np.intp]]
 
-# What papers call the codes that race here, and records of races with them.
-TITLES = {
-    "berrut": "BACC",
-    "kernel": "KernelScheme",
-    "kernel-labels": "KernelScheme, labels",
-    "lagrange": "LCC",
-    "letcc": "LeTCC",
-    "parity": "ParM",
-    "replication-mean": "replication, mean",
-    "replication-nearest": "replication, nearest",
-    "spline": "SplineScheme",
-}
-
 
 class Counts(NamedTuple):
     """K inputs, N workers, S of whom are lost."""
@@ -89,14 +76,10 @@ class Contender:
         order: Order | None = None,
         degree: int | None = None,
     ) -> Contender:
-        """Let one of `codes()` race, under its title and how it is used."""
+        """Let one of `codes()` race, under its name and how it is used."""
         variant, setting = codes()[code], Setting(*counts, degree)
-        return cls(title(code, how), lambda _: variant.make(setting), order)
-
-
-def title(code: str, how: str = "") -> str:
-    """Give what records and tables call one of `codes()`, used in this way: as its paper does."""
-    return f"{TITLES[code]}, {how}" if how else TITLES[code]
+        name = f"{code}, {how}" if how else code
+        return cls(name, lambda _: variant.make(setting), order)
 
 
 @dataclass(frozen=True, eq=False)

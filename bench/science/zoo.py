@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from bench.documents import to_markdown
 from bench.records import to_json
 from bench.science.competition import HEAVIER, RARE, SETTINGS, SIZES, USUAL, Numbers, label, run
-from bench.science.trials import Counts, title
+from bench.science.trials import Counts
 
 __all__ = ["draw", "package_files", "run", "tables"]
 
@@ -43,11 +43,11 @@ def cells_of(numbers: Numbers, kind: str, setting: Counts) -> list[Numbers]:
 def rank(cells: Sequence[Numbers]) -> Numbers:
     """Order the schemes by their typical relative MSE, the simpler one first where they tie."""
     measured = sorted(
-        ((code, typical(cells, title(code))) for code in RECOMMENDED), key=lambda pair: pair[1]
+        ((code, typical(cells, code)) for code in RECOMMENDED), key=lambda pair: pair[1]
     )
     return {
         "functions": len(cells),
-        "copies_as_good": sum("replication, nearest" in cell["best"] for cell in cells),
+        "copies_as_good": sum("replication-nearest" in cell["best"] for cell in cells),
         "measured": [list(pair) for pair in measured],
     }
 
@@ -56,12 +56,12 @@ def rank_labels(cells: Sequence[Numbers]) -> Numbers:
     """Order the schemes by their mean relative accuracy over the classifiers."""
     accuracies = [cell["relative_accuracy"] for cell in cells]
     means = {
-        code: round(float(np.mean([one[title(code)][0] for one in accuracies])), 4)
+        code: round(float(np.mean([one[code][0] for one in accuracies])), 4)
         for code in (*RECOMMENDED, "kernel-labels")
     }
     return {
         "functions": len(cells),
-        "copies_as_good": sum("replication, nearest" in cell["most_accurate"] for cell in cells),
+        "copies_as_good": sum("replication-nearest" in cell["most_accurate"] for cell in cells),
         "measured": sorted(([*pair] for pair in means.items()), key=lambda pair: -pair[1]),
     }
 
@@ -89,18 +89,10 @@ def package_files(numbers: Numbers) -> dict[str, str]:
 
 # What README shows.
 
-SHORT = {
-    "replication, mean": "copies, mean",
-    "replication, nearest": "copies",
-    "LeTCC, path": "LeTCC path",
-    "SplineScheme": "spline",
-    "KernelScheme": "kernel",
-    "KernelScheme, labels": "kernel, labels",
-}
 JOBS = {
     "smooth": "`smooth` in 1 to 3 numbers: sweeps, ODEs, PDEs",
     "rough": "`rough`: kinks, 1 number",
-    "polynomial": "`polynomial`, too few answers for LCC",
+    "polynomial": "`polynomial`, too few answers for `lagrange`",
     "network": "`network`, regression: many numbers",
 }
 
@@ -118,21 +110,20 @@ def tables(numbers: Numbers) -> dict[str, str]:
 
 def tell_decisions(numbers: Numbers) -> str:
     """Job, setting, scheme to take, and what it and its rivals lose."""
+    rivals = ("replication-nearest", "replication-mean", "letcc, path", "letcc", "berrut")
     rows = []
     for kind, job in JOBS.items():
         for setting in HEAVIER:
             cells = cells_of(numbers, kind, setting)
             name, loss = rank(cells)["measured"][0]
-            rivals = ("replication, nearest", "replication, mean", "LeTCC, path", "LeTCC", "BACC")
             losses = [typical(cells, rival) for rival in rivals]
-            rows.append([job, f"({label(setting)})", tell_name(name), *map(tell, [loss, *losses])])
-    rivals = ["copies", "copies, mean", "LeTCC path", "LeTCC", "BACC"]
+            rows.append([job, f"({label(setting)})", name, *map(tell, [loss, *losses])])
     header = ["f", "(K,N,S)", "take", "its relative MSE", *rivals]
     caption = (
         "K inputs, N workers, S of them lost, uniformly drawn; geometric means over the functions "
-        "of a kind, named as `coded.recommend` takes it. kernel: `KernelScheme`; spline: "
-        "`SplineScheme`; copies: replication, the nearest answer where all copies are lost, or the "
-        "mean of the answers; LeTCC as published, in random order and along the path. Some of "
+        "of a kind, named as `coded.recommend` takes it. Where all copies are lost, "
+        "`replication-nearest` gives the nearest answer, `replication-mean` the mean of all; "
+        "`letcc` as published, in random order and along the path. Some of "
         "these functions served to set constants of ours, with other inputs and losses."
     )
     return f"{to_markdown(header, rows, words=3)}\n\n{caption}"
@@ -172,17 +163,17 @@ def tell_best(cell: Numbers | None) -> str:
     """Name the best and their equals, the lowest loss, and its ratio to that of copies."""
     if cell is None:
         return ""
-    names = " = ".join(tell_name(name) for name in cell["best"])
+    names = " = ".join(cell["best"])
     loss = cell["relative_mse"][cell["best"][0]][0]
-    if "replication, nearest" in cell["best"] or loss == 0.0:
+    if "replication-nearest" in cell["best"] or loss == 0.0:
         return f"{names}: {tell(loss)}"
-    gain = cell["relative_mse"]["replication, nearest"][0] / loss
+    gain = cell["relative_mse"]["replication-nearest"][0] / loss
     return f"**{names}**: {tell(loss)}, {gain:,.{int(gain < 10)}f} x"
 
 
 def tell_accuracies(numbers: Numbers) -> str:
     """Classifier and setting by scheme: relative accuracy, the best in bold."""
-    names = [*COLOURS, "KernelScheme, labels"]
+    names = [*COLOURS, "kernel-labels"]
     rows = []
     for name, cells in numbers["table"].items():
         for setting, cell in cells.items():
@@ -194,7 +185,7 @@ def tell_accuracies(numbers: Numbers) -> str:
                     for scheme in names
                 ]
                 rows.append([name, f"({setting})", *accuracies])
-    table = to_markdown(["f", "(K,N,S)", *map(tell_name, names)], rows, words=2)
+    table = to_markdown(["f", "(K,N,S)", *names], rows, words=2)
     return (
         f"{table}\n\nRelative accuracy; bold: the best and all that tie with it; batches and draws "
         "as above."
@@ -209,7 +200,7 @@ def tell_losses(numbers: Numbers) -> str:
         for function, models in numbers["losses"].items()
         for model, cell in models.items()
     ]
-    table = to_markdown(["f", "lost", *map(tell_name, names)], rows, words=2)
+    table = to_markdown(["f", "lost", *names], rows, words=2)
     return (
         f"{table}\n\nRelative MSE at (60,100,20), other losses than uniform ones; {USUAL[0]} "
         f"batches x {USUAL[1]} draws; bold as above."
@@ -218,14 +209,14 @@ def tell_losses(numbers: Numbers) -> str:
 
 def tell_priors(numbers: Numbers) -> str:
     """Function and setting by scheme without and with its prior, the best in bold."""
-    schemes = ("replication, nearest", "LeTCC, path", "SplineScheme", "KernelScheme")
+    schemes = ("replication-nearest", "letcc, path", "spline", "kernel")
     names = ["prior alone", *(name + end for name in schemes for end in ("", " + prior"))]
     rows = [
         [function, f"({setting})", *tell_row(cell, names)]
         for function, cells in numbers["priors"].items()
         for setting, cell in cells.items()
     ]
-    table = to_markdown(["f", "(K,N,S)", *map(tell_name, names)], rows, words=2)
+    table = to_markdown(["f", "(K,N,S)", *names], rows, words=2)
     caption = (
         "Relative MSE, alone and by `WithPrior` over a solve in a tenth of the steps; "
         f"{USUAL[0]} batches x {USUAL[1]} draws."
@@ -239,27 +230,21 @@ def tell_row(cell: Numbers, names: Sequence[str]) -> list[str]:
     return [f"**{loss}**" if name in cell["best"] else loss for name, loss in losses.items()]
 
 
-def tell_name(name: str) -> str:
-    """Give the short name of a scheme, with its prior if it has one."""
-    scheme, plus, prior = name.partition(" + ")
-    return SHORT.get(scheme, scheme) + plus + prior
-
-
 def tell(loss: float) -> str:
     """Write a loss."""
     return f"{loss:.1e}" if loss else "0"
 
 
 COLOURS = {
-    "BACC": "#999999",
-    "LeTCC": "#E69F00",
-    "LeTCC, path": "#D55E00",
-    "replication, mean": "#56B4E9",
-    "replication, nearest": "#0072B2",
-    "SplineScheme": "#009E73",
-    "KernelScheme": "#CC79A7",
+    "berrut": "#999999",
+    "letcc": "#E69F00",
+    "letcc, path": "#D55E00",
+    "replication-mean": "#56B4E9",
+    "replication-nearest": "#0072B2",
+    "spline": "#009E73",
+    "kernel": "#CC79A7",
 }
-MARKERS = {"BACC": "x", "LeTCC": "^", "LeTCC, path": "v", "SplineScheme": "D", "KernelScheme": "o"}
+MARKERS = {"berrut": "x", "letcc": "^", "letcc, path": "v", "spline": "D", "kernel": "o"}
 
 
 def draw(numbers: Numbers) -> dict[str, Figure]:

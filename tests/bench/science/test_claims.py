@@ -12,7 +12,7 @@ pytestmark = pytest.mark.outer
 def test_the_table_repeats_the_stored_numbers():
     table = claims.tell_claims(claims.collect())
     rates = read(EXPERIMENTS["rates"].path)["numbers"]
-    slope, half_width = rates["against_n"]["LeTCC, scalar, none"]["edge"]["slope"]
+    slope, half_width = rates["against_n"]["letcc, scalar, none"]["edge"]["slope"]
     assert f"{slope:.2f} ± {half_width:.2f}" in table
     published = read(EXPERIMENTS["published"].path)["numbers"]
     for case in published["cases"]:
@@ -26,4 +26,4 @@ def test_the_table_repeats_the_stored_numbers():
 def test_ours_is_the_better_one():
     for case in claims.collect()["networks"]:
         assert case["best"] in claims.OURS
-        assert case["schemes"][case["best"]][0][0] < case["schemes"]["LeTCC"][0][0]
+        assert case["schemes"][case["best"]][0][0] < case["schemes"]["letcc"][0][0]

@@ -70,7 +70,7 @@ def test_ridge_recovers_a_line_and_shrinks(rng):
 def test_lam_of_the_published_scheme_wins_on_the_tuning_images(case, monkeypatch):
     monkeypatch.setattr(rivals, "TUNING_BATCHES", 2)
     setting = Counts(20, 60, 20)
-    scheme = case.published(setting, "LeTCC").make(None)
+    scheme = case.published(setting, "letcc").make(None)
     assert isinstance(scheme, SplineScheme)
     assert scheme.lam_dec < 1e-5  # the largest of the grid, which smooths the answers away
     assert scheme.lam_dec in rivals.LAMS

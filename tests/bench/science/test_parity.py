@@ -248,9 +248,9 @@ def test_the_command_stores_a_model(tmp_path):
 
 def test_a_setting_has_all_schemes_and_its_tables(case):
     numbers = parity.run_setting(case, Counts(2, 3, 1), 2, count=3, draws=3)
-    names = [parity.PARM, parity.UNTRAINED, *parity.OTHERS]
+    names = [parity.PARITY, parity.UNTRAINED, *parity.OTHERS]
     assert list(numbers["rows"]) == names
-    assert numbers["rows"][parity.PARM]["lost"] == numbers["rows"][parity.UNTRAINED]["lost"]
+    assert numbers["rows"][parity.PARITY]["lost"] == numbers["rows"][parity.UNTRAINED]["lost"]
     training = {"2": {"steps": 10, "examples": 7000, "cpu_seconds": 90}}
     tables = parity.tables({"alone": {"(2, 3, 1)": numbers}, "many": {}, "training": training})
     assert set(tables) == {

@@ -18,7 +18,7 @@ def numbers():
 
 def test_degree_3_is_exact_up_to_7_stragglers_and_refused_beyond(numbers):
     found = numbers["degrees"]["3"]
-    exact, decoded = (found[kind]["LCC, all answers"] for kind in ("errors", "decoded"))
+    exact, decoded = (found[kind]["lagrange, all answers"] for kind in ("errors", "decoded"))
 
     for lost, error, share in zip(found["lost"], exact, decoded, strict=True):
         assert share == float(lost <= 7)
@@ -29,7 +29,7 @@ def test_degree_3_is_exact_up_to_7_stragglers_and_refused_beyond(numbers):
 def test_degree_15_loses_all_digits_by_any_answers(numbers):
     found = numbers["degrees"]["15"]
     checked, unchecked = (
-        [error for error in found["errors"][f"LCC, {which} answers"] if error is not None]
+        [error for error in found["errors"][f"lagrange, {which} answers"] if error is not None]
         for which in ("all", "any R")
     )
 

@@ -19,16 +19,16 @@ def test_lenet5_reproduces_the_order_of_the_schemes(numbers):
     (case,) = numbers["cases"]
     place = case["over_s"]["settings"].index(case["setting"])
     l2 = {name: curve[place][0] for name, curve in case["over_s"]["l2"].items()}
-    assert l2["LeTCC"] < l2["BACC"]
-    assert l2["LeTCC, path"] < l2["BACC, path"]
-    assert max(l2["SplineScheme"], l2["KernelScheme"]) < l2["LeTCC, path"] < l2["LeTCC"]
+    assert l2["letcc"] < l2["berrut"]
+    assert l2["letcc, path"] < l2["berrut, path"]
+    assert max(l2["spline"], l2["kernel"]) < l2["letcc, path"] < l2["letcc"]
     assert case["gains"]["random"]["l2"][0] < 0
 
 
 def test_curves_meet_at_the_setting(numbers):
     (case,) = numbers["cases"]
     place = case["over_s"]["settings"].index(case["setting"])
-    for name in ("LeTCC", "BACC"):
+    for name in ("letcc", "berrut"):
         losses = [pair[0] for pair in case["over_s"]["l2"][name]]
         assert losses[0] < losses[place]
     assert set(case["over_k"]["l2"]) == set(case["over_s"]["l2"])

@@ -134,7 +134,7 @@ def test_letcc_falls_faster_than_bacc(numbers):
         for name in rates.LOSSES:
             ours, theirs = (
                 numbers["against_n"][f"{family}, {kind}, {name}"]["x sin x"]["mse"][-1]
-                for family in ("LeTCC", "BACC")
+                for family in ("letcc", "berrut")
             )
             assert ours < theirs
 
@@ -143,7 +143,7 @@ def test_tables_and_pictures_tell_all(numbers):
     tables = rates.tables(numbers)
 
     assert list(tables) == ["rates", "rates-noisy", "rates-stragglers"]
-    assert tables["rates"].count("\n| LeTCC") == tables["rates"].count("\n| BACC") == 6
+    assert tables["rates"].count("\n| letcc") == tables["rates"].count("\n| berrut") == 6
     assert tables["rates-noisy"].count("\n| lam") == 4
     assert [type(figure) for figure in rates.draw(numbers).values()] == [Figure]
 
