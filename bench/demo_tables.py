@@ -103,7 +103,7 @@ def draw_tails(run: Numbers) -> Figure:
     axes.set_xlabel("seconds from the question to all answers")
     axes.set_ylabel("share of rounds that took longer")
     axes.grid(alpha=0.3, which="both")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower left")
     return figure
 
 

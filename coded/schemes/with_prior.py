@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Self, TypeAlias, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from coded.maps.arrays import Matrix
 from coded.maps.torch_compile import untraced
@@ -203,13 +203,15 @@ class WithPrior:
         """
         return self._scheme.encoder_fit(inputs)
 
-    def can_decode(self, responders: ArrayLike) -> bool:
+    def can_decode(self, responders: ArrayLike, *, dtype: DTypeLike = np.float64) -> bool:
         """Tell whether the scheme can decode from these and the prior's values are known.
 
         Parameters
         ----------
         responders : array_like of int, shape (R,)
             Indices of the answering workers, strictly ascending.
+        dtype : dtype, optional
+            Of the answers, as for the scheme's `can_decode`.
 
         Returns
         -------
@@ -221,7 +223,7 @@ class WithPrior:
         TypeError, ValueError
             As the scheme's `can_decode`.
         """
-        return self._scheme.can_decode(responders) and self._guesses is not None
+        return self._guesses is not None and self._scheme.can_decode(responders, dtype=dtype)
 
     @untraced
     def decode(self, coded_outputs: ArrayLike, responders: ArrayLike) -> FloatArray:

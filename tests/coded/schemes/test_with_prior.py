@@ -391,3 +391,22 @@ def test_for_every_size_decode_is_the_formula_and_exact_bit_for_bit(
     np.testing.assert_array_equal(std, expected_std)
     exact = scheme.exact_mask(responders)
     np.testing.assert_array_equal(outputs[exact], f(inputs)[exact])
+
+
+def test_answers_of_few_digits_need_as_much_as_without_a_prior():
+    """So that a call waits for what `decode` asks for, and does not fail at its end."""
+    inner = LagrangeScheme(12, 60, degree=2)
+    scheme = WithPrior(inner, np.sin).bind(np.zeros((12, 1)))
+    rng = np.random.default_rng(1)
+    told = set()
+    for _ in range(40):
+        responders = np.sort(rng.permutation(60)[: rng.integers(23, 40)])
+        told.add(can := scheme.can_decode(responders, dtype=np.float32))
+        assert can == inner.can_decode(responders, dtype=np.float32)
+        answers = np.ones((len(responders), 1), np.float32)
+        if can:
+            scheme.decode(answers, responders)
+        else:
+            with pytest.raises(NotEnoughRespondersError):
+                scheme.decode(answers, responders)
+    assert told == {False, True}
