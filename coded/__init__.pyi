@@ -42,6 +42,7 @@ from coded.schemes.berrut import BerrutScheme as BerrutScheme
 from coded.schemes.field_lagrange import FieldLagrangeScheme as FieldLagrangeScheme
 from coded.schemes.job import Code as Code
 from coded.schemes.job import Job as Job
+from coded.schemes.job import ResidentCode as ResidentCode
 from coded.schemes.kernel import KernelScheme as KernelScheme
 from coded.schemes.lagrange import LagrangeScheme as LagrangeScheme
 from coded.schemes.mds import MDSScheme as MDSScheme

@@ -16,9 +16,13 @@ _SUSPENDABLE = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 
 
 def submit(executor: Executor, fn: Callable[..., Any], payload: tuple[Any, ...]) -> Future[Any]:
-    """Submit a task; where the executor refuses it, give the future of a task that failed."""
+    """Submit a task; where the executor refuses it, give the future of a task that failed.
+
+    A function that has `submit_to` submits itself, with what its worker lacks.
+    """
+    submit_to = getattr(fn, "submit_to", None)
     try:
-        return executor.submit(fn, *payload)
+        return submit_to(executor, payload) if submit_to else executor.submit(fn, *payload)
     except Exception as error:  # noqa: BLE001 (whatever an engine raises here, only this worker is lost)
         refused: Future[Any] = Future()
         # Without the traceback, whose frames hold the task, the executor and this future.

@@ -30,7 +30,10 @@ class Job(Protocol):
         """How many answers are waited for where the caller does not say."""
 
     def function(self, worker: int, fn: Function) -> Function:
-        """Give what a worker runs on its payload; `fn` is what the caller gave."""
+        """Give what a worker runs on its payload; `fn` is what the caller gave.
+
+        One that has ``submit_to(executor, payload)`` is submitted by that: `Placed.function`.
+        """
 
     def can_decode(self, responders: NDArray[np.intp]) -> bool:
         """Tell whether `decode` is defined for the answers of these, at least one."""
@@ -58,6 +61,13 @@ class Code(Protocol):
 
         Raises TypeError or ValueError for operands that cannot be coded.
         """
+
+
+class ResidentCode(Code, Protocol):
+    """A code one of whose operands may stay with the workers from call to call."""
+
+    def place(self, operand: Any) -> Any:
+        """Encode an operand for N workers once; `prepare` takes what this gives in its place."""
 
 
 class ReadingAnswers(Protocol):

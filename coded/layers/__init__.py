@@ -1,0 +1,1 @@
+"""Layers of torch whose rows or channels are coded over workers that hold them."""

@@ -1,0 +1,1 @@
+"""Learning on data that no worker may see."""

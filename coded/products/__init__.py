@@ -1,0 +1,1 @@
+"""Products of matrices on unreliable workers: one code a file, and `coded_matmul`."""
