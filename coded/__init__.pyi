@@ -28,6 +28,11 @@ from coded.places.points import chebyshev_first as chebyshev_first
 from coded.places.points import chebyshev_second as chebyshev_second
 from coded.places.points import equidistant as equidistant
 from coded.places.points import systematic as systematic
+from coded.products.coded_matmul import coded_matmul as coded_matmul
+from coded.products.khatri_rao import KhatriRaoMatmulCode as KhatriRaoMatmulCode
+from coded.products.matmul_code import MatmulCode as MatmulCode
+from coded.products.mds import MDSMatmulCode as MDSMatmulCode
+from coded.products.rotation import RotationMatmulCode as RotationMatmulCode
 from coded.runtime.call import WorkerBusyError as WorkerBusyError
 from coded.runtime.coded_map import coded_map as coded_map
 from coded.runtime.coded_map_async import coded_as_completed as coded_as_completed

@@ -38,9 +38,11 @@ def not_enough(
     """
     timed_out = any(n in waiting for n in failures)
     failed = [n for n in failures if n not in waiting]
+    need = getattr(job, "need", None)
+    lack = "cannot decode that" if need is None else f"needs {need(responders)}"
     parts = [
         f"{len(responders)} of {len(job.payloads)} workers answered within {seconds:.3g} s",
-        f"{job!r} cannot decode that; waited for {goal.words}",
+        f"{job!r} {lack}; waited for {goal.words}",
     ]
     name = getattr(fn, "__qualname__", "fn")
     if failed:

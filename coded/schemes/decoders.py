@@ -1,25 +1,27 @@
-"""The decoders of a scheme, one a set of responders, of which the latest are kept."""
+"""The decoders of a code, one a set of responders, of which the latest are kept."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
-from coded.maps.arrays import LinearMap
 from coded.schemes.protocol import Responders
+
+Decoder = TypeVar("Decoder")
 
 _KEPT = 256
 
 
-class Decoders:
+class Decoders(Generic[Decoder]):
     """Decoders by their responders; of more than 256 those go that were used longest ago."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Responders, LinearMap] = OrderedDict()
+        self._kept: OrderedDict[Responders, Decoder] = OrderedDict()
 
-    def get(self, responders: Responders, build: Callable[[Responders], LinearMap]) -> LinearMap:
+    def get(self, responders: Responders, build: Callable[[Responders], Decoder]) -> Decoder:
         """Give the decoder; if there is none, make it by `build`, and keep it."""
         with self._lock:
             decoder = self._kept.get(responders)

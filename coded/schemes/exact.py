@@ -188,7 +188,7 @@ class ExactScheme(LinearScheme):
     # What follows from it.
 
     def _suffices_in(self, dtype: np.dtype[Any], responders: Responders) -> bool:
-        return self._amplification(responders) <= _limit(dtype)
+        return self._amplification(responders) <= largest_amplification(dtype)
 
     def _suffices(self, responders: Responders) -> bool:
         return self._amplification(responders) <= LARGEST_AMPLIFICATION
@@ -237,7 +237,7 @@ class ExactScheme(LinearScheme):
 
     def _require_stable(self, responders: Responders, dtype: np.dtype[Any]) -> None:
         """Raise NotEnoughRespondersError where answers of that dtype are amplified too much."""
-        amplified, limit = self._amplification(responders), _limit(dtype)
+        amplified, limit = self._amplification(responders), largest_amplification(dtype)
         if amplified > limit:
             self._require_enough(responders)
             raise NotEnoughRespondersError(
@@ -293,7 +293,7 @@ class ExactScheme(LinearScheme):
         )
 
 
-def _limit(dtype: np.dtype[Any]) -> float:
+def largest_amplification(dtype: np.dtype[Any]) -> float:
     """Give by how much errors of answers of that dtype may be amplified."""
     return _LIMITS.get(dtype, LARGEST_AMPLIFICATION)
 

@@ -18,7 +18,8 @@ class Job(Protocol):
     workers. Answers that are no arrays of finite real numbers, or not of the shape that most
     have, are failures of their workers, unless the job is `ReadingAnswers`; it may be
     `OrderingTasks`, `GivingOutputs`, `FindingLiars` and `ErrorEstimating` too. With
-    ``exact_first`` True a call waits for exact answers where the caller does not say.
+    ``exact_first`` True a call waits for exact answers where the caller does not say; with
+    ``need(responders)``, a str, errors say what these lack.
     """
 
     @property

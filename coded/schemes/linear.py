@@ -380,7 +380,7 @@ class LinearScheme(ABC):
 
     def _forget_plans(self) -> None:
         self._encoder_plan: LinearMap | None = None
-        self._decoders = Decoders()
+        self._decoders: Decoders[LinearMap] = Decoders()
 
     def _encoder(self) -> LinearMap:
         """Give the encoder, made on first use."""

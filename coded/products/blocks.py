@@ -1,0 +1,150 @@
+"""Matrices in blocks, and mixtures of blocks for workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coded.maps.arrays import multiply_columns
+from coded.workers.placed import Placed
+from fastspline.arrays import FloatArray, Restore, read_array, require_finite
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """A matrix cut into blocks of one size, filled up with zeros.
+
+    Attributes
+    ----------
+    array : ndarray, shape (rows x columns of blocks, height, width)
+        Row by row; views of the matrix where it need not be copied.
+    shape : tuple of int
+        Of the matrix; one-dimensional if it was a vector.
+    restore : callable
+        Makes arrays of the caller's kind.
+    """
+
+    array: FloatArray
+    shape: tuple[int, ...]
+    restore: Restore
+
+    @property
+    def inner(self) -> tuple[int, int]:
+        """Height and width of a block."""
+        return self.array.shape[1], self.array.shape[2]
+
+
+@dataclass(eq=False)
+class PlacedOperand:
+    """An operand of a product, encoded by a code; made by ``code.place``.
+
+    Attributes
+    ----------
+    code : object
+        Which code encoded it.
+    blocks : Blocks
+        The operand.
+    shares : list
+        What worker n multiplies, in the caller's kind of array.
+    right : bool
+        Whether it is B.
+    stays : bool
+        Whether the shares stay with the workers.
+    """
+
+    code: object
+    blocks: Blocks
+    shares: list[Any]
+    right: bool
+    stays: bool = field(default=False, init=False)
+
+    @cached_property
+    def placed(self) -> Placed:
+        """The shares as what stays with workers."""
+        return Placed(self.shares)
+
+    def __repr__(self) -> str:
+        """One line with shape and code."""
+        side = "right" if self.right else "left"
+        return f"PlacedOperand({self.blocks.shape}, {side} operand of {self.code!r})"
+
+
+def cut(matrix: ArrayLike, name: str, grid: tuple[int, int]) -> Blocks:
+    """Cut a matrix, or a vector that is one column, into a grid of blocks.
+
+    Raises TypeError or ValueError, beginning with `name`, if it is none of finite floats, or has
+    fewer rows or columns than the grid.
+    """
+    array, restore = read_array(matrix, name)
+    if array.ndim not in (1, 2) or (array.ndim == 1 and name == "a") or array.size == 0:
+        raise ValueError(
+            f"{name} must be a matrix that is not empty, got shape {array.shape}; of more "
+            "dimensions, pass one product at a time"
+        )
+    require_finite(array, name)
+    shape = array.shape
+    if array.ndim == 1:
+        array = array[:, None]
+    for axis, (side, count) in enumerate(zip(array.shape, grid, strict=True)):
+        if side < count:
+            what = "rows" if axis == 0 else "columns"
+            raise ValueError(
+                f"{name} has {side} {what}, but the code cuts it into {count}; take a code with a "
+                "smaller grid, or one that cuts the other operand alone"
+            )
+    (rows, columns), (up, across) = array.shape, grid
+    height, width = -(-rows // up), -(-columns // across)
+    if (height * up, width * across) != (rows, columns):
+        full = np.zeros((height * up, width * across), array.dtype)
+        full[:rows, :columns] = array
+        array = full
+    blocks = array.reshape(up, height, across, width).swapaxes(1, 2)
+    return Blocks(np.ascontiguousarray(blocks).reshape(up * across, height, width), shape, restore)
+
+
+def mix(weights: NDArray[np.float64], blocks: Blocks) -> list[Any]:
+    """Give ``sum_x weights[n, i, x] block_x`` for each worker n, a block itself where it is one.
+
+    Shape (height, width) where a worker gets one block, else (blocks a worker, height, width).
+    """
+    n_workers, per_worker, n_blocks = weights.shape
+    rows = weights.reshape(-1, n_blocks)
+    is_copy = (np.count_nonzero(rows, axis=1) == 1) & (rows.max(axis=1) == 1.0)
+    if per_worker > 1:
+        is_copy[:] = False  # they are sent together
+    sums = np.empty((0, *blocks.inner), blocks.array.dtype)
+    if not is_copy.all():
+        sums = multiply_columns(rows[~is_copy], blocks.array, "operand")
+    shares: list[FloatArray] = []
+    if per_worker > 1:
+        shares = list(sums.reshape(n_workers, per_worker, *blocks.inner))
+    else:
+        ahead = iter(sums)
+        shares = [
+            blocks.array[row.argmax()] if copies else next(ahead)
+            for row, copies in zip(rows, is_copy, strict=True)
+        ]
+    return [blocks.restore(share) for share in shares]
+
+
+def require_multipliable(left: Blocks, right: Blocks) -> None:
+    """Raise TypeError or ValueError unless the two are of one kind, and A B exists."""
+    if left.shape[1] != right.shape[0]:
+        raise ValueError(
+            f"a has {left.shape[1]} columns and b {right.shape[0]} rows, but a product needs "
+            "equally many; transpose one of them"
+        )
+    if left.restore.device != right.restore.device:
+        raise TypeError(
+            f"a lies on {left.restore.device or 'numpy'}, b on {right.restore.device or 'numpy'}; "
+            "pass both as arrays, or both as tensors on one device"
+        )
+    if left.restore.dtype != right.restore.dtype:
+        raise TypeError(
+            f"a is of {left.restore.dtype}, b of {right.restore.dtype}; convert one of them, for "
+            "workers multiply what they are sent"
+        )

@@ -1,0 +1,88 @@
+"""Values of papers, and of programs of their authors, for single codes."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from coded import KhatriRaoMatmulCode, MDSMatmulCode, RotationMatmulCode
+from coded.algebra.linear_decoder import amplification
+from coded.algebra.mds_generator import mds_generator
+from coded.products.khatri_rao import worst_amplification
+
+
+def subsets(n, count):
+    return itertools.combinations(range(n), count)
+
+
+@pytest.mark.parametrize(("m", "n", "n_workers"), [(2, 2, 7), (3, 2, 8), (2, 4, 10)])
+def test_a_rotation_is_conditioned_as_the_unit_circle(m, n, n_workers):
+    """The real survivor matrix is similar, by unitary maps, to diag(V, conj V)."""
+    code = RotationMatmulCode(m, n, n_workers)
+    turns = np.outer(np.arange(n_workers), np.arange(m * n))
+    circle = np.exp(2j * np.pi / n_workers * turns)
+    for who in subsets(n_workers, m * n):
+        assert code.condition(who) == pytest.approx(np.linalg.cond(circle[list(who)]), rel=1e-6)
+
+
+def test_the_worst_condition_of_a_small_rotation_is_the_known_one():
+    """Ramamoorthy and Tang's script, n = 11, k_A = 4, k_B = 2: 29.21 worst, 8.10 mean."""
+    code = RotationMatmulCode(4, 2, 11)
+    found = [code.condition(who) for who in subsets(11, 8)]
+    assert max(found) == pytest.approx(29.21, abs=0.01)
+    assert np.mean(found) == pytest.approx(8.10, abs=0.01)
+
+
+@pytest.mark.parametrize(("m", "n", "spare"), [(2, 2, 2), (3, 2, 3), (3, 3, 3)])
+def test_minors_give_the_worst_of_all_sets(m, n, spare):
+    code = KhatriRaoMatmulCode(m, n, m * n + spare)
+    worst = max(code.amplification(who) for who in subsets(code.n_workers, m * n))
+    assert worst_amplification(code.generator[m * n :, 0]) == pytest.approx(worst, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("setting", "most"), [((3, 3, 12), 460.0), ((4, 4, 18), 320.0), ((4, 4, 20), 1.7e4)], ids=str
+)
+def test_the_chosen_seed_is_a_good_one(setting, most):
+    m, n, n_workers = setting
+    code = KhatriRaoMatmulCode(*setting)
+    chosen = worst_amplification(code.generator[m * n :, 0])
+    assert chosen <= most
+    rng = np.random.default_rng(0)
+    others = []
+    for _ in range(5):
+        left, right = (
+            rng.normal(size=(n_workers - m * n, m)),
+            rng.normal(size=(n_workers - m * n, n)),
+        )
+        left /= np.linalg.norm(left, axis=1, keepdims=True)
+        right /= np.linalg.norm(right, axis=1, keepdims=True)
+        others.append(worst_amplification(np.einsum("sx,sy->sxy", left, right).reshape(-1, m * n)))
+    assert chosen < np.median(others)
+
+
+def test_a_singular_mixture_is_the_worst():
+    assert worst_amplification(np.array([[1.0, 0.0]])) == np.inf
+
+
+def test_plain_workers_answer_blocks_bit_for_bit(rng):
+    for code in (KhatriRaoMatmulCode(2, 3, 8), MDSMatmulCode(6, 8)):
+        a, b = rng.normal(size=(12, 7)), rng.normal(size=(7, 9))
+        job = code.prepare(a, b)
+        answers = [x @ y for x, y in job.payloads]
+        product = job.decode(answers[:6], np.arange(6))
+        m, _, n = code.grid
+        for k in range(6):
+            i, j = divmod(k, n)
+            block = product[i * 12 // m : (i + 1) * 12 // m, j * 9 // n : (j + 1) * 9 // n]
+            np.testing.assert_array_equal(block, answers[k])
+
+
+def test_rows_alone_are_coded_by_the_mds_generator():
+    code = MDSMatmulCode(5, 8)
+    np.testing.assert_array_equal(code.generator[:, 0], mds_generator(5, 8))
+    lost = np.linalg.inv(mds_generator(5, 8)[3:])
+    assert code.amplification(range(3, 8)) == pytest.approx(amplification(lost))
+    assert code.load == pytest.approx(1 / 5)
+    assert KhatriRaoMatmulCode(2, 3, 8).load == pytest.approx(1 / 6)
+    assert RotationMatmulCode(2, 3, 8).load == pytest.approx(1 / 6)
