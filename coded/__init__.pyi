@@ -17,6 +17,9 @@ from coded.evaluation.recommendation import Recommendation as Recommendation
 from coded.evaluation.recommendation import recommend as recommend
 from coded.evaluation.simulation import Simulation as Simulation
 from coded.evaluation.simulation import simulate as simulate
+from coded.gradients.coded_gradient import coded_gradient as coded_gradient
+from coded.gradients.fractional import FractionalRepetitionCode as FractionalRepetitionCode
+from coded.gradients.gradient_code import GradientCode as GradientCode
 from coded.latency.simulator import simulate_latency as simulate_latency
 from coded.nearness.features import pooled_gradients as pooled_gradients
 from coded.nearness.order import path_order as path_order
