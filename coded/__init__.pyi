@@ -18,6 +18,7 @@ from coded.evaluation.recommendation import recommend as recommend
 from coded.evaluation.simulation import Simulation as Simulation
 from coded.evaluation.simulation import simulate as simulate
 from coded.gradients.coded_gradient import coded_gradient as coded_gradient
+from coded.gradients.cyclic import CyclicCode as CyclicCode
 from coded.gradients.fractional import FractionalRepetitionCode as FractionalRepetitionCode
 from coded.gradients.gradient_code import GradientCode as GradientCode
 from coded.latency.simulator import simulate_latency as simulate_latency

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from coded.gradients.cyclic import CyclicCode
 from coded.gradients.fractional import FractionalRepetitionCode
 from coded.gradients.gradient_code import GradientCode
 
@@ -30,4 +31,5 @@ GRADIENTS: dict[str, Variant] = {
     "fractional-repetition": Variant(
         FractionalRepetitionCode, "exact once one worker of each group answered"
     ),
+    "cyclic-mds": Variant(CyclicCode, "exact from any N - s answers"),
 }
