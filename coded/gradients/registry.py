@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from coded.gradients.cyclic import CyclicCode
 from coded.gradients.fractional import FractionalRepetitionCode
 from coded.gradients.gradient_code import GradientCode
+from coded.gradients.graph import GraphCode
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,17 @@ class Variant:
     guarantee: str
 
 
+def _make_graph(n_executors: int, n_stragglers: int) -> GraphCode:
+    """Make one with 4 copies a part where there are workers enough, else a circle."""
+    if n_executors % 2 == 0 and n_executors >= 12:
+        return GraphCode.regular(n_executors // 2, 4, n_stragglers)
+    return GraphCode.regular(n_executors, 2, n_stragglers)
+
+
 GRADIENTS: dict[str, Variant] = {
     "fractional-repetition": Variant(
         FractionalRepetitionCode, "exact once one worker of each group answered"
     ),
     "cyclic-mds": Variant(CyclicCode, "exact from any N - s answers"),
+    "graph": Variant(_make_graph, "estimate whose error is known, exact for odd components"),
 }
