@@ -22,6 +22,7 @@ from coded.gradients.cyclic import CyclicCode as CyclicCode
 from coded.gradients.fractional import FractionalRepetitionCode as FractionalRepetitionCode
 from coded.gradients.gradient_code import GradientCode as GradientCode
 from coded.gradients.graph import GraphCode as GraphCode
+from coded.gradients.partial import PartialCode as PartialCode
 from coded.latency.simulator import simulate_latency as simulate_latency
 from coded.nearness.features import pooled_gradients as pooled_gradients
 from coded.nearness.order import path_order as path_order

@@ -9,6 +9,7 @@ from coded.gradients.cyclic import CyclicCode
 from coded.gradients.fractional import FractionalRepetitionCode
 from coded.gradients.gradient_code import GradientCode
 from coded.gradients.graph import GraphCode
+from coded.gradients.partial import PartialCode
 
 
 @dataclass(frozen=True)
@@ -41,4 +42,5 @@ GRADIENTS: dict[str, Variant] = {
     ),
     "cyclic-mds": Variant(CyclicCode, "exact from any N - s answers"),
     "graph": Variant(_make_graph, "estimate whose error is known, exact for odd components"),
+    "partial": Variant(PartialCode, "exact once each part came from anybody"),
 }
