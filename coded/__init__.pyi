@@ -4,9 +4,12 @@
 """
 
 from coded.algebra.polynomial_check import require_polynomial as require_polynomial
+from coded.comparison.gradients import compare_gradients as compare_gradients
+from coded.comparison.jobs import JobComparison as JobComparison
 from coded.comparison.measure import compare as compare
 from coded.comparison.outcome import ComparedCode as ComparedCode
 from coded.comparison.outcome import Comparison as Comparison
+from coded.comparison.products import compare_matmul as compare_matmul
 from coded.estimation.answer_memory import AnswerMemory as AnswerMemory
 from coded.evaluation.metrics import label_confidence as label_confidence
 from coded.evaluation.metrics import mean_interval as mean_interval
@@ -38,6 +41,7 @@ from coded.products.coded_matmul import coded_matmul as coded_matmul
 from coded.products.khatri_rao import KhatriRaoMatmulCode as KhatriRaoMatmulCode
 from coded.products.matmul_code import MatmulCode as MatmulCode
 from coded.products.mds import MDSMatmulCode as MDSMatmulCode
+from coded.products.multiply import multiply as multiply
 from coded.products.rotation import RotationMatmulCode as RotationMatmulCode
 from coded.runtime.call import WorkerBusyError as WorkerBusyError
 from coded.runtime.coded_map import coded_map as coded_map

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coded.command_line.checks import require_installed, require_writable
+from coded.command_line.jobs import JOBS, print_job
+from coded.command_line.tables import print_table, show_progress, without_nan
 from coded.comparison.functions import BUNDLED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from rich.console import Console
 
     from coded.comparison.outcome import Comparison
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _NEEDED = ("matplotlib", "rich")
-_WIDTH = 80  # columns that every table fits
 _NUMBERS = (
     ("k", "K", "inputs that are coded together"),
     ("n", "N", "workers, each with one coded input"),
@@ -43,6 +40,12 @@ def add_to(commands: Subcommands) -> None:
             "Compare codes on a function: equal inputs, equal workers, equal losses. Without "
             f"options: all codes on {', '.join(BUNDLED)}, each with its own K, N and S."
         ),
+    )
+    parser.add_argument(
+        "--job",
+        choices=JOBS,
+        help="instead of functions: a product of two matrices, or a sum of gradients, by the "
+        "codes for these, beside no code, two copies, and recomputing what is lost",
     )
     parser.add_argument(
         "--function",
@@ -108,6 +111,9 @@ class _Codes(argparse.Action):
 
 
 def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if options.job is not None:
+        print_job(parser, options)
+        return
     functions = options.function or list(BUNDLED)
     if options.groups < 1:
         parser.error(f"argument --groups: must be >= 1, got {options.groups}")
@@ -147,7 +153,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     )
     console.print(f"Error against the number of lost workers: {options.out}", soft_wrap=True)
     if options.json is not None:
-        numbers = [_without_nan(asdict(one)) for one in comparisons]
+        numbers = [without_nan(asdict(one)) for one in comparisons]
         text = json.dumps(numbers, indent=2, allow_nan=False)
         options.json.write_text(text + "\n", encoding="utf-8")
 
@@ -167,7 +173,7 @@ def _compare(function: str, options: argparse.Namespace, console: Console) -> Co
     )
     count = options.groups * k
     problem = read_problem(function, options.inputs, options.degree, count)
-    with _progress(console, problem.name, len(options.codes or codes())) as advance:
+    with show_progress(console, problem.name, len(options.codes or codes())) as advance:
         return compare(
             problem.fn,
             problem.inputs[:count],
@@ -185,23 +191,8 @@ def _compare(function: str, options: argparse.Namespace, console: Console) -> Co
         )
 
 
-@contextmanager
-def _progress(console: Console, what: str, steps: int) -> Iterator[Callable[[], None]]:
-    """Show a bar while codes are measured."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=steps)
-        yield lambda: progress.advance(task)
-
-
 def _print(console: Console, comparison: Comparison) -> None:
     """Print the table, and who could not take part."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     setting = comparison.setting
     liars = f", {setting.n_liars} answers wrong" if setting.n_liars else ""
     console.print(
@@ -209,13 +200,7 @@ def _print(console: Console, comparison: Comparison) -> None:
         f"{setting.n_stragglers} of them lost{liars}"
     )
     header, cells = comparison.table()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for i, heading in enumerate(header):
-        table.add_column(heading, justify="right" if i else "left", no_wrap=True)
-    for line in cells:
-        table.add_row(*line)
-    # A narrow terminal wraps lines, which is better than to lose digits.
-    Console(width=max(console.width, _WIDTH)).print(table)
+    print_table(console, header, cells)
     for refusal in comparison.refusals():
         console.print(f"  not for this: {refusal}", soft_wrap=True)
     console.print()
@@ -229,12 +214,3 @@ def _guarantees(comparisons: Sequence[Comparison]) -> dict[str, str]:
     for comparison in comparisons:
         told |= comparison.guarantees()
     return {code: told[code] for code in codes() if code in told}
-
-
-def _without_nan(value: object) -> object:
-    """Give the numbers as JSON has them: None where there is none."""
-    if isinstance(value, dict):
-        return {key: _without_nan(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -15,11 +15,14 @@ from coded.arguments import read_count
 from coded.schemes import codes, registry
 from coded.schemes.protocol import Scheme
 
-Kind: TypeAlias = Literal["smooth", "polynomial", "network", "rough", "unknown"]
+Kind: TypeAlias = Literal[
+    "smooth", "polynomial", "network", "rough", "unknown", "matmul", "gradient"
+]
 Objective: TypeAlias = Literal["outputs", "labels"]
 Setting: TypeAlias = tuple[int, int, int]
 
-_KINDS = ("smooth", "polynomial", "network", "rough", "unknown")
+_JOBS = ("matmul", "gradient")
+_KINDS = ("smooth", "polynomial", "network", "rough", "unknown", *_JOBS)
 _COPIES, _LAGRANGE = "replication-nearest", "lagrange"
 _PROBES = 50
 _FAR = 2.0
@@ -31,10 +34,11 @@ class Recommendation:
 
     Attributes
     ----------
-    scheme : Scheme
+    scheme : Scheme, MatmulCode or GradientCode
         Ready to use.
     name : str
-        Its name in ``coded.schemes.codes()``, as `compare` takes it.
+        Its name in ``coded.schemes.codes()``, as `compare` takes it; of a job's code that in
+        `compare_matmul` or `compare_gradients`.
     why : str
         The reason, in one sentence.
     measured_at : (int, int, int) or None
@@ -50,7 +54,7 @@ class Recommendation:
         What else to know.
     """
 
-    scheme: Scheme
+    scheme: Any
     name: str
     why: str
     measured_at: Setting | None
@@ -76,17 +80,21 @@ def recommend(
     kind: Kind = "unknown",
     objective: Objective = "outputs",
     degree: int | None = None,
+    stays: bool = False,
+    can_recompute: bool = True,
 ) -> Recommendation:
     """Recommend a scheme for K inputs on N workers, S of which may not answer.
 
     Copies where they are always exact (S < floor(N / K)); Lagrange coding where f is a
     polynomial and enough answers come to decode it stably; else the scheme that lost least
-    on functions of this kind at the nearest measured (K, N, S), uniform losses.
+    on functions of this kind at the nearest measured (K, N, S), uniform losses. For products of
+    matrices and sums of gradients the code that was cheapest where a code pays, and what to do
+    instead where none does.
 
     Parameters
     ----------
     n_inputs : int
-        K >= 1.
+        K >= 1; of a product the blocks that a worker multiplies one of, of a sum the parts.
     n_workers : int
         N >= 1.
     n_stragglers : int
@@ -95,11 +103,16 @@ def recommend(
         What is known of f. "smooth": smooth in up to about three numbers, as solutions of
         differential equations are in their parameters; "polynomial": of the given `degree`;
         "network": a classifier or a regression of many numbers; "rough": kinks in few
-        numbers; "unknown": any of these.
+        numbers; "unknown": any of these. "matmul": a product of two matrices; "gradient": a sum
+        over parts of the data.
     objective : {"outputs", "labels"}, optional
         What shall be right: the outputs themselves, or which of them is largest.
     degree : int, optional
         Of the polynomial f, at least 1.
+    stays : bool, optional
+        Of a product: whether one operand is the same in many calls, as the weights of a layer.
+    can_recompute : bool, optional
+        Of a product: whether the calling process waits idle, and could compute lost blocks.
 
     Returns
     -------
@@ -127,6 +140,8 @@ def recommend(
     n_stragglers = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n_workers - 1)
     setting = (n_inputs, n_workers, n_stragglers)
     _require_sense(kind, objective)
+    if kind in _JOBS:
+        return _for_job(kind, setting, stays=stays, can_recompute=can_recompute)
     degree = _read_degree(degree, kind)
     copies = n_workers // n_inputs
     if n_stragglers < copies:
@@ -141,6 +156,16 @@ def recommend(
         if lagrange is not None:
             return _recommend_lagrange(lagrange, degree, n_workers - n_stragglers)
     return _look_up(setting, kind, objective, _why_no_lagrange(setting, degree))
+
+
+def _for_job(kind: Any, setting: Setting, *, stays: bool, can_recompute: bool) -> Recommendation:
+    """Recommend a code for a product or a sum, or none."""
+    from coded.evaluation.job_recommendation import advise
+
+    advice = advise(kind, setting, stays=stays, can_recompute=can_recompute)
+    return Recommendation(
+        advice.code, advice.name, advice.why, None, "relative_mse", {}, advice.cautions
+    )
 
 
 def _require_sense(kind: str, objective: str) -> None:

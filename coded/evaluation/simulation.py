@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,7 +43,7 @@ class Simulation:
         f of what the encoder makes of the inputs at their own points (`encoder_fit`);
         ``f(inputs)`` where the encoder does not smooth.
     exact : ndarray of bool, shape (repeats, K)
-        Which outputs are exact answers.
+        Which outputs are exact answers; shape (repeats,) where there is one output.
     std : ndarray of float, shape (repeats, K), or None
         Estimates of the errors ``||output_k - f(x_k)||_2``, where the scheme gives any.
     """
@@ -96,7 +97,7 @@ class Simulation:
 def simulate(
     fn: Function,
     inputs: ArrayLike,
-    scheme: Scheme,
+    scheme: Scheme | Any,
     *,
     stragglers: int | StragglerModel,
     repeats: int = 20,
@@ -111,11 +112,13 @@ def simulate(
     Parameters
     ----------
     fn : callable
-        The function f; numpy or torch out.
+        The function f; numpy or torch out. With a `MatmulCode` ``coded.multiply``, with a
+        `GradientCode` the gradient of a part.
     inputs : array_like, shape (K, ...)
-        Numpy or torch; f gets coded inputs of the same kind.
-    scheme : Scheme
-        Any scheme for K inputs.
+        Numpy or torch; f gets coded inputs of the same kind. With a code, the tuple of its
+        operands, ``(a, b)`` or ``(parameters,)``.
+    scheme : Scheme, MatmulCode or GradientCode
+        Any scheme for K inputs, or a code for products or sums of gradients.
     stragglers : int or StragglerModel
         So many workers, drawn uniformly, or a model to draw them from.
     repeats : int, optional
@@ -153,10 +156,23 @@ def simulate(
         raise TypeError(
             f"fn must be callable, got {type(fn).__name__}; pass a function of the inputs"
         )
-    require_scheme(scheme)
+    is_code = hasattr(scheme, "prepare")
+    if not is_code:
+        require_scheme(scheme)
     repeats = read_count(repeats, "repeats", at_least=1)
     model = _read_stragglers(stragglers, scheme.n_workers)
     generator = derived(rng)
+    workers = np.arange(scheme.n_workers)
+    responders = [
+        np.setdiff1d(workers, model.draw(scheme.n_workers, generator)) for _ in range(repeats)
+    ]
+    if is_code:
+        from coded.evaluation.job_simulation import run_job
+
+        code: Any = scheme
+        outputs, whole, exact, restore = run_job(fn, _operands(inputs), code, responders)
+        reference = restore(whole)
+        return Simulation(restore(outputs), responders, reference, reference, exact, None)
 
     bound = scheme.bind(inputs)
     array, as_given = read_numbers(bound, inputs, "inputs")
@@ -171,10 +187,6 @@ def simulate(
         if not np.array_equal(read_numbers(bound, fit, "inputs")[0], array):
             fit_reference, _ = evaluate(fn, fit)
 
-    workers = np.arange(scheme.n_workers)
-    responders = [
-        np.setdiff1d(workers, model.draw(scheme.n_workers, generator)) for _ in range(repeats)
-    ]
     if isinstance(bound, ErrorEstimating):
         pairs = [bound.decode_with_std(coded_outputs[who], who) for who in responders]
         outputs = np.stack([decoded for decoded, _ in pairs])
@@ -186,6 +198,15 @@ def simulate(
     return Simulation(
         restore(outputs), responders, restore(reference), restore(fit_reference), exact, std
     )
+
+
+def _operands(inputs: Any) -> tuple[Any, ...]:
+    if not isinstance(inputs, tuple):
+        raise TypeError(
+            f"inputs must be the tuple of a code's operands, got {type(inputs).__name__}; pass "
+            "(a, b) for a product, (parameters,) for a sum of gradients"
+        )
+    return inputs
 
 
 def _read_stragglers(stragglers: int | StragglerModel, n_workers: int) -> StragglerModel:

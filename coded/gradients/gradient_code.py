@@ -87,7 +87,7 @@ class GradientCode:
         self._matrix = _read_matrix(encoding_matrix)
         most = len(self._matrix) - 1
         self._n_stragglers = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=most)
-        self._decoders = Decoders()
+        self._decoders: Decoders[LinearMap] = Decoders()
         if self.exact_first and not self.can_decode(range(len(self._matrix))):
             raise ValueError(
                 "encoding_matrix must have the vector of ones among the combinations of its rows, "
@@ -231,6 +231,10 @@ class GradientCode:
         """
         workers = read_responders(responders, self.n_workers)
         return self._amplification(workers, needs_exact=self.exact_first)
+
+    def whole(self, part: Part, parameters: Any) -> Any:
+        """Give the sum of all parts without workers."""
+        return WeightedSum(part, tuple(range(self.n_parts)), (1.0,) * self.n_parts)(parameters)
 
     def prepare(self, parameters: Any) -> GradientJob:
         """Make a job of which every worker gets the parameters as they are.

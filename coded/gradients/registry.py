@@ -36,11 +36,17 @@ def _make_graph(n_executors: int, n_stragglers: int) -> GraphCode:
     return GraphCode.regular(n_executors, 2, n_stragglers)
 
 
+def _make_cyclic(n_workers: int, n_stragglers: int) -> CyclicCode:
+    """Make one with real weights, for one more straggler where these would be complex."""
+    has_real = n_stragglers == 0 or (n_workers - n_stragglers) % 2 == 1
+    return CyclicCode(n_workers, n_stragglers if has_real else n_stragglers + 1)
+
+
 GRADIENTS: dict[str, Variant] = {
     "fractional-repetition": Variant(
         FractionalRepetitionCode, "exact once one worker of each group answered"
     ),
-    "cyclic-mds": Variant(CyclicCode, "exact from any N - s answers"),
+    "cyclic-mds": Variant(_make_cyclic, "exact from any N - s answers"),
     "graph": Variant(_make_graph, "estimate whose error is known, exact for odd components"),
     "partial": Variant(PartialCode, "exact once each part came from anybody"),
 }

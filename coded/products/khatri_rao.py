@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from coded.maps.arrays import Matrix
 from coded.products.matmul_code import MatmulCode, read_grid
-from coded.products.registry import MatmulSetting, MatmulVariant
 
 _WORK = 200_000  # minors that the choice of a seed may look at, about half a second
 _MOST_SEEDS = 1000
@@ -60,8 +59,6 @@ class KhatriRaoMatmulCode(MatmulCode):
     >>> code.amplification([0, 3, 4, 5]) < 20.0
     True
     """
-
-    guarantee = "exact from any m n answers, blocks bit for bit"
 
     def __init__(self, m: SupportsIndex, n: SupportsIndex, n_workers: SupportsIndex) -> None:
         rows, columns, workers = read_grid(n_workers=n_workers, m=m, n=n)
@@ -141,10 +138,3 @@ def worst_amplification(parity: Matrix) -> float:
             amplified = np.abs(inverse).sum(axis=2) + kept.sum(axis=2)
             worst = max(worst, float(amplified.max()))
     return worst
-
-
-def _make(setting: MatmulSetting) -> KhatriRaoMatmulCode:
-    return KhatriRaoMatmulCode(setting.m, setting.n, setting.n_workers)
-
-
-VARIANTS = {"khatri-rao": MatmulVariant(_make, KhatriRaoMatmulCode.guarantee)}

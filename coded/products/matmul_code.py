@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -56,8 +56,6 @@ class MatmulCode(ABC):
     min_responders : int
         R, the recovery threshold: any R answers determine C.
     """
-
-    guarantee: ClassVar[str]
 
     def __init__(self, grid: Grid, n_workers: int, min_responders: int) -> None:
         self.grid = grid
@@ -200,6 +198,10 @@ class MatmulCode(ABC):
         placed = self._encode(operand, "operand", right=right)
         placed.stays = True
         return placed
+
+    def whole(self, fn: Any, a: Any, b: Any) -> Any:
+        """Give the product without workers."""
+        return fn(a, b)
 
     def prepare(self, a: Any, b: Any) -> MatmulJob:
         """Encode the operands that were not placed before.

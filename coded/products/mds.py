@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from coded.algebra.mds_generator import mds_generator
 from coded.products.matmul_code import MatmulCode, read_grid
-from coded.products.registry import MatmulSetting, MatmulVariant
 
 
 class MDSMatmulCode(MatmulCode):
@@ -52,8 +51,6 @@ class MDSMatmulCode(MatmulCode):
     True
     """
 
-    guarantee = "exact from any m answers"
-
     def __init__(self, n_blocks: SupportsIndex, n_workers: SupportsIndex) -> None:
         m, workers = read_grid(n_workers=n_workers, n_blocks=n_blocks)
         super().__init__((m, 1, 1), workers, m)
@@ -65,10 +62,3 @@ class MDSMatmulCode(MatmulCode):
     def __repr__(self) -> str:
         """One line that could be typed."""
         return f"MDSMatmulCode({self.grid[0]}, {self.n_workers})"
-
-
-def _make(setting: MatmulSetting) -> MDSMatmulCode:
-    return MDSMatmulCode(setting.m * setting.n, setting.n_workers)
-
-
-VARIANTS = {"mds-rows": MatmulVariant(_make, MDSMatmulCode.guarantee)}

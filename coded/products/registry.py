@@ -1,52 +1,39 @@
-"""Every code for matrix products under its one name."""
+"""Every code for products under its one name: what tests and comparisons read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from coded.products.matmul_code import MatmulCode
-
-_MODULES = ("khatri_rao", "mds", "rotation")
+from coded.products.khatri_rao import KhatriRaoMatmulCode
+from coded.products.matmul_code import MatmulCode
+from coded.products.mds import MDSMatmulCode
+from coded.products.rotation import RotationMatmulCode
 
 
 @dataclass(frozen=True)
-class MatmulSetting:
-    """What a code is made for: C in m x n blocks, N workers."""
-
-    m: int
-    n: int
-    n_workers: int
-
-
-@dataclass(frozen=True)
-class MatmulVariant:
-    """A code as comparisons list it.
+class Variant:
+    """A code for products with its options chosen, as comparisons list it.
 
     Attributes
     ----------
     make : callable
-        From a `MatmulSetting` to a code; ValueError where it cannot serve the setting.
+        ``make(m, n, n_workers)``: a code that cuts the product into m x n blocks, or into as many;
+        ValueError where it cannot serve that.
     guarantee : str
         What is promised, in a few words.
     """
 
-    make: Callable[[MatmulSetting], MatmulCode]
+    make: Callable[[int, int, int], MatmulCode]
     guarantee: str
 
 
-def matmul_codes() -> dict[str, MatmulVariant]:
-    """Give every code for products under its name, from each module's ``VARIANTS``.
-
-    Examples
-    --------
-    >>> matmul_codes()["mds-rows"].make(MatmulSetting(2, 2, 6))
-    MDSMatmulCode(4, 6)
-    """
-    found: dict[str, MatmulVariant] = {}
-    for name in _MODULES:
-        found |= import_module(f"coded.products.{name}").VARIANTS
-    return found
+MATMULS: dict[str, Variant] = {
+    "khatri-rao": Variant(
+        KhatriRaoMatmulCode, "exact from any m n answers, blocks themselves bit for bit"
+    ),
+    "mds-rows": Variant(
+        lambda m, n, n_workers: MDSMatmulCode(m * n, n_workers), "exact from any m answers"
+    ),
+    "rotation": Variant(RotationMatmulCode, "exact from any m n answers, best conditioned"),
+}

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coded.products.matmul_code import MatmulCode, read_grid
-from coded.products.registry import MatmulSetting, MatmulVariant
 
 
 class RotationMatmulCode(MatmulCode):
@@ -53,8 +52,6 @@ class RotationMatmulCode(MatmulCode):
     (4, 8.9)
     """
 
-    guarantee = "exact from any m n answers, best conditioned"
-
     def __init__(self, m: SupportsIndex, n: SupportsIndex, n_workers: SupportsIndex) -> None:
         self._m, self._n, workers = read_grid(n_workers=n_workers, m=m, n=n)
         super().__init__((2 * self._m, 1, 2 * self._n), workers, self._m * self._n)
@@ -75,10 +72,3 @@ def _rotations(angles: NDArray[np.float64]) -> NDArray[np.float64]:
     cos, sin = np.cos(angles), np.sin(angles)
     turned = np.array([[cos, -sin], [sin, cos]])  # (2, 2, N, blocks)
     return np.ascontiguousarray(turned.transpose(2, 0, 3, 1)).reshape(len(angles), 2, -1)
-
-
-def _make(setting: MatmulSetting) -> RotationMatmulCode:
-    return RotationMatmulCode(setting.m, setting.n, setting.n_workers)
-
-
-VARIANTS = {"rotation": MatmulVariant(_make, RotationMatmulCode.guarantee)}

@@ -12,7 +12,6 @@ import coded
 from bench.experiments import EXPERIMENTS
 from bench.records import read
 from bench.science.competition import HEAVIER, SETTINGS
-from bench.science.trials import title
 from bench.science.zoo import RECOMMENDED, cells_of, package_files, typical
 from coded import LagrangeScheme, ReplicationScheme, compare, recommend, simulate
 from coded.schemes import codes
@@ -38,7 +37,7 @@ def test_the_package_holds_what_the_experiment_wrote():
 @pytest.mark.parametrize("kind", ["smooth", "rough", "network", "unknown"])
 def test_at_measured_settings_the_winner_of_the_table_is_recommended(kind, setting):
     cells = cells_of(NUMBERS, kind, setting)
-    losses = {name: typical(cells, title(name)) for name in RECOMMENDED}
+    losses = {name: typical(cells, name) for name in RECOMMENDED}
     found = recommend(*setting, kind=kind)
     assert found.measured_at == setting
     assert losses[found.name] == min(losses.values())
@@ -55,7 +54,7 @@ def test_the_most_accurate_scheme_is_recommended_for_labels(setting):
     found = recommend(*setting, kind="network", objective="labels")
     assert found.measure == "relative_accuracy"
     for name, value in found.measured.items():
-        mean = np.mean([cell["relative_accuracy"][title(name)][0] for cell in cells])
+        mean = np.mean([cell["relative_accuracy"][name][0] for cell in cells])
         assert value == pytest.approx(mean, abs=1e-4)
     assert found.measured[found.name] == max(found.measured.values())
 

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from coded import InconsistentAnswersError, NotEnoughRespondersError
 from coded.products.multiply import multiply
-from coded.products.registry import MatmulSetting, matmul_codes
+from coded.products.registry import MATMULS
 
-CODES = matmul_codes()
+CODES = MATMULS
 every_code = pytest.mark.parametrize("name", CODES)
-SMALL = MatmulSetting(2, 2, 7)
+SMALL = (2, 2, 7)
 
 
 def make(name, setting=SMALL):
-    return CODES[name].make(setting)
+    return CODES[name].make(*setting)
 
 
 def operands(rng, dtype=np.float64, shape=(9, 5, 11)):
@@ -178,7 +178,7 @@ def test_codes_pickle(name, rng):
 
 
 @every_code
-@pytest.mark.parametrize("setting", [MatmulSetting(2, 2, 3), MatmulSetting(0, 2, 9)])
+@pytest.mark.parametrize("setting", [(2, 2, 3), (0, 2, 9)])
 def test_settings_that_cannot_be_are_refused(name, setting):
     with pytest.raises(ValueError, match="must be"):
         make(name, setting)
