@@ -105,6 +105,7 @@ EXPERIMENTS = {
             starts=["bench.engines.digit_server"], packages=["torch", "litserve"],
         ),
         _alone("sweep", "bench.engines.sweep"),
+        _alone("jobs", "bench.engines.jobs"),
         _alone("deadline", "bench.engines.deadline", packages=["torch"]),
         _alone("training", "bench.engines.training", packages=["torch"]),
         _science("rates"),
