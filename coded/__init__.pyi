@@ -37,6 +37,7 @@ from coded.places.points import chebyshev_first as chebyshev_first
 from coded.places.points import chebyshev_second as chebyshev_second
 from coded.places.points import equidistant as equidistant
 from coded.places.points import systematic as systematic
+from coded.private.quantiser import sigmoid_polynomial as sigmoid_polynomial
 from coded.products.coded_matmul import coded_matmul as coded_matmul
 from coded.products.khatri_rao import KhatriRaoMatmulCode as KhatriRaoMatmulCode
 from coded.products.matmul_code import MatmulCode as MatmulCode
