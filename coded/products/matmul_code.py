@@ -168,9 +168,9 @@ class MatmulCode(ABC):
         TypeError, ValueError
             As `can_decode`.
         """
-        sizes = np.linalg.svd(self._rows(read_responders(responders, self.n_workers)))[1]
-        rank = int(np.linalg.matrix_rank(self._generator.reshape(-1, self._wanted.shape[1])))
-        sizes = np.append(sizes, np.zeros(rank))[:rank]
+        rows = self._rows(read_responders(responders, self.n_workers))
+        sizes = np.linalg.svd(rows, compute_uv=False)
+        sizes = np.append(sizes, np.zeros(rank := self._symbols.shape[1]))[:rank]
         return float(sizes[0] / sizes[-1]) if sizes[-1] > 0.0 else float(np.inf)
 
     def place(self, operand: ArrayLike, *, right: bool = False) -> PlacedOperand:

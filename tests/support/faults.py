@@ -18,7 +18,14 @@ import numpy as np
 import psutil
 import pytest
 
-from coded import NotEnoughRespondersError, ReplicationScheme, coded_map, coded_map_async
+from coded import (
+    MDSMatmulCode,
+    NotEnoughRespondersError,
+    ReplicationScheme,
+    coded_map,
+    coded_map_async,
+    coded_matmul,
+)
 from tests.support.worker_functions import WAIT, double, wait_for_file
 
 INPUTS = np.array([0.0, 1.0, 2.0, 3.0])
@@ -367,3 +374,23 @@ def tell(error):
         return f"{error} {error.__cause__ or ''}"
     except AttributeError:  # an UntellableError
         return ""
+
+
+def check_placed(executors):
+    """An operand that is placed is sent once, and again to a worker that was replaced."""
+    code = MDSMatmulCode(3, 4)
+    a, b = np.random.default_rng(0).normal(size=(2, 60, 60))
+    placed = code.place(a)
+    for factor in (1.0, 2.0):
+        result = coded_matmul(placed, factor * b, code, executors, wait_for=4, timeout=WAIT)
+        np.testing.assert_allclose(result.outputs, factor * a @ b, atol=1e-11)
+    executors[0].submit(kill_me).exception(WAIT)
+    for _ in range(2):
+        result = coded_matmul(placed, b, code, executors, wait_for=4, timeout=WAIT, retries=2)
+        np.testing.assert_allclose(result.outputs, a @ b, atol=1e-11)
+    assert result.complete
+
+
+def kill_me():
+    """End the process that runs this."""
+    os.kill(os.getpid(), signal.SIGKILL)

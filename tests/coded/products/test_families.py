@@ -86,3 +86,26 @@ def test_rows_alone_are_coded_by_the_mds_generator():
     assert code.load == pytest.approx(1 / 5)
     assert KhatriRaoMatmulCode(2, 3, 8).load == pytest.approx(1 / 6)
     assert RotationMatmulCode(2, 3, 8).load == pytest.approx(1 / 6)
+
+
+def test_the_generator_of_given_mixtures_has_the_known_minors():
+    """Subramaniam, Heidarzadeh and Narayanan's construction with small whole numbers."""
+
+    class Given(KhatriRaoMatmulCode):
+        def _encoders(self):
+            left = np.array([[1, 0], [1, 1], [1, 2], [1, -1], [2, 1]], float)
+            right = np.array([[1, 0], [1, 1], [1, -1], [1, 3], [3, 1]], float)
+            return left[:, None], right[:, None]
+
+    rows = Given(2, 2, 5).generator[:, 0]
+    minors = [round(np.linalg.det(rows[list(who)])) for who in subsets(5, 4)]
+    assert minors == [-22, -2, 10, -48, 72]
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "n_workers", "worst"), [(2, 1, 5, 3.0776835372), (2, 2, 7, 8.9)]
+)
+def test_the_worst_condition_of_all_sets(m, n, n_workers, worst):
+    code = RotationMatmulCode(m, n, n_workers)
+    found = max(code.condition(who) for who in subsets(n_workers, m * n))
+    assert found == pytest.approx(worst, rel=0.006)

@@ -28,6 +28,7 @@ from tests.support.faults import (
     check_late,
     check_lost,
     check_nothing_piles_up,
+    check_placed,
     check_well,
     check_wrong_shape,
 )
@@ -128,6 +129,10 @@ def test_a_worker_killed_by_others_loses_its_task(executors, tmp_path):
     os.kill(pid, signal.SIGKILL)
     assert isinstance(task.exception(WAIT), distributed.KilledWorker)
     check_well(executors)
+
+
+def test_a_placed_operand_comes_again_to_a_new_worker(executors):
+    check_placed(executors)
 
 
 def test_a_frozen_worker_costs_the_timeout(executors, tmp_path):

@@ -29,6 +29,7 @@ from tests.support.faults import (
     check_late,
     check_lost,
     check_nothing_piles_up,
+    check_placed,
     check_well,
     check_wrong_shape,
 )
@@ -88,6 +89,10 @@ def test_an_answer_of_another_shape_is_lost(executors, tmp_path):
 def test_a_killed_worker_loses_its_task_only(executors):
     check_lost(KILLED, executors, WorkerCrashedError)
     check_well(executors)
+
+
+def test_a_placed_operand_comes_again_to_a_new_worker(executors):
+    check_placed(executors)
 
 
 def test_a_frozen_worker_costs_the_timeout(executors, tmp_path):
