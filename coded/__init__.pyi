@@ -27,6 +27,9 @@ from coded.gradients.gradient_code import GradientCode as GradientCode
 from coded.gradients.graph import GraphCode as GraphCode
 from coded.gradients.partial import PartialCode as PartialCode
 from coded.latency.simulator import simulate_latency as simulate_latency
+from coded.layers.coded_layer import CodedConv2d as CodedConv2d  # needs torch
+from coded.layers.coded_layer import CodedLinear as CodedLinear  # needs torch
+from coded.layers.coded_layer import coded_layer as coded_layer  # needs torch
 from coded.nearness.features import pooled_gradients as pooled_gradients
 from coded.nearness.order import path_order as path_order
 from coded.nearness.order import similar_groups as similar_groups

@@ -19,7 +19,9 @@ MODULES = {  # that the README imports
     "coded.schemes": ("codes",),
 }
 MADE_FOR_USERS = {"FitGradient", "Spline", "SplineOperator"}  # nobody else calls their classes
-EXTRAS = ("ProgressBar", "RayExecutor", "TorchWorker")  # of coded, each needs an extra
+EXTRAS = (  # of coded, each needs an extra
+    "CodedConv2d", "CodedLinear", "ProgressBar", "RayExecutor", "TorchWorker", "coded_layer",
+)  # fmt: skip
 
 
 def list_names():

@@ -50,7 +50,8 @@ def test_every_public_name_is_there(name):
 
 def test_names_are_listed_once_and_others_are_refused():
     assert sorted(set(coded.__all__)) == coded.__all__
-    others = {"ProgressBar", "RayExecutor", "TorchWorker", "__version__"}
+    layers = {"CodedConv2d", "CodedLinear", "coded_layer"}
+    others = {"ProgressBar", "RayExecutor", "TorchWorker", "__version__"} | layers
     assert set(dir(coded)) - set(coded.__all__) == others
     with pytest.raises(AttributeError, match="module 'coded' has no attribute 'nothing'"):
         _ = coded.nothing
@@ -69,9 +70,16 @@ def test_everything_is_there_without_the_extras():
     assert done.stdout == "5\n"
 
 
-@pytest.mark.parametrize("missing", ["ray", "rich", "torch"])
-def test_help_shows_what_is_there_where_an_extra_is_missing(missing):
-    name = {"ray": "RayExecutor", "rich": "ProgressBar", "torch": "TorchWorker"}[missing]
+@pytest.mark.parametrize(
+    ("missing", "name", "what"),
+    [
+        ("ray", "RayExecutor", "RayExecutor needs"),
+        ("rich", "ProgressBar", "ProgressBar needs"),
+        ("torch", "TorchWorker", "TorchWorker needs"),
+        ("torch", "CodedLinear", "Coded layers need"),
+    ],
+)
+def test_help_shows_what_is_there_where_an_extra_is_missing(missing, name, what):
     program = (
         "import inspect, sys\n"
         f"sys.modules[{missing!r}] = None\n"
@@ -90,13 +98,13 @@ def test_help_shows_what_is_there_where_an_extra_is_missing(missing):
     assert "class SplineScheme" in done.stdout
     *_, named, told = done.stdout.splitlines()
     assert named == "named False"
-    assert told.startswith(f"{name} needs {missing}, which is not installed; install the extra ")
+    assert told.startswith(f"{what} {missing}, which is not installed; install the extra ")
 
 
 def test_names_are_listed_without_importing_what_they_need():
     program = (
         "import coded, sys\n"
-        "assert {'ProgressBar', 'RayExecutor', 'TorchWorker'} <= set(dir(coded))\n"
+        "assert {'CodedLinear', 'ProgressBar', 'RayExecutor', 'TorchWorker'} <= set(dir(coded))\n"
         "print({'ray', 'rich', 'torch'} & set(sys.modules))"
     )
     done = subprocess.run(
