@@ -143,7 +143,7 @@ def tables(numbers: Numbers) -> dict[str, str]:
     products = f"{to_markdown(header, rows, words=1)}\n\n{caption}"
     return {
         "products": products,
-        "gradients": _gradient_table(numbers["gradients"]),
+        "gradient-codes": _gradient_table(numbers["gradients"]),
         "products-times": _time_table(numbers["times"]),
     }
 

@@ -48,7 +48,7 @@ class CyclicCode(GradientCode):
     References
     ----------
     N. Raviv, I. Tamo, R. Tandon, A. G. Dimakis, "Gradient Coding From Cyclic MDS Codes and
-    Expander Graphs", IEEE Trans. Information Theory 66 (2020), arXiv:1707.03858, Section III.
+    Expander Graphs", IEEE Trans. Information Theory 66 (2020), arXiv:1707.03858.
 
     Examples
     --------

@@ -23,7 +23,8 @@ class FractionalRepetitionCode(GradientCode):
     consecutive workers each may be lost together.
 
     Not where s + 1 does not divide N (`CyclicCode`), nor where all workers take about the same
-    time: then each computes s + 1 times as much for nothing, and to wait for all is faster.
+    time: then each computes s + 1 times as much for nothing, and to wait for all is faster
+    (`coded_gradient` has a table). `PartialCode` is faster where an answer costs little to send.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ class FractionalRepetitionCode(GradientCode):
     References
     ----------
     R. Tandon, Q. Lei, A. G. Dimakis, N. Karampatziakis, "Gradient Coding: Avoiding Stragglers in
-    Distributed Learning", ICML 2017, arXiv:1612.03301, Section 3 and Theorem 2.
+    Distributed Learning", ICML 2017, arXiv:1612.03301, Section 3.
 
     Examples
     --------

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from coded.algebra.linear_decoder import exact_amplification, least_norm_decoder
 from coded.arguments import read_count
-from coded.gradients.weighted_sum import Part, WeightedSum
+from coded.gradients.placed_data import PlacedData
+from coded.gradients.weighted_sum import Part, SumOverData, WeightedSum
 from coded.maps.arrays import LinearMap, Matrix, MatrixMap, apply_map
 from coded.runtime.answers import coarsest, read_answer
 from coded.runtime.nested_arrays import Layout, together
@@ -18,6 +19,7 @@ from coded.schemes.decoders import Decoders
 from coded.schemes.door import read_responders
 from coded.schemes.exact import largest_amplification
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
+from coded.workers.placed import OnShare
 from fastspline.arrays import (
     FloatArray,
     is_torch_tensor,
@@ -40,8 +42,8 @@ class GradientCode:
 
     To survive any s lost workers, each part must be held by s + 1 of them (Tandon et al.,
     Theorem 1): a worker computes s + 1 parts where it would compute one without coding. That is
-    the price, and pays only where workers are now and then slower than s + 1 times their usual
-    time, or die.
+    the price, and pays only where workers now and then take more than s + 1 times as long as
+    usual, or die.
 
     The rounding of answers grows by up to `amplification`, compared with a plain sum of the parts.
     Responders that amplify by more than 1e8 (answers in float32 8e4, in float16 10) are refused,
@@ -232,17 +234,47 @@ class GradientCode:
         workers = read_responders(responders, self.n_workers)
         return self._amplification(workers, needs_exact=self.exact_first)
 
-    def whole(self, part: Part, parameters: Any) -> Any:
-        """Give the sum of all parts without workers."""
-        return WeightedSum(part, tuple(range(self.n_parts)), (1.0,) * self.n_parts)(parameters)
+    def place(self, blocks: Sequence[Any]) -> PlacedData:
+        """Let each worker keep the data of its parts, which come with its first task.
 
-    def prepare(self, parameters: Any) -> GradientJob:
+        A worker that was replaced gets them again: they stay here, too.
+
+        Parameters
+        ----------
+        blocks : sequence
+            The data of each part, `n_parts` of them: arrays, tensors, or anything that pickles.
+
+        Returns
+        -------
+        PlacedData
+            To be given to `coded_gradient` as ``data``, as often as you like.
+
+        Raises
+        ------
+        TypeError
+            If `blocks` has no length.
+        ValueError
+            If it has not one block a part.
+        """
+        return PlacedData(self, blocks, self.assignment)
+
+    def whole(self, part: Part, parameters: Any, data: PlacedData | None = None) -> Any:
+        """Give the sum of all parts without workers."""
+        parts, ones = tuple(range(self.n_parts)), (1.0,) * self.n_parts
+        if data is None:
+            return WeightedSum(part, parts, ones)(parameters)
+        return SumOverData(part, parts, ones)(data.blocks, parameters)
+
+    def prepare(self, parameters: Any, data: PlacedData | None = None) -> GradientJob:
         """Make a job of which every worker gets the parameters as they are.
 
-        Raises ValueError for arrays and tensors in it that are not finite.
+        Raises ValueError for arrays and tensors in it that are not finite, and for data that were
+        placed by another code.
         """
         _require_finite(parameters, "parameters")
-        return GradientJob(self, parameters)
+        if data is not None:
+            data.require_of(self)
+        return GradientJob(self, parameters, data)
 
     def __repr__(self) -> str:
         """One line that could be typed."""
@@ -281,9 +313,10 @@ class GradientCode:
 
     def _amplification(self, responders: Responders, *, needs_exact: bool) -> float:
         """Give it, or inf where the sum would not be exact and that is needed."""
-        if not responders:
+        rows = self._matrix[list(responders)]
+        if not responders or (needs_exact and not rows.any(axis=0).all()):  # parts are missing
             return float(np.inf)
-        decoder, rows = self._decoder(responders).dense(), self._matrix[list(responders)]
+        decoder = self._decoder(responders).dense()
         if needs_exact and np.isinf(exact_amplification(decoder, rows, np.ones((1, self.n_parts)))):
             return float(np.inf)
         return float(np.abs(decoder[0]) @ np.abs(rows).sum(axis=1)) / self.n_parts
@@ -300,19 +333,21 @@ class GradientCode:
 class GradientJob:
     """One call of a gradient code: N tasks with the same parameters, one sum."""
 
-    def __init__(self, code: GradientCode, parameters: Any) -> None:
-        self._code = code
+    def __init__(self, code: GradientCode, parameters: Any, data: PlacedData | None) -> None:
+        self._code, self._data = code, data
         self._assignment = code.assignment
         self._dtypes: set[np.dtype[Any]] = {np.dtype(np.float64)}  # of the answers read
         self.payloads: Sequence[tuple[Any, ...]] = [(parameters,)] * code.n_workers
         self.min_responders = code.min_responders
         self.exact_first = code.exact_first
 
-    def function(self, worker: int, part: Part) -> WeightedSum:
+    def function(self, worker: int, part: Part) -> WeightedSum | OnShare:
         """Give the weighted sum of the worker's parts."""
         parts = self._assignment[worker]
-        weights = self._code.encoding_matrix[worker, list(parts)]
-        return WeightedSum(part, parts, tuple(weights.tolist()))
+        weights = tuple(self._code.encoding_matrix[worker, list(parts)].tolist())
+        if self._data is None:
+            return WeightedSum(part, parts, weights)
+        return self._data.placed.function(worker, SumOverData(part, parts, weights))
 
     def read(self, worker: int, answer: Any) -> tuple[Hashable, _Answer]:  # noqa: ARG002 (as of the protocol)
         """Give an answer as one array of real numbers; alike are those of one shape."""

@@ -34,10 +34,10 @@ class GraphCode(GradientCode):
     ``wait_for="exact"`` until the sum is exact or cannot become so.
 
     Compared with fractional repetition at the same redundancy, random losses cost about the same
-    (4 copies, 20 % lost: mean residual a part 2.1e-3 against 1.0e-3); chosen losses cost less, as
-    no few workers hold all copies of many parts: in a graph that expands, to cut parts off takes
-    as many edges as lead to them. Not where every step must be exact, and not for less than 3
-    copies a part, where lost edges soon leave trees.
+    (24 parts, 4 copies, 20 % lost: mean residual a part 1.5e-3 against 1.6e-3); chosen losses
+    cost less, as no few workers hold all copies of many parts: in a graph that expands, to cut
+    parts off takes as many edges as lead to them. Not where every step must be exact, and not for
+    less than 3 copies a part, where lost edges soon leave trees.
 
     Weights are found by least squares, which takes 3 ms for 300 edges on one thread.
 
@@ -59,8 +59,8 @@ class GraphCode(GradientCode):
     References
     ----------
     M. Glasgow, M. Wootters, "Approximate Gradient Coding with Optimal Decoding", IEEE J. Selected
-    Areas in Information Theory 2 (2021), arXiv:2006.09638, Section III (graph assignment and
-    decoding by components).
+    Areas in Information Theory 2 (2021), arXiv:2006.09638 (assignment by graphs, decoding by
+    components).
 
     Examples
     --------

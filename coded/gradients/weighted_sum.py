@@ -46,6 +46,29 @@ class WeightedSum:
         return total
 
 
+@dataclass(frozen=True)
+class SumOverData:
+    """The weighted sum of ``part(parameters, block)`` over the blocks that stay with a worker.
+
+    Attributes
+    ----------
+    part : callable
+        From the parameters and the data of a part to that part's gradient.
+    parts, weights
+        As of `WeightedSum`.
+    """
+
+    part: Callable[[Any, Any], Any]
+    parts: tuple[int, ...]
+    weights: tuple[float, ...]
+
+    def __call__(self, share: tuple[Any, ...], parameters: Any) -> Any:
+        """Compute the worker's parts, whose data are the share."""
+        blocks = dict(zip(self.parts, share, strict=True))
+        on_data = WeightedSum(lambda w, i: self.part(w, blocks[i]), self.parts, self.weights)
+        return on_data(parameters)
+
+
 def _scale(weight: float, nest: Any) -> Any:
     """Multiply every array of a nest, in its own dtype."""
     if isinstance(nest, tuple | dict):

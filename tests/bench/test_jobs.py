@@ -15,10 +15,10 @@ def numbers():
 
 def test_tables_tell_all_codes(numbers):
     tables = jobs.tables(numbers)
-    assert list(tables) == ["products", "gradients", "products-times"]
+    assert list(tables) == ["products", "gradient-codes", "products-times"]
     for name, codes in (
         ("products", ["uncoded", "two-copies", "recompute-lost", "khatri-rao", "rotation"]),
-        ("gradients", ["uncoded", "fractional-repetition", "cyclic-mds", "graph", "partial"]),
+        ("gradient-codes", ["uncoded", "fractional-repetition", "cyclic-mds", "graph", "partial"]),
         ("products-times", ["uncoded", "mds-rows, placed"]),
     ):
         assert all(f"| `{code}` |" in tables[name] for code in codes)

@@ -75,6 +75,13 @@ def test_chosen_losses_cost_less_than_with_fractional_repetition():
         assert code.residual(kept) == 1.0
 
 
+def test_random_losses_cost_as_much_as_with_fractional_repetition():
+    """Which loses a part with the probability that all 4 copies are lost."""
+    code, rng = GraphCode.regular(24, 4, 10), np.random.default_rng(5)
+    draws = [code.residual(np.flatnonzero(rng.random(48) > 0.2)) / 24 for _ in range(3000)]
+    assert np.mean(draws) == pytest.approx(0.2**4, rel=0.15)
+
+
 @pytest.mark.parametrize(
     ("edges", "error", "words"),
     [
