@@ -373,7 +373,7 @@ MUTANTS = (
         "tests/coded/demo/test_demo.py::test_estimating_strategies_wait_for_three_quarters_of_the_workers_unless_told",
     ),
     Mutant(
-        "coded/command_line/compare.py",
+        "coded/command_line/tables.py",
         "not math.isfinite(value)",
         "math.isinf(value)",
         "tests/coded/comparison/test_comparison.py::test_numbers_that_there_are_none_of_are_null_in_the_file",
@@ -384,6 +384,37 @@ MUTANTS = (
         "home or (inside if path_of(inside) else node.module)",
         "inside if path_of(inside) else node.module",
         "tests/bench/test_records.py",
+    ),
+    # --- products, gradients, layers, private learning
+    Mutant(
+        "coded/workers/placed.py",
+        "elif isinstance(inner.result(), Missing) and with_share is not None:",
+        "elif False:",
+        "tests/coded/workers/test_placed.py",
+    ),
+    Mutant(
+        "coded/products/checksums.py",
+        "if max(missed) > 1.0:",
+        "if max(missed) > 1e6:",
+        "tests/coded/products/test_contract.py",
+    ),
+    Mutant(
+        "coded/products/khatri_rao.py",
+        "return drawn[int(np.argmin(worst))]",
+        "return drawn[int(np.argmax(worst))]",
+        "tests/coded/products/test_families.py",
+    ),
+    Mutant(
+        "coded/products/matmul_job.py",
+        "return self._code.can_decode(responders, dtype=self._dtype)",
+        "return self._code.can_decode(responders)",
+        "tests/coded/products/test_coded_matmul.py",
+    ),
+    Mutant(
+        "coded/gradients/gradient_code.py",
+        "return self._code.can_decode(responders, dtype=coarsest(self._dtypes))",
+        "return self._code.can_decode(responders)",
+        "tests/coded/gradients/test_coded_gradient.py",
     ),
 )
 
