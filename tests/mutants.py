@@ -412,8 +412,8 @@ MUTANTS = (
     ),
     Mutant(
         "coded/gradients/gradient_code.py",
-        "return self._code.can_decode(responders, dtype=coarsest(self._dtypes))",
-        "return self._code.can_decode(responders)",
+        "self._code.is_exact(responders, dtype=coarsest(self._dtypes))",
+        "self._code.is_exact(responders)",
         "tests/coded/gradients/test_coded_gradient.py",
     ),
 )

@@ -121,8 +121,9 @@ def test_at_the_timeout_the_rest_is_computed_here(code, operands):
 def test_one_liar_is_found_and_the_product_decoded_without(code, liar, operands):
     a, b = operands
     with Losing(wrong=[liar]) as pool:
-        result = coded_matmul(a, b, code, pool, wait_for=5, verify=True)
+        result = coded_matmul(a, b, code, pool, wait_for=6, verify=True)
     np.testing.assert_allclose(result.outputs, a @ b, atol=1e-11)
+    assert not result.complete
     assert list(result.failures) == [liar]
     assert "checksums" in str(result.failures[liar])
 
