@@ -193,6 +193,28 @@ def test_monomials_that_float32_cannot_hold_are_refused(rng):
     np.testing.assert_allclose(double.outputs, a.astype(float) @ b, atol=1e-6)
 
 
+def test_answers_that_float32_cannot_bear_are_waited_beyond(rng):
+    """Two of three rows determine the product, but amplify its rounding by a million."""
+
+    class Near(MDSMatmulCode):
+        def _encoders(self):
+            left = np.array([[1.0, 0.0], [1.0, 1e-6], [0.0, 1.0]])
+            return left[:, None], np.ones((3, 1, 1))
+
+    a, b = (rng.normal(size=(8, 8)).astype(np.float32) for _ in range(2))
+    manual, results = ManualExecutor(), []
+    call = threading.Thread(target=lambda: results.append(coded_matmul(a, b, Near(2, 3), manual)))
+    call.start()
+    for n in range(3):
+        assert manual.submitted.acquire(timeout=WAIT)
+    for n in range(3):
+        manual.answer(n)
+        call.join(0.05 if n < 2 else WAIT)
+        assert call.is_alive() == (n < 2)
+    assert results[0].responders.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(results[0].outputs, a.astype(float) @ b, atol=1e-5)
+
+
 @pytest.mark.outer
 @every_code
 def test_killed_workers_come_back_with_their_blocks(code, operands):
