@@ -205,7 +205,7 @@ def test_answers_that_float32_cannot_bear_are_waited_beyond(rng):
     manual, results = ManualExecutor(), []
     call = threading.Thread(target=lambda: results.append(coded_matmul(a, b, Near(2, 3), manual)))
     call.start()
-    for n in range(3):
+    for _ in range(3):
         assert manual.submitted.acquire(timeout=WAIT)
     for n in range(3):
         manual.answer(n)
