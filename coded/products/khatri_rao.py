@@ -105,7 +105,7 @@ def _mixtures(m: int, n: int, spare: int, seed: int) -> tuple[Matrix, Matrix]:
 
 def _products(left: Matrix, right: Matrix) -> Matrix:
     products: Matrix = np.einsum("sx,sy->sxy", left, right)
-    return products.reshape(len(left), -1)
+    return products.reshape(len(left), left.shape[1] * right.shape[1])
 
 
 def worst_amplification(parity: Matrix) -> float:

@@ -211,3 +211,11 @@ def test_answers_that_cannot_be_are_refused(name, rng):
     for wrong in (answer[..., :-1], np.full_like(answer, np.nan), "text"):
         with pytest.raises((TypeError, ValueError)):
             job.read(0, wrong)
+
+
+@every_code
+def test_no_worker_may_be_spare(name, rng):
+    code = make(name, (2, 2, 4))
+    a, b = operands(rng)
+    job = code.prepare(a, b)
+    np.testing.assert_allclose(decode(job, answers_of(job), range(4)), a @ b, atol=1e-12)
