@@ -73,14 +73,17 @@ class PlacedOperand:
         return f"PlacedOperand({self.blocks.shape}, {side} operand of {self.code!r})"
 
 
-def cut(matrix: ArrayLike, name: str, grid: tuple[int, int]) -> Blocks:
-    """Cut a matrix, or a vector that is one column, into a grid of blocks.
+def cut(
+    matrix: ArrayLike, name: str, grid: tuple[int, int], *, right: bool, copied: bool
+) -> Blocks:
+    """Cut a matrix, or a vector on the right that is one column, into a grid of blocks.
 
-    Raises TypeError or ValueError, beginning with `name`, if it is none of finite floats, or has
-    fewer rows or columns than the grid.
+    They are views of the matrix where it need not be copied, unless that is asked for. Raises
+    TypeError or ValueError, beginning with `name`, if it is none of finite floats, or has fewer
+    rows or columns than the grid.
     """
     array, restore = read_array(matrix, name)
-    if array.ndim not in (1, 2) or (array.ndim == 1 and name == "a") or array.size == 0:
+    if array.ndim not in (1, 2) or (array.ndim == 1 and not right) or array.size == 0:
         raise ValueError(
             f"{name} must be a matrix that is not empty, got shape {array.shape}; of more "
             "dimensions, pass one product at a time"
@@ -103,7 +106,8 @@ def cut(matrix: ArrayLike, name: str, grid: tuple[int, int]) -> Blocks:
         full[:rows, :columns] = array
         array = full
     blocks = array.reshape(up, height, across, width).swapaxes(1, 2)
-    return Blocks(np.ascontiguousarray(blocks).reshape(up * across, height, width), shape, restore)
+    blocks = blocks.copy() if copied else np.ascontiguousarray(blocks)
+    return Blocks(blocks.reshape(up * across, height, width), shape, restore)
 
 
 def mix(weights: NDArray[np.float64], blocks: Blocks) -> list[Any]:

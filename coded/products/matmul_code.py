@@ -176,7 +176,8 @@ class MatmulCode(ABC):
     def place(self, operand: ArrayLike, *, right: bool = False) -> PlacedOperand:
         """Encode an operand once; each worker gets its blocks with its first task and keeps them.
 
-        A worker that was replaced gets them again: they stay here, too.
+        A worker that was replaced gets them again: a copy stays here, too. What becomes of the
+        operand later changes nothing.
 
         Parameters
         ----------
@@ -195,7 +196,7 @@ class MatmulCode(ABC):
         TypeError, ValueError
             If it is no matrix of finite floats that the grid can cut.
         """
-        placed = self._encode(operand, "operand", right=right)
+        placed = self._encode(operand, "operand", right=right, copied=True)
         placed.stays = True
         return placed
 
@@ -243,9 +244,11 @@ class MatmulCode(ABC):
             )
         return operand
 
-    def _encode(self, operand: Any, name: str, *, right: bool) -> PlacedOperand:
+    def _encode(
+        self, operand: Any, name: str, *, right: bool, copied: bool = False
+    ) -> PlacedOperand:
         m, p, n = self.grid
-        blocks = cut(operand, name, (p, n) if right else (m, p))
+        blocks = cut(operand, name, (p, n) if right else (m, p), right=right, copied=copied)
         shares = mix(self.encoding_matrices[right], blocks)
         return PlacedOperand(self, blocks, shares, right=right)
 

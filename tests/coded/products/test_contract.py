@@ -219,3 +219,21 @@ def test_no_worker_may_be_spare(name, rng):
     a, b = operands(rng)
     job = code.prepare(a, b)
     np.testing.assert_allclose(decode(job, answers_of(job), range(4)), a @ b, atol=1e-12)
+
+
+@every_code
+@pytest.mark.parametrize("right", [False, True])
+def test_what_was_placed_stays_as_it_was(name, right, rng):
+    """Also where blocks are views of a matrix that its owner changes later."""
+    code = make(name)
+    a, b = operands(rng, shape=(8, 5, 12))
+    wanted, placed = a @ b, code.place(b if right else a, right=right)
+    job = code.prepare(*((a, placed) if right else (placed, b)))
+    (b if right else a).fill(7.0)
+    np.testing.assert_allclose(decode(job, answers_of(job), range(1, 7)), wanted, atol=1e-11)
+
+
+@every_code
+def test_a_vector_is_no_left_operand(name, rng):
+    with pytest.raises(ValueError, match="operand must be a matrix"):
+        make(name).place(rng.normal(size=9))
