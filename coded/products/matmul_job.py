@@ -74,7 +74,7 @@ class MatmulJob:
     def verify(self) -> None:
         """Have each answer checked by itself, from now on."""
         self._checksums = [
-            Checksums(read_array(a, "a")[0], read_array(b, "b")[0])
+            Checksums(read_array(a, "a")[0], read_array(b, "b")[0], self._dtype)
             for a, b in zip(self._left.shares, self._right.shares, strict=True)
         ]
 

@@ -32,9 +32,9 @@ def operands(rng):
 class Losing(ThreadPoolExecutor):
     """Threads; these workers raise, in the order in which tasks are submitted."""
 
-    def __init__(self, lost=(), wrong=()):
+    def __init__(self, lost=(), wrong=(), lie=1e-3):
         super().__init__(4)
-        self.lost, self.wrong, self.asked = set(lost), set(wrong), -1
+        self.lost, self.wrong, self.asked, self.lie = set(lost), set(wrong), -1, lie
 
     def submit(self, fn, /, *arguments):
         self.asked += 1
@@ -42,7 +42,7 @@ class Losing(ThreadPoolExecutor):
         if n in self.lost:
             return super().submit(os.stat, "/nowhere")
         if n in self.wrong:
-            return super().submit(lambda: fn(*arguments) + 1e-3)
+            return super().submit(lambda: fn(*arguments) + self.lie)
         return super().submit(fn, *arguments)
 
 
@@ -126,6 +126,47 @@ def test_one_liar_is_found_and_the_product_decoded_without(code, liar, operands)
     assert not result.complete
     assert list(result.failures) == [liar]
     assert "checksums" in str(result.failures[liar])
+
+
+@every_code
+@pytest.mark.parametrize(
+    ("left", "right", "dtype"),
+    [
+        (1e200, 1e-200, float),
+        (1e-200, 1.0, float),
+        (1e-160, 1e-160, float),
+        (1e-200, 1e-200, float),
+        (1e30, 1e-10, np.float32),
+        (1e-25, 1.0, np.float32),
+        (1e-20, 1e-20, np.float32),
+        (1.0, 1.0, float),
+        (1.0, 1.0, np.float16),
+    ],
+    ids=str,
+)
+def test_checksums_hold_for_numbers_of_any_size(code, left, right, dtype, operands):
+    a, b = (factor * x for factor, x in zip((left, right), operands, strict=True))
+    a[0] *= 1e-200 if left == 1.0 else 1.0
+    a, b = a.astype(dtype), b.astype(dtype)
+    with ThreadPoolExecutor() as pool:
+        result = coded_matmul(a, b, code, pool, wait_for=6, verify=True)
+    assert result.complete
+    assert not result.failures
+    assert result.outputs.dtype == dtype
+    largest = np.abs(a.astype(float) @ b.astype(float)).max()
+    error = np.abs(result.outputs.astype(float) - a.astype(float) @ b.astype(float)).max()
+    assert error <= 200 * np.finfo(dtype).eps * largest + 100 * np.finfo(dtype).smallest_subnormal
+
+
+@every_code
+@pytest.mark.parametrize(("left", "right"), [(1e200, 1e-200), (1e-200, 1.0), (1e160, 1e100)])
+def test_checksums_find_lies_about_numbers_of_any_size(code, left, right, operands):
+    a, b = left * operands[0], right * operands[1]
+    lie = 1e-3 * left * right
+    with Losing(wrong=[1], lie=lie) as pool:
+        result = coded_matmul(a, b, code, pool, wait_for=5, verify=True)
+    assert list(result.failures) == [1]
+    np.testing.assert_allclose(result.outputs / (left * right), a @ b / (left * right), atol=1e-11)
 
 
 def test_spare_answers_find_a_liar_without_checksums(operands):
