@@ -87,7 +87,7 @@ class MatmulJob:
             )
         if self._checksums is not None:
             self._checksums[worker].require(array)
-        return self._answered, array.astype(self._dtype, copy=False)
+        return self._answered, self._left.blocks.restore.cast(array)
 
     def can_decode(self, responders: NDArray[np.intp]) -> bool:
         """Ask the code, for the operands' dtype."""

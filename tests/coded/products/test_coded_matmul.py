@@ -169,6 +169,16 @@ def test_checksums_find_lies_about_numbers_of_any_size(code, left, right, operan
     np.testing.assert_allclose(result.outputs / (left * right), a @ b / (left * right), atol=1e-11)
 
 
+@every_code
+def test_an_answer_beyond_the_operands_dtype_is_a_failure(code, operands):
+    a, b = (x.astype(np.float32) for x in operands)
+    with Losing(wrong=[0], lie=np.float64(1e290)) as pool:
+        result = coded_matmul(a, b, code, pool, wait_for=5)
+    assert list(result.failures) == [0]
+    assert "overflows float32" in str(result.failures[0])
+    np.testing.assert_allclose(result.outputs, a @ b, atol=1e-4)
+
+
 def test_spare_answers_find_a_liar_without_checksums(operands):
     a, b = operands
     with Losing(wrong=[3]) as pool:
