@@ -199,8 +199,9 @@ class _CompletedJob:
 
 def _complete(job: MatmulJob, known: dict[int, Any]) -> tuple[list[Any], NDArray[np.intp]]:
     """Add answers computed here until they suffice; first those that are blocks of C."""
-    lost = (n for n in range(len(job.payloads)) if n not in known)
-    while not job.can_decode(workers := np.array(sorted(known), dtype=np.intp)):
-        n = next(lost)
+    lost = [n for n in range(len(job.payloads)) if n not in known]
+    while lost and not job.can_decode(np.array(sorted(known), dtype=np.intp)):
+        n = lost.pop(0)
         known[n] = job.read(n, job.function(n, multiply)(*job.payloads[n]))[1]
-    return [known[n] for n in workers.tolist()], workers
+    workers = sorted(known)
+    return [known[n] for n in workers], np.array(workers, dtype=np.intp)

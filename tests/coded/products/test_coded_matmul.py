@@ -236,10 +236,13 @@ def test_monomials_that_float32_cannot_hold_are_refused(rng):
             ]
 
     code = Monomials(2, 2, 20)
+    worse = Monomials(2, 2, 16)
     a, b = rng.normal(size=(8, 8)).astype(np.float32), rng.normal(size=(8, 8)).astype(np.float32)
     with ThreadPoolExecutor() as pool:
         with pytest.raises(NotEnoughRespondersError, match="amplify errors by at most 8e"):
             coded_matmul(a, b, code, Losing(range(16, 20)))
+        with pytest.raises(NotEnoughRespondersError, match="amplify errors by at most 8e"):
+            coded_matmul(a, b, worse, pool, recompute_lost=True)  # not even from all 16
         double = coded_matmul(a.astype(float), b.astype(float), code, pool)
     np.testing.assert_allclose(double.outputs, a.astype(float) @ b, atol=1e-6)
 
