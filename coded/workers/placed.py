@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future, InvalidStateError
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeAlias
 from uuid import uuid4
 
@@ -74,13 +75,17 @@ class OnShare:
         with _lock:
             given = _given.setdefault(executor, set())
             dropped = tuple(old for old in given if old[0] in _dropped)
-            given.difference_update(dropped)
             is_new = key not in given
             given.add(key)
         with_share = _WithShare(self, key, dropped)
+        future: Future[Any]
         if is_new:
-            return executor.submit(with_share, *payload)
-        return _Relay(executor, _Light(self, key, dropped), with_share, payload)
+            future = executor.submit(with_share, *payload)
+        else:
+            future = _Relay(executor, _Light(self, key, dropped), with_share, payload)
+        if dropped:
+            future.add_done_callback(partial(_note_dropped, given, dropped))
+        return future
 
 
 class _Light:
@@ -175,6 +180,13 @@ class _Relay(Future[Any]):
                     self.set_exception(refusal.with_traceback(None))
             else:
                 self.set_result(inner.result())
+
+
+def _note_dropped(given: set[Key], dropped: Keys, future: Future[Any]) -> None:
+    """Tell no worker again to let go of these once one has been told."""
+    if not future.cancelled() and future.exception() is None:
+        with _lock:
+            given.difference_update(dropped)
 
 
 def _forget(keys: Iterable[Key]) -> None:

@@ -2,6 +2,7 @@ import gc
 import os
 import signal
 import threading
+import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
@@ -128,3 +129,18 @@ def test_an_executor_that_refuses_the_second_time_tells_so():
     ask(executor, placed, 0)
     with pytest.raises(RuntimeError, match="shut down"):
         ask(executor, placed, 0).result(timeout=10.0)
+
+
+def test_what_a_cancelled_task_was_to_tell_the_next_one_tells(workers):
+    executor = workers.executors[1]
+    placed, other = Placed(SHARES), Placed(SHARES)
+    for one in (placed, other):
+        ask(executor, one, 0, 0.0).result(timeout=60.0)
+    before = executor.submit(count_shares).result(timeout=60.0)
+    del placed, one
+    gc.collect()
+    busy = executor.submit(time.sleep, 0.5)
+    while not ask(executor, other, 0, 0.0).cancel():
+        assert not busy.done()
+    ask(executor, other, 0, 0.0).result(timeout=60.0)
+    assert executor.submit(count_shares).result(timeout=60.0) == before - 1
