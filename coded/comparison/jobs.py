@@ -195,10 +195,10 @@ class Trial:
         """Let one code do it."""
         try:
             code = entry.make()
+            job, fn = code.prepare(*self._operands), entry.function(code)
         except ValueError as error:
             return JobRow(entry.name, "", entry.guarantee, refused=str(error))
         encode = min(_seconds(lambda: code.prepare(*self._operands)) for _ in range(_TIMED))
-        job, fn = code.prepare(*self._operands), entry.function(code)
         answers = [job.function(n, fn)(*p) for n, p in enumerate(job.payloads)]
         read = [_read(job, n, answer) for n, answer in enumerate(answers)]
         draws = self._draws(code)
@@ -255,7 +255,8 @@ class Trial:
             result = read_array(decode(), "result")[0]
         except NotEnoughRespondersError:
             return None
-        error = float(np.abs(result - self.reference).max() / np.abs(self.reference).max())
+        largest = float(np.abs(self.reference).max()) or 1.0
+        error = float(np.abs(result - self.reference).max()) / largest
         return error, min(_seconds(decode) for _ in range(2))
 
 

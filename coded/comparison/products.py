@@ -40,7 +40,7 @@ def compare_matmul(
 
     Parameters
     ----------
-    a, b : array_like, shapes (r, s) and (s, c)
+    a, b : array_like, shapes (r, s) and (s, c) or (s,)
         Numpy arrays or torch tensors of floats.
     n_workers : int
         N >= 2.
@@ -85,8 +85,8 @@ def compare_matmul(
     entries = [*_plain(n), *_coded(codes, _grid(n, s))]
     MatmulRepeated(1, 1).prepare(a, b)  # refuses what cannot be multiplied
     trial = Trial(entries[0], (a, b), n_stragglers=s, repeats=repeats, rng=seed)
-    rows, inner, columns = np.shape(a)[0], np.shape(b)[0], np.shape(b)[1]
-    name = f"product ({rows} x {inner}) ({inner} x {columns})"
+    (rows, inner), (_, *columns) = np.shape(a), np.shape(b)
+    name = f"product ({rows} x {inner}) ({inner} x {columns[0] if columns else 1})"
     return compared(name, trial, entries, n_workers=n, n_stragglers=s, on_code=on_code)
 
 

@@ -130,3 +130,22 @@ def test_options_of_functions_do_not_go_with_jobs(option, capsys):
     with pytest.raises(SystemExit):
         main(["compare", "--job", "matmul", *option])
     assert "goes with functions, not with --job" in capsys.readouterr().err
+
+
+def test_codes_that_cannot_cut_the_operands_are_refused_alone(rng):
+    a, b = rng.normal(size=(48, 30)), rng.normal(size=30)
+    for other, refused in (
+        (b, {"khatri-rao", "rotation"}),
+        (b[:, None], {"khatri-rao", "rotation"}),
+    ):
+        found = compare_matmul(a, other, 6, n_stragglers=2, repeats=2)
+        rows = {row.code: row for row in found.rows}
+        assert {name for name, row in rows.items() if row.refused} == refused
+        assert "b has 1 columns" in rows["khatri-rao"].refused
+        assert rows["mds-rows"].decoded == 1.0
+        assert found.name == "product (48 x 30) (30 x 1)"
+
+
+def test_a_product_of_zeros_is_compared_too():
+    found = compare_matmul(np.zeros((12, 5)), np.ones((5, 12)), 5, n_stragglers=1, repeats=2)
+    assert {row.error for row in found.rows if row.decoded} == {0.0}
