@@ -20,9 +20,9 @@ def submit(executor: Executor, fn: Callable[..., Any], payload: tuple[Any, ...])
 
     A function that has `submit_to` submits itself, with what its worker lacks.
     """
-    submit_to = getattr(fn, "submit_to", None)
+    submit_to = getattr(type(fn), "submit_to", None)  # not of proxies, which have any attribute
     try:
-        return submit_to(executor, payload) if submit_to else executor.submit(fn, *payload)
+        return submit_to(fn, executor, payload) if submit_to else executor.submit(fn, *payload)
     except Exception as error:  # noqa: BLE001 (whatever an engine raises here, only this worker is lost)
         refused: Future[Any] = Future()
         # Without the traceback, whose frames hold the task, the executor and this future.

@@ -337,3 +337,22 @@ def test_answers_that_contradict_the_code_are_an_error_of_the_call():
             np.tanh, np.linspace(-3.0, 3.0, 3), LagrangeScheme(3, 9, degree=2), pool,
             wait_for=9, timeout=WAIT,
         )  # fmt: skip
+
+
+class Proxy:
+    """A function that has any attribute, as stand-ins for remote objects and mocks do."""
+
+    def __call__(self, rows, right):
+        return rows @ right
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Proxy()
+
+
+def test_a_function_that_has_any_attribute_is_submitted_as_it_is():
+    with ThreadPoolExecutor(4) as pool:
+        terms = Terms(timeout=WAIT)
+        result = answer(read_request(Proxy(), (LEFT, RIGHT), RowsTimesMatrix(), pool, terms))
+    np.testing.assert_allclose(result.outputs, LEFT @ RIGHT)
