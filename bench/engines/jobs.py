@@ -121,7 +121,7 @@ def tables(numbers: Numbers) -> dict[str, str]:
     rows = [
         [
             f"`{row['code']}`",
-            str(row["needs"]),
+            str(row["needs"] or "any"),
             f"{row['load']:.3f}",
             f"{row['sent']:.3g}",
             f"{row['received']:.2g}",
@@ -153,7 +153,7 @@ def _gradient_table(found: Numbers) -> str:
     rows = [
         [
             f"`{row['code']}`",
-            str(row["needs"]),
+            str(row["needs"] or "any"),
             f"{row['load']:.3f}",
             f"{row['received']:.2g}",
             _share(row["decode"]),

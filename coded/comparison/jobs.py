@@ -130,7 +130,7 @@ class JobComparison:
         cells = [
             [
                 row.code,
-                str(row.needs),
+                str(row.needs or "any"),
                 _tell(row.load, "{:.3f}"),
                 _tell_size(row.sent),
                 _tell_size(row.received),

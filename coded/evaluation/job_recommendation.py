@@ -53,9 +53,9 @@ def _for_products(blocks: int, n: int, s: int, *, stays: bool, can_recompute: bo
                     "long as a worker's task; compare_matmul shows the shares for your matrices"
                 ),
                 (
-                    "code where few workers are very slow (10 times: p99 .12 of the product's time "
-                    "against .25), one operand stays (stays=True), this process cannot do the work "
-                    "(can_recompute=False), or workers lie (verify=True)"
+                    "code where few workers are very slow (10 times, say), one operand stays "
+                    "(stays=True), this process cannot do the work (can_recompute=False), or "
+                    "workers lie (verify=True)"
                 ),
             ),
         )
@@ -80,25 +80,33 @@ def _for_products(blocks: int, n: int, s: int, *, stays: bool, can_recompute: bo
         why,
         (
             (
-                "encoding and decoding are passes over all matrices: 10 % of the product at 2000 x "
-                "2000 with khatri-rao, 30 to 50 % with rotation, less as 1 / side"
+                "encoding and decoding are passes over all matrices, and take longer than a "
+                "worker's task up to some thousand rows: compare_matmul tells for yours"
             ),
         ),
     )
 
 
 def _for_gradients(n: int, s: int) -> Advice:
+    if s == 0:
+        return Advice(
+            GRADIENTS["fractional-repetition"].make(n, 0),
+            "fractional-repetition",
+            "no code: each part at one worker, and all answers are waited for",
+            (),
+        )
     name = "fractional-repetition" if n % (s + 1) == 0 else "cyclic-mds"
+    code = GRADIENTS[name].make(n, s)
     return Advice(
-        GRADIENTS[name].make(n, s),
+        code,
         name,
-        f"each part at {s + 1} workers, so that any {s} losses leave the exact sum; "
-        "coded_gradient waits until decodable, mostly for far fewer",
+        f"each part at {code.load} workers, so that any {code.n_stragglers} may be lost and the "
+        "sum is exact; coded_gradient waits until decodable, mostly for far fewer",
         (
             (
-                f"each worker does {s + 1} times the work: it pays where few workers are much "
-                "slower than the rest; for mild differences wait for all, and where a rough "
-                "gradient will do, leave out the slowest"
+                f"each worker does {code.load} times the work: it pays where few workers are much "
+                "slower than the rest, or die; for mild differences wait for all, with hedge_after "
+                "where any worker can compute any part"
             ),
         ),
     )

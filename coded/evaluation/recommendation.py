@@ -94,7 +94,7 @@ def recommend(
     Parameters
     ----------
     n_inputs : int
-        K >= 1; of a product the blocks that a worker multiplies one of, of a sum the parts.
+        K >= 1; of a product the blocks that a worker multiplies one of; a sum has a part a worker.
     n_workers : int
         N >= 1.
     n_stragglers : int

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.maps.arrays import multiply_columns
+from coded.schemes.copying import read_mixable
+from coded.schemes.door import is_float
 from coded.workers.placed import Placed
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
@@ -82,7 +84,7 @@ def cut(
     TypeError or ValueError, beginning with `name`, if it is none of finite floats, or has fewer
     rows or columns than the grid.
     """
-    array, restore = read_array(matrix, name)
+    array, restore = (read_array if is_float(matrix) else read_mixable)(matrix, name)
     if array.ndim not in (1, 2) or (array.ndim == 1 and not right) or array.size == 0:
         raise ValueError(
             f"{name} must be a matrix that is not empty, got shape {array.shape}; of more "

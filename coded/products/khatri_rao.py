@@ -28,9 +28,9 @@ class KhatriRaoMatmulCode(MatmulCode):
 
     Errors of mixtures are amplified more than `RotationMatmulCode` does, the more workers may be
     lost: for float32 use it with up to two spare workers, else in float64. At 2000 x 2000 encoding
-    and decoding alone take longer than a worker's task (measured: 4.6 and 5.2 % of the whole
-    product, a task 6.25 %), and a process that computes lost blocks itself, if it is idle, is
-    faster on the mean than any code of two operands. The share falls as 1 / side.
+    and decoding alone take longer than a worker's task, and a process that computes lost blocks
+    itself, if it is idle, is faster on the mean than any code of two operands (the table in
+    coded/README.md). The share falls as 1 / side.
 
     Parameters
     ----------

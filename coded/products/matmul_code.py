@@ -23,7 +23,7 @@ from coded.maps.arrays import Matrix
 from coded.products.blocks import PlacedOperand, cut, mix, require_multipliable
 from coded.products.matmul_job import MatmulJob
 from coded.schemes.decoders import Decoders
-from coded.schemes.door import read_responders
+from coded.schemes.door import read_responders, refuse_gradient
 from coded.schemes.exact import LARGEST_AMPLIFICATION, largest_amplification
 from coded.schemes.protocol import (
     InconsistentAnswersError,
@@ -247,6 +247,7 @@ class MatmulCode(ABC):
     def _encode(
         self, operand: Any, name: str, *, right: bool, copied: bool = False
     ) -> PlacedOperand:
+        refuse_gradient(operand, name, self)
         m, p, n = self.grid
         blocks = cut(operand, name, (p, n) if right else (m, p), right=right, copied=copied)
         shares = mix(self.encoding_matrices[right], blocks)

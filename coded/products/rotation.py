@@ -20,9 +20,9 @@ class RotationMatmulCode(MatmulCode):
     number is that of the N x m n Vandermonde matrix at the N-th roots of unity.
 
     The answers of the workers are never blocks of C: encoding and decoding cost what they do
-    whether workers are lost or not, which at 2000 x 2000 is more than a worker's task (measured:
-    31 % and 8.5 % of the whole product). For float32, and many losses; `KhatriRaoMatmulCode` is
-    cheaper with up to two.
+    whether workers are lost or not, which at 2000 x 2000 is several of a worker's tasks (the table
+    in coded/README.md). For float32, and many losses; `KhatriRaoMatmulCode` is cheaper with up to
+    two.
 
     Parameters
     ----------

@@ -95,7 +95,7 @@ def read_values(scheme: Reader, values: ArrayLike, name: str) -> tuple[FloatArra
         ) from error
 
 
-def refuse_gradient(values: Any, name: str, scheme: Scheme) -> None:
+def refuse_gradient(values: Any, name: str, scheme: object) -> None:
     """Raise TypeError if `values` is a tensor whose gradient would be lost without a word."""
     if is_torch_tensor(values):
         from coded.maps.tensors import refuse_gradient

@@ -7,30 +7,33 @@ share. So any executor will do, and nobody has to know which process is behind i
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, InvalidStateError
 from contextlib import suppress
-from functools import partial
+from itertools import count
 from typing import Any, TypeAlias
 from uuid import uuid4
 
-Key: TypeAlias = tuple[str, int]  # of what was placed, and the worker
-Keys: TypeAlias = tuple[Key, ...]
+Key: TypeAlias = tuple[str, int, int]  # of the owning process, what was placed, and the worker
+Living: TypeAlias = tuple[str, int, frozenset[int]]  # of that process, what lives of the first n
 
 _kept: dict[Key, Any] = {}  # in a worker's process
 
 _lock = threading.Lock()
 _given: weakref.WeakKeyDictionary[Executor, set[Key]] = weakref.WeakKeyDictionary()
-_dropped: set[str] = set()  # names of what no owner has any more
+_process = uuid4().hex
+_numbers = count()
+_living: set[int] = set()  # numbers of what has an owner in this process
 
 
 class Placed:
     """Something of which each worker keeps a share between calls.
 
-    Workers let go of their shares with the next task that they get once this object is gone; those
-    of a cluster that gets none keep them until they end.
+    Each task tells what lives, and a worker's process lets go of the rest: the shares of an object
+    that is gone are kept until the next task on what was placed, or the end of the process.
 
     Parameters
     ----------
@@ -40,8 +43,11 @@ class Placed:
 
     def __init__(self, shares: Sequence[Any]) -> None:
         self.shares = tuple(shares)
-        self._name = uuid4().hex
-        weakref.finalize(self, _dropped.add, self._name).atexit = False
+        with _lock:  # no task tells of it before it lives
+            self._number = next(_numbers)
+            _living.add(self._number)
+        weakref.finalize(self, _living.discard, self._number).atexit = False
+        self._owner = _this_process()
 
     def function(self, worker: int, fn: Callable[..., Any]) -> OnShare:
         """Give ``fn(share, *arguments)`` as a function of the arguments alone."""
@@ -49,7 +55,7 @@ class Placed:
 
     def key(self, worker: int) -> Key:
         """Name a worker's share."""
-        return self._name, worker
+        return self._owner, self._number, worker
 
 
 class OnShare:
@@ -67,54 +73,51 @@ class OnShare:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Name the share, for a process that has it."""
-        return _ByKey, (self._fn, self._placed.key(self._worker), ())
+        return _ByKey, (self._fn, self._placed.key(self._worker), None)
 
     def submit_to(self, executor: Executor, payload: tuple[Any, ...]) -> Future[Any]:
         """Submit it, with the share where this executor has not been given it."""
         key = self._placed.key(self._worker)
         with _lock:
             given = _given.setdefault(executor, set())
-            dropped = tuple(old for old in given if old[0] in _dropped)
+            living = _now_living()
+            given.difference_update([old for old in given if _is_gone(old, living)])
             is_new = key not in given
             given.add(key)
-        with_share = _WithShare(self, key, dropped)
-        future: Future[Any]
+        with_share = _WithShare(self, key, living)
         if is_new:
-            future = executor.submit(with_share, *payload)
-        else:
-            future = _Relay(executor, _Light(self, key, dropped), with_share, payload)
-        if dropped:
-            future.add_done_callback(partial(_note_dropped, given, dropped))
-        return future
+            return executor.submit(with_share, *payload)
+        return _Relay(executor, _Light(self, key, living), with_share, payload)
 
 
 class _Light:
-    """The function by its key, and which shares the worker need not keep any longer."""
+    """The function by its key, and which shares the worker is still to keep."""
 
-    def __init__(self, function: OnShare, key: Key, dropped: Keys) -> None:
-        self._function, self._key, self._dropped = function, key, dropped
+    def __init__(self, function: OnShare, key: Key, living: Living) -> None:
+        self._function, self._key, self._living = function, key, living
 
     def __call__(self, *arguments: Any) -> Any:
         return self._function(*arguments)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _ByKey, (self._function._fn, self._key, self._dropped)
+        return _ByKey, (self._function._fn, self._key, self._living)
 
 
 class _WithShare(_Light):
     """The function together with its share, which is kept where it arrives."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        share = self._function._placed.shares[self._key[1]]
-        return _Arrived, (self._function._fn, self._key, self._dropped, share)
+        share = self._function._placed.shares[self._function._worker]
+        return _Arrived, (self._function._fn, self._key, self._living, share)
 
 
 class _ByKey:
     """In the worker's process: a function of a share that may be there."""
 
-    def __init__(self, fn: Callable[..., Any], key: Key, dropped: Keys) -> None:
+    def __init__(self, fn: Callable[..., Any], key: Key, living: Living | None) -> None:
         self._fn, self._key = fn, key
-        _forget(dropped)
+        if living is not None:
+            _keep_only(living)
 
     def __call__(self, *arguments: Any) -> Any:
         if self._key not in _kept:
@@ -125,9 +128,9 @@ class _ByKey:
 class _Arrived:
     """In the worker's process: a function with its share."""
 
-    def __init__(self, fn: Callable[..., Any], key: Key, dropped: Keys, share: Any) -> None:
+    def __init__(self, fn: Callable[..., Any], key: Key, living: Living, share: Any) -> None:
         self._fn, self._key, self._share = fn, key, share
-        _forget(dropped)
+        _keep_only(living)
 
     def __call__(self, *arguments: Any) -> Any:
         _kept[self._key] = self._share
@@ -182,13 +185,23 @@ class _Relay(Future[Any]):
                 self.set_result(inner.result())
 
 
-def _note_dropped(given: set[Key], dropped: Keys, future: Future[Any]) -> None:
-    """Tell no worker again to let go of these once one has been told."""
-    if not future.cancelled() and future.exception() is None:
-        with _lock:
-            given.difference_update(dropped)
+def _this_process() -> str:
+    """Name this process, also where it was forked from one that has placed something."""
+    return f"{_process}-{os.getpid()}"
 
 
-def _forget(keys: Iterable[Key]) -> None:
-    for key in keys:
+def _now_living() -> Living:
+    """Tell what lives; not of what is placed later, of which a share may arrive before this."""
+    upto = next(_numbers)
+    return _this_process(), upto, frozenset(_living.copy())
+
+
+def _is_gone(key: Key, living: Living) -> bool:
+    owner, number, _ = key
+    return owner == living[0] and number < living[1] and number not in living[2]
+
+
+def _keep_only(living: Living) -> None:
+    """Let go, in a worker's process, of what its owner has dropped."""
+    for key in [key for key in _kept.copy() if _is_gone(key, living)]:
         _kept.pop(key, None)

@@ -195,6 +195,8 @@ def test_operands_that_cannot_be_are_refused(name, rng):
         ((a, torch.from_numpy(b)), "pass both as arrays"),
         ((np.full_like(a, np.nan), b), "a must be finite"),
         ((a.astype(complex), b), "real numbers"),
+        ((np.full((9, 5), 2**60 + 1), b), "beyond 2"),
+        ((torch.from_numpy(a).requires_grad_(), torch.from_numpy(b)), "a requires grad"),
         ((code.place(a), code.place(b, right=True)), "both placed"),
         ((code.place(a, right=False), code.place(a)), "both placed"),
         ((make(name).place(a), b), "was placed as the left operand of"),

@@ -144,3 +144,13 @@ def test_what_a_cancelled_task_was_to_tell_the_next_one_tells(workers):
         assert not busy.done()
     ask(executor, other, 0, 0.0).result(timeout=60.0)
     assert executor.submit(count_shares).result(timeout=60.0) == before - 1
+
+
+def test_each_process_of_a_pool_lets_go_of_what_nobody_has():
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        for _ in range(10):
+            placed = Placed(SHARES)
+            for future in [ask(pool, placed, n, 1.0) for n in (0, 1, 2, 0, 1, 2)]:
+                future.result(timeout=60.0)
+        kept = [pool.submit(count_shares) for _ in range(8)]
+        assert max(future.result(timeout=60.0) for future in kept) <= 6
