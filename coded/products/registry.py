@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from coded.products.khatri_rao import KhatriRaoMatmulCode
 from coded.products.matmul_code import MatmulCode
 from coded.products.mds import MDSMatmulCode
+from coded.products.orthogonal import OrthoMatDotMatmulCode, OrthoPolyMatmulCode
+from coded.products.polynomial import PolynomialMatmulCode
 from coded.products.rotation import RotationMatmulCode
 
 
@@ -35,5 +37,11 @@ MATMULS: dict[str, Variant] = {
     "mds-rows": Variant(
         lambda m, n, n_workers: MDSMatmulCode(m * n, n_workers), "exact from any m answers"
     ),
+    "ortho-matdot": Variant(
+        lambda m, n, n_workers: OrthoMatDotMatmulCode((m * n + 1) // 2, n_workers),
+        "exact from any 2 p - 1 answers, each as large as the product",
+    ),
+    "ortho-poly": Variant(OrthoPolyMatmulCode, "exact from any m n answers"),
+    "polynomial": Variant(PolynomialMatmulCode, "exact from any m n answers, where digits suffice"),
     "rotation": Variant(RotationMatmulCode, "exact from any m n answers, best conditioned"),
 }

@@ -135,8 +135,8 @@ def test_options_of_functions_do_not_go_with_jobs(option, capsys):
 def test_codes_that_cannot_cut_the_operands_are_refused_alone(rng):
     a, b = rng.normal(size=(48, 30)), rng.normal(size=30)
     for other, refused in (
-        (b, {"khatri-rao", "rotation"}),
-        (b[:, None], {"khatri-rao", "rotation"}),
+        (b, {"khatri-rao", "ortho-poly", "polynomial", "rotation"}),
+        (b[:, None], {"khatri-rao", "ortho-poly", "polynomial", "rotation"}),
     ):
         found = compare_matmul(a, other, 6, n_stragglers=2, repeats=2)
         rows = {row.code: row for row in found.rows}

@@ -5,7 +5,14 @@ import itertools
 import numpy as np
 import pytest
 
-from coded import KhatriRaoMatmulCode, MDSMatmulCode, RotationMatmulCode
+from coded import (
+    KhatriRaoMatmulCode,
+    MDSMatmulCode,
+    OrthoMatDotMatmulCode,
+    OrthoPolyMatmulCode,
+    PolynomialMatmulCode,
+    RotationMatmulCode,
+)
 from coded.algebra.linear_decoder import amplification
 from coded.algebra.mds_generator import mds_generator
 from coded.products.khatri_rao import worst_amplification
@@ -109,3 +116,53 @@ def test_the_worst_condition_of_all_sets(m, n, n_workers, worst):
     code = RotationMatmulCode(m, n, n_workers)
     found = max(code.condition(who) for who in subsets(n_workers, m * n))
     assert found == pytest.approx(worst, rel=0.006)
+
+
+@pytest.mark.parametrize(("p", "m", "n"), [(1, 2, 2), (2, 2, 1), (2, 2, 2), (4, 1, 1), (2, 1, 2)])
+def test_entangled_polynomials_need_as_many_answers_as_the_theorem_says(p, m, n, rng):
+    """Yu, Maddah-Ali and Avestimehr, theorem 1: p m n + p - 1; points at x and -x may need less."""
+    needed = p * m * n + p - 1
+    code = PolynomialMatmulCode(m, n, needed + 2, p=p)
+    assert code.min_responders == needed
+    a, b = rng.normal(size=(8, 8)), rng.normal(size=(8, 8))
+    job = code.prepare(a, b)
+    answers = [x @ y for x, y in job.payloads]
+    for who in subsets(needed + 2, needed):
+        product = job.decode([answers[i] for i in who], np.array(who))
+        np.testing.assert_allclose(product, a @ b, atol=1e-13 * code.amplification(who) * 100)
+    fewer = [code.can_decode(who) for who in subsets(needed + 2, needed - 1)]
+    assert not any(fewer) if p == 1 else not all(fewer)
+
+
+def test_polynomial_codes_give_the_known_product():
+    a = np.arange(1.0, 17.0).reshape(4, 4)
+    b = np.array([[1, 0, 2, 1], [0, 1, 1, 3], [2, 1, 0, 1], [1, 1, 1, 0.0]])
+    job = PolynomialMatmulCode(2, 2, 5).prepare(a.T, b)
+    product = job.decode([x @ y for x, y in job.payloads[1:]], np.arange(1, 5))
+    expected = [[32, 27, 20, 25], [36, 30, 24, 30], [40, 33, 28, 35], [44, 36, 32, 40]]
+    np.testing.assert_allclose(product, expected, atol=1e-11)
+
+
+def test_ortho_matdot_decodes_by_the_known_weights():
+    """Fahim and Cadambe, construction 1, m = 2, N = 6; points descend there, and ascend here."""
+    code = OrthoMatDotMatmulCode(2, 6)
+    weights = code.decoder((0, 3, 5))[0]
+    np.testing.assert_allclose(weights, [0.6339745962, 1.0, 0.3660254038], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "n_workers", "worst"), [(2, 5, 12, 328.246), (5, 3, 18, 25058.4)]
+)
+def test_ortho_poly_is_conditioned_as_in_its_authors_program(m, n, n_workers, worst):
+    code = OrthoPolyMatmulCode(m, n, n_workers)
+    who = [(2, 3, 4, 5, 6, 7, 8, 9, 10, 11), tuple(range(3, 18))][n_workers == 18]
+    mirrored = tuple(sorted(n_workers - 1 - i for i in who))
+    assert code.condition(mirrored) == pytest.approx(worst, rel=1e-3)
+
+
+def test_monomials_lose_the_digits_of_float32():
+    code = PolynomialMatmulCode(4, 4, 20)
+    assert not code.can_decode(range(4, 20), dtype=np.float32)
+    assert OrthoPolyMatmulCode(4, 4, 20).amplification(range(4, 20)) < code.amplification(
+        range(4, 20)
+    )
