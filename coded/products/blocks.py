@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.maps.arrays import multiply_columns
+from coded.maps.arrays import is_finite, multiply_columns
 from coded.schemes.copying import read_mixable
 from coded.schemes.door import is_float
 from coded.workers.placed import Placed
-from fastspline.arrays import FloatArray, Restore, read_array, require_finite
+from fastspline.arrays import FloatArray, Restore, empty_aligned, read_array, require_finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,8 @@ def cut(
             f"{name} must be a matrix that is not empty, got shape {array.shape}; of more "
             "dimensions, pass one product at a time"
         )
-    require_finite(array, name)
+    if not is_finite(array):
+        require_finite(array, name)
     shape = array.shape
     if array.ndim == 1:
         array = array[:, None]
@@ -108,7 +109,10 @@ def cut(
         full[:rows, :columns] = array
         array = full
     blocks = array.reshape(up, height, across, width).swapaxes(1, 2)
-    blocks = blocks.copy() if copied else np.ascontiguousarray(blocks)
+    if copied or not blocks.flags.c_contiguous:
+        own = empty_aligned(up * across * height, width, array.dtype).reshape(blocks.shape)
+        own[...] = blocks
+        blocks = own
     return Blocks(blocks.reshape(up * across, height, width), shape, restore)
 
 

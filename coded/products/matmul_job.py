@@ -16,7 +16,7 @@ from coded.products.multiply import multiply_right
 from coded.runtime.answers import read_answer
 from coded.schemes.door import read_responders
 from coded.schemes.protocol import Responders
-from fastspline.arrays import FloatArray, read_array
+from fastspline.arrays import FloatArray, empty_aligned, read_array
 
 
 class Code(Protocol):
@@ -113,7 +113,7 @@ class MatmulJob:
         decoder = self._code.decoder(workers)
         is_copy = (np.count_nonzero(decoder, axis=1) == 1) & (decoder.max(axis=1) == 1.0)
         (m, _, n), (height, width) = self._code.grid, self._answered[-2:]
-        product = np.empty((m * height, n * width), self._dtype)
+        product = empty_aligned(m * height, n * width, self._dtype)
         places = product.reshape(m, height, n, width).swapaxes(1, 2)
         sums = iter(())
         if not is_copy.all():
@@ -140,8 +140,11 @@ class MatmulJob:
 
 def _columns(answers: Sequence[FloatArray]) -> FloatArray:
     """Give answers as rows, those of one worker below each other."""
-    stack = np.stack(answers)
-    return stack.reshape(-1, stack.shape[-2] * stack.shape[-1])
+    *_, height, width = answers[0].shape
+    count = sum(answer.size for answer in answers) // (height * width)
+    stack = empty_aligned(count, height * width, answers[0].dtype)
+    np.stack(answers, out=stack.reshape(len(answers), *answers[0].shape))
+    return stack
 
 
 def _block(answers: Sequence[FloatArray], k: int) -> FloatArray:
