@@ -58,10 +58,9 @@ def test_a_new_process_gets_its_blocks_again():
     data = code.place(blocks)
     with LocalWorkers(6) as workers:
         for _ in range(3):
-            workers.wait(WAIT)
             result = coded_gradient(
                 scaled_block, 2.0, code, workers.executors, data=data, wait_for=6, timeout=WAIT
             )
             assert result.complete
             np.testing.assert_allclose(result.outputs, 2.0 * sum(blocks), atol=1e-10)
-            os.kill(workers.pids[0], signal.SIGKILL)
+            os.kill(workers.executors[0].submit(os.getpid).result(WAIT), signal.SIGKILL)

@@ -277,8 +277,7 @@ def test_killed_workers_come_back_with_their_blocks(code, operands):
         workers.wait()
         placed = code.place(a)
         for _ in range(4):
-            workers.wait(WAIT)
-            os.kill(workers.pids[1], signal.SIGKILL)
+            os.kill(workers.executors[1].submit(os.getpid).result(WAIT), signal.SIGKILL)
             result = coded_matmul(placed, b, code, workers.executors, timeout=WAIT)
             np.testing.assert_allclose(result.outputs, a @ b, atol=1e-11)
         workers.wait()
