@@ -53,8 +53,9 @@ class PrivateRegression:
     number of steps. That takes N executors, of machines that do not pool what they get, in the same
     order in all steps. A single pool, or Dask's one executor, sees everything: it is for trying
     out. A task is never given to another worker, hence no retries and no hedges. Whoever calls
-    this sees everything too: several owners of rows must trust one of them, for sums of shares and
-    truncation by secure multiparty computation, as in COPML, are left out.
+    this sees everything too. Owners who hide their rows from each other code them each by itself,
+    and workers add up what they are sent, as in COPML (the recipe:
+    tests/coded/private/test_owners.py); gradients are opened in each step.
 
     **Rounding.** Inputs are rounded to `input_bits` behind the binary point, weights at random up
     or down to `weight_bits`, which is right on average. Nothing wraps modulo p unnoticed: that no
