@@ -6,11 +6,13 @@ opened; COPML also hides that, by truncation under secure multiparty computation
 """
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
-from coded import FieldLagrangeScheme
+from coded import FieldLagrangeScheme, PrivateRegression
 from coded.algebra.prime_field import LARGEST_PRIME
 from coded.private.quantiser import evaluate_block
 
@@ -72,3 +74,31 @@ def test_a_worker_learns_nothing_of_an_owner():
         counts = np.bincount(share, minlength=prime)
         expected = draws / prime
         assert ((counts - expected) ** 2 / expected).sum() < 39.2  # chi2, 12: 1 in 10,000
+
+
+def test_owners_of_real_digits_get_the_gradient_of_one_owner_of_all():
+    digits = load_digits()
+    chosen = np.isin(digits.target, (3, 8))
+    rows = np.column_stack([digits.data[chosen] / 16.0, np.ones(chosen.sum())])[:300]
+    labels = (digits.target[chosen] == 8)[:300].astype(float)
+    together = PrivateRegression(rows, labels, BLOCKS, WORKERS)
+    weights = np.random.default_rng(0).integers(-64, 65, rows.shape[1]) / 64.0  # on the grid
+    with ThreadPoolExecutor() as pool:
+        expected = together.step(weights, pool).outputs
+    rounding, scheme = together._quantiser, make_scheme()
+    prime = scheme.prime
+    blocks = np.rint(rows * 2.0**together.input_bits).astype(np.int64).reshape(BLOCKS, 150, -1)
+    owned = np.arange(300).reshape(BLOCKS, 150, 1) % 3  # every third row is the same owner's
+    sent = [scheme.encode(np.where(owned == owner, blocks, 0)) for owner in range(3)]
+    coded_weights = scheme.encode(np.tile(np.rint(64.0 * weights).astype(np.int64), (BLOCKS, 1, 1)))
+    residues = [q % prime for q in rounding.integer_coefficients]
+    answers = np.stack(
+        [
+            evaluate_block(share, w, coefficients=residues, prime=prime)
+            for share, w in zip(sum(sent) % prime, coded_weights, strict=True)
+        ]
+    )
+    who = range(WORKERS - scheme.min_responders, WORKERS)
+    total = scheme.decode(answers[list(who)], who).sum(axis=0) * rounding.unit
+    pulls = (blocks.reshape(300, -1) * 2.0**-together.input_bits).T @ labels
+    np.testing.assert_allclose(total - pulls, expected, rtol=0, atol=1e-9)
