@@ -73,8 +73,9 @@ def coded_matmul(
     verify : bool, optional
         Whether to compare each answer with the checksums of its blocks: a wrong one is its worker's
         failure, and the product is decoded without it, where the others suffice. That costs passes
-        over all blocks here: a good part of what a worker does, of float32 more. Errors below some ``eps (16 + s / 2)`` of the
-        rows' and columns' lengths pass for rounding, s the inner dimension, at most 1024.
+        over all blocks here: a good part of what a worker does, of float32 more. Errors below some
+        ``eps (16 + s / 2)`` of the rows' and columns' lengths pass for rounding, s the inner
+        dimension, at most 1024.
     hedge_after, retries, on_answer
         As for `coded_map`.
 
