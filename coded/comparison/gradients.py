@@ -9,8 +9,7 @@ from typing import Any, SupportsIndex, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.arguments import read_count
-from coded.comparison.jobs import Entry, JobComparison, Trial, compared
+from coded.comparison.jobs import Entry, JobComparison, Trial, chosen, compared, read_draws
 from coded.gradients.fractional import FractionalRepetitionCode
 from coded.gradients.gradient_code import GradientCode
 from coded.gradients.registry import GRADIENTS
@@ -79,13 +78,12 @@ def compare_gradients(
     >>> [row.code for row in comparison.rows][:4]
     ['uncoded', 'two-copies', 'recompute-lost', 'fractional-repetition']
     """
-    n = read_count(n_workers, "n_workers", at_least=2)
-    s = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n - 1)
-    repeats = read_count(repeats, "repeats", at_least=1)
-    seed = read_count(rng, "rng", at_least=0, at_most=None)
+    n, s, repeats, seed = read_draws(n_workers, n_stragglers, repeats, rng)
     if not callable(part):
         raise TypeError(f"part must be callable, got {part!r}; pass part(parameters, begin, end)")
-    entries = [*_plain(part, n), *_coded(part, codes, n, s)]
+    own = GradientCode, "one of coded.gradients, or make one from its matrix"
+    coded = chosen(codes, GRADIENTS, (n, s), own, partial(_entry, part))
+    entries = [*_plain(part, n), *coded]
     trial = Trial(entries[0], (parameters,), n_stragglers=s, repeats=repeats, rng=seed)
     return compared(
         "sum over the data", trial, entries, n_workers=n, n_stragglers=s, on_code=on_code
@@ -143,30 +141,6 @@ def _condition(code: GradientCode, responders: NDArray[np.intp]) -> float:
     sizes = np.linalg.svd(code.encoding_matrix[responders])[1]
     sizes = sizes[sizes > sizes[0] * 1e-12]
     return float(sizes[0] / sizes[-1])
-
-
-def _coded(part: Callable[..., Any], codes: GradientCodes | None, n: int, s: int) -> list[Entry]:
-    if isinstance(codes, Mapping):
-        return [_own(part, name, code) for name, code in codes.items()]
-    if isinstance(codes, str):
-        raise TypeError(f"codes must be a sequence, or a mapping, got {codes!r}; pass [{codes!r}]")
-    names = list(GRADIENTS) if codes is None else list(codes)
-    for name in names:
-        if name not in GRADIENTS:
-            raise ValueError(f"codes must be among {', '.join(GRADIENTS)}, got {name!r}")
-    return [
-        _entry(part, name, partial(GRADIENTS[name].make, n, s), GRADIENTS[name].guarantee)
-        for name in names
-    ]
-
-
-def _own(part: Callable[..., Any], name: str, code: GradientCode) -> Entry:
-    if not isinstance(code, GradientCode):
-        raise TypeError(
-            f"codes must hold GradientCodes, got {code!r}; take one of coded.gradients, or make "
-            "one from its matrix"
-        )
-    return _entry(part, name, lambda: code, "as you made it")
 
 
 def digits_problem() -> tuple[Callable[[Any, float, float], Any], Any]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from coded.arguments import read_count
 from coded.schemes.job import Code, Job
 from coded.schemes.protocol import NotEnoughRespondersError
 from fastspline.arrays import read_array
@@ -57,6 +58,87 @@ class Entry:
     condition: Callable[[Any, NDArray[np.intp]], float]
     function: Callable[[Any], Callable[..., Any]]
     recomputes: bool = False
+
+
+def read_draws(
+    n_workers: SupportsIndex,
+    n_stragglers: SupportsIndex,
+    repeats: SupportsIndex,
+    rng: SupportsIndex,
+) -> tuple[int, int, int, int]:
+    """Check the counts of workers, losses and draws, and the seed."""
+    n = read_count(n_workers, "n_workers", at_least=2)
+    s = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n - 1)
+    draws = read_count(repeats, "repeats", at_least=1)
+    return n, s, draws, read_count(rng, "rng", at_least=0, at_most=None)
+
+
+class Known(Protocol):
+    """A code of a registry: how it is made, and what it promises."""
+
+    @property
+    def make(self) -> Callable[..., Any]:
+        """Give the code for the numbers that its kind takes."""
+
+    @property
+    def guarantee(self) -> str:
+        """What is promised, in a few words."""
+
+
+def chosen(
+    codes: Sequence[str] | Mapping[str, Any] | None,
+    known: Mapping[str, Known],
+    numbers: tuple[int, ...],
+    own_kind: tuple[type, str],
+    entry: Callable[[str, Callable[[], Any], str], Entry],
+) -> list[Entry]:
+    """Give entries for the codes that a caller names or brings.
+
+    Parameters
+    ----------
+    codes : sequence of str, mapping or None
+        Names in `known`, codes by names, or None for all that are known.
+    known : mapping
+        The registry; its codes are made as ``make(*numbers)``.
+    numbers : tuple of int
+        What decides how large codes are.
+    own_kind : (type, str)
+        What the caller's own codes are, and where there are such.
+    entry : callable
+        ``entry(name, make, guarantee)``.
+
+    Returns
+    -------
+    list of Entry
+
+    Raises
+    ------
+    TypeError
+        If `codes` is one name, or holds what is no code.
+    ValueError
+        If a name is unknown.
+    """
+    if isinstance(codes, str):
+        raise TypeError(f"codes must be a sequence, or a mapping, got {codes!r}; pass [{codes!r}]")
+    if isinstance(codes, Mapping):
+        kind, place = own_kind
+        for code in codes.values():
+            if not isinstance(code, kind):
+                raise TypeError(f"codes must hold {kind.__name__}s, got {code!r}; take {place}")
+        return [
+            entry(name, partial(_given, code), "as you made it") for name, code in codes.items()
+        ]
+    entries = []
+    for name in known if codes is None else codes:
+        if name not in known:
+            raise ValueError(f"codes must be among {', '.join(known)}, got {name!r}")
+        code = known[name]
+        entries.append(entry(name, partial(code.make, *numbers), code.guarantee))
+    return entries
+
+
+def _given(code: Any) -> Any:
+    return code
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from typing import SupportsIndex, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.arguments import read_count
-from coded.comparison.jobs import Entry, JobComparison, Trial, compared
+from coded.comparison.jobs import Entry, JobComparison, Trial, chosen, compared, read_draws
 from coded.products.matmul_code import MatmulCode
 from coded.products.multiply import multiply
 from coded.products.registry import MATMULS
@@ -78,11 +77,9 @@ def compare_matmul(
     >>> [row.code for row in comparison.rows][:5]
     ['uncoded', 'two-copies', 'recompute-lost', 'khatri-rao', 'mds-rows']
     """
-    n = read_count(n_workers, "n_workers", at_least=2)
-    s = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n - 1)
-    repeats = read_count(repeats, "repeats", at_least=1)
-    seed = read_count(rng, "rng", at_least=0, at_most=None)
-    entries = [*_plain(n), *_coded(codes, _grid(n, s))]
+    n, s, repeats, seed = read_draws(n_workers, n_stragglers, repeats, rng)
+    own = MatmulCode, "one of coded.products"
+    entries = [*_plain(n), *chosen(codes, MATMULS, _grid(n, s), own, _entry)]
     MatmulRepeated(1, 1).prepare(a, b)  # refuses what cannot be multiplied
     trial = Trial(entries[0], (a, b), n_stragglers=s, repeats=repeats, rng=seed)
     (rows, inner), (_, *columns) = np.shape(a), np.shape(b)
@@ -135,23 +132,3 @@ def _plain(n_workers: int) -> list[Entry]:
         _entry("two-copies", two, "exact unless both copies of a block are lost"),
         _entry("recompute-lost", uncoded, "lost blocks are computed here", recomputes=True),
     ]
-
-
-def _coded(codes: MatmulCodes | None, grid: tuple[int, int, int]) -> list[Entry]:
-    if isinstance(codes, Mapping):
-        return [_own(name, code) for name, code in codes.items()]
-    if isinstance(codes, str):
-        raise TypeError(f"codes must be a sequence, or a mapping, got {codes!r}; pass [{codes!r}]")
-    names = list(MATMULS) if codes is None else list(codes)
-    for name in names:
-        if name not in MATMULS:
-            raise ValueError(f"codes must be among {', '.join(MATMULS)}, got {name!r}")
-    return [
-        _entry(name, partial(MATMULS[name].make, *grid), MATMULS[name].guarantee) for name in names
-    ]
-
-
-def _own(name: str, code: MatmulCode) -> Entry:
-    if not isinstance(code, MatmulCode):
-        raise TypeError(f"codes must hold MatmulCodes, got {code!r}; take one of coded.products")
-    return _entry(name, lambda: code, "as you made it")
