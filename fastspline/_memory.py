@@ -1,61 +1,59 @@
-"""Memory for large results, kept when a result is dropped and lent to the next one of its size.
+"""Memory for results, kept when a result is dropped and lent to the next one of its size.
 
 New memory costs a page fault a page, which takes several times as long as the sweep that fills it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-SPARE_BYTES = 128 << 20  # at most so much is kept in all
+KEPT_BYTES = 256 << 20  # at most so much is kept in all, a half in one block
+_MOST_BLOCKS = 16
 
-# Changed by single, atomic operations: `__del__` takes no lock.
-_spares: list[NDArray[np.uint8]] = []
+_Block: TypeAlias = tuple[NDArray[np.uint8], int]  # memory, and where a cache line starts in it
 
-
-class _Loan:
-    """The owner of lent memory, alive as long as an array refers to it."""
-
-    __slots__ = ("__array_interface__", "_memory")
-
-    __array_interface__: dict[str, Any]
-
-    def __init__(self, memory: NDArray[np.uint8], size: int) -> None:
-        self._memory = memory
-        start = memory.ctypes.data
-        self.__array_interface__ = {
-            "version": 3,
-            "typestr": "|u1",
-            "shape": (size,),
-            "data": (start + -start % 64, False),
-        }
-
-    def __del__(self) -> None:
-        """Keep the memory for the next result; let go of the oldest where it becomes too much."""
-        if self._memory.size <= SPARE_BYTES:
-            _spares.append(self._memory)
-        while sum(spare.size for spare in _spares[:]) > SPARE_BYTES:
-            _pop_oldest()
+# Also those that results lie in; those used last at the end. A thread takes a block out while it
+# looks at it, by one atomic operation, so that no other lends the same.
+_blocks: list[_Block] = []
 
 
-def lend(size: int) -> NDArray[np.uint8]:
-    """Give `size` uninitialised bytes that start at a cache line."""
-    for _ in range(len(_spares)):
-        memory = _pop_oldest()
-        if memory is None:
+def lend(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> NDArray[Any]:
+    """Give an uninitialised array of `size` bytes that starts at a cache line.
+
+    Its memory is used again once no array refers to it.
+    """
+    for _ in range(len(_blocks)):
+        try:
+            block = _blocks.pop()
+        except IndexError:  # other threads have them
             break
-        if size + 64 <= memory.size <= size + size // 4:
-            return np.asarray(_Loan(memory, size))
-        _spares.append(memory)
-    return np.asarray(_Loan(np.empty(size + 64, np.uint8), size))
+        if size + 64 <= block[0].size <= 4 * size and _references(block) == _UNUSED:
+            return _lent(block, shape, dtype)
+        _blocks.insert(0, block)
+    memory = np.empty(size + 64, np.uint8)
+    array = _lent((memory, -memory.ctypes.data % 64), shape, dtype)
+    while len(_blocks) > _MOST_BLOCKS or _kept() > KEPT_BYTES:
+        del _blocks[:1]
+    return array
 
 
-def _pop_oldest() -> NDArray[np.uint8] | None:
-    """Take the memory that was kept first; another thread may have taken the last."""
-    try:
-        return _spares.pop(0)
-    except IndexError:
-        return None
+def _lent(block: _Block, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    array: NDArray[Any] = np.ndarray(shape, dtype, *block)
+    if block[0].size <= KEPT_BYTES // 2:
+        _blocks.append(block)
+    return array
+
+
+def _kept() -> int:
+    return sum(memory.size for memory, _ in _blocks[:])
+
+
+def _references(block: _Block) -> int:
+    return sys.getrefcount(block[0])
+
+
+_UNUSED = _references((np.empty(1, np.uint8), 0))  # of a block that no array refers to

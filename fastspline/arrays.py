@@ -16,6 +16,7 @@ from fastspline._memory import lend
 FloatArray: TypeAlias = NDArray[np.floating]
 
 STREAM_BYTES = 4 << 20  # results larger than this are stored past the caches
+LENT_BYTES = 128 << 10  # allocators give memory of results from this size on back to the system
 
 _KEPT = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -247,11 +248,11 @@ def deliver(
 
 
 def empty_aligned(rows: int, columns: int, dtype: np.dtype[np.floating]) -> FloatArray:
-    """Give an uninitialised contiguous array that starts on a cache line, for streamed stores."""
+    """Give an uninitialised contiguous array; a large one starts on a cache line."""
     size = rows * columns * dtype.itemsize
-    if size < STREAM_BYTES:
+    if size < LENT_BYTES:
         return np.empty((rows, columns), dtype)
-    return lend(size).view(dtype).reshape(rows, columns)
+    return lend((rows, columns), dtype, size)
 
 
 def read_only(own: NDArray[Any]) -> NDArray[Any]:

@@ -170,8 +170,8 @@ MUTANTS = (
     ),
     Mutant(
         "fastspline/_memory.py",
-        "if size + 64 <= memory.size",
-        "if size <= memory.size",
+        "if size + 64 <= block[0].size",
+        "if size <= block[0].size",
         "tests/fastspline/test_memory.py",
     ),
     # --- coded: places, nearness, maps, algebra, estimation

@@ -9,20 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastspline import Smoother, _memory
-from fastspline.arrays import STREAM_BYTES, empty_aligned
+from fastspline.arrays import LENT_BYTES, STREAM_BYTES, empty_aligned
 
 LARGE = STREAM_BYTES // 8 + 5
 
 
 @pytest.fixture(autouse=True)
 def none_spare():
-    _memory._spares.clear()
+    _memory._blocks.clear()
     yield
-    _memory._spares.clear()
+    _memory._blocks.clear()
 
 
 def kept_bytes():
-    return sum(memory.size for memory in _memory._spares)
+    return sum(memory.size for memory, _ in _memory._blocks)
 
 
 def test_memory_of_a_dropped_result_is_used_again():
@@ -39,8 +39,8 @@ def test_memory_that_something_refers_to_is_not_lent(refer):
     first.fill(1.0)
     reference = refer(first)
     del first
-    assert not _memory._spares
     empty_aligned(1, LARGE, np.dtype(float)).fill(2.0)
+    empty_aligned(1, LARGE, np.dtype(float)).fill(3.0)
     assert (np.asarray(reference) == 1.0).all()
 
 
@@ -62,11 +62,11 @@ def test_other_sizes_get_their_own_memory():
 )
 def test_each_loan_lies_inside_its_memory(sizes, held):
     """Memory that is a little too small for the next loan's start at a cache line is not lent."""
-    _memory._spares.clear()
+    _memory._blocks.clear()
     kept = []
     for size, is_held in zip(sizes, held, strict=False):
-        lent = _memory.lend(size)
-        memory = lent.base._memory
+        lent = _memory.lend((size,), np.dtype(np.uint8), size)
+        memory = lent.base
         start = memory.ctypes.data
         assert lent.size == size
         assert start <= lent.ctypes.data
@@ -80,13 +80,15 @@ def test_each_loan_lies_inside_its_memory(sizes, held):
 
 
 def test_what_is_kept_is_bounded():
-    results = [empty_aligned(1, LARGE, np.dtype(float)) for _ in range(40)]
-    assert sum(result.nbytes for result in results) > _memory.SPARE_BYTES
+    results = [empty_aligned(1, 4 * LARGE, np.dtype(float)) for _ in range(20)]
+    assert sum(result.nbytes for result in results) > _memory.KEPT_BYTES
     del results
-    assert 0 < kept_bytes() <= _memory.SPARE_BYTES
-    huge = empty_aligned(1, _memory.SPARE_BYTES // 8 + 1, np.dtype(float))
+    assert 0 < (kept := kept_bytes()) <= _memory.KEPT_BYTES
+    huge = empty_aligned(1, _memory.KEPT_BYTES // 16, np.dtype(float))
     del huge
-    assert kept_bytes() <= _memory.SPARE_BYTES
+    assert kept_bytes() == kept
+    results = [empty_aligned(1, LENT_BYTES // 8, np.dtype(float)) for _ in range(40)]
+    assert len(_memory._blocks) < len(results)
 
 
 def test_many_threads_never_share_memory():
