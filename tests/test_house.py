@@ -115,7 +115,7 @@ def test_the_published_code_imports_little_of_coded():
     sizes = {name_of(file): len(code_lines(file)) for file in files}
     assert "coded.schemes.spline" in sizes
     # Hedges, retries and what else is optional lie in files that this does not import.
-    assert sum(sizes.values()) <= 2110, sizes
+    assert sum(sizes.values()) <= 2140, sizes
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from fastspline.arrays import FloatArray, empty_aligned, read_only, require_finite
 
 Matrix: TypeAlias = NDArray[np.float64]
+
+# Of a witness's weights: relative differences, far above float32's rounding, and the smallest by
+# the largest.
+_APART, _SMALLEST = 1e-5, 1e-9
 
 
 class LinearMap(Protocol):
@@ -40,7 +44,11 @@ class MatrixMap:
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """Multiply each column of `values` by the matrix, in the dtype of `values`."""
-        return multiply_columns(self.matrix, values, "values")
+        return multiply_columns(self.matrix, values, "values", witness=self._witness)
+
+    @cached_property
+    def _witness(self) -> int | None:
+        return find_witness(self.matrix)
 
     def adjoint(self, cotangent: FloatArray) -> FloatArray:
         """Multiply each column of `cotangent` by the conjugate transpose, in its dtype."""
@@ -90,44 +98,71 @@ def columns_of(array: FloatArray) -> Matrix:
 
 
 def multiply_columns(
-    matrix: Matrix, rows: FloatArray, name: str, out: FloatArray | None = None
+    matrix: Matrix,
+    rows: FloatArray,
+    name: str,
+    out: FloatArray | None = None,
+    *,
+    witness: int | None = None,
 ) -> FloatArray:
     """Multiply each column of `rows` by the matrix, in their dtype; `name` begins errors.
 
-    What is not finite in a column stays so in each of its sums, whatever the weights: the smaller
-    one of factor and product is looked through, by one product with itself, which is the fastest.
+    What is not finite in a column stays so in each of its sums, whatever the weights. So it is
+    enough to look at one row of the product, `witness`, as `find_witness` gives it, or else at the
+    smaller one of factor and product.
     """
-    columns = rows.reshape(len(rows), -1)
-    shape = (len(matrix), columns.shape[1])
-    is_complex = np.iscomplexobj(matrix)
-    dtype = np.result_type(rows.dtype, np.complex64) if is_complex else rows.dtype
+    columns = rows if rows.ndim == 2 else rows.reshape(len(rows), -1)
+    shape = len(matrix), columns.shape[1]
+    dtype, weights = rows.dtype, matrix
+    if matrix.dtype != dtype:
+        if matrix.dtype.kind == "c":
+            dtype = np.result_type(dtype, np.complex64)
+        weights = matrix.astype(dtype, copy=False)
     product = empty_aligned(*shape, dtype) if out is None else out.reshape(shape)
-    with np.errstate(over="ignore", invalid="ignore"):  # told below
-        # A single row of weights is multiplied as a vector, of which BLAS may skip what is 0.
-        looks_at_product = 1 < len(matrix) <= len(rows)
-        bound = np.nan
-        if not looks_at_product:
-            bound = math.sqrt(sum_of_squares(columns) * sum_of_squares(matrix))
-            if not math.isfinite(bound):
-                require_finite(rows, name)
-        np.matmul(matrix.astype(dtype, copy=False), columns, out=product)
-        is_small = bound < half_of_largest(dtype)
-        if not (is_small or is_finite(product)):
+    bound = math.nan
+    if witness is None and not 1 < len(matrix) <= len(rows):
+        # Of a single row of weights, multiplied as a vector, BLAS may skip what is 0.
+        bound = size_of(columns) * size_of(matrix)
+        if not math.isfinite(bound):
             require_finite(rows, name)
-            raise ValueError(f"{name} overflow in {rows.dtype}; scale them down")
-    return product.reshape(len(matrix), *rows.shape[1:])
+    with np.errstate(over="ignore", invalid="ignore"):  # told below; np.dot is slower
+        np.matmul(weights, columns, out=product)
+    if witness is None:
+        is_right = bound < half_of_largest(dtype)
+    else:
+        is_right = math.isfinite(size_of(product[witness]))
+    if not (is_right or is_finite(product)):
+        require_finite(rows, name)
+        raise ValueError(f"{name} overflow in {rows.dtype}; scale them down")
+    return product if rows.ndim == 2 else product.reshape(len(matrix), *rows.shape[1:])
+
+
+def find_witness(matrix: Matrix) -> int | None:
+    """Give a row of the matrix whose products show whether all others overflow.
+
+    No weight in it is 0, or as large as another: numbers so large that a sum of them overflows do
+    not cancel there to below the root of the largest number, unless they were made for that.
+    """
+    if len(matrix) < 2:
+        return None
+    sizes = np.sort(np.abs(matrix), axis=1)
+    apart = (np.diff(sizes, axis=1) > _APART * sizes[:, 1:]).all(axis=1)
+    good = np.flatnonzero(apart & (sizes[:, 0] > _SMALLEST * sizes[:, -1]))
+    return int(good[0]) if good.size else None
 
 
 def is_finite(array: FloatArray) -> bool:
     """Tell whether all numbers are finite, mostly by one pass at the speed of BLAS."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(sum_of_squares(array)) or bool(np.isfinite(array).all())
+    return math.isfinite(size_of(array)) or bool(np.isfinite(array).all())
 
 
-def sum_of_squares(array: FloatArray) -> float:
-    """Give it in the array's dtype; inf where it overflows, nan or inf where a number is none."""
+def size_of(array: FloatArray) -> float:
+    """Give the root of the sum of squares, at the speed of BLAS.
+
+    It is summed in the array's dtype: inf where that overflows, nan or inf where a number is none.
+    """
     flat = array.ravel()  # a view where rows are contiguous
-    return float(np.vdot(flat, flat).real)
+    return math.sqrt(np.vdot(flat, flat).real)
 
 
 @cache

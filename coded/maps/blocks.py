@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.maps.arrays import Matrix, half_of_largest, is_finite, sum_of_squares
+from coded.maps.arrays import Matrix, half_of_largest, is_finite, size_of
 from coded.maps.copies import FilledMap
 from fastspline.arrays import FloatArray, require_finite
 
@@ -31,19 +31,19 @@ class BlockMap(FilledMap):
     """
 
     def _mix(self, columns: FloatArray, at: NDArray[np.intp], result: FloatArray) -> None:
+        bound = size_of(columns) * self._size
+        if not math.isfinite(bound):
+            require_finite(columns, "values")
         with np.errstate(over="ignore", invalid="ignore"):  # told below
-            bound = math.sqrt(sum_of_squares(columns) * self._sum_of_weights_squared)
-            if not math.isfinite(bound):
-                require_finite(columns, "values")
             for block in self._blocks:
                 weights = block.weights.astype(columns.dtype, copy=False)
                 np.matmul(weights, columns[block.columns], out=result[block.rows])
-            if not (bound < half_of_largest(columns.dtype) or is_finite(result[at])):
-                raise ValueError(f"values overflow in {columns.dtype}; scale them down")
+        if not (bound < half_of_largest(columns.dtype) or is_finite(result[at])):
+            raise ValueError(f"values overflow in {columns.dtype}; scale them down")
 
     @cached_property
-    def _sum_of_weights_squared(self) -> float:
-        return sum_of_squares(self.weights)
+    def _size(self) -> float:
+        return size_of(self.weights)
 
     @cached_property
     def _blocks(self) -> list[_Block]:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.maps.arrays import Matrix, is_finite, multiply_columns
+from coded.maps.arrays import Matrix, find_witness, is_finite, multiply_columns
 from fastspline.arrays import STREAM_BYTES, FloatArray, empty_aligned, require_finite
 from fastspline.rows import take_rows
 
@@ -78,7 +78,13 @@ class FilledMap:
             if not is_finite(result[at]):
                 raise ValueError(f"values overflow in {columns.dtype}; scale them down")
         elif is_block:
-            multiply_columns(self.weights, columns, "values", result[at[0] : at[-1] + 1])
+            multiply_columns(
+                self.weights,
+                columns,
+                "values",
+                result[at[0] : at[-1] + 1],
+                witness=self._witness,
+            )
         elif 2 * at.size > len(result):  # cheaper than to put the sums in their places
             multiply_columns(self._matrix, columns, "values", result)
         else:
@@ -87,6 +93,10 @@ class FilledMap:
     @cached_property
     def _matrix(self) -> Matrix:
         return self.dense()
+
+    @cached_property
+    def _witness(self) -> int | None:
+        return find_witness(self.weights)
 
     @cached_property
     def _rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -29,8 +29,9 @@ def untraced(method: _Method) -> _Method:
 
     @wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if any(map(is_torch_tensor, (*args, *kwargs.values()))):
-            return sys.modules["torch"].compiler.disable(method)(*args, **kwargs)
+        torch = sys.modules.get("torch")
+        if torch is not None and any(map(is_torch_tensor, (*args, *kwargs.values()))):
+            return torch.compiler.disable(method)(*args, **kwargs)
         return method(*args, **kwargs)
 
     return cast(_Method, call)

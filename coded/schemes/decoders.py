@@ -20,13 +20,17 @@ class Decoders(Generic[Decoder]):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[Responders, Decoder] = OrderedDict()
+        self._latest: tuple[Responders, Decoder] | None = None  # what calls mostly ask for again
 
     def get(self, responders: Responders, build: Callable[[Responders], Decoder]) -> Decoder:
         """Give the decoder; if there is none, make it by `build`, and keep it."""
+        if (latest := self._latest) is not None and latest[0] == responders:
+            return latest[1]
         with self._lock:
             decoder = self._kept.get(responders)
             if decoder is not None:
                 self._kept.move_to_end(responders)
+                self._latest = responders, decoder
                 return decoder
         decoder = build(responders)
         with self._lock:
@@ -34,4 +38,5 @@ class Decoders(Generic[Decoder]):
             self._kept.move_to_end(responders)
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
+            self._latest = responders, decoder
         return decoder

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from numbers import Real
+from operator import lt
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from coded.schemes.protocol import Numbers, ReadingNumbers, Responders, Scheme
 from fastspline.arrays import FloatArray, Restore, is_torch_tensor, read_array
@@ -22,6 +23,16 @@ def is_float(values: object) -> bool:
 def read_responders(responders: ArrayLike, n_workers: int) -> Responders:
     """Check the indices of workers and give them as a tuple."""
     array = np.asarray(responders)
+    if array.ndim == 1 and array.dtype.kind in "iu":
+        workers = tuple(array.tolist())
+        is_ascending = all(map(lt, workers, workers[1:]))
+        if is_ascending and (not workers or (workers[0] >= 0 and workers[-1] < n_workers)):
+            return workers
+    return _refuse_responders(array, n_workers)
+
+
+def _refuse_responders(array: NDArray[Any], n_workers: int) -> Responders:
+    """Raise for what is no array of workers, ascending; an empty one has any dtype."""
     if array.ndim != 1:
         raise ValueError(
             f"responders must be one-dimensional, got shape {array.shape}; "
@@ -34,21 +45,18 @@ def read_responders(responders: ArrayLike, n_workers: int) -> Responders:
             f"responders must hold integers, got dtype {array.dtype}; "
             "pass sorted indices of workers (np.flatnonzero makes them from a mask)"
         )
-    workers = tuple(array.tolist())
-    descents = np.flatnonzero(array[1:] <= array[:-1])
-    if descents.size:
-        i = int(descents[0]) + 1
+    workers = array.tolist()
+    i = next((i for i in range(1, len(workers)) if workers[i] <= workers[i - 1]), 0)
+    if i:
         raise ValueError(
             f"responders must be strictly ascending, but responders[{i}] = {workers[i]} "
             f"follows {workers[i - 1]}; sort them, and the answers with them"
         )
-    if workers[0] < 0 or workers[-1] >= n_workers:
-        i = 0 if workers[0] < 0 else int(np.argmax(array >= n_workers))
-        raise ValueError(
-            f"responders must lie in [0, n_workers) = [0, {n_workers}), but "
-            f"responders[{i}] = {workers[i]}; workers are counted from 0"
-        )
-    return workers
+    i = 0 if workers[0] < 0 else int(np.argmax(array >= n_workers))
+    raise ValueError(
+        f"responders must lie in [0, n_workers) = [0, {n_workers}), but "
+        f"responders[{i}] = {workers[i]}; workers are counted from 0"
+    )
 
 
 def require_inputs(shape: tuple[int, ...], n_inputs: int, scheme: Scheme) -> None:

@@ -231,13 +231,13 @@ class ExactScheme(LinearScheme):
     def _read_answers(
         self, coded_outputs: ArrayLike, responders: ArrayLike
     ) -> tuple[FloatArray, Restore, Responders]:
-        array, restore, workers = super()._read_answers(coded_outputs, responders)
-        self._require_stable(workers, restore.dtype)
-        return array, restore, workers
+        read = super()._read_answers(coded_outputs, responders)
+        self._require_stable(read[2], read[1].dtype)
+        return read
 
     def _require_stable(self, responders: Responders, dtype: np.dtype[Any]) -> None:
         """Raise NotEnoughRespondersError where answers of that dtype are amplified too much."""
-        amplified, limit = self._amplification(responders), largest_amplification(dtype)
+        amplified, limit = self._plan(responders).amplification, largest_amplification(dtype)
         if amplified > limit:
             self._require_enough(responders)
             raise NotEnoughRespondersError(
@@ -250,10 +250,11 @@ class ExactScheme(LinearScheme):
 
     def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:
         """Leave out the liars."""
-        plan = self._decoder(responders)
-        liars = self._liars(coded_outputs, responders)
-        if not liars:
-            return plan
+        plan = self._plan(responders)
+        if plan.amplification > LARGEST_AMPLIFICATION:
+            self._require_enough(responders)
+        if not (liars := self._liars(coded_outputs, responders)):
+            return plan.decoder
         is_honest = ~np.isin(responders, liars)
         honest = tuple(np.array(responders)[is_honest].tolist())
         self._require_stable(honest, coded_outputs.dtype)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coded.maps.arrays import MatrixMap, PartlyReadMap
+from coded.maps.arrays import MatrixMap, PartlyReadMap, find_witness
 from coded.maps.blocks import BlockMap
 from coded.maps.copies import FilledMap, RowMap
 from fastspline import Smoother
@@ -151,3 +151,46 @@ def test_blocks_refuse_what_is_not_finite_where_no_sum_reads_it(bad):
     blocks = BlockMap(np.array([-1, 0]), np.array([[1.0, 0.0, 0.0]]))
     with pytest.raises(ValueError, match="values must be finite"):
         blocks(np.array([[1.0], [2.0], [bad]]))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 0.9])
+@given(
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 40)), seed=st.integers(0)
+)
+def test_one_row_of_the_product_shows_what_is_wrong_anywhere(shape, seed, dtype, bad):
+    rng = np.random.default_rng(seed)
+    m, n, n_columns = shape
+    matrix = MatrixMap(rng.normal(size=(m, n)) + 2.0 * (rng.random((m, n)) < 0.5))
+    values = rng.normal(size=(n, n_columns)).astype(dtype)
+    expected = matrix.matrix @ values.astype(np.float64)
+    np.testing.assert_allclose(matrix(values), expected, rtol=1e-4, atol=1e-4)
+    place = rng.integers(n), rng.integers(n_columns)
+    values[place] = bad * np.finfo(dtype).max
+    overflows = abs(matrix.matrix[:, place[0]]).max() > 1.2
+    if np.isfinite(values[place]) and not overflows:
+        return
+    with pytest.raises(ValueError, match=r"values must be finite|values overflow"):
+        matrix(values)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "witness"),
+    [
+        ([[1.0, 2.0]], None),  # a single row is multiplied as a vector
+        ([[1.0, 0.0], [2.0, 3.0]], 1),
+        ([[1.0, -1.0], [1.0, 1.0 + 1e-7], [1.0, 1e-12]], None),
+        ([[1.0, 1.0], [1e-8, 1.0]], 1),
+        ([[0.0], [0.5]], 1),
+    ],
+)
+def test_a_witness_has_no_weight_that_another_may_cancel(matrix, witness):
+    assert find_witness(np.array(matrix)) == witness
+
+
+def test_numbers_that_cancel_in_one_row_overflow_in_another():
+    values = np.full((2, 3), 1e308)
+    with pytest.raises(ValueError, match="overflow"):
+        MatrixMap(np.array([[1.0, -1.0], [1.0, 1.0]]))(values)
+    with pytest.raises(ValueError, match="overflow"):
+        MatrixMap(np.array([[1.0, -1.001], [1.0, 1.0]]))(values)
