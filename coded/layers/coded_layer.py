@@ -210,9 +210,8 @@ class CodedLinear(_CodedLayer):
     blocks from the answers that came, and adds the bias, here. What the first K workers answer is
     the layer's bit for bit. Decoded blocks have the answers' rounding times up to a, the
     `MDSScheme.amplification` of the workers that answered. In bfloat16, of which sums are made in
-    float32, the outputs' error was at most ``.31 a eps`` of their norm, eps = 2**-7, and 1 % in
-    all (K, N from (3, 5) to (16, 20)); in float32 2e-5, mostly 5e-7. Where a exceeds 1e4 in
-    float32, 32 in bfloat16 or 1e8 in float64, blocks are computed here until it does not.
+    float32, the outputs' error stays below ``a eps`` of their norm, eps = 2**-7. Where a exceeds
+    1e4 in float32, 32 in bfloat16 or 1e8 in float64, blocks are computed here until it does not.
 
     The workers get their blocks with the first inputs, so that the first pass takes longer, and
     again where their process was replaced. This process keeps all N blocks too, for that and for

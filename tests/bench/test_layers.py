@@ -56,5 +56,5 @@ def test_the_table_has_a_row_a_case(numbers):
         ["float32", "256", "32"],
         ["bfloat16", "128", "256"],
     ]
-    assert {len(row) for row in rows} == {11}
+    assert {len(row) for row in rows} == {12}
     assert layers.draw(numbers) == {}
