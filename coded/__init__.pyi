@@ -26,6 +26,7 @@ from coded.gradients.fractional import FractionalRepetitionCode as FractionalRep
 from coded.gradients.gradient_code import GradientCode as GradientCode
 from coded.gradients.graph import GraphCode as GraphCode
 from coded.gradients.partial import PartialCode as PartialCode
+from coded.gradients.random_cyclic import RandomCyclicCode as RandomCyclicCode
 from coded.latency.simulator import simulate_latency as simulate_latency
 from coded.layers.coded_layer import CodedConv2d as CodedConv2d  # needs torch
 from coded.layers.coded_layer import CodedLinear as CodedLinear  # needs torch

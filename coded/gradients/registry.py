@@ -10,6 +10,7 @@ from coded.gradients.fractional import FractionalRepetitionCode
 from coded.gradients.gradient_code import GradientCode
 from coded.gradients.graph import GraphCode
 from coded.gradients.partial import PartialCode
+from coded.gradients.random_cyclic import RandomCyclicCode
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ GRADIENTS: dict[str, Variant] = {
         FractionalRepetitionCode, "exact once one worker of each group answered"
     ),
     "cyclic-mds": Variant(_make_cyclic, "exact from any N - s answers"),
+    "cyclic-random": Variant(RandomCyclicCode, "exact from any N - s answers, of the best seed"),
     "graph": Variant(_make_graph, "estimate whose error is known, exact for odd components"),
     "partial": Variant(PartialCode, "exact once each part came from anybody"),
 }
