@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
@@ -9,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from coded.arguments import read_count
 from coded.gradients.gradient_code import GradientCode
-from coded.maps.arrays import Matrix
+from coded.maps.arrays import LinearMap, Matrix, MatrixMap
 from coded.schemes.door import read_responders
 from coded.schemes.protocol import Responders
 from coded.seeds import derived
@@ -39,7 +41,9 @@ class GraphCode(GradientCode):
     parts off takes as many edges as lead to them. Not where every step must be exact, and not for
     less than 3 copies a part, where lost edges soon leave trees.
 
-    Weights are found by least squares, which takes 3 ms for 300 edges on one thread.
+    Weights are found in time linear in parts and answers, from the leaves of a tree of shortest
+    paths in each component. They are not those of least norm, and amplify rounding more, but with
+    4 copies a part less than three times as much.
 
     Parameters
     ----------
@@ -90,15 +94,16 @@ class GraphCode(GradientCode):
     ) -> Self:
         """Make a code with a random graph in which each part is on `degree` edges.
 
-        It is made of ``degree / 2`` random circles through all vertices, no edge twice; such
-        graphs expand with high probability.
+        It is made of random circles through all vertices, and for an odd degree of random pairs,
+        no edge twice; such graphs expand with high probability.
 
         Parameters
         ----------
         n_parts : int
-            At least ``degree + 1``; there are ``n_parts * degree / 2`` workers.
+            At least ``degree + 1``, and even where the degree is odd; there are
+            ``n_parts * degree / 2`` workers.
         degree : int
-            Copies of each part: even, at least 2.
+            Copies of each part, at least 2.
         n_stragglers : int
             As of the class.
         rng : int or Generator, optional
@@ -113,8 +118,8 @@ class GraphCode(GradientCode):
         TypeError
             If a count is no integer.
         ValueError
-            If a count is out of range, or the graph is too dense for circles without an edge in
-            common.
+            If a count is out of range, both are odd, or the graph is too dense for circles without
+            an edge in common.
 
         Examples
         --------
@@ -122,10 +127,13 @@ class GraphCode(GradientCode):
         GraphCode(24 edges between 12 parts, n_stragglers=5)
         """
         degree = read_count(degree, "degree", at_least=2)
-        if degree % 2:
-            raise ValueError(f"degree must be even, got {degree}; take {degree + 1}")
         n_parts = read_count(n_parts, "n_parts", at_least=degree + 1)
-        return cls(_circles(n_parts, degree // 2, derived(rng)), n_stragglers)
+        if degree % 2 and n_parts % 2:
+            raise ValueError(
+                f"degree or n_parts must be even, for an edge has two ends, got {degree} and "
+                f"{n_parts}; take degree={degree + 1} or n_parts={n_parts + 1}"
+            )
+        return cls(_regular_edges(n_parts, degree, derived(rng)), n_stragglers)
 
     @property
     def edges(self) -> NDArray[np.intp]:
@@ -151,11 +159,8 @@ class GraphCode(GradientCode):
             As `can_decode`.
         """
         workers = read_responders(responders, self.n_workers)
-        neighbours: list[list[int]] = [[] for _ in range(self.n_parts)]
-        for u, v in self._edges[list(workers)].tolist():
-            neighbours[u].append(v)
-            neighbours[v].append(u)
-        sides = _bipartite_sides(neighbours)
+        components = _components(self._edges[list(workers)], self.n_parts)
+        sides = [(one.left, one.right) for one in components if one.odd_edge is None]
         return float(sum((left - right) ** 2 / (left + right) for left, right in sides))
 
     def __setstate__(self, state: dict[str, object]) -> None:
@@ -170,47 +175,104 @@ class GraphCode(GradientCode):
             f"n_stragglers={self.n_stragglers})"
         )
 
+    def _build_decoder(self, responders: Responders) -> LinearMap:
+        """Give a, such that at each part the weights of its edges sum to what is best there."""
+        edges = self._edges[list(responders)]
+        weights = np.zeros(len(edges))
+        for one in _components(edges, self.n_parts):
+            one.weigh(edges, weights)
+        return MatrixMap(weights[None])
+
     def _lack(self, responders: Responders) -> str:  # noqa: ARG002 (as of the class)
         return "at least one answer"
 
 
-def _bipartite_sides(neighbours: list[list[int]]) -> list[tuple[int, int]]:
-    """Give the sizes of both sides of each component that has no circle of odd length."""
-    side: dict[int, int] = {}
-    found = []
-    for root in range(len(neighbours)):
-        if root in side:
+@dataclass
+class _Component:
+    """Parts that edges connect, by a tree of shortest paths from the first of them.
+
+    Attributes
+    ----------
+    parts : list of int
+        In the order in which they are reached.
+    up : list of (int, int)
+        Of each but the first, the part from which it is reached, and the edge to there.
+    side : dict
+        Of each part 0 or 1: whether its way to the first has an odd number of edges.
+    odd_edge : int or None
+        An edge between two parts on one side, which closes a circle of odd length.
+    """
+
+    parts: list[int]
+    up: list[tuple[int, int]]
+    side: dict[int, int]
+    odd_edge: int | None = None
+
+    @property
+    def right(self) -> int:
+        """The number of parts on side 1."""
+        return sum(self.side.values())
+
+    @property
+    def left(self) -> int:
+        """The number of parts on side 0."""
+        return len(self.parts) - self.right
+
+    def weigh(self, edges: NDArray[np.intp], weights: Matrix) -> None:
+        """Fill in the weights of the component's edges, 0 where they are of no tree."""
+        left, right = self.left, self.right
+        if self.odd_edge is None:  # both sides get the same sum, which cannot be that of ones
+            best = (2.0 * right / (left + right), 2.0 * left / (left + right))
+            open_at = {v: best[side] for v, side in self.side.items()}
+        else:
+            open_at = dict.fromkeys(self.parts, 1.0)
+            u, v = edges[self.odd_edge].tolist()
+            excess = (left - right) / 2.0  # of one side, which an edge within it takes off
+            weights[self.odd_edge] = excess if self.side[u] == 0 else -excess
+            open_at[u] -= weights[self.odd_edge]
+            open_at[v] -= weights[self.odd_edge]
+        for v, (u, edge) in zip(reversed(self.parts[1:]), reversed(self.up), strict=True):
+            weights[edge] = open_at[v]
+            open_at[u] -= open_at[v]
+
+
+def _components(edges: NDArray[np.intp], n_parts: int) -> Iterator[_Component]:
+    """Find the components of the parts by breadth-first search."""
+    neighbours: list[list[tuple[int, int]]] = [[] for _ in range(n_parts)]
+    for edge, (u, v) in enumerate(edges.tolist()):
+        neighbours[u].append((v, edge))
+        neighbours[v].append((u, edge))
+    seen: set[int] = set()
+    for root in range(n_parts):
+        if root in seen:
             continue
-        side[root], to_visit, sizes, is_odd = 0, [root], [1, 0], False
-        while to_visit:
-            u = to_visit.pop()
-            for v in neighbours[u]:
-                if v not in side:
-                    side[v] = 1 - side[u]
-                    sizes[side[v]] += 1
-                    to_visit.append(v)
-                is_odd |= side[v] == side[u]
-        if not is_odd:
-            found.append((sizes[0], sizes[1]))
-    return found
+        one = _Component([root], [], {root: 0})
+        for u in one.parts:  # which grows meanwhile
+            for v, edge in neighbours[u]:
+                if v not in one.side:
+                    one.side[v] = 1 - one.side[u]
+                    one.parts.append(v)
+                    one.up.append((u, edge))
+                elif one.side[v] == one.side[u] and one.odd_edge is None:
+                    one.odd_edge = edge
+        seen.update(one.parts)
+        yield one
 
 
-def _circles(n_parts: int, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Give the edges of random circles through all vertices, no edge twice."""
+def _regular_edges(n_parts: int, degree: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Give the edges of random circles through all vertices and perhaps of pairs, no edge twice."""
     edges: list[tuple[int, int]] = []
-    for _ in range(count):
+    for left in range(degree, 0, -2):
         for _ in range(_DRAWS):
             circle = rng.permutation(n_parts).tolist()
-            drawn = [
-                (min(u, v), max(u, v))
-                for u, v in zip(circle, [*circle[1:], circle[0]], strict=True)
-            ]
+            ends = zip(circle, [*circle[1:], circle[0]], strict=True)
+            drawn = [(min(u, v), max(u, v)) for u, v in ends][:: 2 if left == 1 else 1]
             if not set(drawn) & set(edges):
                 break
         else:
             raise ValueError(
                 f"degree must leave room for circles without an edge in common, but "
-                f"{_DRAWS} random ones of {n_parts} parts had none for degree {2 * count}; take "
+                f"{_DRAWS} random ones of {n_parts} parts had none for degree {degree}; take "
                 "more parts, a smaller degree, or pass edges of your own"
             )
         edges += drawn

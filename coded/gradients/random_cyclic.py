@@ -40,8 +40,7 @@ class RandomCyclicCode(GradientCode):
     n_stragglers : int
         s, in [0, N - 1]; sets of s workers are at most 100,000 / s.
     n_seeds : int, optional
-        How many seeds are tried; 100 of them take 3 s where 15,000 sets can be
-        lost, and 30 ms for 500.
+        How many seeds are tried; time grows with them and with the sets.
 
     Raises
     ------
