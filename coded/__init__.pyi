@@ -20,6 +20,7 @@ from coded.evaluation.recommendation import Recommendation as Recommendation
 from coded.evaluation.recommendation import recommend as recommend
 from coded.evaluation.simulation import Simulation as Simulation
 from coded.evaluation.simulation import simulate as simulate
+from coded.gradients.bernoulli import BernoulliCode as BernoulliCode
 from coded.gradients.coded_gradient import coded_gradient as coded_gradient
 from coded.gradients.cyclic import CyclicCode as CyclicCode
 from coded.gradients.fractional import FractionalRepetitionCode as FractionalRepetitionCode
@@ -27,6 +28,8 @@ from coded.gradients.gradient_code import GradientCode as GradientCode
 from coded.gradients.graph import GraphCode as GraphCode
 from coded.gradients.partial import PartialCode as PartialCode
 from coded.gradients.random_cyclic import RandomCyclicCode as RandomCyclicCode
+from coded.gradients.rescaling import RescalingCode as RescalingCode
+from coded.gradients.unbiased import UnbiasedCode as UnbiasedCode
 from coded.latency.simulator import simulate_latency as simulate_latency
 from coded.layers.coded_layer import CodedConv2d as CodedConv2d  # needs torch
 from coded.layers.coded_layer import CodedLinear as CodedLinear  # needs torch

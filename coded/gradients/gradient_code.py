@@ -36,9 +36,9 @@ class GradientCode:
 
     Worker n computes the parts i with ``B[n, i] != 0`` and answers ``sum_i B[n, i] part(w, i)``.
     From the rows B_F of those who answered, a is chosen so that ``|a B_F - 1|^2`` is least, and of
-    all such a the one of least norm; ``a`` times the answers is the sum, exactly where
-    ``a B_F = 1``. Parts are most often the gradients of the loss on parts of the data, but may be
-    any summands, and nests of arrays.
+    all such a the one of least norm, unless a family says how else; ``a`` times the answers is the
+    sum, exactly where ``a B_F = 1``. Parts are most often the gradients of the loss on parts of the
+    data, but may be any summands, and nests of arrays.
 
     To survive any s lost workers, each part must be held by s + 1 of them (Tandon et al.,
     Theorem 1): a worker computes s + 1 parts where it would compute one without coding. That is
@@ -84,6 +84,7 @@ class GradientCode:
     """
 
     exact_first: ClassVar[bool] = True  # whether calls wait for the exact sum
+    optimal_decoding: ClassVar[bool] = True  # whether a is best for those who answered
 
     def __init__(self, encoding_matrix: ArrayLike, n_stragglers: int) -> None:
         self._matrix = _read_matrix(encoding_matrix)
@@ -185,7 +186,7 @@ class GradientCode:
         return vector
 
     def residual(self, responders: ArrayLike) -> float:
-        """Give ``min_a |a B_F - 1|^2``, the squared error of the sum if parts are orthonormal.
+        """Give ``|a B_F - 1|^2``, the squared error of the sum if parts are orthonormal.
 
         Parameters
         ----------

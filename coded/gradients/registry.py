@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
+from coded.gradients.bernoulli import BernoulliCode
 from coded.gradients.cyclic import CyclicCode
 from coded.gradients.fractional import FractionalRepetitionCode
 from coded.gradients.gradient_code import GradientCode
 from coded.gradients.graph import GraphCode
 from coded.gradients.partial import PartialCode
 from coded.gradients.random_cyclic import RandomCyclicCode
+from coded.gradients.rescaling import RescalingCode
+from coded.gradients.unbiased import UnbiasedCode
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,19 @@ def _make_cyclic(n_workers: int, n_stragglers: int) -> CyclicCode:
     return CyclicCode(n_workers, n_stragglers if has_real else n_stragglers + 1)
 
 
+def _make_bernoulli(n_workers: int, n_stragglers: int) -> BernoulliCode:
+    """Make one with as many copies of a part, in the mean, as exact codes need."""
+    return BernoulliCode(n_workers, n_stragglers, load=min(n_workers, n_stragglers + 1))
+
+
+def _make_unbiased(n_workers: int, n_stragglers: int) -> UnbiasedCode:
+    """Make one whose workers hold s + 1 parts, and are missing as often as s of N are."""
+    load = np.arange(min(n_workers, n_stragglers + 1))
+    assignment = [(n + load) % n_workers for n in range(n_workers)]
+    miss = np.full(n_workers, max(n_stragglers, 0.5) / n_workers)
+    return UnbiasedCode(assignment, miss, n_stragglers)
+
+
 GRADIENTS: dict[str, Variant] = {
     "fractional-repetition": Variant(
         FractionalRepetitionCode, "exact once one worker of each group answered"
@@ -50,5 +68,8 @@ GRADIENTS: dict[str, Variant] = {
     "cyclic-mds": Variant(_make_cyclic, "exact from any N - s answers"),
     "cyclic-random": Variant(RandomCyclicCode, "exact from any N - s answers, of the best seed"),
     "graph": Variant(_make_graph, "estimate whose error is known, exact for odd components"),
+    "bernoulli": Variant(_make_bernoulli, "estimate with the best weights for who answered"),
+    "unbiased": Variant(_make_unbiased, "estimate that is right in the mean over who is missing"),
+    "rescaling": Variant(RescalingCode, "estimate from the parts that came, exact from all"),
     "partial": Variant(PartialCode, "exact once each part came from anybody"),
 }

@@ -98,7 +98,7 @@ def test_the_exact_sum_comes_from_every_set_that_can_decode_and_no_other(code):
             assert error <= 100 * EPS * code.amplification(responders) * scale
         else:
             assert error > 1e-6 * scale
-    assert n_exact > 0
+    assert n_exact > 0 or not code.optimal_decoding
 
 
 @everywhere
@@ -108,7 +108,8 @@ def test_ones_are_in_the_span_of_the_rows_where_it_decodes_exactly(code):
         rows = code.encoding_matrix[list(responders)]
         with_ones = np.vstack([rows, np.ones(code.n_parts)])
         is_spanned = np.linalg.matrix_rank(with_ones) == np.linalg.matrix_rank(rows)
-        assert code.is_exact(responders) == is_spanned
+        assert is_spanned or not code.is_exact(responders)
+        assert code.is_exact(responders) == is_spanned or not code.optimal_decoding
         if code.exact_first:
             assert code.can_decode(responders) == is_spanned
 
@@ -122,10 +123,13 @@ def test_any_so_many_answers_are_enough(code):
 
 
 @everywhere
-def test_the_residual_is_the_least_squared_distance_to_ones(code):
+def test_the_residual_is_the_squared_distance_to_ones_of_optimal_decoding_the_least(code):
     for responders in survivors(code):
         rows = code.encoding_matrix[list(responders)]
         weights = np.linalg.pinv(rows.T) @ np.ones(code.n_parts)
+        if not code.optimal_decoding:
+            assert code.residual(responders) >= np.sum((weights @ rows - 1.0) ** 2) - 1e-12
+            weights = code.decode_vector(responders)
         assert code.residual(responders) == pytest.approx(
             np.sum((weights @ rows - 1.0) ** 2), abs=1e-12
         )
