@@ -22,6 +22,7 @@ from coded.evaluation.simulation import Simulation as Simulation
 from coded.evaluation.simulation import simulate as simulate
 from coded.gradients.bernoulli import BernoulliCode as BernoulliCode
 from coded.gradients.coded_gradient import coded_gradient as coded_gradient
+from coded.gradients.coupon import BatchedCouponCode as BatchedCouponCode
 from coded.gradients.cyclic import CyclicCode as CyclicCode
 from coded.gradients.fractional import FractionalRepetitionCode as FractionalRepetitionCode
 from coded.gradients.gradient_code import GradientCode as GradientCode

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from coded.gradients.bernoulli import BernoulliCode
+from coded.gradients.coupon import BatchedCouponCode
 from coded.gradients.cyclic import CyclicCode
 from coded.gradients.fractional import FractionalRepetitionCode
 from coded.gradients.gradient_code import GradientCode
@@ -48,6 +49,12 @@ def _make_cyclic(n_workers: int, n_stragglers: int) -> CyclicCode:
     return CyclicCode(n_workers, n_stragglers if has_real else n_stragglers + 1)
 
 
+def _make_coupon(n_workers: int, n_stragglers: int) -> BatchedCouponCode:
+    """Make one with half as many copies again, in the mean, as each batch needs at least."""
+    n_batches = max(1, round(n_workers / (1.5 * (n_stragglers + 1))))
+    return BatchedCouponCode(n_workers, n_batches, n_stragglers)
+
+
 def _make_bernoulli(n_workers: int, n_stragglers: int) -> BernoulliCode:
     """Make one with as many copies of a part, in the mean, as exact codes need."""
     return BernoulliCode(n_workers, n_stragglers, load=min(n_workers, n_stragglers + 1))
@@ -67,6 +74,7 @@ GRADIENTS: dict[str, Variant] = {
     ),
     "cyclic-mds": Variant(_make_cyclic, "exact from any N - s answers"),
     "cyclic-random": Variant(RandomCyclicCode, "exact from any N - s answers, of the best seed"),
+    "batched-coupon": Variant(_make_coupon, "exact once each batch came from somebody"),
     "graph": Variant(_make_graph, "estimate whose error is known, exact for odd components"),
     "bernoulli": Variant(_make_bernoulli, "estimate with the best weights for who answered"),
     "unbiased": Variant(_make_unbiased, "estimate that is right in the mean over who is missing"),
