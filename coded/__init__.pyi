@@ -10,6 +10,11 @@ from coded.comparison.measure import compare as compare
 from coded.comparison.outcome import ComparedCode as ComparedCode
 from coded.comparison.outcome import Comparison as Comparison
 from coded.comparison.products import compare_matmul as compare_matmul
+from coded.data.encoding import encode_dataset as encode_dataset
+from coded.data.encoding import least_squares_gradient as least_squares_gradient
+from coded.data.frames import frame_bounds as frame_bounds
+from coded.data.frames import hadamard_frame as hadamard_frame
+from coded.data.frames import paley_frame as paley_frame
 from coded.estimation.answer_memory import AnswerMemory as AnswerMemory
 from coded.evaluation.metrics import label_confidence as label_confidence
 from coded.evaluation.metrics import mean_interval as mean_interval

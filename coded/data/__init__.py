@@ -1,0 +1,1 @@
+"""Codes on the data itself: encoded before training, and coded while it is shuffled."""
