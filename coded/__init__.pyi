@@ -53,6 +53,7 @@ from coded.places.points import systematic as systematic
 from coded.private.quantiser import sigmoid_polynomial as sigmoid_polynomial
 from coded.private.regression import FittedRegression as FittedRegression
 from coded.private.regression import PrivateRegression as PrivateRegression
+from coded.products.circulant import CirculantMatmulCode as CirculantMatmulCode
 from coded.products.coded_matmul import coded_matmul as coded_matmul
 from coded.products.khatri_rao import KhatriRaoMatmulCode as KhatriRaoMatmulCode
 from coded.products.matmul_code import MatmulCode as MatmulCode

@@ -15,11 +15,12 @@ from coded.products.matmul_code import MatmulCode
 class PolynomialMatmulCode(MatmulCode):
     """Code A by m x p blocks and B by p x n, by monomials; any p m n + p - 1 answers give C.
 
-    With p = 1 the polynomial code, else the entangled one: block (k, j) of A gets the power
-    j + k p, block (j, l) of B the power p - 1 - j + l p m, and block (k, l) of C is the coefficient
-    of the power p - 1 + k p + l p m. Over the reals, at Chebyshev points, powers lose digits
-    fast: 4 x 4 blocks err by more than their size in float32, which is refused. For small
-    grids, and to compare with: `OrthoPolyMatmulCode`, `RotationMatmulCode`.
+    With p = 1 the polynomial code, with m = n = 1 MatDot, of 2 p - 1 answers as large as C, else
+    the entangled one: block (k, j) of A gets the power j + k p, block (j, l) of B the power
+    p - 1 - j + l p m, and block (k, l) of C is the coefficient of the power p - 1 + k p + l p m.
+    Over the reals, at Chebyshev points, powers lose digits fast: 4 x 4 blocks err by more than
+    their size in float32, which is refused. For small grids, and to compare with:
+    `OrthoPolyMatmulCode`, `OrthoMatDotMatmulCode`, `RotationMatmulCode`.
 
     Parameters
     ----------
@@ -44,6 +45,9 @@ class PolynomialMatmulCode(MatmulCode):
     Q. Yu, M. A. Maddah-Ali, A. S. Avestimehr, "Straggler Mitigation in Distributed Matrix
     Multiplication: Fundamental Limits and Optimal Coding", IEEE Trans. Information Theory 66(3),
     2020, arXiv:1801.07487, equations 17 to 19.
+    S. Dutta, M. Fahim, F. Haddadpour, H. Jeong, V. Cadambe, P. Grover, "On the Optimal Recovery
+    Threshold of Coded Matrix Multiplication", IEEE Trans. Information Theory 66(1), 2020,
+    arXiv:1801.10292, construction 1: MatDot.
 
     Examples
     --------
@@ -51,6 +55,8 @@ class PolynomialMatmulCode(MatmulCode):
     4
     >>> PolynomialMatmulCode(2, 2, 11, p=2).min_responders
     9
+    >>> PolynomialMatmulCode(1, 1, 5, p=2).min_responders  # MatDot
+    3
     """
 
     def __init__(

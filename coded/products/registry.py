@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from coded.products.circulant import CirculantMatmulCode
 from coded.products.khatri_rao import KhatriRaoMatmulCode
 from coded.products.matmul_code import MatmulCode
 from coded.products.mds import MDSMatmulCode
@@ -31,8 +32,16 @@ class Variant:
 
 
 MATMULS: dict[str, Variant] = {
+    "circulant": Variant(
+        lambda m, n, n_workers: CirculantMatmulCode(m * n, n_workers),
+        "exact from any m answers, by additions",
+    ),
     "khatri-rao": Variant(
         KhatriRaoMatmulCode, "exact from any m n answers, blocks themselves bit for bit"
+    ),
+    "matdot": Variant(
+        lambda m, n, n_workers: PolynomialMatmulCode(1, 1, n_workers, p=(m * n + 1) // 2),
+        "exact from any 2 p - 1 answers, where digits suffice",
     ),
     "mds-rows": Variant(
         lambda m, n, n_workers: MDSMatmulCode(m * n, n_workers), "exact from any m answers"

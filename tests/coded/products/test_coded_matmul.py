@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from coded import (
+    CirculantMatmulCode,
     KhatriRaoMatmulCode,
     LocalWorkers,
     MDSMatmulCode,
@@ -20,7 +21,12 @@ from coded import (
 )
 from tests.support.worker_functions import WAIT, ManualExecutor
 
-CODES = [MDSMatmulCode(4, 6), KhatriRaoMatmulCode(2, 2, 6), RotationMatmulCode(2, 2, 6)]
+CODES = [
+    MDSMatmulCode(4, 6),
+    KhatriRaoMatmulCode(2, 2, 6),
+    RotationMatmulCode(2, 2, 6),
+    CirculantMatmulCode(4, 6),
+]
 every_code = pytest.mark.parametrize("code", CODES, ids=lambda code: type(code).__name__)
 
 

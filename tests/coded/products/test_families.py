@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from coded import (
+    CirculantMatmulCode,
     KhatriRaoMatmulCode,
     MDSMatmulCode,
     OrthoMatDotMatmulCode,
@@ -141,6 +142,65 @@ def test_polynomial_codes_give_the_known_product():
     product = job.decode([x @ y for x, y in job.payloads[1:]], np.arange(1, 5))
     expected = [[32, 27, 20, 25], [36, 30, 24, 30], [40, 33, 28, 35], [44, 36, 32, 40]]
     np.testing.assert_allclose(product, expected, atol=1e-11)
+
+
+def test_matdot_gives_the_known_product():
+    """Dutta et al., construction 1, m = 2, at -1, 0 and 1: ``(y(1) - y(-1)) / 2``."""
+
+    class AtIntegers(PolynomialMatmulCode):
+        def _encoders(self):
+            powers = np.array([-1.0, 0.0, 1.0])[:, None] ** np.arange(2)
+            return powers[:, None], powers[:, None, ::-1].copy()
+
+    a = np.arange(1.0, 17.0).reshape(4, 4)
+    b = np.array([[1, 0, 2, 1], [0, 1, 1, 3], [2, 1, 0, 1], [1, 1, 1, 0.0]])
+    code = AtIntegers(1, 1, 3, p=2)
+    job = code.prepare(a, b)
+    product = job.decode([x @ y for x, y in job.payloads], np.arange(3))
+    expected = [[11, 9, 8, 10], [27, 21, 24, 30], [43, 33, 40, 50], [59, 45, 56, 70]]
+    np.testing.assert_allclose(product, expected, atol=1e-12)
+    np.testing.assert_allclose(code.decoder((0, 1, 2)), [[-0.5, 0.0, 0.5]], atol=1e-14)
+
+
+def test_matdot_is_the_entangled_code_of_the_inner_dimension():
+    """Powers i for A's blocks and p - 1 - i for B's, at the roots of the N-th Chebyshev one."""
+    code = PolynomialMatmulCode(1, 1, 8, p=3)
+    points = -np.cos((2 * np.arange(8) + 1) * np.pi / 16)[:, None]
+    left, right = code.encoding_matrices
+    np.testing.assert_allclose(left[:, 0], points ** [0, 1, 2], atol=1e-14)
+    np.testing.assert_allclose(right[:, 0], points ** [2, 1, 0], atol=1e-14)
+    assert code.min_responders == 5
+
+
+@pytest.mark.parametrize(("k", "n_workers"), [(2, 5), (3, 5), (4, 7)])
+def test_shifts_are_conditioned_as_the_unit_circle(k, n_workers):
+    """Ramamoorthy and Tang, section IV: eigenvalue blocks are Vandermonde, 1 is left out.
+
+    Their worst condition for k = 2, n = q = 5 is 3.0776835372.
+    """
+    code = CirculantMatmulCode(k, n_workers)
+    q = n_workers  # a prime
+    balancing = np.vstack([np.eye(q - 1), -np.ones(q - 1)])
+    alone = np.kron(np.eye(k), np.linalg.pinv(balancing))
+    roots = np.exp(2j * np.pi / q * np.arange(1, q))
+    worst = 0.0
+    for who in subsets(n_workers, k):
+        sizes = np.linalg.svd(code.generator[list(who)].reshape(k * q, -1) @ alone)[1]
+        circle = [root ** np.outer(who, np.arange(k)) for root in roots]
+        found = np.concatenate([np.linalg.svd(block)[1] for block in circle])
+        np.testing.assert_allclose(sizes[: k * (q - 1)], np.sort(found)[::-1], atol=1e-10)
+        worst = max(worst, *(np.linalg.cond(block) for block in circle))
+    if (k, n_workers) == (2, 5):
+        assert worst == pytest.approx(3.0776835372, abs=1e-9)
+
+
+def test_shifts_add_and_subtract_and_take_the_next_prime():
+    code = CirculantMatmulCode(4, 8)
+    left, _ = code.encoding_matrices
+    assert set(left.ravel().tolist()) == {-1.0, 0.0, 1.0}
+    assert code.grid == (4 * 10, 1, 1)
+    assert left.shape == (8, 11, 40)
+    assert code.load == pytest.approx(11 / 40)
 
 
 def test_ortho_matdot_decodes_by_the_known_weights():
