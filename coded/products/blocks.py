@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -75,23 +76,35 @@ class PlacedOperand:
         return f"PlacedOperand({self.blocks.shape}, {side} operand of {self.code!r})"
 
 
+def read_reals(matrix: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
+    """Give finite floats, or whole numbers as float64; TypeError or ValueError for others."""
+    array, restore = (read_array if is_float(matrix) else read_mixable)(matrix, name)
+    if not is_finite(array):
+        require_finite(array, name)
+    return array, restore
+
+
 def cut(
-    matrix: ArrayLike, name: str, grid: tuple[int, int], *, right: bool, copied: bool
+    matrix: ArrayLike,
+    name: str,
+    grid: tuple[int, int],
+    *,
+    right: bool,
+    copied: bool,
+    read: Callable[[ArrayLike, str], tuple[FloatArray, Restore]] = read_reals,
 ) -> Blocks:
     """Cut a matrix, or a vector on the right that is one column, into a grid of blocks.
 
     They are views of the matrix where it need not be copied, unless that is asked for. Raises
-    TypeError or ValueError, beginning with `name`, if it is none of finite floats, or has fewer
+    TypeError or ValueError, beginning with `name`, if it is none that `read` gives, or has fewer
     rows or columns than the grid.
     """
-    array, restore = (read_array if is_float(matrix) else read_mixable)(matrix, name)
+    array, restore = read(matrix, name)
     if array.ndim not in (1, 2) or (array.ndim == 1 and not right) or array.size == 0:
         raise ValueError(
             f"{name} must be a matrix that is not empty, got shape {array.shape}; of more "
             "dimensions, pass one product at a time"
         )
-    if not is_finite(array):
-        require_finite(array, name)
     shape = array.shape
     if array.ndim == 1:
         array = array[:, None]

@@ -53,11 +53,12 @@ def coded_matmul(
     ----------
     a : array_like, shape (r, s), or PlacedOperand
         Numpy array or torch tensor of finite floats, without gradient (whole numbers become
-        float64), or what ``code.place(a)`` gave.
+        float64, but for `FieldMatmulCode`), or what ``code.place(a)`` gave.
     b : array_like, shape (s, c) or (s,), or PlacedOperand
         Of the dtype of `a`, or what ``code.place(b, right=True)`` gave.
     code : MatmulCode
-        `MDSMatmulCode`, `KhatriRaoMatmulCode`, `RotationMatmulCode`, or one of your own.
+        `MDSMatmulCode`, `KhatriRaoMatmulCode`, `RotationMatmulCode`, of integers
+        `FieldMatmulCode`, or one of your own.
     executor : Executor or sequence of Executor
         As for `coded_map`: worker n is ``executor[n % len(executor)]``.
     wait_for : int or callable, optional

@@ -89,7 +89,7 @@ class MatmulCode(ABC):
         return float(left.shape[1] * right.shape[1] / (m * p * n))
 
     @property
-    def encoding_matrices(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def encoding_matrices(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """P and Q, shapes (N, blocks a worker, m p) and (N, blocks a worker, p n); read-only."""
         return self._encoding_matrices
 
@@ -222,6 +222,10 @@ class MatmulCode(ABC):
         TypeError, ValueError
             If they are no matrices that can be multiplied, and cut by the grid.
         """
+        return MatmulJob(self, *self._operands(a, b))
+
+    def _operands(self, a: Any, b: Any) -> tuple[PlacedOperand, PlacedOperand]:
+        """Encode the operands that were not placed before."""
         if isinstance(a, PlacedOperand) and isinstance(b, PlacedOperand):
             raise ValueError(  # noqa: TRY004 (each alone is right)
                 "a and b are both placed, so that there is nothing to send; place the one that "
@@ -229,7 +233,7 @@ class MatmulCode(ABC):
             )
         left, right = self._read(a, right=False), self._read(b, right=True)
         require_multipliable(left.blocks, right.blocks)
-        return MatmulJob(self, left, right)
+        return left, right
 
     def _read(self, operand: Any, *, right: bool) -> PlacedOperand:
         """Give an operand with its blocks for each worker."""
@@ -257,7 +261,7 @@ class MatmulCode(ABC):
         """G_F, a row an answer."""
         return self._generator[list(responders)].reshape(-1, self._wanted.shape[1])
 
-    def decoder(self, responders: Responders) -> Matrix:
+    def decoder(self, responders: Responders) -> NDArray[Any]:
         """Give D, shape (blocks of C, answers)."""
         return self._plan(responders).decoder
 

@@ -27,7 +27,7 @@ class Code(Protocol):
     min_responders: int
 
     @property
-    def encoding_matrices(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def encoding_matrices(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """P and Q."""
 
     def can_decode(self, responders: ArrayLike, *, dtype: DTypeLike = ...) -> bool:
@@ -39,7 +39,7 @@ class Code(Protocol):
     def need(self, responders: Responders, dtype: np.dtype[Any]) -> str:
         """Say what they lack."""
 
-    def decoder(self, responders: Responders) -> Matrix:
+    def decoder(self, responders: Responders) -> NDArray[Any]:
         """Give D."""
 
     def liars(self, answers: NDArray[Any], responders: Responders) -> Responders:
@@ -117,11 +117,15 @@ class MatmulJob:
         places = product.reshape(m, height, n, width).swapaxes(1, 2)
         sums = iter(())
         if not is_copy.all():
-            mixed = multiply_columns(decoder[~is_copy], _columns(answers), "answers")
+            mixed = self._mix(decoder[~is_copy], _columns(answers))
             sums = iter(mixed.reshape(-1, height, width))
         for k, (row, copies) in enumerate(zip(decoder, is_copy, strict=True)):
             places[divmod(k, n)] = _block(answers, int(row.argmax())) if copies else next(sums)
         return self._cropped(product)
+
+    def _mix(self, decoder: Matrix, answers: FloatArray) -> FloatArray:
+        """Multiply answers, rows, by rows of the decoder."""
+        return multiply_columns(decoder, answers, "answers")
 
     def __repr__(self) -> str:
         """Give the code's own line."""

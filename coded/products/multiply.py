@@ -19,6 +19,25 @@ def multiply(a: Any, b: Any) -> Any:
     return a @ b if a.ndim == 2 else a[:, None] @ b[None]
 
 
+def multiply_modulo(a: Any, b: Any, prime: int) -> Any:
+    """Multiply a worker's two blocks of integers in (-p, p) modulo the prime p.
+
+    Parameters
+    ----------
+    a, b : ndarray of int64, shapes (r, s) and (s, c)
+    prime : int
+        p; without reducing in between, ``a @ b`` would overflow.
+
+    Returns
+    -------
+    ndarray of int64, shape (r, c)
+        Residues in [0, p).
+    """
+    from coded.algebra.prime_field import product
+
+    return product(a, b, prime)
+
+
 def multiply_right(fn: Any, share: Any, a: Any) -> Any:
     """Multiply by what stays with the worker."""
     return fn(a, share)

@@ -22,11 +22,12 @@ from coded.algebra.reed_solomon import check_matrix, locate_wrong_rows
 from coded.arguments import read_count
 from coded.maps.arrays import LinearMap, apply_map
 from coded.maps.torch_compile import untraced
+from coded.schemes.integers import read_integers
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
 from coded.schemes.registry import Setting, Variant
 from coded.seeds import read_seed
-from fastspline.arrays import Restore, as_numpy, read_only
+from fastspline.arrays import Restore, read_only
 
 
 class FieldLagrangeScheme(LinearScheme):
@@ -309,20 +310,7 @@ class FieldLagrangeScheme(LinearScheme):
         ValueError
             If a number does not fit in int64.
         """
-        array, device = as_numpy(values, name)
-        if array.dtype.kind not in "iub":
-            mend = (
-                "reduce Python's integers modulo p, then .astype(np.int64)"
-                if array.dtype.kind == "O"
-                else "LagrangeScheme codes real numbers; to code them here, quantise them, as by "
-                "np.rint(scale * x).astype(np.int64)"
-            )
-            raise TypeError(
-                f"{name} must hold integers of at most 64 bits, got dtype {array.dtype}; {mend}"
-            )
-        if array.dtype == np.uint64 and array.max(initial=0) > np.iinfo(np.int64).max:
-            raise ValueError(f"{name} must fit in int64, got {array.max()}; reduce it modulo p")
-        return array.astype(np.int64, copy=False), Restore(np.dtype(np.int64), device)
+        return read_integers(values, name, "LagrangeScheme")
 
     def _read_inputs(self, inputs: ArrayLike) -> tuple[NDArray[Any], Restore]:
         array, restore = super()._read_inputs(inputs)

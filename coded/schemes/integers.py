@@ -1,0 +1,31 @@
+"""The door for integers: what codes over prime fields take as operands and answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastspline.arrays import Restore, as_numpy
+
+
+def read_integers(values: ArrayLike, name: str, real: str) -> tuple[NDArray[Any], Restore]:
+    """Give integers of at most 64 bits, numpy or torch, as int64, and the way back.
+
+    TypeError or ValueError, beginning with `name`, for others; `real` is what codes real numbers.
+    """
+    array, device = as_numpy(values, name)
+    if array.dtype.kind not in "iub":
+        mend = (
+            "reduce Python's integers modulo p, then .astype(np.int64)"
+            if array.dtype.kind == "O"
+            else f"{real} codes real numbers; to code them here, quantise them, as by "
+            "np.rint(scale * x).astype(np.int64)"
+        )
+        raise TypeError(
+            f"{name} must hold integers of at most 64 bits, got dtype {array.dtype}; {mend}"
+        )
+    if array.dtype == np.uint64 and array.max(initial=0) > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} must fit in int64, got {array.max()}; reduce it modulo p")
+    return array.astype(np.int64, copy=False), Restore(np.dtype(np.int64), device)
