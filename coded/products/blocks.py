@@ -132,26 +132,38 @@ def cut(
 def mix(weights: NDArray[np.float64], blocks: Blocks) -> list[Any]:
     """Give ``sum_x weights[n, i, x] block_x`` for each worker n, a block itself where it is one.
 
-    Shape (height, width) where a worker gets one block, else (blocks a worker, height, width).
+    Shape (height, width) where a worker gets one block, else (blocks of the worker, height, width):
+    those with weights.
     """
-    n_workers, per_worker, n_blocks = weights.shape
-    rows = weights.reshape(-1, n_blocks)
+    counts = counted(weights)
+    rows = weights.reshape(-1, weights.shape[2])
+    rows = rows[rows.any(axis=1)]
     is_copy = (np.count_nonzero(rows, axis=1) == 1) & (rows.max(axis=1) == 1.0)
-    if per_worker > 1:
-        is_copy[:] = False  # they are sent together
+    is_single = weights.shape[1] == 1
+    if not is_single and 2 * np.count_nonzero(is_copy) < len(rows):
+        is_copy[:] = False  # they are sent together, so that copying them costs as much
     sums = np.empty((0, *blocks.inner), blocks.array.dtype)
     if not is_copy.all():
         sums = multiply_columns(rows[~is_copy], blocks.array, "operand")
-    shares: list[FloatArray] = []
-    if per_worker > 1:
-        shares = list(sums.reshape(n_workers, per_worker, *blocks.inner))
-    else:
+    if is_single:
         ahead = iter(sums)
         shares = [
             blocks.array[row.argmax()] if copies else next(ahead)
             for row, copies in zip(rows, is_copy, strict=True)
         ]
+    else:
+        if is_copy.any():
+            together = np.empty((len(rows), *blocks.inner), blocks.array.dtype)
+            together[is_copy] = blocks.array[rows[is_copy].argmax(axis=1)]
+            together[~is_copy] = sums
+            sums = together
+        shares = np.split(sums, np.cumsum(counts)[:-1])
     return [blocks.restore(share) for share in shares]
+
+
+def counted(weights: NDArray[Any]) -> NDArray[np.intp]:
+    """Give how many blocks each worker gets: those with weights, which come first."""
+    return np.asarray(weights.any(axis=2).sum(axis=1))
 
 
 def require_multipliable(left: Blocks, right: Blocks) -> None:

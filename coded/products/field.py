@@ -254,14 +254,14 @@ class FieldMatmulJob(MatmulJob):
     def read(self, worker: int, answer: Any) -> tuple[Hashable, Any]:
         """Give an answer as residues; ValueError if it is not of this product."""
         array, _ = read_answer(answer, partial(read_integers, real="KhatriRaoMatmulCode"))
-        if array.shape != self._answered:
+        if array.shape != self._longest:
             raise ValueError(
-                f"answer has shape {array.shape}, but the blocks' product {self._answered}"
+                f"answer has shape {array.shape}, but the blocks' product {self._longest}"
             )
         residues = reduced(array, self._prime)
         if self._sums is not None:
             self._sums[worker].require(residues)
-        return self._answered, residues
+        return self._longest, residues
 
     def decode(self, answers: Sequence[Any], responders: NDArray[np.intp]) -> Any:
         """Put C together, of numbers of least magnitude."""

@@ -169,7 +169,7 @@ class MatmulCode(ABC):
             As `can_decode`.
         """
         rows = self._rows(read_responders(responders, self.n_workers))
-        sizes = np.linalg.svd(rows, compute_uv=False)
+        sizes = np.linalg.svd(rows[rows.any(axis=1)], compute_uv=False)
         sizes = np.append(sizes, np.zeros(rank := self._symbols.shape[1]))[:rank]
         return float(sizes[0] / sizes[-1]) if sizes[-1] > 0.0 else float(np.inf)
 
@@ -274,8 +274,12 @@ class MatmulCode(ABC):
         check = Check(lambda: rows @ self._symbols)
         if not responders:
             return Plan(np.zeros((len(self._wanted), 0)), float(np.inf), check)
-        decoder = least_norm_decoder(rows, self._wanted)
+        decoder = self._solve(rows)
         return Plan(decoder, exact_amplification(decoder, rows, self._wanted), check)
+
+    def _solve(self, rows: Matrix) -> Matrix:
+        """Give D for these rows of G, ``D G_F = T`` where they determine it."""
+        return least_norm_decoder(rows, self._wanted)
 
     @cached_property
     def _symbols(self) -> Matrix:

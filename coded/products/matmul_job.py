@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from coded.maps.arrays import Matrix, multiply_columns
-from coded.products.blocks import PlacedOperand
+from coded.products.blocks import PlacedOperand, counted
 from coded.products.checksums import Checksums
 from coded.products.multiply import multiply_right
 from coded.runtime.answers import read_answer
@@ -60,7 +60,11 @@ class MatmulJob:
         ]
         per_worker = [weights.shape[1] for weights in code.encoding_matrices]
         block = (left.blocks.inner[0], right.blocks.inner[1])
-        self._answered = block if per_worker == [1, 1] else (*per_worker, *block)
+        self._longest = block if per_worker == [1, 1] else (*per_worker, *block)
+        counts = (counted(weights).tolist() for weights in code.encoding_matrices)
+        self._answered = [
+            block if per_worker == [1, 1] else (*own, *block) for own in zip(*counts, strict=True)
+        ]
         self._checksums: list[Checksums] | None = None
 
     def function(self, worker: int, fn: Any) -> Any:
@@ -81,13 +85,17 @@ class MatmulJob:
     def read(self, worker: int, answer: Any) -> tuple[Hashable, FloatArray]:
         """Give an answer as an array; ValueError if it is not of this product."""
         array, _ = read_answer(answer, read_array)
-        if array.shape != self._answered:
+        if array.shape != self._answered[worker]:
             raise ValueError(
-                f"answer has shape {array.shape}, but the blocks' product {self._answered}"
+                f"answer has shape {array.shape}, but the blocks' product {self._answered[worker]}"
             )
         if self._checksums is not None:
             self._checksums[worker].require(array)
-        return self._answered, self._left.blocks.restore.cast(array)
+        array = self._left.blocks.restore.cast(array)
+        if array.shape != self._longest:  # filled up with zeros, to be stacked with others
+            short, array = array, np.zeros(self._longest, array.dtype)
+            array[: len(short), : short.shape[1]] = short
+        return self._longest, array
 
     def can_decode(self, responders: NDArray[np.intp]) -> bool:
         """Ask the code, for the operands' dtype."""
@@ -112,7 +120,7 @@ class MatmulJob:
         self._code.require_enough(workers, self._dtype)
         decoder = self._code.decoder(workers)
         is_copy = (np.count_nonzero(decoder, axis=1) == 1) & (decoder.max(axis=1) == 1.0)
-        (m, _, n), (height, width) = self._code.grid, self._answered[-2:]
+        (m, _, n), (height, width) = self._code.grid, self._longest[-2:]
         product = empty_aligned(m * height, n * width, self._dtype)
         places = product.reshape(m, height, n, width).swapaxes(1, 2)
         sums = iter(())

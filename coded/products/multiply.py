@@ -11,12 +11,15 @@ def multiply(a: Any, b: Any) -> Any:
     Parameters
     ----------
     a, b : array or tensor, shapes (r, s) and (s, c), or (x, r, s) and (y, s, c)
+        Where one has a leading axis and the other has not, that is one block.
 
     Returns
     -------
     array or tensor, shape (r, c), or (x, y, r, c)
     """
-    return a @ b if a.ndim == 2 else a[:, None] @ b[None]
+    if a.ndim <= 2 and b.ndim <= 2:
+        return a @ b
+    return (a if a.ndim == 3 else a[None])[:, None] @ b[None]
 
 
 def multiply_modulo(a: Any, b: Any, prime: int) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from coded.products.circulant import CirculantMatmulCode
+from coded.products.convolutional import ConvolutionalMatmulCode
 from coded.products.khatri_rao import KhatriRaoMatmulCode
 from coded.products.matmul_code import MatmulCode
 from coded.products.mds import MDSMatmulCode
@@ -31,10 +32,22 @@ class Variant:
     guarantee: str
 
 
+def _convolutional(
+    n_blocks: int, n_workers: int, rng: int | None = None
+) -> ConvolutionalMatmulCode:
+    """Code A by rows, so that the last worker gets two blocks' worth."""
+    cuts = max((n_workers - n_blocks - 1) * (n_blocks - 1), 1)
+    return ConvolutionalMatmulCode(n_blocks, 1, n_workers, sub_blocks=(cuts, 1), rng=rng)
+
+
 MATMULS: dict[str, Variant] = {
     "circulant": Variant(
         lambda m, n, n_workers: CirculantMatmulCode(m * n, n_workers),
         "exact from any m answers, by additions",
+    ),
+    "convolutional": Variant(
+        lambda m, n, n_workers: _convolutional(m * n, n_workers),
+        "exact from any m answers, by additions, where digits suffice",
     ),
     "khatri-rao": Variant(
         KhatriRaoMatmulCode, "exact from any m n answers, blocks themselves bit for bit"
@@ -52,5 +65,9 @@ MATMULS: dict[str, Variant] = {
     ),
     "ortho-poly": Variant(OrthoPolyMatmulCode, "exact from any m n answers"),
     "polynomial": Variant(PolynomialMatmulCode, "exact from any m n answers, where digits suffice"),
+    "random-convolutional": Variant(
+        lambda m, n, n_workers: _convolutional(m * n, n_workers, rng=0),
+        "exact from any m answers",
+    ),
     "rotation": Variant(RotationMatmulCode, "exact from any m n answers, best conditioned"),
 }

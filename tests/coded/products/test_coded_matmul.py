@@ -11,6 +11,7 @@ import torch
 
 from coded import (
     CirculantMatmulCode,
+    ConvolutionalMatmulCode,
     KhatriRaoMatmulCode,
     LocalWorkers,
     MDSMatmulCode,
@@ -26,6 +27,7 @@ CODES = [
     KhatriRaoMatmulCode(2, 2, 6),
     RotationMatmulCode(2, 2, 6),
     CirculantMatmulCode(4, 6),
+    ConvolutionalMatmulCode(2, 2, 6, sub_blocks=(3, 2), rng=0),
 ]
 every_code = pytest.mark.parametrize("code", CODES, ids=lambda code: type(code).__name__)
 
