@@ -251,21 +251,21 @@ def solve(matrix: IntArray, right: IntArray, prime: int) -> IntArray | None:
     ----------
     matrix : ndarray of int64, shape (m, n)
         Of any rank.
-    right : ndarray of int64, shape (m,)
+    right : ndarray of int64, shape (m,) or (m, columns)
     prime : int
         p.
 
     Returns
     -------
-    ndarray of int64, shape (n,), or None
-        A solution, its free unknowns 0; None where there is none.
+    ndarray of int64, shape (n,) or (n, columns), or None
+        A solution, its free unknowns 0; None where there is none for some column.
     """
     n = matrix.shape[1]
     echelon, pivots = _eliminate(np.column_stack((matrix, right)), prime)
-    if n in pivots:  # a row that says 0 = 1
+    if pivots and pivots[-1] >= n:  # a row that says 0 = 1
         return None
-    solution = np.zeros(n, np.int64)
-    solution[pivots] = echelon[: len(pivots), n]
+    solution = np.zeros((n, *right.shape[1:]), np.int64)
+    solution[pivots] = echelon[: len(pivots), n if right.ndim == 1 else slice(n, None)]
     return solution
 
 

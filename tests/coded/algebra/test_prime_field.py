@@ -299,7 +299,13 @@ def test_elimination_is_galois(prime, m, n, inner, seed):
     solution = solve(matrix, right[:, 0], prime)
     assert solution is not None
     assert np.array_equal(exact_product(matrix, solution[:, None], prime), right)
+    doubled = np.column_stack((right[:, 0], 2 * right[:, 0] % prime))
+    solutions = solve(matrix, doubled, prime)
+    assert solutions is not None
+    assert np.array_equal(exact_product(matrix, solutions, prime), doubled)
     other = right[:, 0] + 1
     extended = gf(np.column_stack((matrix, other % prime)))
     is_solvable = np.linalg.matrix_rank(extended) == np.linalg.matrix_rank(gf(matrix))
     assert (solve(matrix, other, prime) is not None) == is_solvable
+    both = np.column_stack((right[:, 0], other))
+    assert (solve(matrix, both, prime) is not None) == is_solvable
