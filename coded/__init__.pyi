@@ -91,6 +91,12 @@ from coded.schemes.protocol import Scheme as Scheme
 from coded.schemes.replication import ReplicationScheme as ReplicationScheme
 from coded.schemes.spline import SplineScheme as SplineScheme
 from coded.schemes.with_prior import WithPrior as WithPrior
+from coded.secure.cross_subspace import CrossSubspaceMatmulCode as CrossSubspaceMatmulCode
+from coded.secure.dft import SecureDFTMatmulCode as SecureDFTMatmulCode
+from coded.secure.gasp import GASPMatmulCode as GASPMatmulCode
+from coded.secure.matdot import SecureMatDotMatmulCode as SecureMatDotMatmulCode
+from coded.secure.secure_code import SecureMatmulCode as SecureMatmulCode
+from coded.secure.secure_matmul import secure_matmul as secure_matmul
 from coded.stragglers import ConsecutiveStragglers as ConsecutiveStragglers
 from coded.stragglers import IndependentStragglers as IndependentStragglers
 from coded.stragglers import MachineStragglers as MachineStragglers

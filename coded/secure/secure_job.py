@@ -1,0 +1,115 @@
+"""One secure product on workers: what each gets, what an answer must be, how C is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coded.algebra.prime_field import IntArray, product, random_residues, reduced
+from coded.schemes.protocol import Function, Responders
+from fastspline.arrays import as_numpy
+
+
+class Code(Protocol):
+    """What a product needs of its `SecureMatmulCode`, which itself makes products."""
+
+    min_responders: int
+
+    @property
+    def prime(self) -> int:
+        """The prime p."""
+
+    def can_decode(self, responders: ArrayLike) -> bool:
+        """Tell whether these answers give C."""
+
+    def need(self, responders: Responders) -> str:
+        """Say what they lack."""
+
+    def decode(self, answers: IntArray, responders: Responders) -> IntArray:
+        """Give the wanted products."""
+
+
+class SecureJob:
+    """One product; made by ``code.prepare``, used once.
+
+    Parameters
+    ----------
+    code : SecureMatmulCode
+        Decodes.
+    shares : (ndarray, ndarray), shapes (N, h, k) and (N, k, w)
+        What each worker multiplies; sent as int32.
+    restore : callable
+        Makes arrays of the caller's kind, with a dtype.
+    put_together : callable
+        Gives C from the wanted products, shape (W, h, w).
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        shares: tuple[IntArray, IntArray],
+        restore: Callable[..., Any],
+        put_together: Callable[[IntArray], Any],
+    ) -> None:
+        self._code, self._shares, self._put_together = code, shares, put_together
+        self.min_responders = code.min_responders
+        self._answered = (shares[0].shape[1], shares[1].shape[2])
+        self._is_verified = False
+        self.payloads: list[tuple[Any, ...]] = [
+            (restore(a, np.int32), restore(b, np.int32)) for a, b in zip(*shares, strict=True)
+        ]
+
+    def function(self, worker: int, fn: Function) -> Function:  # noqa: ARG002 (the protocol's)
+        """Give the product, the same for all."""
+        return fn
+
+    def verify(self) -> None:
+        """Have each answer checked by itself, from now on."""
+        self._is_verified = True
+
+    def read(self, worker: int, answer: Any) -> tuple[tuple[int, int], IntArray]:
+        """Give an answer as residues; TypeError or ValueError if it is not of this product."""
+        array, _ = as_numpy(answer, "answer")
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"answer must hold integers, got dtype {array.dtype}")
+        if array.shape != self._answered:
+            raise ValueError(
+                f"answer has shape {array.shape}, but the blocks' product {self._answered}"
+            )
+        residues = reduced(array, self._code.prime).astype(np.int64)
+        if self._is_verified:
+            self._require_product(worker, residues)
+        return self._answered, residues
+
+    def can_decode(self, responders: NDArray[np.intp]) -> bool:
+        """Ask the code."""
+        return self._code.can_decode(responders)
+
+    def need(self, responders: NDArray[np.intp]) -> str:
+        """Say what answers that do not suffice lack."""
+        return self._code.need(tuple(responders.tolist()))
+
+    def exact_mask(self, responders: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """C is exact, or is not given."""
+        return np.array(self.can_decode(responders))
+
+    def decode(self, answers: Sequence[IntArray], responders: NDArray[np.intp]) -> Any:
+        """Put C together."""
+        wanted = self._code.decode(np.stack(answers), tuple(responders.tolist()))
+        return self._put_together(wanted)
+
+    def __repr__(self) -> str:
+        """Give the code's own line."""
+        return repr(self._code)
+
+    def _require_product(self, worker: int, answer: IntArray) -> None:
+        """Multiply by a random vector: a wrong answer passes once in p times (Freivalds)."""
+        (a, b), prime = (side[worker] for side in self._shares), self._code.prime
+        vector = random_residues((answer.shape[1], 1), prime)
+        if not np.array_equal(
+            product(a, product(b, vector, prime), prime), product(answer, vector, prime)
+        ):
+            raise ValueError(f"answer of worker {worker} is not the product of its blocks")
