@@ -95,6 +95,7 @@ from coded.secure.cross_subspace import CrossSubspaceMatmulCode as CrossSubspace
 from coded.secure.dft import SecureDFTMatmulCode as SecureDFTMatmulCode
 from coded.secure.gasp import GASPMatmulCode as GASPMatmulCode
 from coded.secure.matdot import SecureMatDotMatmulCode as SecureMatDotMatmulCode
+from coded.secure.private_library import PrivateLibrary as PrivateLibrary
 from coded.secure.secure_code import SecureMatmulCode as SecureMatmulCode
 from coded.secure.secure_matmul import secure_matmul as secure_matmul
 from coded.stragglers import ConsecutiveStragglers as ConsecutiveStragglers

@@ -1,4 +1,4 @@
-"""What workers run: products of blocks of residues, modulo a prime."""
+"""What workers run: products of blocks of residues modulo a prime, by matrices they may keep."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from coded.algebra.prime_field import product
+from coded.algebra.prime_field import IntArray, power, product
 from fastspline.arrays import Restore, as_numpy
 
 
@@ -31,3 +31,33 @@ def multiply_residues(a: Any, b: Any, *, prime: int) -> Any:
         left.astype(np.int64), right.astype(np.int64), prime, lowest=-((prime - 1) // 2)
     )
     return Restore(np.dtype(np.int32), device)(residues.astype(np.int32))
+
+
+def multiply_selected(
+    library: IntArray, share: Any, points: IntArray, *, step: int, prime: int
+) -> Any:
+    """Multiply a block by the sum of a library's matrices, each encoded at a point of its own.
+
+    Parameters
+    ----------
+    library : ndarray of int, shape (M, n, s, w)
+        M matrices in n blocks each, numbers in (-p, p).
+    share : array or tensor of int, shape (h, s)
+        Numbers in (-p, p).
+    points : ndarray of int64, shape (M,)
+        q_k; block j of matrix k gets the weight ``q_k^((j + 1) step)``.
+    step : int
+        The distance of the blocks' powers.
+    prime : int
+        p.
+
+    Returns
+    -------
+    array or tensor of int32, shape (h, w)
+        In [-(p - 1) / 2, (p - 1) / 2].
+    """
+    n_blocks = library.shape[1]
+    weights = np.stack([power(points, (j + 1) * step, prime) for j in range(n_blocks)], axis=1)
+    columns = library.reshape(weights.size, -1).astype(np.int64)
+    mixed = product(weights.reshape(1, -1), columns, prime)
+    return multiply_residues(share, mixed.reshape(library.shape[2:]), prime=prime)

@@ -258,10 +258,7 @@ class SecureMatmulCode(ABC):
         self, encoder: IntArray, blocks: IntArray, rng: np.random.Generator | None
     ) -> IntArray:
         shape = (self.n_colluders, *blocks.shape[1:])
-        if rng is None:
-            masks = random_residues(shape, self.prime)
-        else:
-            masks = rng.integers(0, self.prime, shape)
+        masks = draw_residues(shape, self.prime, rng)
         sources = np.concatenate((blocks, masks)).reshape(encoder.shape[1], -1)
         mixed = product(encoder, sources, self.prime, lowest=-self.headroom)
         return mixed.reshape(len(encoder), *blocks.shape[1:])
@@ -361,3 +358,8 @@ def hides(masks: IntArray, prime: int) -> bool:
 def powers(points: IntArray, exponents: list[int], prime: int) -> IntArray:
     """Give ``points_i^exponents_j``, shape (N, exponents)."""
     return np.stack([power(points, exponent, prime) for exponent in exponents], axis=1)
+
+
+def draw_residues(shape: tuple[int, ...], prime: int, rng: np.random.Generator | None) -> IntArray:
+    """Draw uniform residues, from the operating system's entropy unless there is a generator."""
+    return random_residues(shape, prime) if rng is None else rng.integers(0, prime, shape)

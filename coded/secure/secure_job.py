@@ -72,14 +72,7 @@ class SecureJob:
 
     def read(self, worker: int, answer: Any) -> tuple[tuple[int, int], IntArray]:
         """Give an answer as residues; TypeError or ValueError if it is not of this product."""
-        array, _ = as_numpy(answer, "answer")
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"answer must hold integers, got dtype {array.dtype}")
-        if array.shape != self._answered:
-            raise ValueError(
-                f"answer has shape {array.shape}, but the blocks' product {self._answered}"
-            )
-        residues = reduced(array, self._code.prime).astype(np.int64)
+        residues = read_residues(answer, self._answered, self._code.prime)
         if self._is_verified:
             self._require_product(worker, residues)
         return self._answered, residues
@@ -113,3 +106,14 @@ class SecureJob:
             product(a, product(b, vector, prime), prime), product(answer, vector, prime)
         ):
             raise ValueError(f"answer of worker {worker} is not the product of its blocks")
+
+
+def read_residues(answer: Any, shape: tuple[int, int], prime: int) -> IntArray:
+    """Give an answer as residues; TypeError or ValueError if it is no such block of integers."""
+    array, _ = as_numpy(answer, "answer")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"answer must hold integers, got dtype {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"answer has shape {array.shape}, but the blocks' product {shape}")
+    residues: IntArray = reduced(array, prime).astype(np.int64)
+    return residues

@@ -44,6 +44,12 @@ def secure_matmul(
     task is never given to another worker, hence no retries and no hedges. Whoever calls this sees
     everything too.
 
+    **Where B is no secret**, half the masks will do: `coded_map` of ``partial(multiply_residues,
+    b=b, prime=scheme.prime)`` on K row blocks of A by ``FieldLagrangeScheme(K, N, degree=1,
+    n_colluders=T)``, any K + T answers (W.-T. Chang, R. Tandon, arXiv:1806.00469; the recipe:
+    tests/coded/secure/test_one_sided.py). `PrivateLibrary` hides which one of many public
+    matrices B is.
+
     When not to: encoding and decoding take passes over N shares here, modulo p, and this process
     could multiply: a secure product pays where it cannot, or where workers have the time.
 
@@ -52,7 +58,8 @@ def secure_matmul(
     a, b : array_like of int, shapes (r, s) and (s, c) or (s,)
         Numpy arrays or torch tensors; of a batch, stacks of L of them.
     code : SecureMatmulCode
-        `GASPMatmulCode`, `SecureMatDotCode`, `DFTMatmulCode`, or `CrossSubspaceCode` of batches.
+        `GASPMatmulCode`, `SecureMatDotMatmulCode`, `SecureDFTMatmulCode`, or of batches
+        `CrossSubspaceMatmulCode`.
     executor : Executor or sequence of Executor
         N executors, in the order of workers; or a single one.
     wait_for : int or callable, optional

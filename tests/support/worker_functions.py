@@ -147,3 +147,13 @@ def count_shares():
     from coded.workers import placed
 
     return len(placed._kept)
+
+
+class Dying(Executor):
+    """The executor of a worker whose process dies of each task."""
+
+    def __init__(self, executor):
+        self.executor = executor
+
+    def submit(self, *_, **__):
+        return self.executor.submit(die_on_zero, np.zeros(1))
