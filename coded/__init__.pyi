@@ -91,6 +91,7 @@ from coded.schemes.protocol import Scheme as Scheme
 from coded.schemes.replication import ReplicationScheme as ReplicationScheme
 from coded.schemes.spline import SplineScheme as SplineScheme
 from coded.schemes.with_prior import WithPrior as WithPrior
+from coded.secure.analog import AnalogMatmulCode as AnalogMatmulCode
 from coded.secure.cross_subspace import CrossSubspaceMatmulCode as CrossSubspaceMatmulCode
 from coded.secure.dft import SecureDFTMatmulCode as SecureDFTMatmulCode
 from coded.secure.gasp import GASPMatmulCode as GASPMatmulCode

@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike
 from coded.algebra.prime_field import LARGEST_PRIME, IntArray, inverse
 from coded.arguments import read_count
 from coded.secure.operands import Operand
-from coded.secure.secure_code import SecureMatmulCode, powers, read_secrecy, require_workers
-from coded.secure.secure_job import SecureJob
+from coded.secure.residue_code import ResidueMatmulCode, powers, read_secrecy
+from coded.secure.residue_job import ResidueJob
+from coded.secure.secure_code import require_workers
 
 
-class CrossSubspaceMatmulCode(SecureMatmulCode):
+class CrossSubspaceMatmulCode(ResidueMatmulCode):
     """Hide a batch of L products A_l B_l; any 2 (L + T) - 1 answers give all of them.
 
     ``A~(x) = D(x) (sum_l A_l / (f_l - x) + sum_t Z_t x^t)`` with ``D(x) = prod_l (f_l - x)``, and
@@ -112,7 +113,7 @@ class CrossSubspaceMatmulCode(SecureMatmulCode):
         wanted[each, each, each] = 1
         return wanted.reshape(count, -1)
 
-    def prepare(self, a: ArrayLike, b: ArrayLike) -> SecureJob:
+    def prepare(self, a: ArrayLike, b: ArrayLike) -> ResidueJob:
         """Read the batch, draw masks, and encode.
 
         Parameters
@@ -131,7 +132,7 @@ class CrossSubspaceMatmulCode(SecureMatmulCode):
             If they are no such stacks, or a product's entries may exceed (p - 1) / 2.
         """
         left, right = self._read(a, b)
-        return SecureJob(self, self.encode(left.array, right.array), left.restore, left.restore)
+        return ResidueJob(self, self.encode(left.array, right.array), left.restore, left.restore)
 
     def whole(self, fn: Any, a: ArrayLike, b: ArrayLike) -> Any:
         """Give the products without workers, and without secrets."""

@@ -8,10 +8,10 @@ import numpy as np
 
 from coded.algebra.prime_field import LARGEST_PRIME, IntArray, inverse, is_prime
 from coded.arguments import read_count
-from coded.secure.secure_code import SecureMatmulCode, powers, read_secrecy
+from coded.secure.residue_code import ResidueMatmulCode, powers, read_secrecy
 
 
-class SecureDFTMatmulCode(SecureMatmulCode):
+class SecureDFTMatmulCode(ResidueMatmulCode):
     """Hide A in p column blocks and B in p row blocks; all N = p + 2 T answers are needed.
 
     ``f = sum_j A_j x^j + sum_t Z_t x^(p + t)`` and ``g = sum_j B_j x^-j + sum_t Y_t x^-(p + T +

@@ -11,19 +11,19 @@ import numpy as np
 
 from coded.algebra.prime_field import LARGEST_PRIME, IntArray, rank
 from coded.arguments import read_count
-from coded.secure.secure_code import (
-    SecureMatmulCode,
+from coded.secure.residue_code import (
+    ResidueMatmulCode,
     hides,
     powers,
     read_secrecy,
-    require_workers,
 )
+from coded.secure.secure_code import require_workers
 
 _MOST_SETS = 100  # of responders that are checked when the code is made
 _ATTEMPTS = 50  # draws of points
 
 
-class GASPMatmulCode(SecureMatmulCode):
+class GASPMatmulCode(ResidueMatmulCode):
     """Hide A in m row blocks and B in n column blocks; the fewest answers that are known.
 
     Worker i multiplies ``f(x_i) g(x_i)``, f and g being polynomials whose coefficients are blocks

@@ -8,10 +8,11 @@ import numpy as np
 
 from coded.algebra.prime_field import LARGEST_PRIME, IntArray
 from coded.arguments import read_count
-from coded.secure.secure_code import SecureMatmulCode, powers, read_secrecy, require_workers
+from coded.secure.residue_code import ResidueMatmulCode, powers, read_secrecy
+from coded.secure.secure_code import require_workers
 
 
-class SecureMatDotMatmulCode(SecureMatmulCode):
+class SecureMatDotMatmulCode(ResidueMatmulCode):
     """Hide A in p column blocks and B in p row blocks; any 2 (p + T) - 1 answers give C.
 
     ``f = sum_j A_j x^j + sum_t Z_t x^(p + t)`` and ``g = sum_j B_j x^(p - 1 - j) + sum_t Y_t

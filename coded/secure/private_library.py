@@ -34,8 +34,9 @@ from coded.secure.operands import (
     require_multipliable,
     require_room,
 )
-from coded.secure.secure_code import draw_residues, powers, read_secrecy, require_workers
-from coded.secure.secure_job import read_residues
+from coded.secure.residue_code import draw_residues, powers, read_secrecy
+from coded.secure.residue_job import read_residues
+from coded.secure.secure_code import require_workers
 from coded.secure.secure_matmul import require_separate
 from coded.workers.placed import Placed
 from fastspline.arrays import as_numpy

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from functools import partial
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -17,9 +16,9 @@ from coded.runtime.request import read_request
 from coded.runtime.result import CodedResult
 from coded.runtime.terms import OnAnswer, Terms
 from coded.runtime.waiting import answer
-from coded.secure.multiply import multiply_residues
+from coded.schemes.job import Job
+from coded.secure.residue_job import ResidueJob
 from coded.secure.secure_code import SecureMatmulCode
-from coded.secure.secure_job import SecureJob
 
 
 def secure_matmul(
@@ -33,7 +32,7 @@ def secure_matmul(
     verify: bool = False,
     on_answer: OnAnswer | None = None,
 ) -> CodedResult:
-    """Compute ``a @ b`` of integers by N workers, any T of which learn nothing.
+    """Compute ``a @ b`` by N workers, any T of which learn nothing.
 
     Cuts the operands, mixes their blocks with new masks from the operating system's entropy, has
     each worker multiply its two shares modulo p, and decodes as soon as `wait_for` is met. What T
@@ -56,7 +55,8 @@ def secure_matmul(
     Parameters
     ----------
     a, b : array_like of int, shapes (r, s) and (s, c) or (s,)
-        Numpy arrays or torch tensors; of a batch, stacks of L of them.
+        Numpy arrays or torch tensors; of a batch, stacks of L of them. Real numbers only for
+        `AnalogMatmulCode`, behind whose masks they are hidden to a degree.
     code : SecureMatmulCode
         `GASPMatmulCode`, `SecureMatDotMatmulCode`, `SecureDFTMatmulCode`, or of batches
         `CrossSubspaceMatmulCode`.
@@ -75,15 +75,16 @@ def secure_matmul(
     Returns
     -------
     CodedResult
-        ``outputs`` is C, int64 of the kind of the operands, exact.
+        ``outputs`` is C, int64 of the kind of the operands, exact; of reals up to rounding.
 
     Raises
     ------
     TypeError
         If an argument is of the wrong kind; nothing has been submitted then.
     ValueError
-        If the operands cannot be multiplied, cut or would wrap, or if one of the executors would
-        get the shares of more than T workers; nothing has been submitted then.
+        If the operands cannot be multiplied, cut or would wrap, if `verify` is asked of reals, or
+        if one of the executors would get the shares of more than T workers; nothing has been
+        submitted then.
     NotEnoughRespondersError
         If the answers that came do not suffice.
 
@@ -114,9 +115,10 @@ def secure_matmul(
         raise TypeError(f"verify must be True or False, got {verify!r}")
     if not callable(wait_for) and wait_for is not None:  # no "exact": tasks would move
         wait_for = read_count(wait_for, "wait_for", at_least=1, at_most=code.n_workers)
-    fn = partial(multiply_residues, prime=code.prime)
     terms = Terms(wait_for=wait_for, timeout=timeout, retries=0, on_answer=on_answer)
-    request = read_request(fn, (a, b), _Product(code, verify=bool(verify)), executor, terms)
+    request = read_request(
+        code.function, (a, b), _Product(code, verify=bool(verify)), executor, terms
+    )
     require_separate(request.executors, code.n_workers, code.n_colluders)
     return answer(request)
 
@@ -140,10 +142,15 @@ class _Product:
         self._code, self._verify = code, verify
         self.n_workers, self.min_responders = code.n_workers, code.min_responders
 
-    def prepare(self, a: Any, b: Any) -> SecureJob:
+    def prepare(self, a: Any, b: Any) -> Job:
         """Encode the operands."""
         job = self._code.prepare(a, b)
         if self._verify:
+            if not isinstance(job, ResidueJob):
+                raise ValueError(
+                    f"verify must be False for {self._code!r}, whose answers are rounded; take a "
+                    "code of integers"
+                )
             job.verify()
         return job
 

@@ -14,7 +14,7 @@ from fastspline.arrays import as_numpy
 
 
 class Code(Protocol):
-    """What a product needs of its `SecureMatmulCode`, which itself makes products."""
+    """What a product needs of its `ResidueMatmulCode`, which itself makes products."""
 
     min_responders: int
 
@@ -32,12 +32,12 @@ class Code(Protocol):
         """Give the wanted products."""
 
 
-class SecureJob:
+class ResidueJob:
     """One product; made by ``code.prepare``, used once.
 
     Parameters
     ----------
-    code : SecureMatmulCode
+    code : ResidueMatmulCode
         Decodes.
     shares : (ndarray, ndarray), shapes (N, h, k) and (N, k, w)
         What each worker multiplies; sent as int32.
