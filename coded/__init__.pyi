@@ -50,6 +50,7 @@ from coded.places.points import chebyshev_first as chebyshev_first
 from coded.places.points import chebyshev_second as chebyshev_second
 from coded.places.points import equidistant as equidistant
 from coded.places.points import systematic as systematic
+from coded.private.collaborative import CollaborativeRegression as CollaborativeRegression
 from coded.private.quantiser import sigmoid_polynomial as sigmoid_polynomial
 from coded.private.regression import FittedRegression as FittedRegression
 from coded.private.regression import PrivateRegression as PrivateRegression

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from coded.algebra.prime_field import LARGEST_PRIME, IntArray
 from coded.arguments import read_count, read_number
 from coded.private.quantiser import Floats, Quantiser, evaluate_block, read_coefficients
+from coded.private.rows import read_rows
 from coded.runtime.request import read_request
 from coded.runtime.result import CodedResult, Indices
 from coded.runtime.terms import Terms
@@ -54,8 +55,8 @@ class PrivateRegression:
     order in all steps. A single pool, or Dask's one executor, sees everything: it is for trying
     out. A task is never given to another worker, hence no retries and no hedges. Whoever calls
     this sees everything too. Owners who hide their rows from each other code them each by itself,
-    and workers add up what they are sent, as in COPML (the recipe:
-    tests/coded/private/test_owners.py); gradients are opened in each step.
+    and workers add up what they are sent (the recipe: tests/coded/private/test_owners.py);
+    `CollaborativeRegression` hides weights and gradients from them too.
 
     **Rounding.** Inputs are rounded to `input_bits` behind the binary point, weights at random up
     or down to `weight_bits`, which is right on average. Nothing wraps modulo p unnoticed: that no
@@ -138,7 +139,7 @@ class PrivateRegression:
         prime: SupportsIndex = LARGEST_PRIME,
         rng: int | np.random.Generator | None = None,
     ) -> None:
-        rows, targets = _read_rows(inputs, labels)
+        rows, targets = read_rows(inputs, labels)
         self._n_blocks = read_count(n_blocks, "n_blocks", at_least=1, at_most=len(rows))
         self._quantiser = Quantiser(
             read_count(input_bits, "input_bits", at_least=0, at_most=_MOST_BITS),
@@ -484,18 +485,3 @@ class PrivateStep:
     def exact_mask(self, responders: Indices) -> NDArray[np.bool_]:
         """Tell that the gradient is exact where it can be decoded."""
         return np.array(self.can_decode(responders))
-
-
-def _read_rows(inputs: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
-    """Give inputs and labels as float64, checked."""
-    rows = read_array(inputs, "inputs")[0].astype(np.float64, copy=False)
-    if rows.ndim != 2 or rows.size == 0:
-        raise ValueError(f"inputs must have a shape (n, d), not empty, got {rows.shape}")
-    require_finite(rows, "inputs")
-    targets = read_vector(labels, "labels")
-    if len(targets) != len(rows):
-        raise ValueError(
-            f"labels must be as many as inputs has rows, {len(rows)}, got {len(targets)}"
-        )
-    require_finite(targets, "labels")
-    return rows, targets

@@ -2,7 +2,7 @@
 
 So, Guler and Avestimehr's phases 1 to 3 (arXiv:2011.01963), by the scheme as it is: coding is
 linear, so that sums of shares are shares of sums, masks included. Only the gradient of all rows is
-opened; COPML also hides that, by truncation under secure multiparty computation, which is not here.
+opened; `CollaborativeRegression` hides that too, by truncation under multiparty computation.
 """
 
 import itertools
