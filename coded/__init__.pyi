@@ -77,6 +77,7 @@ from coded.runtime.result import CodedResult as CodedResult
 from coded.schemes.analog_lagrange import AnalogLagrangeScheme as AnalogLagrangeScheme
 from coded.schemes.approxifer import ApproxIFERScheme as ApproxIFERScheme
 from coded.schemes.berrut import BerrutScheme as BerrutScheme
+from coded.schemes.bspline import BSplineScheme as BSplineScheme
 from coded.schemes.field_lagrange import FieldLagrangeScheme as FieldLagrangeScheme
 from coded.schemes.job import Code as Code
 from coded.schemes.job import Job as Job

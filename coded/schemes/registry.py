@@ -15,6 +15,7 @@ _MODULES = (
     "analog_lagrange",
     "approxifer",
     "berrut",
+    "bspline",
     "field_lagrange",
     "kernel",
     "lagrange",
