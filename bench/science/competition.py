@@ -66,6 +66,7 @@ def contenders(setting: Counts, function: ZooFunction) -> list[Contender]:
         Contender.of("replication-mean", setting),
         Contender.of("replication-nearest", setting),
         Contender.of("berrut", setting),
+        Contender.of("bspline", setting),
         Contender.of("letcc", setting),
         Contender.of("letcc", setting, "path", order=path_order),
         Contender.of("spline", setting),

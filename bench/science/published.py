@@ -42,6 +42,7 @@ TUNING_SEED, SEED = 2, 1
 # Okabe and Ito's colours.
 STYLES = {
     "berrut": ("#000000", "o"),
+    "bspline": ("#56B4E9", "x"),
     "letcc": ("#D55E00", "s"),
     "letcc, path": ("#E69F00", "s"),
     "replication-nearest": ("#999999", "^"),
@@ -183,6 +184,7 @@ def contenders(case: Case, setting: Counts, lams: Lams) -> list[Contender]:
 
     return [
         Contender.of("berrut", setting),
+        Contender.of("bspline", setting),
         Contender("letcc", letcc("random")),
         Contender.of("berrut", setting, "path", order=path_order),
         Contender("letcc, path", letcc("path"), path_order),
@@ -431,8 +433,8 @@ def _draw_curves(cases: Sequence[Numbers], curve: str, count: int, label: str) -
 
 
 def _draw_panel(axes: Axes, varied: Sequence[int], measured: Numbers) -> None:
-    for name, (colour, marker) in STYLES.items():
-        mean, half_width = np.transpose(measured[name])
+    for name in filter(measured.__contains__, STYLES):
+        (colour, marker), (mean, half_width) = STYLES[name], np.transpose(measured[name])
         axes.errorbar(
             varied, mean, half_width, color=colour, marker=marker, markersize=4, lw=1.3, label=name
         )

@@ -5,7 +5,7 @@ An exact code takes part in a race where it can decode every draw of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,6 +20,7 @@ __all__ = ["draw", "package_files", "run", "tables"]
 # What `coded.recommend` reads.
 
 RECOMMENDED = ("replication-nearest", "replication-mean", "spline", "kernel", "letcc", "berrut")
+RIVALS = ("replication-nearest", "replication-mean", "letcc, path", "letcc", "berrut", "bspline")
 EXACT = 1e-12  # a smaller relative MSE is as good as none, so that no rare loss decides a mean
 
 
@@ -29,6 +30,11 @@ def typical(cells: Sequence[Numbers], scheme: str) -> float:
     if not losses.any():
         return 0.0
     return float(f"{np.exp(np.log(np.maximum(losses, EXACT)).mean()):.2e}")
+
+
+def measured(names: Iterable[str], cells: Sequence[Numbers]) -> list[str]:
+    """Give those of the schemes that every cell has a figure of."""
+    return [name for name in names if all(name in cell["relative_mse"] for cell in cells)]
 
 
 def cells_of(numbers: Numbers, kind: str, setting: Counts) -> list[Numbers]:
@@ -110,7 +116,8 @@ def tables(numbers: Numbers) -> dict[str, str]:
 
 def tell_decisions(numbers: Numbers) -> str:
     """Job, setting, scheme to take, and what it and its rivals lose."""
-    rivals = ("replication-nearest", "replication-mean", "letcc, path", "letcc", "berrut")
+    cells = cells_of(numbers, "unknown", HEAVIER[0])
+    rivals = measured(RIVALS, cells)
     rows = []
     for kind, job in JOBS.items():
         for setting in HEAVIER:
@@ -173,8 +180,8 @@ def tell_best(cell: Numbers | None) -> str:
 
 def tell_accuracies(numbers: Numbers) -> str:
     """Classifier and setting by scheme: relative accuracy, the best in bold."""
-    names = [*COLOURS, "kernel-labels"]
-    rows = []
+    everywhere = measured(COLOURS, cells_of(numbers, "unknown", HEAVIER[0]))
+    rows, names = [], [*everywhere, "kernel-labels"]
     for name, cells in numbers["table"].items():
         for setting, cell in cells.items():
             if "relative_accuracy" in cell:
@@ -194,7 +201,8 @@ def tell_accuracies(numbers: Numbers) -> str:
 
 def tell_losses(numbers: Numbers) -> str:
     """Function and kind of loss by scheme, the best in bold."""
-    names = list(COLOURS)
+    cells = [cell for models in numbers["losses"].values() for cell in models.values()]
+    names = measured(COLOURS, cells)
     rows = [
         [function, model, *tell_row(cell, names)]
         for function, models in numbers["losses"].items()
@@ -237,6 +245,7 @@ def tell(loss: float) -> str:
 
 COLOURS = {
     "berrut": "#999999",
+    "bspline": "#000000",
     "letcc": "#E69F00",
     "letcc, path": "#D55E00",
     "replication-mean": "#56B4E9",
@@ -244,7 +253,14 @@ COLOURS = {
     "spline": "#009E73",
     "kernel": "#CC79A7",
 }
-MARKERS = {"berrut": "x", "letcc": "^", "letcc, path": "v", "spline": "D", "kernel": "o"}
+MARKERS = {
+    "berrut": "x",
+    "bspline": "+",
+    "letcc": "^",
+    "letcc, path": "v",
+    "spline": "D",
+    "kernel": "o",
+}
 
 
 def draw(numbers: Numbers) -> dict[str, Figure]:
@@ -252,18 +268,16 @@ def draw(numbers: Numbers) -> dict[str, Figure]:
     shown = [name for name in DRAWN if name in numbers["table"]]
     figure = Figure(figsize=(8.0, 0.6 * len(shown) + 1.6), layout="constrained")
     axes = figure.subplots()
-    for name, colour in COLOURS.items():
-        cells = [
-            numbers["table"][function]["60,100,20"]["relative_mse"][name] for function in shown
-        ]
-        means, half_widths = np.array(cells).T
+    cells = [numbers["table"][function]["60,100,20"] for function in shown]
+    for name in measured(COLOURS, cells):
+        means, half_widths = np.array([cell["relative_mse"][name] for cell in cells]).T
         lower = np.minimum(half_widths, 0.9 * means)  # an interval that reaches 0 has no log
         axes.errorbar(
             means,
             np.arange(len(shown)),
             xerr=[lower, half_widths],
             fmt=MARKERS.get(name, "s"),
-            color=colour,
+            color=COLOURS[name],
             label=name,
             markersize=7,
             capsize=2,
