@@ -15,6 +15,7 @@ from coded import (
     sigmoid_polynomial,
 )
 from coded.algebra.prime_field import rank
+from coded.private.owner import share_gradient
 from coded.schemes.field_lagrange import FieldLagrangeScheme
 from tests.coded.private.test_regression import descend, digits
 
@@ -110,6 +111,38 @@ def test_the_bound_is_reached_up_to_the_roundings_by_rows_of_ones():
     assert first < regression._gradient_bound(1) < first + of_roundings + 2000
 
 
+@pytest.mark.parametrize("kind", ["ones", "signs", "one column", "random", "steep"])
+def test_no_roundings_whatever_bring_a_gradient_above_the_bound(kind):
+    # Gradients are linear in the labels and in all roundings so far: the worst of each.
+    rng, n, d, a, b, steps = np.random.default_rng(5), 24, 4, 3, 6, 40
+    rows = {
+        "ones": np.ones((n, d)),
+        "signs": rng.choice([-1.0, 1.0], (n, d)),
+        "one column": np.eye(1, d).repeat(n, 0),
+        "random": rng.uniform(-1.0, 1.0, (n, d)),
+        "steep": np.linspace(-1.0, 1.0, n)[:, None] ** np.arange(1, d + 1),
+    }[kind]
+    regression = CollaborativeRegression(
+        np.split(rows, 8),
+        [np.ones(3)] * 8,
+        2,
+        coefficients=(0.25, 0.5),
+        input_bits=a,
+        weight_bits=b,
+    )
+    x = np.rint(rows * 2.0**a)
+    divisor = 4.0**a / (0.5 * regression.learning_rate)
+    step = np.eye(n) - x @ x.T / divisor
+    assert np.abs(np.linalg.eigvalsh(step)).max() <= 1.0 + 1e-9
+    largest_target = 0.75 / 0.5 * 2.0 ** (a + b)
+    from_roundings, after = np.zeros(d), np.eye(n)
+    for t in range(steps):
+        gradients = np.abs(x.T @ after).sum(axis=1) * largest_target + from_roundings
+        assert gradients.max() <= regression._gradient_bound(t + 1)
+        from_roundings += np.abs(x.T @ after @ x).sum(axis=1)
+        after = step @ after
+
+
 def test_labels_and_rows_at_the_bounds_do_not_wrap_in_as_many_steps_as_allowed():
     # p so small that no more steps are allowed; all rows alike, which steps overshoot the most.
     options = {"coefficients": (0.0, 1.0), "input_bits": 0, "weight_bits": 3, "rng": 2}
@@ -150,6 +183,25 @@ def test_what_colluders_get_of_coded_weights_tells_nothing(n_colluders, prime):
         assert rank(seen, prime) == rank(seen[:, 1:], prime)
         one_more = np.concatenate((seen, shares[[n for n in range(n_owners) if n not in mine][:1]]))
         assert rank(one_more, prime) > rank(one_more[:, 1:], prime)  # as T + 1 know w
+
+
+@pytest.mark.parametrize("n_colluders", [1, 2])
+def test_answers_are_shared_so_that_colluders_see_uniform_numbers(n_colluders):
+    prime, n_owners, runs = 13, 7, 3000
+    sharing = FieldLagrangeScheme(1, n_owners, degree=1, n_colluders=n_colluders, prime=prime)
+    block, weights = np.array([[1, -2, 3], [0, 4, 5]]), np.array([6, -1, 2])
+    gradient = block.T @ (block @ weights)
+    seen = []
+    for _ in range(runs // 3):
+        shares = share_gradient(block, weights, sharing=sharing, prime=prime)
+        for who in ([*range(n_colluders + 1)], [*range(6 - n_colluders, 7)]):
+            assert ((sharing.decode(shares[who], who)[0] - gradient) % prime == 0).all()
+        seen.extend((shares % prime)[2 : 2 + n_colluders].T.tolist())
+    counts = np.bincount(np.array(seen) @ prime ** np.arange(n_colluders), minlength=1)
+    cells = prime**n_colluders
+    expected = runs / cells
+    chi_square = ((counts - expected) ** 2 / expected).sum() + (cells - len(counts)) * expected
+    assert chi_square < cells - 1 + 8 * math.sqrt(2 * (cells - 1))
 
 
 def sent_to_owner_0(others_rows, others_labels, runs):
@@ -195,7 +247,7 @@ def test_all_that_an_owner_is_sent_is_uniform_whatever_the_others_have():
             assert len(numbers) >= runs
             expected = len(numbers) / prime
             counts = np.bincount(np.array(numbers) % prime, minlength=prime)
-            assert ((counts - expected) ** 2 / expected).sum() < 78 + 6 * math.sqrt(2 * 78)
+            assert ((counts - expected) ** 2 / expected).sum() < 78 + 8 * math.sqrt(2 * 78)
 
 
 def test_only_sums_that_may_not_have_wrapped_are_taken_and_only_the_model_is_opened():
@@ -230,9 +282,11 @@ def test_any_answers_that_suffice_give_the_same_model():
     inputs, labels = some_owners(9)
     found = []
     for fails in (lambda n, step: False, lambda n, step: (n + step) % 4 == 0 and n > 0):  # noqa: ARG005
-        regression = CollaborativeRegression(inputs, labels, 2, rng=3)
+        used, coders = [], []
+        regression = CollaborativeRegression(
+            inputs, labels, 2, rng=3, on_message=lambda m, c=coders: c.append((m.kind, m.sender))
+        )
         executors = [SomeFailing(lambda step, n=n, fails=fails: fails(n, step)) for n in range(9)]
-        used = []
         found.append(
             regression.fit(
                 executors, 12, on_step=lambda _, r, u=used: u.append(tuple(r.responders))
@@ -241,6 +295,11 @@ def test_any_answers_that_suffice_give_the_same_model():
         for step, who in enumerate(used):
             assert len(who) >= regression.min_responders == 7
             assert not any(fails(n, step) for n in who)
+        # Weights are coded by owners whose machines answered in the step before.
+        coding = [sender for kind, sender in coders if kind == "coded weights"][
+            :: regression.n_workers
+        ]
+        assert coding == [0, 1, *(n for who in used[:-1] for n in who[:2])]
         for executor in executors:
             executor.shutdown()
     assert len(set(used)) == 4  # of the last training

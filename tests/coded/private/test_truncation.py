@@ -85,9 +85,10 @@ def test_shares_of_numbers_are_truncated_to_shares_of_quotients():
     assert abs(accepted.mean() - truncation.acceptance) < 4 / np.sqrt(len(numbers))
 
 
-def test_pairs_come_from_the_whole_field():
+@pytest.mark.parametrize("rng", [None, np.random.default_rng(0)], ids=["system", "given"])
+def test_pairs_come_from_the_whole_field(rng):
     truncation = Truncation(13, 1, 4)
-    pairs = truncation.draw((2000,), None)
+    pairs = truncation.draw((2000,), rng)
     assert pairs.shape == (2, 2000)
     assert set(pairs[0].tolist()) == set(range(13))
     assert np.array_equal(pairs[1], pairs[0] // 2)
