@@ -15,6 +15,8 @@ from coded.data.encoding import least_squares_gradient as least_squares_gradient
 from coded.data.frames import frame_bounds as frame_bounds
 from coded.data.frames import hadamard_frame as hadamard_frame
 from coded.data.frames import paley_frame as paley_frame
+from coded.data.shuffling import ShufflePlan as ShufflePlan
+from coded.data.shuffling import shuffling_rates as shuffling_rates
 from coded.estimation.answer_memory import AnswerMemory as AnswerMemory
 from coded.evaluation.metrics import label_confidence as label_confidence
 from coded.evaluation.metrics import mean_interval as mean_interval
