@@ -64,8 +64,10 @@ from coded.products.khatri_rao import KhatriRaoMatmulCode as KhatriRaoMatmulCode
 from coded.products.matmul_code import MatmulCode as MatmulCode
 from coded.products.mds import MDSMatmulCode as MDSMatmulCode
 from coded.products.multiply import multiply as multiply
+from coded.products.newton import sketched_newton_step as sketched_newton_step
 from coded.products.orthogonal import OrthoMatDotMatmulCode as OrthoMatDotMatmulCode
 from coded.products.orthogonal import OrthoPolyMatmulCode as OrthoPolyMatmulCode
+from coded.products.oversketch import OverSketchMatmulCode as OverSketchMatmulCode
 from coded.products.polynomial import PolynomialMatmulCode as PolynomialMatmulCode
 from coded.products.rotation import RotationMatmulCode as RotationMatmulCode
 from coded.runtime.call import WorkerBusyError as WorkerBusyError

@@ -84,7 +84,8 @@ def coded_matmul(
     -------
     CodedResult
         ``outputs`` is C, shape (r, c) or (r,), of the dtype and kind of the operands; ``exact`` is
-        true: errors are those of rounding, times ``code.amplification(result.responders)``.
+        true, but for `OverSketchMatmulCode`: errors are those of rounding, times
+        ``code.amplification(result.responders)``.
 
     Raises
     ------
@@ -132,7 +133,7 @@ def coded_matmul(
         result = answer(read_request(multiply, (a, b), completed, executor, terms))
     except NotEnoughRespondersError as error:  # nobody answered
         return completed.computed_here(error)
-    return replace(result, exact=np.ones((), np.bool_))
+    return replace(result, exact=completed.exact)
 
 
 class _Product:
@@ -164,6 +165,11 @@ class _Completed(_Product):
         self._job = self._encoded(a, b)
         return _CompletedJob(self._job)
 
+    @property
+    def exact(self) -> NDArray[np.bool_]:
+        """Whether the product is, where all has been answered or computed here."""
+        return self._job.exact_mask(np.arange(self.n_workers))
+
     def can_decode(self, responders: NDArray[np.intp]) -> bool:
         """Tell whether nothing has to be computed here."""
         return self._job.can_decode(responders)
@@ -177,7 +183,7 @@ class _Completed(_Product):
             stragglers=np.arange(self.n_workers),
             latencies=np.full(self.n_workers, np.nan),
             failures={n: why for n, why in error.failures.items() if isinstance(why, Exception)},
-            exact=np.ones((), np.bool_),
+            exact=self.exact,
         )
 
 
