@@ -106,6 +106,7 @@ EXPERIMENTS = {
         ),
         _alone("sweep", "bench.engines.sweep"),
         _alone("jobs", "bench.engines.jobs"),
+        _alone("stability", "bench.engines.stability"),
         _alone("gradients", "bench.engines.gradients"),
         _alone("layers", "bench.engines.layers", packages=["torch"]),
         _alone("deadline", "bench.engines.deadline", packages=["torch"]),
