@@ -96,6 +96,7 @@ EXPERIMENTS = {
             starts=["coded.demo.screen", "coded.command_line.demo"], packages=["torch"],
         ),
         _alone("codes", "bench.codes", packages=["torch"]),
+        _alone("systems", "bench.systems"),
         Experiment("exact", "bench.exactness.__main__", "python -m bench.exactness"),
         _alone("programs", "bench.exactness.programs", packages=["csaps"]),
         _alone("latency", "bench.engines.latency"),

@@ -232,8 +232,8 @@ MUTANTS = (
     ),
     Mutant(
         "coded/schemes/decoders.py",
-        "                self._kept.move_to_end(responders)\n                return decoder",
-        "                return decoder",
+        "                self._kept.move_to_end(responders)\n",
+        "",
         "tests/coded/schemes/test_decoders.py",
     ),
     Mutant(
