@@ -105,3 +105,25 @@ def test_the_curve_is_that_of_no_code_while_processes_are_killed(name):
             losses.append(float(loss))
             parameters = step(parameters, gradient)
     check_same(losses, parameters, code.n_parts)
+
+
+@pytest.mark.outer
+@pytest.mark.parametrize("name", [name for name in GRADIENTS if name not in EXACT])
+def test_estimates_train_too_while_processes_are_killed(name):
+    """Before every eighth step one of three processes is ended by SIGKILL; 2 answers will do."""
+    code, rng = GRADIENTS[name].make(3, 1), np.random.default_rng(3)
+    part = partial(gradient_of_part, code.n_parts)
+    parameters, n_steps = first_parameters(), 2 * STEPS
+    with LocalWorkers(3) as workers:
+        workers.wait()
+        for i in range(n_steps):
+            if i % 8 == 4:
+                os.kill(workers.pids[rng.integers(3)], signal.SIGKILL)
+            result = coded_gradient(part, parameters, code, workers.executors, timeout=WAIT)
+            assert len(result.responders) >= 2
+            parameters = step(parameters, result.outputs[1])
+    first, last = (
+        sum(loss_of_part(one, code.n_parts, i) for i in range(code.n_parts))
+        for one in (first_parameters(), parameters)
+    )
+    assert last < 0.7 * first
