@@ -22,8 +22,8 @@ class BernoulliCode(GradientCode):
 
     With one weight for all answers, ``N / (R load)`` of R of them, the mean squared error is known
     in closed form, ``N (1 - q) / (R q)`` with ``q = load / N``: 4.5 at N = 12, load 3 and 8
-    answers. The best weights have 1.6 there. Whose loss costs most is
-    hard to find, as no workers hold the same parts.
+    answers. The best weights have 1.6 there. Whose loss costs most is hard to find, as no workers
+    hold the same parts.
 
     Not where every step must be exact, nor where losses are random: there
     `FractionalRepetitionCode` misses less with as many copies, 0.2 in that setting. `GraphCode` has
