@@ -58,6 +58,7 @@ from coded.private.regression import FittedRegression as FittedRegression
 from coded.private.regression import PrivateRegression as PrivateRegression
 from coded.products.circulant import CirculantMatmulCode as CirculantMatmulCode
 from coded.products.coded_matmul import coded_matmul as coded_matmul
+from coded.products.coded_sketch import CodedSketchMatmulCode as CodedSketchMatmulCode
 from coded.products.convolutional import ConvolutionalMatmulCode as ConvolutionalMatmulCode
 from coded.products.field import FieldMatmulCode as FieldMatmulCode
 from coded.products.khatri_rao import KhatriRaoMatmulCode as KhatriRaoMatmulCode

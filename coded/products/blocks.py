@@ -135,9 +135,8 @@ def mix(weights: NDArray[np.float64], blocks: Blocks) -> list[Any]:
     Shape (height, width) where a worker gets one block, else (blocks of the worker, height, width):
     those with weights.
     """
-    counts = counted(weights)
-    rows = weights.reshape(-1, weights.shape[2])
-    rows = rows[rows.any(axis=1)]
+    is_given = given(weights)
+    rows = weights[is_given]
     is_copy = (np.count_nonzero(rows, axis=1) == 1) & (rows.max(axis=1) == 1.0)
     is_single = weights.shape[1] == 1
     if not is_single and 2 * np.count_nonzero(is_copy) < len(rows):
@@ -157,13 +156,15 @@ def mix(weights: NDArray[np.float64], blocks: Blocks) -> list[Any]:
             together[is_copy] = blocks.array[rows[is_copy].argmax(axis=1)]
             together[~is_copy] = sums
             sums = together
-        shares = np.split(sums, np.cumsum(counts)[:-1])
+        shares = np.split(sums, np.cumsum(is_given.sum(axis=1))[:-1])
     return [blocks.restore(share) for share in shares]
 
 
-def counted(weights: NDArray[Any]) -> NDArray[np.intp]:
-    """Give how many blocks each worker gets: those with weights, which come first."""
-    return np.asarray(weights.any(axis=2).sum(axis=1))
+def given(weights: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which of its blocks each worker gets: the first, and those with weights."""
+    is_given = np.asarray(weights.any(axis=2))
+    is_given[:, 0] = True
+    return is_given
 
 
 def require_multipliable(left: Blocks, right: Blocks) -> None:

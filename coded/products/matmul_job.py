@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from coded.maps.arrays import Matrix, multiply_columns
-from coded.products.blocks import PlacedOperand, counted
+from coded.products.blocks import PlacedOperand, given
 from coded.products.checksums import Checksums
 from coded.products.multiply import multiply_right
 from coded.runtime.answers import read_answer
@@ -61,7 +61,7 @@ class MatmulJob:
         per_worker = [weights.shape[1] for weights in code.encoding_matrices]
         block = (left.blocks.inner[0], right.blocks.inner[1])
         self._longest = block if per_worker == [1, 1] else (*per_worker, *block)
-        counts = (counted(weights).tolist() for weights in code.encoding_matrices)
+        counts = (given(weights).sum(axis=1).tolist() for weights in code.encoding_matrices)
         self._answered = [
             block if per_worker == [1, 1] else (*own, *block) for own in zip(*counts, strict=True)
         ]
@@ -112,7 +112,7 @@ class MatmulJob:
     def liars(self, answers: Sequence[FloatArray], responders: NDArray[np.intp]) -> Sequence[int]:
         """Tell whose answers contradict those of all others."""
         spare = len(responders) > self.min_responders
-        return self._code.liars(_columns(answers), tuple(responders.tolist())) if spare else ()
+        return self._code.liars(stacked(answers), tuple(responders.tolist())) if spare else ()
 
     def decode(self, answers: Sequence[FloatArray], responders: NDArray[np.intp]) -> Any:
         """Put C together from blocks that were answered and mixtures of answers."""
@@ -125,7 +125,7 @@ class MatmulJob:
         places = product.reshape(m, height, n, width).swapaxes(1, 2)
         sums = iter(())
         if not is_copy.all():
-            mixed = self._mix(decoder[~is_copy], _columns(answers))
+            mixed = self._mix(decoder[~is_copy], stacked(answers))
             sums = iter(mixed.reshape(-1, height, width))
         for k, (row, copies) in enumerate(zip(decoder, is_copy, strict=True)):
             places[divmod(k, n)] = _block(answers, int(row.argmax())) if copies else next(sums)
@@ -150,7 +150,7 @@ class MatmulJob:
         return restore(np.ascontiguousarray(product[:rows, : columns[0]]))
 
 
-def _columns(answers: Sequence[FloatArray]) -> FloatArray:
+def stacked(answers: Sequence[FloatArray]) -> FloatArray:
     """Give answers as rows, those of one worker below each other."""
     *_, height, width = answers[0].shape
     count = sum(answer.size for answer in answers) // (height * width)
