@@ -199,7 +199,9 @@ def _size(value: float) -> str:
         return "-"
     if value > SINGULAR:
         return f"> {SINGULAR:.0e}"
-    return f"{value:.3g}" if value < 1e4 else f"{value:.1e}"
+    if value < 1e4:
+        return f"{value:.3g}" if value < 100.0 else f"{value:,.0f}"
+    return f"{value:.1e}"
 
 
 def draw(numbers: Numbers) -> dict[str, Figure]:  # noqa: ARG001 (one interface for all)

@@ -30,7 +30,7 @@ class CodedSketchMatmulCode(MatmulCode):
 
     So d (2 b - 1) workers do, fewer than m n where blocks are many and few are large: **no code for
     exact products**, ``exact`` is False. Where more of them count, any exact code of m n answers is
-    better: of 12 x 12 blocks with 5 large ones, 24 buckets and 9 sketches took 423 workers.
+    better: of 12 x 12 blocks with 5 large ones, 24 buckets and 9 sketches need 423 answers.
 
     Parameters
     ----------
