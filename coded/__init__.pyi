@@ -10,6 +10,7 @@ from coded.comparison.measure import compare as compare
 from coded.comparison.outcome import ComparedCode as ComparedCode
 from coded.comparison.outcome import Comparison as Comparison
 from coded.comparison.products import compare_matmul as compare_matmul
+from coded.comparison.secret import compare_secret as compare_secret
 from coded.data.encoding import encode_dataset as encode_dataset
 from coded.data.encoding import least_squares_gradient as least_squares_gradient
 from coded.data.frames import frame_bounds as frame_bounds

@@ -44,8 +44,9 @@ def add_to(commands: Subcommands) -> None:
     parser.add_argument(
         "--job",
         choices=JOBS,
-        help="instead of functions: a product of two matrices, or a sum of gradients, by the "
-        "codes for these, beside no code, two copies, and recomputing what is lost",
+        help="instead of functions: a product of two matrices, a sum of gradients, or a product of "
+        "integers that workers do not see, by the codes for these, beside no code, two copies, "
+        "and recomputing what is lost",
     )
     parser.add_argument(
         "--function",
@@ -65,6 +66,12 @@ def add_to(commands: Subcommands) -> None:
         parser.add_argument(f"--{name}", type=int, metavar=metavar, help=text)
     parser.add_argument(
         "--liars", type=int, default=0, metavar="E", help="workers that answer wrongly"
+    )
+    parser.add_argument(
+        "--colluders",
+        type=int,
+        metavar="T",
+        help="for --job secret: workers that may pool what they are sent (1)",
     )
     parser.add_argument(
         "--groups", type=int, default=3, metavar="G", help="groups of K inputs (%(default)s)"
@@ -114,6 +121,8 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     if options.job is not None:
         print_job(parser, options)
         return
+    if options.colluders is not None:
+        parser.error("argument --colluders: goes with --job secret")
     functions = options.function or list(BUNDLED)
     if options.groups < 1:
         parser.error(f"argument --groups: must be >= 1, got {options.groups}")

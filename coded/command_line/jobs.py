@@ -1,4 +1,4 @@
-"""What `python -m coded compare --job` prints: codes for products, or for sums of gradients."""
+"""What `python -m coded compare --job` prints: codes for products, open or secret, or gradients."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from coded.comparison.jobs import JobComparison
 
-JOBS = ("matmul", "gradient")
+JOBS = ("matmul", "gradient", "secret")
 
-_SIDE = 1000  # of the matrices
-_WORKERS = {"matmul": (20, 4), "gradient": (12, 3)}  # N, S
+_SIDES = {"matmul": 1000, "secret": 500}  # of the matrices
+_WORKERS = {"matmul": (20, 4), "gradient": (12, 3), "secret": (20, 2)}  # N, S
 _LEGEND = {
     "matmul": (
         "needs: any so many answers suffice. load: what a worker computes, as a share of the "
@@ -41,6 +41,19 @@ _LEGEND = {
         "A load of s + 1 parts costs s + 1 times the work: it pays where few workers are much "
         "slower than the rest, waited for until decodable; for mild differences wait for all."
     ),
+    "secret": (
+        "T: so many workers together learn nothing; 0 is no secret. needs: any so many answers "
+        "suffice. load: what a worker computes, as a share of the product. in, out: bytes to all "
+        "workers and from those used, in bytes of the product; a public B stays with workers. "
+        "enc., dec.: seconds of encoding and decoding as shares of the product's here, in floating "
+        "point. draws: share that could be decoded. error: largest, relative to the largest "
+        "number; integers have none. amp., cond.: amplification of errors and condition of the "
+        "answers used, the worst of the draws.\n\n"
+        "Where enc. and dec. add up to 100 %, to multiply here takes less time, and is secret: "
+        "the codes are for those who cannot, or whose data have many owners. Workers multiply "
+        "modulo a prime, which takes several times as long as in floating point. Machines must "
+        "not pool what they get: any T of them may."
+    ),
 }
 
 
@@ -52,6 +65,8 @@ def print_job(parser: argparse.ArgumentParser, options: argparse.Namespace) -> N
     for option in ("function", "inputs", "degree", "k", "liars"):
         if getattr(options, option):
             parser.error(f"argument --{option}: goes with functions, not with --job")
+    if options.colluders is not None and options.job != "secret":
+        parser.error("argument --colluders: goes with --job secret, others hide nothing")
     require_writable(parser, options.json)
     console = Console(highlight=False)
     usual = _WORKERS[options.job]
@@ -93,12 +108,20 @@ def _compare(
         "n_stragglers": s,
         "on_code": on_code,
     }
+    side = _SIDES.get(options.job, 0)
     if options.job == "matmul":
         from coded.comparison.products import compare_matmul
 
         rng = np.random.default_rng(options.seed)
-        a, b = (rng.standard_normal((_SIDE, _SIDE), np.float32) for _ in range(2))
+        a, b = (rng.standard_normal((side, side), np.float32) for _ in range(2))
         return compare_matmul(a, b, n, **chosen)
+    if options.job == "secret":
+        from coded.comparison.secret import compare_secret
+
+        rng = np.random.default_rng(options.seed)
+        whole, by = (rng.integers(-99, 100, (side, side)) for _ in range(2))
+        hidden = 1 if options.colluders is None else options.colluders
+        return compare_secret(whole, by, n, n_colluders=hidden, **chosen)
     from coded.comparison.gradients import compare_gradients, digits_problem
 
     part, parameters = digits_problem()

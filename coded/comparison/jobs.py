@@ -165,6 +165,8 @@ class JobRow:
         The largest of all draws.
     refused : str
         Why the code cannot serve; then there are no figures.
+    n_colluders : int or None
+        How many workers together learn nothing; None where that is no matter.
     """
 
     code: str
@@ -181,6 +183,7 @@ class JobRow:
     amplification: float = np.nan
     condition: float = np.nan
     refused: str = ""
+    n_colluders: int | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -209,6 +212,7 @@ class JobComparison:
         """Give the header and the cells of a table, a row a code that can serve."""
         header = ["code", "needs", "load", "in", "out", "enc.", "dec.", "draws", "error"]
         header += ["amp.", "cond."]
+        served = [row for row in self.rows if not row.refused]
         cells = [
             [
                 row.code,
@@ -223,9 +227,11 @@ class JobComparison:
                 _tell_size(row.amplification),
                 _tell_size(row.condition),
             ]
-            for row in self.rows
-            if not row.refused
+            for row in served
         ]
+        if any(row.n_colluders is not None for row in served):
+            for line, told in zip([header, *cells], ["T", *_tell_colluders(served)], strict=True):
+                line.insert(1, told)
         return header, cells
 
     def guarantees(self) -> dict[str, str]:
@@ -302,6 +308,7 @@ class Trial:
             error=max((error for error, _ in done), default=np.nan),
             amplification=_largest(code.amplification, decodable, entry),
             condition=_largest(partial(entry.condition, code), decodable, entry),
+            n_colluders=getattr(code, "n_colluders", None),
         )
 
     def _draws(self, code: JobCode) -> list[NDArray[np.intp]]:
@@ -390,6 +397,10 @@ def _largest(
     if not draws:
         return float(np.nan)
     return 1.0 if entry.recomputes else max(measure(who) for who in draws)
+
+
+def _tell_colluders(rows: Iterable[JobRow]) -> list[str]:
+    return ["-" if row.n_colluders is None else str(row.n_colluders) for row in rows]
 
 
 def _tell(value: float, form: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from coded.arguments import read_count
+from coded.secure.analog import AnalogMatmulCode
 from coded.secure.cross_subspace import CrossSubspaceMatmulCode
 from coded.secure.dft import SecureDFTMatmulCode
 from coded.secure.gasp import GASPMatmulCode, best_degrees, n_sums
@@ -25,10 +27,14 @@ class Variant:
         too small. `options` are ``prime``, ``modular`` and ``rng``.
     guarantee : str
         What is promised, in a few words.
+    numbers : str
+        "integer", exact and modulo a prime, or "real", hidden to a degree. Codes of reals have the
+        options ``mask_std`` and ``rng``.
     """
 
     make: Callable[..., SecureMatmulCode]
     guarantee: str
+    numbers: Literal["integer", "real"] = "integer"
 
 
 def _gasp(n: int, s: int, t: int, **options: object) -> SecureMatmulCode:
@@ -63,15 +69,23 @@ def _cross_subspace(n: int, s: int, t: int, **options: object) -> SecureMatmulCo
     return CrossSubspaceMatmulCode(blocks, n, n_colluders=t, **options)  # type: ignore[arg-type]
 
 
+def _analog(
+    n: int, s: int, t: int, *, mask_std: float = 1e3, rng: int | None = None
+) -> SecureMatmulCode:
+    blocks = _inner_blocks(n, s, t)
+    return AnalogMatmulCode(blocks, n, n_colluders=t, mask_std=mask_std, rng=rng)
+
+
 SECURE_MATMULS: dict[str, Variant] = {
-    "gasp": Variant(_gasp, "A, B hidden from T; exact from the fewest answers of a block each"),
+    "gasp": Variant(_gasp, "A, B hidden; exact from the fewest answers of a block each"),
     "secure-matdot": Variant(
-        _matdot, "A, B hidden from T; exact from any 2 (p + T) - 1 answers as large as C"
+        _matdot, "A, B hidden; exact from any 2 (p + T) - 1 answers, as large as C"
     ),
-    "secure-dft": Variant(
-        _dft, "A, B hidden from T; exact, all p + 2 T answers are needed, as large as C"
-    ),
+    "secure-dft": Variant(_dft, "A, B hidden; exact from all p + 2 T answers, as large as C"),
     "cross-subspace": Variant(
-        _cross_subspace, "a batch of L hidden from T; exact from any 2 (L + T) - 1 answers"
+        _cross_subspace, "a batch of L hidden; exact from any 2 (L + T) - 1 answers"
+    ),
+    "analog": Variant(
+        _analog, "A, B behind masks of 1000, a leak; reals from any 2 (p + T) - 1 answers", "real"
     ),
 }

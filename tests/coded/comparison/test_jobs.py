@@ -10,7 +10,9 @@ from coded.__main__ import main
 from coded.gradients.fractional import FractionalRepetitionCode
 from coded.gradients.registry import GRADIENTS
 from coded.products.registry import MATMULS
+from coded.secure.registry import SECURE_MATMULS
 
+SECRET = [*SECURE_MATMULS, "one-sided", "private-library"]
 PLAIN = ["uncoded", "two-copies", "recompute-lost"]
 
 
@@ -112,7 +114,9 @@ def test_bad_arguments_are_refused(job, change, kind, match):
 
 
 @pytest.mark.outer
-@pytest.mark.parametrize(("job", "codes"), [("matmul", MATMULS), ("gradient", GRADIENTS)])
+@pytest.mark.parametrize(
+    ("job", "codes"), [("matmul", MATMULS), ("gradient", GRADIENTS), ("secret", SECRET)]
+)
 def test_the_command_line_prints_the_table(job, codes, capsys, tmp_path):
     path = tmp_path / "numbers.json"
     assert main(["compare", "--job", job, "--repeats", "2", "--json", str(path)]) == 0
@@ -123,6 +127,13 @@ def test_the_command_line_prints_the_table(job, codes, capsys, tmp_path):
     assert "amp." in printed
     rows = json.loads(path.read_text())["rows"]
     assert [row["code"] for row in rows] == [*PLAIN, *codes]
+
+
+@pytest.mark.parametrize("where", [["--job", "matmul"], ["--function", "xsinx"]])
+def test_colluders_go_with_secret_products(where, capsys):
+    with pytest.raises(SystemExit):
+        main(["compare", *where, "--colluders", "2"])
+    assert "--colluders: goes with --job secret" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", [["--function", "xsinx"], ["--degree", "2"], ["--k", "3"]])

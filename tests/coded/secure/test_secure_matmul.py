@@ -77,7 +77,11 @@ def test_a_vector_gives_a_vector(operands):
     assert np.array_equal(result.outputs, a @ b[:, 0])
 
 
-SPARING = [name for name, one in SECURE_MATMULS.items() if one.make(5, 1, 1).n_stragglers]
+SPARING = [
+    name
+    for name, one in SECURE_MATMULS.items()
+    if one.numbers == "integer" and one.make(5, 1, 1).n_stragglers
+]
 
 
 @pytest.mark.parametrize("name", SPARING)
