@@ -9,15 +9,22 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from coded.algebra.consistency import Check
 from coded.algebra.linear_decoder import exact_amplification, least_norm_decoder
 from coded.algebra.masking import ComplexArray, gaussian_leakage, gaussian_masks
+from coded.algebra.wrong_rows import locate_wrong_rows
 from coded.arguments import read_count, read_number
 from coded.maps.arrays import is_finite
 from coded.products.multiply import multiply
 from coded.schemes.decoders import Decoders
 from coded.schemes.door import read_responders, refuse_gradient
 from coded.schemes.exact import LARGEST_AMPLIFICATION
-from coded.schemes.protocol import Function, NotEnoughRespondersError, Responders
+from coded.schemes.protocol import (
+    Function,
+    InconsistentAnswersError,
+    NotEnoughRespondersError,
+    Responders,
+)
 from coded.secure.secure_code import SecureMatmulCode, require_workers
 from coded.seeds import read_seed
 from fastspline.arrays import FloatArray, Restore, as_numpy, read_array, read_only, require_finite
@@ -30,6 +37,7 @@ class Plan(NamedTuple):
 
     decoder: ComplexArray  # (answers,)
     amplification: float
+    check: Check
 
 
 class AnalogMatmulCode(SecureMatmulCode):
@@ -320,6 +328,26 @@ class AnalogMatmulCode(SecureMatmulCode):
             )
         return product
 
+    def liars(self, answers: ComplexArray, responders: Responders) -> Responders:
+        """Tell whose answers, shape (R, numbers), contradict all others, beyond rounding.
+
+        Half as many as are spare at most. Raises InconsistentAnswersError where that is not to be
+        told.
+        """
+        check = self._plan(responders).check
+        if check.contradicted(answers).size == 0:
+            return ()
+        most = (len(responders) - self.min_responders) // 2
+        verdict = locate_wrong_rows(check.model(), answers, most, check)
+        if verdict.wrong is not None:
+            return tuple(responders[i] for i in verdict.wrong)
+        raise InconsistentAnswersError(
+            f"{len(responders)} answers contradict each other beyond rounding, so that a worker "
+            "answers wrongly; wait for two more answers per liar",
+            residual=float(check.measured(answers)[1].max()),
+            suspects=[responders[i] for i in verdict.suspects],
+        )
+
     def need(self, responders: Responders) -> str:
         """Say what answers that do not suffice lack, in words that follow "needs"."""
         if len(responders) < self.min_responders:
@@ -367,11 +395,12 @@ class AnalogMatmulCode(SecureMatmulCode):
     def _build(self, responders: Responders) -> Plan:
         wanted = np.zeros((1, self.min_responders), np.complex128)
         wanted[0, self._p - 1] = 1.0
-        if len(responders) < self.min_responders:
-            return Plan(np.zeros(len(responders), np.complex128), float(np.inf))
         rows = self._rows(responders)
+        check = Check(lambda: rows)
+        if len(responders) < self.min_responders:
+            return Plan(np.zeros(len(responders), np.complex128), float(np.inf), check)
         decoder = least_norm_decoder(rows, wanted)
-        return Plan(decoder[0], exact_amplification(decoder, rows, wanted))
+        return Plan(decoder[0], exact_amplification(decoder, rows, wanted), check)
 
 
 class AnalogJob:
@@ -420,6 +449,13 @@ class AnalogJob:
     def exact_mask(self, responders: NDArray[np.intp]) -> NDArray[np.bool_]:
         """C is exact up to amplified rounding, or is not given."""
         return np.array(self.can_decode(responders))
+
+    def liars(self, answers: Sequence[ComplexArray], responders: NDArray[np.intp]) -> Sequence[int]:
+        """Tell whose answers contradict all others."""
+        if len(responders) <= self.min_responders:
+            return ()
+        rows = np.stack(answers).reshape(len(answers), -1)
+        return self._code.liars(rows, tuple(responders.tolist()))
 
     def decode(self, answers: Sequence[ComplexArray], responders: NDArray[np.intp]) -> Any:
         """Give C."""

@@ -17,6 +17,7 @@ from coded.algebra.prime_field import (
     solve,
     vandermonde,
 )
+from coded.algebra.reed_solomon import check_matrix, locate_wrong_rows
 from coded.arguments import read_count
 from coded.runtime.goal import IsEnough
 from coded.runtime.request import read_request
@@ -24,7 +25,11 @@ from coded.runtime.result import CodedResult
 from coded.runtime.terms import Terms
 from coded.runtime.waiting import answer
 from coded.schemes.door import read_responders
-from coded.schemes.protocol import Function, NotEnoughRespondersError
+from coded.schemes.protocol import (
+    Function,
+    InconsistentAnswersError,
+    NotEnoughRespondersError,
+)
 from coded.secure.multiply import multiply_selected
 from coded.secure.operands import (
     Operand,
@@ -188,6 +193,8 @@ class PrivateLibrary:
             one of the executors would get two workers' tasks; nothing has been submitted then.
         NotEnoughRespondersError
             If fewer than `min_responders` answers came.
+        InconsistentAnswersError
+            If spare answers contradict the others, and it is not to be told which.
         """
         if not callable(wait_for) and wait_for is not None:
             wait_for = read_count(wait_for, "wait_for", at_least=1, at_most=self.n_workers)
@@ -345,6 +352,21 @@ class LibraryJob:
     def exact_mask(self, responders: NDArray[np.intp]) -> NDArray[np.bool_]:
         """C is exact, or is not given."""
         return np.array(self.can_decode(responders))
+
+    def liars(self, answers: Sequence[IntArray], responders: NDArray[np.intp]) -> Sequence[int]:
+        """Tell whose answers contradict all others: half as many as are spare at most."""
+        if len(responders) <= self.min_responders:
+            return ()
+        prime, points = self._library.prime, self._points[list(responders)]
+        check = check_matrix(points, self.min_responders, prime)
+        wrong = locate_wrong_rows(points, np.stack(answers).reshape(len(points), -1), check, prime)
+        if wrong is None:
+            raise InconsistentAnswersError(
+                f"{len(points)} answers contradict each other, so that more workers answer wrongly "
+                "than can be told; wait for two more answers per liar"
+            )
+        liars: list[int] = responders[wrong].tolist()
+        return liars
 
     def decode(self, answers: Sequence[IntArray], responders: NDArray[np.intp]) -> Any:
         """Put C together."""

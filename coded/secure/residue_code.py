@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
+from itertools import combinations
 from math import comb
 from typing import Any, NamedTuple, SupportsIndex
 
@@ -30,7 +31,12 @@ from coded.algebra.prime_field import (
 from coded.arguments import read_count
 from coded.schemes.decoders import Decoders
 from coded.schemes.door import read_responders
-from coded.schemes.protocol import Function, NotEnoughRespondersError, Responders
+from coded.schemes.protocol import (
+    Function,
+    InconsistentAnswersError,
+    NotEnoughRespondersError,
+    Responders,
+)
 from coded.secure.multiply import multiply_residues
 from coded.secure.operands import (
     Operand,
@@ -48,6 +54,7 @@ from fastspline.arrays import read_only
 Grid = tuple[int, int, int]
 
 _MOST_MINORS = 5_000_000  # checked in some seconds
+_MOST_TRIALS = 500  # sets of answers that are left out to find the liars
 
 
 class Secrecy(NamedTuple):
@@ -295,6 +302,29 @@ class ResidueMatmulCode(SecureMatmulCode):
         columns = reduced(answers.reshape(len(responders), -1), self.prime)
         wanted = product(decoder, columns, self.prime, lowest=-self.headroom)
         return wanted.reshape(len(decoder), *answers.shape[1:])
+
+    def liars(self, symbols: IntArray, responders: Responders) -> Responders:
+        """Tell whose numbers, one an answer, contradict those of all others.
+
+        Half as many as are spare at most, and as few as can be. Raises InconsistentAnswersError
+        where that is not to be told.
+        """
+        rows = self._generator[list(responders)]
+        if solve(rows, symbols, self.prime) is not None:
+            return ()
+        count = len(responders)
+        for wrong in range(1, (count - self.min_responders) // 2 + 1):
+            if comb(count, wrong) > _MOST_TRIALS:
+                break
+            for some in combinations(range(count), wrong):
+                kept = np.delete(np.arange(count), some)
+                if solve(rows[kept], symbols[kept], self.prime) is not None:
+                    return tuple(responders[i] for i in some)
+        raise InconsistentAnswersError(
+            f"{count} answers contradict each other: these are not the products of one pair of "
+            "matrices, so that a worker answers wrongly; pass verify=True, by which each answer is "
+            "checked by itself, or wait for two more answers per liar"
+        )
 
     def need(self, responders: Responders) -> str:
         """Say what answers that do not suffice lack, in words that follow "needs"."""

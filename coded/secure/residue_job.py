@@ -28,6 +28,9 @@ class Code(Protocol):
     def need(self, responders: Responders) -> str:
         """Say what they lack."""
 
+    def liars(self, symbols: IntArray, responders: Responders) -> Responders:
+        """Tell whose numbers contradict all others."""
+
     def decode(self, answers: IntArray, responders: Responders) -> IntArray:
         """Give the wanted products."""
 
@@ -88,6 +91,17 @@ class ResidueJob:
     def exact_mask(self, responders: NDArray[np.intp]) -> NDArray[np.bool_]:
         """C is exact, or is not given."""
         return np.array(self.can_decode(responders))
+
+    def liars(self, answers: Sequence[IntArray], responders: NDArray[np.intp]) -> Sequence[int]:
+        """Tell whose answers contradict all others, by a random combination of their numbers.
+
+        Wrong ones look right in it once in p times. Verified answers are right.
+        """
+        if self._is_verified or len(responders) <= self.min_responders:
+            return ()
+        rows, prime = np.stack(answers).reshape(len(answers), -1), self._code.prime
+        symbols = product(rows, random_residues((rows.shape[1], 1), prime), prime)[:, 0]
+        return self._code.liars(symbols, tuple(responders.tolist()))
 
     def decode(self, answers: Sequence[IntArray], responders: NDArray[np.intp]) -> Any:
         """Put C together."""

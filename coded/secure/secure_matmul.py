@@ -87,6 +87,9 @@ def secure_matmul(
         submitted then.
     NotEnoughRespondersError
         If the answers that came do not suffice.
+    InconsistentAnswersError
+        If more answers came than are needed, they contradict each other, and it is not to be told
+        who is wrong; with `verify` that does not happen.
 
     References
     ----------

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from coded import AnalogMatmulCode, LocalWorkers, NotEnoughRespondersError, secure_matmul
+from coded import (
+    AnalogMatmulCode,
+    InconsistentAnswersError,
+    LocalWorkers,
+    NotEnoughRespondersError,
+    secure_matmul,
+)
 from tests.support.worker_functions import Dying
 
 
@@ -151,6 +157,21 @@ def test_on_processes_of_which_one_is_killed(operands):
         result = secure_matmul(a, b, code, [one, Dying(two), *others], timeout=60.0, wait_for=4)
     np.testing.assert_allclose(result.outputs, a @ b, atol=1e-9)
     assert set(result.failures) == {1}
+
+
+@pytest.mark.parametrize("mask_std", [1.0, 1e3])
+def test_spare_answers_show_who_lies(mask_std, operands):
+    code = AnalogMatmulCode(2, 9, mask_std=mask_std)  # 5 of 9 are needed
+    job = code.prepare(*operands)
+    answers = answers_of(code, job)
+    everyone = np.arange(9)
+    assert tuple(job.liars(answers, everyone)) == ()
+    lie = 1e-3 * max(np.abs(one).max() for one in answers)
+    for liars in itertools.combinations(range(9), 2):
+        told = [one + (n in liars) * (n + 1) * lie for n, one in enumerate(answers)]
+        assert tuple(job.liars(told, everyone)) == liars
+    with pytest.raises(InconsistentAnswersError, match="two more answers per liar"):
+        job.liars([answers[0] + lie, *answers[1:6]], everyone[:6])
 
 
 def test_codes_pickle():

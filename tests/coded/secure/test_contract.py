@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coded import NotEnoughRespondersError, secure_matmul
+from coded import InconsistentAnswersError, NotEnoughRespondersError, secure_matmul
 from coded.algebra.prime_field import LARGEST_PRIME
 from coded.secure.multiply import multiply_residues
 from coded.secure.registry import SECURE_MATMULS
@@ -226,6 +226,26 @@ def test_a_verified_liar_is_left_out(name, rng):
         wrong[-1, -1] += 1
         with pytest.raises(ValueError, match=f"answer of worker {n} is not the product"):
             job.read(n, wrong)
+
+
+@every_code
+def test_spare_answers_show_who_lies(name, rng):
+    """One of two spare answers shows a lie, both show whose it is, and four show two liars'."""
+    for n_spare in (1, 2, 4):
+        code = make(name, (12, n_spare, 1))
+        if not code.n_stragglers:
+            continue
+        job = code.prepare(*operands(code, rng))
+        answers = [job.read(n, one)[1] for n, one in enumerate(answers_of(code, job))]
+        who = np.arange(code.min_responders + n_spare)
+        assert tuple(job.liars([answers[n] for n in who], who)) == ()
+        for liars in itertools.combinations(range(len(who)), max(n_spare // 2, 1)):
+            told = [answers[n] + (n in liars) * (n + 1) for n in who]
+            if n_spare == 1:
+                with pytest.raises(InconsistentAnswersError, match="pass verify=True"):
+                    job.liars(told, who)
+            else:
+                assert tuple(job.liars(told, who)) == liars
 
 
 @every_code

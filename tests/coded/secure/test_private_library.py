@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from coded import LocalWorkers, NotEnoughRespondersError, PrivateLibrary
+from coded import (
+    InconsistentAnswersError,
+    LocalWorkers,
+    NotEnoughRespondersError,
+    PrivateLibrary,
+)
 from tests.support.worker_functions import Dying
 
 
@@ -97,6 +102,21 @@ def test_points_and_masks_are_drawn_anew(matrices):
         fixed.prepare(nothing, 1).payloads, fixed.prepare(nothing, 1).payloads, strict=True
     ):
         assert all(np.array_equal(x, y) for x, y in zip(one, other, strict=True))
+
+
+def test_spare_answers_show_who_lies(matrices, rng):
+    library = PrivateLibrary(matrices, 1, 1, 8)  # 4 of 8 are needed
+    job = library.prepare(rng.integers(-99, 100, (6, 4)), 1)
+    answers = [job.read(n, one)[1] for n, one in enumerate(answers_of(library, job))]
+    everyone = np.arange(8)
+    assert tuple(job.liars(answers, everyone)) == ()
+    for liars in itertools.combinations(range(8), 2):
+        told = [one + (n in liars) * (n + 1) for n, one in enumerate(answers)]
+        assert tuple(job.liars(told, everyone)) == liars
+    told = [one + (n == 2) for n, one in enumerate(answers)]
+    with pytest.raises(InconsistentAnswersError, match="two more answers per liar"):
+        job.liars(told[:5], everyone[:5])
+    assert tuple(job.liars(told[:4], everyone[:4])) == ()
 
 
 def test_tensors_give_tensors(matrices, rng):

@@ -8,6 +8,7 @@ import pytest
 
 from coded import (
     GASPMatmulCode,
+    InconsistentAnswersError,
     LocalWorkers,
     MDSMatmulCode,
     NotEnoughRespondersError,
@@ -65,9 +66,16 @@ def test_a_liar_is_left_out_if_that_is_asked_for(operands):
         result = secure_matmul(a, b, CODE, pool, verify=True)
     assert np.array_equal(result.outputs, a @ b)
     assert "is not the product of its blocks" in str(result.failures[0])
-    with Losing(wrong=[0]) as pool:
-        result = secure_matmul(a, b, CODE, pool, wait_for=9)
-    assert not np.array_equal(result.outputs, a @ b)
+    with Losing(wrong=[0]) as pool, pytest.raises(InconsistentAnswersError):
+        secure_matmul(a, b, CODE, pool, wait_for=9)
+
+
+def test_two_spare_answers_correct_a_liar(operands):
+    a, b = operands
+    with Losing(wrong=[3]) as pool:
+        result = secure_matmul(a, b, GASPMatmulCode(2, 2, 10), pool, wait_for=10)
+    assert np.array_equal(result.outputs, a @ b)
+    assert 3 in result.stragglers
 
 
 def test_a_vector_gives_a_vector(operands):
