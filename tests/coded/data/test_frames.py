@@ -53,6 +53,12 @@ def test_rows_of_the_paley_frame_are_equiangular():
     np.testing.assert_allclose(others, 0.5 * np.sqrt((14 - 7) / (7 * 13)))
 
 
+def test_the_prime_of_a_paley_frame_leaves_1_modulo_4():
+    """The least such one: 31 and 43 leave 3, and have no symmetric conference matrix."""
+    rows = {n_rows: len(paley_frame(n_rows).dense()) for n_rows in (3, 12, 16, 19, 22)}
+    assert rows == {3: 5 + 1, 12: 29 + 1, 16: 37 + 1, 19: 37 + 1, 22: 53 + 1}
+
+
 @pytest.mark.parametrize("make", FRAMES.values(), ids=FRAMES)
 def test_bounds_are_those_of_the_rows_that_answered(make):
     frame, rng = make(24), np.random.default_rng(1)
