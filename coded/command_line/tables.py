@@ -31,7 +31,7 @@ def print_table(console: Console, header: Sequence[str], cells: Sequence[Sequenc
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     for i, heading in enumerate(header):
         table.add_column(heading, justify="right" if i else "left", no_wrap=i > 0, overflow="fold")
     for line in cells:
