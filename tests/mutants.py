@@ -410,6 +410,62 @@ MUTANTS = (
         "return self._code.can_decode(responders)",
         "tests/coded/products/test_coded_matmul.py",
     ),
+    # --- what would betray secrets
+    Mutant(
+        "coded/secure/residue_code.py",
+        "mixed = [self._mix(encoder, blocks, rng) for encoder, blocks in pairs]",
+        "mixed = [self._mix(encoder, blocks, np.random.default_rng(0)) "
+        "for encoder, blocks in pairs]",
+        "tests/coded/secure/test_contract.py",
+    ),
+    Mutant(
+        "coded/secure/residue_code.py",
+        "return bool(maximal_minors(masks, prime).all())",
+        "return True",
+        "tests/coded/secure/test_families.py",
+    ),
+    Mutant(
+        "coded/secure/dft.py",
+        "degrees = [*range(p), *range(p + t, p + 2 * t)]",
+        "degrees = [*range(p), *range(p, p + t)]",
+        "tests/coded/secure/test_contract.py",
+    ),
+    Mutant(
+        "coded/secure/private_library.py",
+        "return np.insert(others, index, points[: self.n_workers], axis=1)",
+        "return np.insert(others, 0, points[: self.n_workers], axis=1)",
+        "tests/coded/secure/test_private_library.py",
+    ),
+    Mutant(
+        "coded/secure/private_library.py",
+        "chosen: dict[int, None] = {0: None}",
+        "chosen: dict[int, None] = {-1: None}",
+        "tests/coded/secure/test_private_library.py",
+    ),
+    Mutant(
+        "coded/secure/secure_matmul.py",
+        "if len(shares) > 1 and most > n_colluders:",
+        "if len(shares) > 1 and most > n_colluders + n_workers:",
+        "tests/coded/secure/test_secure_matmul.py",
+    ),
+    Mutant(
+        "coded/secure/secure_matmul.py",
+        "terms = Terms(wait_for=wait_for, timeout=timeout, retries=0, on_answer=on_answer)",
+        "terms = Terms(wait_for=wait_for, timeout=timeout, retries=1, on_answer=on_answer)",
+        "tests/coded/secure/test_secure_matmul.py",
+    ),
+    Mutant(
+        "coded/secure/analog.py",
+        "gaussian_masks(shape, self._mask_std, rng)",
+        "gaussian_masks(shape, self._mask_std / 2.0, rng)",
+        "tests/coded/secure/test_analog.py",
+    ),
+    Mutant(
+        "coded/secure/operands.py",
+        "largest = min(by_rows, by_columns)",
+        "largest = min(by_rows, by_columns, headroom)",
+        "tests/coded/secure/test_contract.py",
+    ),
     Mutant(
         "coded/gradients/gradient_code.py",
         "return self.amplification(responders) <= largest_amplification(np.dtype(dtype))",
