@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from coded.comparison.jobs import Entry, JobComparison, Trial, chosen, compared, read_draws
 from coded.products.matmul_code import MatmulCode
 from coded.products.multiply import multiply
-from coded.products.registry import MATMULS
+from coded.products.registry import MATMULS, SKETCHES
 
 MatmulCodes: TypeAlias = Sequence[str] | Mapping[str, MatmulCode]
 
@@ -46,8 +46,8 @@ def compare_matmul(
     n_stragglers : int
         S in [0, N): so many answers are lost in each draw.
     codes : sequence of str, or mapping of str to MatmulCode, optional
-        Names out of ``coded.products.registry.MATMULS``, or codes of your own by their names;
-        None takes all names.
+        Names out of ``MATMULS`` and ``SKETCHES`` of `coded.products.registry`, or codes of your own
+        by their names; None takes all names.
     repeats : int, optional
         Draws of lost workers.
     rng : int, optional
@@ -79,7 +79,7 @@ def compare_matmul(
     """
     n, s, repeats, seed = read_draws(n_workers, n_stragglers, repeats, rng)
     own = MatmulCode, "one of coded.products"
-    entries = [*_plain(n), *chosen(codes, MATMULS, _grid(n, s), own, _entry)]
+    entries = [*_plain(n), *chosen(codes, MATMULS | SKETCHES, _grid(n, s), own, _entry)]
     MatmulRepeated(1, 1).prepare(a, b)  # refuses what cannot be multiplied
     trial = Trial(entries[0], (a, b), n_stragglers=s, repeats=repeats, rng=seed)
     (rows, inner), (_, *columns) = np.shape(a), np.shape(b)

@@ -11,7 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from coded.algebra.prime_field import LARGEST_PRIME, IntArray
 from coded.arguments import read_count
-from coded.comparison.jobs import Entry, JobCode, JobComparison, Trial, compared
+from coded.comparison.jobs import (
+    Entry,
+    JobCode,
+    JobComparison,
+    Trial,
+    chosen,
+    compared,
+    read_draws,
+)
+from coded.products.field import FieldMatmulCode
 from coded.runtime.scheme_job import SchemeCode
 from coded.schemes.field_lagrange import FieldLagrangeScheme
 from coded.schemes.job import Job
@@ -45,8 +54,9 @@ def compare_secret(
     Every code gets N workers, hides from T colluders, and cuts as finely as leaves `n_stragglers`
     to spare, where it can spare any. Beside the codes for both operands stand ``one-sided``, where
     B is public (`FieldLagrangeScheme`), and ``private-library``, where B is one of two public
-    matrices and T is 1 (`PrivateLibrary`), and, without secrets, ``uncoded``, ``two-copies`` and
-    ``recompute-lost``, as of `compare_matmul`. Whoever can hold both operands keeps them secret at
+    matrices and T is 1 (`PrivateLibrary`), and, without secrets, ``field-polynomial``
+    (`FieldMatmulCode`), ``uncoded``, ``two-copies`` and ``recompute-lost``, as of `compare_matmul`.
+    Whoever can hold both operands keeps them secret at
     the least cost by multiplying them here, in floating point, for they are small: encoding and
     decoding are measured by the time that takes. Shares are as large as the prime, and a worker's
     product of these takes several times as long as one of floats.
@@ -62,8 +72,8 @@ def compare_secret(
     n_colluders : int, optional
         T >= 1.
     codes : sequence of str, or mapping of str to SecureMatmulCode, optional
-        Names out of ``coded.secure.registry.SECURE_MATMULS``, "one-sided" and "private-library",
-        or codes of your own by their names; None takes all names.
+        Names out of ``coded.secure.registry.SECURE_MATMULS``, "one-sided", "private-library" and
+        "field-polynomial", or codes of your own by their names; None takes all names.
     repeats : int, optional
         Draws of lost workers.
     rng : int, optional
@@ -92,12 +102,10 @@ def compare_secret(
     >>> [(row.code, row.n_colluders, row.needs) for row in comparison.rows][3:6]
     [('gasp', 1, 8), ('secure-matdot', 1, 7), ('secure-dft', 1, 9)]
     """
-    n = read_count(n_workers, "n_workers", at_least=2)
-    s = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n - 1)
+    n, s, repeats, seed = read_draws(n_workers, n_stragglers, repeats, rng)
     t = read_count(n_colluders, "n_colluders", at_least=1)
-    repeats = read_count(repeats, "repeats", at_least=1)
-    seed = read_count(rng, "rng", at_least=0, at_most=None)
-    entries = [*_plain(n), *_secret(codes, (n, s, t), b)]
+    own = SecureMatmulCode, "one of coded.secure"
+    entries = [*_plain(n), *chosen(codes, _known((n, s, t), b), (), own, _entry)]
     ResiduesRepeated(1, 1).prepare(a, b)  # refuses what cannot be multiplied
     trial = Trial(entries[0], (a, b), n_stragglers=s, repeats=repeats, rng=seed)
     (rows, inner), columns = np.shape(a), np.shape(b)[1]
@@ -238,7 +246,7 @@ def _entry(
         condition=lambda code, who: (
             float(code.condition(who)) if hasattr(code, "condition") else float(np.nan)
         ),
-        function=lambda code: code.function,
+        function=lambda code: getattr(code, "function", multiply_openly),
         recomputes=recomputes,
     )
 
@@ -259,32 +267,29 @@ def _plain(n_workers: int) -> list[Entry]:
     ]
 
 
-def _secret(codes: SecureCodes | None, counts: tuple[int, int, int], b: ArrayLike) -> list[Entry]:
-    """Give the codes that are asked for."""
-    if isinstance(codes, Mapping):
-        return [_own(name, code) for name, code in codes.items()]
-    if isinstance(codes, str):
-        raise TypeError(f"codes must be a sequence, or a mapping, got {codes!r}; pass [{codes!r}]")
-    known = {entry.name: entry for entry in _known(counts, b)}
-    for name in codes or ():
-        if name not in known:
-            raise ValueError(f"codes must be among {', '.join(known)}, got {name!r}")
-    return [known[name] for name in (known if codes is None else codes)]
-
-
-def _known(counts: tuple[int, int, int], b: ArrayLike) -> list[Entry]:
-    """Give all codes, those that hide both operands first."""
+def _known(counts: tuple[int, int, int], b: ArrayLike) -> dict[str, Entry]:
+    """Give all codes by their names, those that hide both operands first."""
     entries = [
         _entry(name, partial(_make, name, counts), variant.guarantee)
         for name, variant in SECURE_MATMULS.items()
     ]
     one_sided = "A hidden, B public; exact from any K + T answers"
     library = "A hidden, and which B of a public library; exact from any (m + 1)(n + 1)"
-    return [
-        *entries,
+    entries += [
         _entry("one-sided", partial(_make_one_sided, *counts), one_sided),
         _entry("private-library", partial(_make_library, *counts, b), library),
+        _entry(
+            "field-polynomial",
+            partial(_make_open, *counts),
+            "workers see all; integers exactly from any m n answers",
+        ),
     ]
+    return {entry.name: entry for entry in entries}
+
+
+def _make_open(n: int, s: int, t: int) -> JobCode:  # noqa: ARG001 (hides nothing)
+    m = next(m for m in range(int((n - s) ** 0.5), 0, -1) if (n - s) % m == 0)
+    return FieldMatmulCode(m, (n - s) // m, n)
 
 
 def _make(name: str, counts: tuple[int, int, int]) -> JobCode:
@@ -306,11 +311,3 @@ def _make_library(n: int, s: int, t: int, b: ArrayLike) -> JobCode:
     m, k = max(grids, key=lambda grid: (grid[0] * grid[1], -abs(grid[0] - grid[1])), default=(1, 1))
     other = np.roll(np.asarray(b), 1, axis=0)
     return _InLibrary(PrivateLibrary(np.stack([np.asarray(b), *[other] * (_LIBRARY - 1)]), m, k, n))
-
-
-def _own(name: str, code: SecureMatmulCode) -> Entry:
-    if not isinstance(code, SecureMatmulCode):
-        raise TypeError(
-            f"codes must hold SecureMatmulCodes, got {code!r}; take one of coded.secure"
-        )
-    return _entry(name, lambda: code, "as you made it")
