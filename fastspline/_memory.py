@@ -32,6 +32,8 @@ def lend(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> NDArray[Any
         except IndexError:  # other threads have them
             break
         if size + 64 <= block[0].size <= 4 * size and _references(block) == _UNUSED:
+            if not block[0].flags.writeable:  # somebody froze a result by its base
+                continue
             return _lent(block, shape, dtype)
         _blocks.insert(0, block)
     memory = np.empty(size + 64, np.uint8)

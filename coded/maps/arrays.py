@@ -14,9 +14,9 @@ from fastspline.arrays import FloatArray, empty_aligned, read_only, require_fini
 
 Matrix: TypeAlias = NDArray[np.float64]
 
-# Of a witness's weights: relative differences, far above float32's rounding, and the smallest by
-# the largest.
-_APART, _SMALLEST = 1e-5, 1e-9
+# Of a witness: how many weights, in which rows, how large in any dtype, the smallest by the
+# largest, and how far their ratios are from those of whole numbers up to 16, beyond rounding.
+_MOST_WEIGHTS, _TRIED, _LARGEST, _SMALLEST, _APART, _SMALL = 64, 4, 1e30, 1e-9, 1e-6, 16
 
 
 class LinearMap(Protocol):
@@ -44,11 +44,11 @@ class MatrixMap:
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """Multiply each column of `values` by the matrix, in the dtype of `values`."""
-        return multiply_columns(self.matrix, values, "values", witness=self._witness)
+        return multiply_columns(self.matrix, values, "values", witness=self._witness())
 
     @cached_property
-    def _witness(self) -> int | None:
-        return find_witness(self.matrix)
+    def _witness(self) -> Witness:
+        return Witness(self.matrix)
 
     def adjoint(self, cotangent: FloatArray) -> FloatArray:
         """Multiply each column of `cotangent` by the conjugate transpose, in its dtype."""
@@ -117,7 +117,8 @@ def multiply_columns(
     if matrix.dtype != dtype:
         if matrix.dtype.kind == "c":
             dtype = np.result_type(dtype, np.complex64)
-        weights = matrix.astype(dtype, copy=False)
+        with np.errstate(over="ignore"):  # as below
+            weights = matrix.astype(dtype)
     product = empty_aligned(*shape, dtype) if out is None else out.reshape(shape)
     bound = math.nan
     if witness is None and not 1 < len(matrix) <= len(rows):
@@ -140,15 +141,42 @@ def multiply_columns(
 def find_witness(matrix: Matrix) -> int | None:
     """Give a row of the matrix whose products show whether all others overflow.
 
-    No weight in it is 0, or as large as another: numbers so large that a sum of them overflows do
-    not cancel there to below the root of the largest number, unless they were made for that.
+    Numbers so large that a sum of them overflows do not cancel there to below the root of the
+    largest number, unless they were made for that: weights are as large as any in the matrix, none
+    is 0, and no two of them are in a ratio of small whole numbers, as plain data may be.
     """
-    if len(matrix) < 2:
+    n = matrix.shape[1]
+    if not (len(matrix) > 1 and 0 < n <= _MOST_WEIGHTS):
         return None
     sizes = np.sort(np.abs(matrix), axis=1)
-    apart = (np.diff(sizes, axis=1) > _APART * sizes[:, 1:]).all(axis=1)
-    good = np.flatnonzero(apart & (sizes[:, 0] > _SMALLEST * sizes[:, -1]))
-    return int(good[0]) if good.size else None
+    largest = sizes[:, -1].max()
+    if not 0.0 < largest < _LARGEST:
+        return None
+    good = (sizes[:, 0] > _SMALLEST * largest) & (sizes[:, -1] > 0.1 * largest)
+    for row in np.flatnonzero(good)[:_TRIED].tolist():
+        ratios = (sizes[row] / sizes[row, :, None])[np.tri(n, k=-1, dtype=bool)]  # below 1
+        multiples = ratios[:, None] * np.arange(1, _SMALL + 1)
+        if (np.abs(multiples - np.rint(multiples)) > _APART * multiples).all():
+            return int(row)
+    return None
+
+
+class Witness:
+    """`find_witness` from the second use on: it takes longer than it saves once."""
+
+    def __init__(self, matrix: Matrix) -> None:
+        self._matrix, self._is_used = matrix, False
+
+    def __call__(self) -> int | None:
+        """Give the row, or None."""
+        if self._is_used:
+            return self._row
+        self._is_used = True
+        return None
+
+    @cached_property
+    def _row(self) -> int | None:
+        return find_witness(self._matrix)
 
 
 def is_finite(array: FloatArray) -> bool:

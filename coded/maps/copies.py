@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.maps.arrays import Matrix, find_witness, is_finite, multiply_columns
+from coded.maps.arrays import Matrix, Witness, is_finite, multiply_columns
 from fastspline.arrays import STREAM_BYTES, FloatArray, empty_aligned, require_finite
 from fastspline.rows import take_rows
 
@@ -83,7 +83,7 @@ class FilledMap:
                 columns,
                 "values",
                 result[at[0] : at[-1] + 1],
-                witness=self._witness,
+                witness=self._witness(),
             )
         elif 2 * at.size > len(result):  # cheaper than to put the sums in their places
             multiply_columns(self._matrix, columns, "values", result)
@@ -95,8 +95,8 @@ class FilledMap:
         return self.dense()
 
     @cached_property
-    def _witness(self) -> int | None:
-        return find_witness(self.weights)
+    def _witness(self) -> Witness:
+        return Witness(self.weights)
 
     @cached_property
     def _rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -44,6 +44,14 @@ def test_memory_that_something_refers_to_is_not_lent(refer):
     assert (np.asarray(reference) == 1.0).all()
 
 
+def test_memory_that_was_frozen_is_not_lent():
+    frozen = empty_aligned(1, LARGE, np.dtype(float))
+    for one in (frozen, frozen.base):
+        one.setflags(write=False)
+    del frozen, one
+    empty_aligned(1, LARGE, np.dtype(float)).fill(1.0)
+
+
 def test_other_sizes_get_their_own_memory():
     del_me = empty_aligned(1, LARGE, np.dtype(float))
     del del_me

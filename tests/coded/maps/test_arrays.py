@@ -164,7 +164,8 @@ def test_one_row_of_the_product_shows_what_is_wrong_anywhere(shape, seed, dtype,
     matrix = MatrixMap(rng.normal(size=(m, n)) + 2.0 * (rng.random((m, n)) < 0.5))
     values = rng.normal(size=(n, n_columns)).astype(dtype)
     expected = matrix.matrix @ values.astype(np.float64)
-    np.testing.assert_allclose(matrix(values), expected, rtol=1e-4, atol=1e-4)
+    for _ in range(2):  # a witness is looked for at the second use
+        np.testing.assert_allclose(matrix(values), expected, rtol=1e-4, atol=1e-4)
     place = rng.integers(n), rng.integers(n_columns)
     values[place] = bad * np.finfo(dtype).max
     overflows = abs(matrix.matrix[:, place[0]]).max() > 1.2
@@ -174,13 +175,19 @@ def test_one_row_of_the_product_shows_what_is_wrong_anywhere(shape, seed, dtype,
         matrix(values)
 
 
+SINE = float(np.sin(1.0))
+
+
 @pytest.mark.parametrize(
     ("matrix", "witness"),
     [
-        ([[1.0, 2.0]], None),  # a single row is multiplied as a vector
-        ([[1.0, 0.0], [2.0, 3.0]], 1),
-        ([[1.0, -1.0], [1.0, 1.0 + 1e-7], [1.0, 1e-12]], None),
-        ([[1.0, 1.0], [1e-8, 1.0]], 1),
+        ([[1.0, SINE]], None),  # a single row is multiplied as a vector
+        ([[1.0, 0.0], [SINE, 1.0]], 1),
+        ([[1.0, -1.0], [1.0, 1e-12]], None),
+        ([[3.0, 4.0], [1.0, 2.0], [0.6, 0.8]], None),  # plain numbers may cancel
+        ([[1.0, 0.75 + 1e-9], [1.0, SINE]], 1),
+        ([[1e-3, 1e-3 * SINE], [1.0, SINE]], 1),  # far smaller than others
+        ([[1e50, 1e50 * SINE], [1.0, SINE]], None),  # no float32
         ([[0.0], [0.5]], 1),
     ],
 )
@@ -188,9 +195,19 @@ def test_a_witness_has_no_weight_that_another_may_cancel(matrix, witness):
     assert find_witness(np.array(matrix)) == witness
 
 
-def test_numbers_that_cancel_in_one_row_overflow_in_another():
-    values = np.full((2, 3), 1e308)
+@pytest.mark.parametrize(
+    ("matrix", "values"),
+    [
+        ([[1.0, -1.0], [1.0, 1.0]], [2e38, 2e38]),
+        ([[1.0, 2.0], [4.0, 1.0]], [2e38, -1e38]),
+        ([[1.0, SINE], [1e25, 3e25 * SINE]], [1e15, 1e15]),
+        ([[0.6, 0.8], [-0.8, 0.6]], [3.0732655e38, -2.3049492e38]),
+    ],
+)
+def test_numbers_that_cancel_in_one_row_overflow_in_another(matrix, values):
+    weights, column = MatrixMap(np.array(matrix)), np.array(values, np.float32)[:, None]
+    for _ in range(3):
+        with pytest.raises(ValueError, match="overflow"):
+            weights(np.repeat(column, 3, axis=1))
     with pytest.raises(ValueError, match="overflow"):
-        MatrixMap(np.array([[1.0, -1.0], [1.0, 1.0]]))(values)
-    with pytest.raises(ValueError, match="overflow"):
-        MatrixMap(np.array([[1.0, -1.001], [1.0, 1.0]]))(values)
+        MatrixMap(np.array([[1.0, SINE], [1e50, 3e50]]))(np.ones((2, 1), np.float32))
