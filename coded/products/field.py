@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache, partial
 from math import inf
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -22,8 +22,8 @@ from coded.algebra.prime_field import (
     vandermonde,
 )
 from coded.algebra.reed_solomon import check_matrix, locate_wrong_rows
-from coded.arguments import read_count
 from coded.products.blocks import PlacedOperand, cut
+from coded.products.entangled import powers, read_sides
 from coded.products.matmul_code import MatmulCode
 from coded.products.matmul_job import MatmulJob
 from coded.products.multiply import multiply_modulo, multiply_right
@@ -97,18 +97,9 @@ class FieldMatmulCode(MatmulCode):
         p: SupportsIndex = 1,
         prime: SupportsIndex = LARGEST_PRIME,
     ) -> None:
-        rows, columns, inner = (
-            read_count(side, name, at_least=1) for side, name in ((m, "m"), (n, "n"), (p, "p"))
-        )
-        needed = inner * rows * columns + inner - 1
-        workers = read_count(n_workers, "n_workers", at_least=1)
-        if workers < needed:
-            raise ValueError(
-                f"n_workers must be at least p m n + p - 1 = {needed}, the answers that are "
-                f"needed, got {workers}; add workers or cut into fewer blocks"
-            )
+        grid, workers, needed = read_sides(m, n, n_workers, p)
         self.prime = read_prime(prime, "prime", at_least=max(3, workers))
-        super().__init__((rows, inner, columns), workers, needed)
+        super().__init__(grid, workers, needed)
 
     @property
     def headroom(self) -> int:
@@ -116,12 +107,9 @@ class FieldMatmulCode(MatmulCode):
         return (self.prime - 1) // 2
 
     def _encoders(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        m, p, n = self.grid
-        powers = vandermonde(np.arange(self.n_workers), self.min_responders, self.prime)
-        k, j = np.arange(m)[:, None], np.arange(p)
-        of_left = (j + k * p).ravel()  # block (k, j)
-        of_right = (p - 1 - j[:, None] + np.arange(n) * p * m).ravel()  # block (j, l)
-        return powers[:, None, of_left], powers[:, None, of_right]
+        points, (of_a, of_b, _) = np.arange(self.n_workers), powers(self.grid)
+        residues = vandermonde(points, self.min_responders, self.prime)
+        return residues[:, None, of_a], residues[:, None, of_b]
 
     @property
     def generator(self) -> NDArray[Any]:
@@ -190,11 +178,10 @@ class FieldMatmulCode(MatmulCode):
 
     def decoder(self, responders: Responders) -> NDArray[Any]:
         """Give D, residues, shape (blocks of C, answers): 0 for answers beyond those needed."""
-        m, p, n = self.grid
-        wanted = (p - 1 + (np.arange(m)[:, None] + np.arange(n) * m) * p).ravel()
-        decoder = np.zeros((m * n, len(responders)), np.int64)
+        *_, of_c = powers(self.grid)
+        decoder = np.zeros((len(of_c), len(responders)), np.int64)
         used = responders[: self.min_responders]
-        decoder[:, : len(used)] = _interpolation(used, tuple(wanted.tolist()), self.prime)
+        decoder[:, : len(used)] = _interpolation(used, tuple(of_c.tolist()), self.prime)
         return decoder
 
     def need(self, responders: Responders, dtype: np.dtype[Any]) -> str:  # noqa: ARG002
@@ -306,7 +293,7 @@ class ResidueSums:
 @lru_cache(maxsize=256)
 def _interpolation(points: Responders, wanted: tuple[int, ...], prime: int) -> IntArray:
     """Give the matrix from a polynomial's values at as many points to some of its coefficients."""
-    powers = vandermonde(np.array(points), len(points), prime).T
-    unit = np.eye(len(points), dtype=np.int64)
-    rows = [solve(powers, unit[k], prime) for k in wanted]
-    return read_only(np.array([row for row in rows if row is not None]))
+    matrix = vandermonde(np.array(points), len(points), prime).T
+    unit = np.eye(len(points), dtype=np.int64)[:, list(wanted)]
+    found = cast(IntArray, solve(matrix, unit, prime))  # there is one, for points differ
+    return read_only(np.ascontiguousarray(found.T))

@@ -7,8 +7,8 @@ from typing import SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.arguments import read_count
 from coded.places.points import chebyshev_first
+from coded.products.entangled import powers, read_sides
 from coded.products.matmul_code import MatmulCode
 
 
@@ -67,25 +67,11 @@ class PolynomialMatmulCode(MatmulCode):
         *,
         p: SupportsIndex = 1,
     ) -> None:
-        rows, columns, inner = (
-            read_count(side, name, at_least=1) for side, name in ((m, "m"), (n, "n"), (p, "p"))
-        )
-        needed = inner * rows * columns + inner - 1
-        workers = read_count(n_workers, "n_workers", at_least=1)
-        if workers < needed:
-            raise ValueError(
-                f"n_workers must be at least p m n + p - 1 = {needed}, the answers that are "
-                f"needed, got {workers}; add workers or cut into fewer blocks"
-            )
-        super().__init__((rows, inner, columns), workers, needed)
+        super().__init__(*read_sides(m, n, n_workers, p))
 
     def _encoders(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        m, p, n = self.grid
-        points = chebyshev_first(self.n_workers)[:, None]
-        k, j = np.arange(m)[:, None], np.arange(p)
-        of_left = (j + k * p).ravel()  # block (k, j)
-        of_right = (p - 1 - j[:, None] + np.arange(n) * p * m).ravel()  # block (j, l)
-        return (points**of_left)[:, None], (points**of_right)[:, None]
+        points, (of_a, of_b, _) = chebyshev_first(self.n_workers)[:, None], powers(self.grid)
+        return (points**of_a)[:, None], (points**of_b)[:, None]
 
     def __repr__(self) -> str:
         """One line that could be typed."""
