@@ -43,8 +43,8 @@ class Checksums:
     """
 
     def __init__(self, a: FloatArray, b: FloatArray, dtype: np.dtype[Any]) -> None:
-        if a.ndim == 3 or b.ndim == 3:
-            a, b = (a if a.ndim == 3 else a[None])[:, None], b[None]
+        if a.ndim == 3:
+            a, b = a[:, None], b[None]
         (a, left), (b, right) = _scaled(a), _scaled(b)
         self._power = left + right
         rng = np.random.default_rng()  # so that no worker knows the weights

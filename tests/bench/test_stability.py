@@ -90,6 +90,8 @@ def test_sets_are_all_or_a_sample():
     few = stability.sets_of(12, 9, 50)
     assert few.shape == (50, 9)
     assert (np.diff(few, axis=1) > 0).all()
+    for numbers in (1, 500_000, 10**9):
+        np.testing.assert_array_equal(np.vstack(list(stability._chunks(few, numbers))), few)
 
 
 def test_tables_tell_all_codes():

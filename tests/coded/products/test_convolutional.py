@@ -108,6 +108,18 @@ def test_workers_get_and_answer_no_more_than_their_sums(rng):
             job.read(n, np.zeros((7, 5, 2, 3)))
 
 
+def test_verified_answers_are_products_of_one_block_by_many(rng):
+    code = ConvolutionalMatmulCode(1, 3, 5, sub_blocks=(1, 2))
+    job = code.prepare(rng.normal(size=(40, 300)), rng.normal(size=(300, 60)))
+    job.verify()
+    for n, payload in enumerate(job.payloads):
+        answer = multiply(*payload)
+        job.read(n, answer)
+        answer[0, 1, 3, 4] += 0.01 * np.abs(answer).max()
+        with pytest.raises(ValueError, match="checksums miss theirs by"):
+            job.read(n, answer)
+
+
 def test_plain_workers_answer_blocks_bit_for_bit(rng):
     code = ConvolutionalMatmulCode(2, 2, 6, sub_blocks=(2, 3))
     a, b = rng.normal(size=(8, 7)), rng.normal(size=(7, 12))

@@ -198,6 +198,11 @@ def test_shifts_add_and_subtract_and_take_the_next_prime():
     code = CirculantMatmulCode(4, 8)
     left, _ = code.encoding_matrices
     assert set(left.ravel().tolist()) == {-1.0, 0.0, 1.0}
+    plain = np.vstack([np.eye(10), -np.ones(10)])
+    for n, j in itertools.product(range(8), range(4)):  # block j by n j places
+        np.testing.assert_array_equal(
+            left[n, :, 10 * j : 10 * j + 10], np.roll(plain, n * j, axis=0)
+        )
     assert code.grid == (4 * 10, 1, 1)
     assert left.shape == (8, 11, 40)
     assert code.load == pytest.approx(11 / 40)

@@ -169,6 +169,24 @@ def test_verified_answers_are_products(prime, rng):
                 job.read(n, wrong)
 
 
+def test_lies_that_cancel_in_the_sums_of_rows_and_columns_are_found(rng):
+    job = FieldMatmulCode(2, 2, 4).prepare(*operands(rng, LARGEST_PRIME))
+    job.verify()
+    wrong = answers_of(job)[1]
+    wrong[:2, :2] += np.array([[1, -1], [-1, 1]])
+    with pytest.raises(ValueError, match="checksums are not theirs"):
+        job.read(1, wrong)
+
+
+def test_answers_may_be_any_integers_congruent_to_the_product(rng):
+    code, (a, b) = FieldMatmulCode(2, 2, 5, prime=10007), operands(rng, 10007)
+    job = code.prepare(a, b)
+    answers = [one + 10007 * rng.integers(-(10**12), 10**12, one.shape) for one in answers_of(job)]
+    assert (decode(job, answers, (0, 1, 3, 4)) == exactly(a, b, 10007)).all()
+    read = [job.read(n, one)[1] for n, one in enumerate(answers)]
+    assert tuple(job.liars(read, np.arange(5))) == ()
+
+
 def test_a_liar_is_left_out_and_lost_answers_are_computed_here(rng):
     code, (a, b) = FieldMatmulCode(2, 2, 6), operands(rng, LARGEST_PRIME)
     expected = exactly(a, b, LARGEST_PRIME)
