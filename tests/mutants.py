@@ -410,6 +410,48 @@ MUTANTS = (
         "return self._code.can_decode(responders)",
         "tests/coded/products/test_coded_matmul.py",
     ),
+    Mutant(
+        "coded/products/matmul_job.py",
+        "short, array = array, np.zeros(",
+        "short, array = array, np.ones(",
+        "tests/coded/products/test_convolutional.py",
+    ),
+    Mutant(
+        "coded/products/blocks.py",
+        "    is_given[:, 0] = True\n",
+        "",
+        "tests/coded/products/test_coded_sketch.py",
+    ),
+    Mutant(
+        "coded/products/field.py",
+        "        return balanced(super().decode(answers, responders), self._prime)",
+        "        return super().decode(answers, responders)",
+        "tests/coded/products/test_field.py",
+    ),
+    Mutant(
+        "coded/products/field.py",
+        "        residues = reduced(array, self._prime)",
+        "        residues = array",
+        "tests/coded/products/test_field.py",
+    ),
+    Mutant(
+        "coded/products/convolutional.py",
+        "shifted[t, place + i * t, i, place]",
+        "shifted[t, place + i * (spare - 1 - t), i, place]",
+        "tests/coded/products/test_convolutional.py",
+    ),
+    Mutant(
+        "coded/products/oversketch.py",
+        "np.random.default_rng((self._seed, worker))",
+        "np.random.default_rng(self._seed)",
+        "tests/coded/products/test_oversketch.py",
+    ),
+    Mutant(
+        "coded/products/coded_matmul.py",
+        "return replace(result, exact=completed.exact)",
+        "return replace(result, exact=np.ones((), np.bool_))",
+        "tests/coded/products/test_oversketch.py",
+    ),
     # --- what would betray secrets
     Mutant(
         "coded/secure/residue_code.py",
