@@ -161,8 +161,9 @@ def mix(weights: NDArray[np.float64], blocks: Blocks) -> list[Any]:
 
 
 def given(weights: NDArray[Any]) -> NDArray[np.bool_]:
-    """Tell which of its blocks each worker gets: the first, and those with weights."""
-    is_given = np.asarray(weights.any(axis=2))
+    """Tell which of its blocks each worker gets: the first, and all up to the last with weights."""
+    has_weights = np.asarray(weights.any(axis=2))
+    is_given = np.logical_or.accumulate(has_weights[:, ::-1], axis=1)[:, ::-1].copy()
     is_given[:, 0] = True
     return is_given
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from coded.arguments import read_count
 from coded.products.circulant import CirculantMatmulCode
 from coded.products.coded_sketch import CodedSketchMatmulCode
 from coded.products.convolutional import ConvolutionalMatmulCode
@@ -44,7 +45,7 @@ def _convolutional(
 
 def _entangled(m: int, n: int, n_workers: int) -> PolynomialMatmulCode:
     """Cut the inner dimension in two, and the rest as finely as needs no more than m n answers."""
-    most = (m * n - 1) // 2
+    most = (read_count(m, "m", at_least=1) * read_count(n, "n", at_least=1) - 1) // 2
     rows = max((k for k in range(1, int(most**0.5) + 1) if most % k == 0), default=1)
     return PolynomialMatmulCode(max(most // rows, 1), rows, n_workers, p=2)
 

@@ -154,3 +154,22 @@ def test_settings_that_cannot_be_are_refused(change, kind, match):
     settings = {"m": 2, "n": 2, "n_workers": 6, "sub_blocks": (2, 2)} | change
     with pytest.raises(kind, match=match):
         ConvolutionalMatmulCode(**settings)
+
+
+@pytest.mark.parametrize("rng", [None, 0])
+@pytest.mark.parametrize(
+    ("m", "n", "n_workers", "cuts"),
+    [(2, 1, 5, (1, 1)), (2, 2, 8, (1, 1)), (2, 2, 8, (2, 2)), (3, 1, 7, (1, 1)), (1, 3, 6, (1, 1))],
+)
+def test_few_sub_blocks_leave_gaps_in_what_is_sent(m, n, n_workers, cuts, rng):
+    """Sums shifted by more than a block's length have empty places between."""
+    code = ConvolutionalMatmulCode(m, n, n_workers, sub_blocks=cuts, rng=rng)
+    numbers = np.random.default_rng(1)
+    a, b = numbers.normal(size=(12, 5)), numbers.normal(size=(5, 12))
+    job = code.prepare(a, b)
+    answers = [job.read(k, multiply(*payload))[1] for k, payload in enumerate(job.payloads)]
+    for count in range(code.min_responders, n_workers + 1):
+        for who in itertools.combinations(range(n_workers), count):
+            if job.can_decode(np.array(who)):
+                found = job.decode([answers[k] for k in who], np.array(who))
+                np.testing.assert_allclose(found, a @ b, atol=1e-6)
