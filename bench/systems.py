@@ -368,7 +368,7 @@ SYSTEMS = (
         "BSCC (Borah, Harshan, Lalitha)",
         "schemes/bspline.py",
         "any answer; an estimate",
-        "[zoo](../bench/README.md#the-science)",
+        "[zoo](../bench/README.md#which-scheme-wins-where)",
         DERIVED,
     ),
     System(
@@ -376,7 +376,7 @@ SYSTEMS = (
         "ApproxIFER (Soleymani et al.)",
         "schemes/approxifer.py",
         "estimates, wrong answers located",
-        "[codes side by side](../bench/README.md#all-codes-side-by-side)",
+        "[codes side by side](../bench/README.md#codes-on-jobs)",
         "networks and data differ",
     ),
     System(
@@ -384,7 +384,7 @@ SYSTEMS = (
         "ParM (Kosaian, Rashmi, Venkataraman)",
         "schemes/parity.py",
         "one lost answer estimated by a parity network",
-        "[parity networks](../bench/README.md#parity-networks)",
+        "[parity networks](../bench/README.md#the-paper-and-we)",
         "networks and data differ",
     ),
     System(
@@ -401,7 +401,7 @@ SYSTEMS = (
         "analog LCC (Soleymani, Mahdavifar, Avestimehr)",
         "schemes/analog_lagrange.py, schemes/lagrange.py",
         "exact to rounding, leakage bounded",
-        "[privacy](../bench/README.md#privacy)",
+        "[privacy](../bench/README.md#the-paper-and-we)",
         "bound of their theorem, there too",
     ),
     System(

@@ -400,7 +400,7 @@ def _largest(
 
 
 def _tell_colluders(rows: Iterable[JobRow]) -> list[str]:
-    return ["-" if row.n_colluders is None else str(row.n_colluders) for row in rows]
+    return [str(row.n_colluders or 0) for row in rows]
 
 
 def _tell(value: float, form: str) -> str:

@@ -9,10 +9,11 @@ from coded import MDSMatmulCode, compare_gradients, compare_matmul
 from coded.__main__ import main
 from coded.gradients.fractional import FractionalRepetitionCode
 from coded.gradients.registry import GRADIENTS
-from coded.products.registry import MATMULS
+from coded.products.registry import MATMULS, SKETCHES
 from coded.secure.registry import SECURE_MATMULS
 
-SECRET = [*SECURE_MATMULS, "one-sided", "private-library"]
+SECRET = [*SECURE_MATMULS, "one-sided", "private-library", "field-polynomial"]
+PRODUCTS = [*MATMULS, *SKETCHES]
 PLAIN = ["uncoded", "two-copies", "recompute-lost"]
 
 
@@ -31,7 +32,7 @@ def part(weights, begin, end):
 
 
 def test_all_codes_and_the_plain_rivals_take_part(product):
-    assert [row.code for row in product.rows] == [*PLAIN, *MATMULS]
+    assert [row.code for row in product.rows] == [*PLAIN, *PRODUCTS]
     rows = {row.code: row for row in product.rows}
     assert rows["uncoded"].decoded == 0.0
     assert 0.0 < rows["two-copies"].decoded < 1.0
@@ -115,7 +116,7 @@ def test_bad_arguments_are_refused(job, change, kind, match):
 
 @pytest.mark.outer
 @pytest.mark.parametrize(
-    ("job", "codes"), [("matmul", MATMULS), ("gradient", GRADIENTS), ("secret", SECRET)]
+    ("job", "codes"), [("matmul", PRODUCTS), ("gradient", GRADIENTS), ("secret", SECRET)]
 )
 def test_the_command_line_prints_the_table(job, codes, capsys, tmp_path):
     path = tmp_path / "numbers.json"
@@ -145,9 +146,10 @@ def test_options_of_functions_do_not_go_with_jobs(option, capsys):
 
 def test_codes_that_cannot_cut_the_operands_are_refused_alone(rng):
     a, b = rng.normal(size=(48, 30)), rng.normal(size=30)
+    both = {"khatri-rao", "ortho-poly", "polynomial", "rotation", "coded-sketch"}
     for other, refused in (
-        (b, {"khatri-rao", "ortho-poly", "polynomial", "rotation"}),
-        (b[:, None], {"khatri-rao", "ortho-poly", "polynomial", "rotation"}),
+        (b, both),
+        (b[:, None], both),
     ):
         found = compare_matmul(a, other, 6, n_stragglers=2, repeats=2)
         rows = {row.code: row for row in found.rows}
