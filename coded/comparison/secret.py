@@ -21,12 +21,12 @@ from coded.comparison.jobs import (
     read_draws,
 )
 from coded.products.field import FieldMatmulCode
+from coded.products.multiply import multiply_residues
 from coded.runtime.scheme_job import SchemeCode
 from coded.schemes.field_lagrange import FieldLagrangeScheme
 from coded.schemes.job import Job
 from coded.schemes.protocol import Function, Responders
 from coded.secure.cross_subspace import CrossSubspaceMatmulCode
-from coded.secure.multiply import multiply_residues
 from coded.secure.private_library import PrivateLibrary
 from coded.secure.registry import SECURE_MATMULS
 from coded.secure.residue_code import ResidueMatmulCode, Secrecy

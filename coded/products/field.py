@@ -26,7 +26,7 @@ from coded.products.blocks import PlacedOperand, cut
 from coded.products.entangled import powers, read_sides
 from coded.products.matmul_code import MatmulCode
 from coded.products.matmul_job import MatmulJob
-from coded.products.multiply import multiply_modulo, multiply_right
+from coded.products.multiply import multiply_residues, multiply_right
 from coded.runtime.answers import read_answer
 from coded.schemes.door import read_responders
 from coded.schemes.integers import read_integers
@@ -224,7 +224,7 @@ class FieldMatmulJob(MatmulJob):
 
     def function(self, worker: int, fn: Any) -> Any:  # noqa: ARG002 (``@`` would overflow)
         """Give the product modulo the prime."""
-        modulo: Callable[..., Any] = partial(multiply_modulo, prime=self._prime)
+        modulo: Callable[..., Any] = partial(multiply_residues, prime=self._prime)
         if self._left.stays:
             return self._left.placed.function(worker, modulo)
         if self._right.stays:

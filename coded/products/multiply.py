@@ -22,23 +22,32 @@ def multiply(a: Any, b: Any) -> Any:
     return (a if a.ndim == 3 else a[None])[:, None] @ b[None]
 
 
-def multiply_modulo(a: Any, b: Any, prime: int) -> Any:
-    """Multiply a worker's two blocks of integers in (-p, p) modulo the prime p.
+def multiply_residues(a: Any, b: Any, *, prime: int) -> Any:
+    """Multiply two blocks modulo p, exactly; ``a @ b`` of 64-bit integers would overflow.
 
     Parameters
     ----------
-    a, b : ndarray of int64, shapes (r, s) and (s, c)
+    a, b : array or tensor of int, shapes (r, s) and (s, c)
+        Numbers in (-p, p), numpy or torch.
     prime : int
-        p; without reducing in between, ``a @ b`` would overflow.
+        p.
 
     Returns
     -------
-    ndarray of int64, shape (r, c)
-        Residues in [0, p).
+    array or tensor of int32, shape (r, c)
+        In [-(p - 1) / 2, (p - 1) / 2].
     """
-    from coded.algebra.prime_field import product
+    import numpy as np
 
-    return product(a, b, prime)
+    from coded.algebra.prime_field import product
+    from fastspline.arrays import Restore, as_numpy
+
+    left, device = as_numpy(a, "a")
+    right, _ = as_numpy(b, "b")
+    residues = product(
+        left.astype(np.int64), right.astype(np.int64), prime, lowest=-((prime - 1) // 2)
+    )
+    return Restore(np.dtype(np.int32), device)(residues.astype(np.int32))
 
 
 def multiply_right(fn: Any, share: Any, a: Any) -> Any:

@@ -29,6 +29,7 @@ from coded.algebra.prime_field import (
     solve,
 )
 from coded.arguments import read_count
+from coded.products.multiply import multiply_residues
 from coded.schemes.decoders import Decoders
 from coded.schemes.door import read_responders
 from coded.schemes.protocol import (
@@ -37,7 +38,6 @@ from coded.schemes.protocol import (
     NotEnoughRespondersError,
     Responders,
 )
-from coded.secure.multiply import multiply_residues
 from coded.secure.operands import (
     Operand,
     cut,

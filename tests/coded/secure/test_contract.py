@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from coded import InconsistentAnswersError, NotEnoughRespondersError, secure_matmul
 from coded.algebra.prime_field import LARGEST_PRIME
-from coded.secure.multiply import multiply_residues
+from coded.products.multiply import multiply_residues
 from coded.secure.registry import SECURE_MATMULS
 
 CODES = {name: one for name, one in SECURE_MATMULS.items() if one.numbers == "integer"}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from coded import FieldLagrangeScheme, coded_map
-from coded.secure.multiply import multiply_residues
+from coded.products.multiply import multiply_residues
 
 
 def one_sided(n_blocks, n_workers, n_colluders, **options):
