@@ -399,6 +399,12 @@ MUTANTS = (
         "tests/coded/products/test_contract.py",
     ),
     Mutant(
+        "coded/products/residues.py",
+        "count = -(-_UNSEEN_BITS // (prime.bit_length() - 1))",
+        "count = 1",
+        "tests/coded/products/test_field.py",
+    ),
+    Mutant(
         "coded/products/khatri_rao.py",
         "return drawn[int(np.argmin(worst))]",
         "return drawn[int(np.argmax(worst))]",

@@ -15,7 +15,6 @@ from coded.algebra.prime_field import (
     IntArray,
     balanced,
     product,
-    random_residues,
     read_prime,
     reduced,
     solve,
@@ -27,13 +26,12 @@ from coded.products.entangled import powers, read_sides
 from coded.products.matmul_code import MatmulCode
 from coded.products.matmul_job import MatmulJob
 from coded.products.multiply import multiply_residues, multiply_right
+from coded.products.residues import ResidueSums
 from coded.runtime.answers import read_answer
 from coded.schemes.door import read_responders
 from coded.schemes.integers import read_integers
 from coded.schemes.protocol import InconsistentAnswersError, Responders
 from fastspline.arrays import Restore, read_only
-
-_UNSEEN_BITS = 40  # a wrong answer passes the checks once in 2^40 times at most
 
 
 class FieldMatmulCode(MatmulCode):
@@ -257,37 +255,6 @@ class FieldMatmulJob(MatmulJob):
     def _mix(self, decoder: Any, answers: Any) -> Any:
         """Multiply answers, rows, by rows of the decoder."""
         return product(decoder, answers, self._prime)
-
-
-class ResidueSums:
-    """Random sums of the columns of one worker's product: ``Y v = A (B v)``, modulo the prime.
-
-    A wrong answer satisfies that with probability 1 / prime a column v; there are as many as make
-    it once in 2^40 times.
-
-    Parameters
-    ----------
-    a, b : ndarray of int64, shapes (r, s) and (s, c)
-    prime : int
-
-    References
-    ----------
-    R. Freivalds, "Probabilistic machines can use less running time", IFIP Congress 1977.
-    """
-
-    def __init__(self, a: IntArray, b: IntArray, prime: int) -> None:
-        count = -(-_UNSEEN_BITS // (prime.bit_length() - 1))
-        self._prime = prime
-        self._weights = random_residues((b.shape[1], count), prime)  # that no worker knows
-        self._sums = product(a, product(b, self._weights, prime), prime)
-
-    def require(self, answer: IntArray) -> None:
-        """Raise ValueError unless the sums are those of the product."""
-        if not np.array_equal(product(answer, self._weights, self._prime), self._sums):
-            raise ValueError(
-                f"answer is not the product of the worker's blocks modulo {self._prime}: its "
-                "checksums are not theirs"
-            )
 
 
 @lru_cache(maxsize=256)

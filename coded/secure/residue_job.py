@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.algebra.prime_field import IntArray, product, random_residues, reduced
+from coded.products.residues import ResidueSums
 from coded.schemes.protocol import Function, Responders
 from fastspline.arrays import as_numpy
 
@@ -77,7 +78,8 @@ class ResidueJob:
         """Give an answer as residues; TypeError or ValueError if it is not of this product."""
         residues = read_residues(answer, self._answered, self._code.prime)
         if self._is_verified:
-            self._require_product(worker, residues)
+            left, right = self._shares
+            ResidueSums(left[worker], right[worker], self._code.prime).require(residues)
         return self._answered, residues
 
     def can_decode(self, responders: NDArray[np.intp]) -> bool:
@@ -111,15 +113,6 @@ class ResidueJob:
     def __repr__(self) -> str:
         """Give the code's own line."""
         return repr(self._code)
-
-    def _require_product(self, worker: int, answer: IntArray) -> None:
-        """Multiply by a random vector: a wrong answer passes once in p times (Freivalds)."""
-        (a, b), prime = (side[worker] for side in self._shares), self._code.prime
-        vector = random_residues((answer.shape[1], 1), prime)
-        if not np.array_equal(
-            product(a, product(b, vector, prime), prime), product(answer, vector, prime)
-        ):
-            raise ValueError(f"answer of worker {worker} is not the product of its blocks")
 
 
 def read_residues(answer: Any, shape: tuple[int, int], prime: int) -> IntArray:

@@ -67,8 +67,8 @@ def secure_matmul(
     timeout : float, optional
         The call ends at the latest after so many seconds.
     verify : bool, optional
-        Whether to multiply each answer by a random vector: a wrong one, which passes once in p
-        times, is its worker's failure, and the product is decoded without it.
+        Whether to multiply each answer by random vectors: a wrong one, which passes once in 2^40
+        times at most, is its worker's failure, and the product is decoded without it.
     on_answer
         As for `coded_map`.
 

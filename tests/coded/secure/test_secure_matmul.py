@@ -65,7 +65,7 @@ def test_a_liar_is_left_out_if_that_is_asked_for(operands):
     with Losing(wrong=[0]) as pool:
         result = secure_matmul(a, b, CODE, pool, verify=True)
     assert np.array_equal(result.outputs, a @ b)
-    assert "is not the product of its blocks" in str(result.failures[0])
+    assert "is not the product of the worker's blocks" in str(result.failures[0])
     with Losing(wrong=[0]) as pool, pytest.raises(InconsistentAnswersError):
         secure_matmul(a, b, CODE, pool, wait_for=9)
 
