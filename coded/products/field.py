@@ -16,7 +16,6 @@ from coded.algebra.prime_field import (
     balanced,
     product,
     read_prime,
-    reduced,
     solve,
     vandermonde,
 )
@@ -26,8 +25,7 @@ from coded.products.entangled import powers, read_sides
 from coded.products.matmul_code import MatmulCode
 from coded.products.matmul_job import MatmulJob
 from coded.products.multiply import multiply_residues, multiply_right
-from coded.products.residues import ResidueSums
-from coded.runtime.answers import read_answer
+from coded.products.residues import ResidueSums, read_residues
 from coded.schemes.door import read_responders
 from coded.schemes.integers import read_integers
 from coded.schemes.protocol import InconsistentAnswersError, Responders
@@ -238,12 +236,7 @@ class FieldMatmulJob(MatmulJob):
 
     def read(self, worker: int, answer: Any) -> tuple[Hashable, Any]:
         """Give an answer as residues; ValueError if it is not of this product."""
-        array, _ = read_answer(answer, partial(read_integers, real="KhatriRaoMatmulCode"))
-        if array.shape != self._longest:
-            raise ValueError(
-                f"answer has shape {array.shape}, but the blocks' product {self._longest}"
-            )
-        residues = reduced(array, self._prime)
+        residues = read_residues(answer, self._longest, self._prime)
         if self._sums is not None:
             self._sums[worker].require(residues)
         return self._longest, residues

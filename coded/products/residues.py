@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from coded.algebra.prime_field import IntArray, product, random_residues
+from coded.algebra.prime_field import IntArray, product, random_residues, reduced
+from coded.schemes.integers import read_integers
 
 _UNSEEN_BITS = 40  # a wrong answer passes the checks once in 2^40 times at most
+
+
+def read_residues(answer: Any, shape: tuple[int, ...], prime: int) -> IntArray:
+    """Give an answer as residues; TypeError or ValueError if it is no such block of integers."""
+    array, _ = read_integers(answer, "answer")
+    if array.shape != shape:
+        raise ValueError(f"answer has shape {array.shape}, but the blocks' product {shape}")
+    residues: IntArray = reduced(array, prime)
+    return residues
 
 
 class ResidueSums:

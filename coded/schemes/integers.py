@@ -10,19 +10,25 @@ from numpy.typing import ArrayLike, NDArray
 from fastspline.arrays import Restore, as_numpy
 
 
-def read_integers(values: ArrayLike, name: str, real: str) -> tuple[NDArray[Any], Restore]:
+def read_integers(
+    values: ArrayLike, name: str, real: str | None = None
+) -> tuple[NDArray[Any], Restore]:
     """Give integers of at most 64 bits, numpy or torch, as int64, and the way back.
 
-    TypeError or ValueError, beginning with `name`, for others; `real` is what codes real numbers.
+    TypeError or ValueError, beginning with `name`, for others; `real` is what codes real numbers,
+    None where they are an answer.
     """
     array, device = as_numpy(values, name)
     if array.dtype.kind not in "iub":
-        mend = (
-            "reduce Python's integers modulo p, then .astype(np.int64)"
-            if array.dtype.kind == "O"
-            else f"{real} codes real numbers; to code them here, quantise them, as by "
-            "np.rint(scale * x).astype(np.int64)"
-        )
+        if array.dtype.kind == "O":
+            mend = "reduce Python's integers modulo p, then .astype(np.int64)"
+        elif real is None:
+            mend = "let workers run the function that the code gives them"
+        else:
+            mend = (
+                f"{real} codes real numbers; to code them here, quantise them, as by "
+                "np.rint(scale * x).astype(np.int64)"
+            )
         raise TypeError(
             f"{name} must hold integers of at most 64 bits, got dtype {array.dtype}; {mend}"
         )

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from coded.algebra.prime_field import IntArray
-from fastspline.arrays import Restore, as_numpy
+from coded.schemes.integers import read_integers
+from fastspline.arrays import Restore
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +44,7 @@ def read_operand(
 
     A vector on the right is one column. Raises TypeError or ValueError, beginning with `name`.
     """
-    array, device = as_numpy(values, name)
-    if array.dtype.kind not in "iub":
-        raise TypeError(
-            f"{name} must hold integers of at most 64 bits, got dtype {array.dtype}; quantise "
-            "real numbers, as by np.rint(scale * x).astype(np.int64), or take AnalogMatmulCode"
-        )
+    array, restore = read_integers(values, name, "AnalogMatmulCode")
     is_vector = right and ndim == 2 and array.ndim == 1
     if is_vector:
         array = array[:, None]
@@ -61,7 +57,7 @@ def read_operand(
             f"{name} must lie in [{-headroom}, {headroom}] = [-(p - 1) / 2, (p - 1) / 2], got "
             f"{low if -low > high else high}; take a larger prime or scale the numbers down"
         )
-    return Operand(array.astype(np.int64, copy=False), device, is_vector)
+    return Operand(array, restore.device, is_vector)
 
 
 def require_multipliable(left: Operand, right: Operand) -> None:

@@ -19,6 +19,7 @@ from coded.algebra.prime_field import (
 )
 from coded.algebra.reed_solomon import check_matrix, locate_wrong_rows
 from coded.arguments import read_count
+from coded.products.residues import read_residues
 from coded.runtime.goal import IsEnough
 from coded.runtime.request import read_request
 from coded.runtime.result import CodedResult
@@ -40,7 +41,6 @@ from coded.secure.operands import (
     require_room,
 )
 from coded.secure.residue_code import draw_residues, powers, read_secrecy
-from coded.secure.residue_job import read_residues
 from coded.secure.secure_code import require_workers
 from coded.secure.secure_matmul import require_separate
 from coded.workers.placed import Placed

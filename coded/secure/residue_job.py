@@ -8,10 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.algebra.prime_field import IntArray, product, random_residues, reduced
-from coded.products.residues import ResidueSums
+from coded.algebra.prime_field import IntArray, product, random_residues
+from coded.products.residues import ResidueSums, read_residues
 from coded.schemes.protocol import Function, Responders
-from fastspline.arrays import as_numpy
 
 
 class Code(Protocol):
@@ -113,14 +112,3 @@ class ResidueJob:
     def __repr__(self) -> str:
         """Give the code's own line."""
         return repr(self._code)
-
-
-def read_residues(answer: Any, shape: tuple[int, int], prime: int) -> IntArray:
-    """Give an answer as residues; TypeError or ValueError if it is no such block of integers."""
-    array, _ = as_numpy(answer, "answer")
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"answer must hold integers, got dtype {array.dtype}")
-    if array.shape != shape:
-        raise ValueError(f"answer has shape {array.shape}, but the blocks' product {shape}")
-    residues: IntArray = reduced(array, prime).astype(np.int64)
-    return residues

@@ -263,7 +263,7 @@ def test_settings_that_cannot_be_are_refused(change, kind, match):
 def test_operands_and_answers_that_cannot_be_are_refused(rng):
     code, (a, b) = FieldMatmulCode(2, 2, 6, prime=97), operands(rng, 97)
     for wrong, kind, match in [
-        ((a.astype(float), b), TypeError, "a must hold integers"),
+        ((a.astype(float), b), TypeError, "a must hold integers.*; KhatriRaoMatmulCode codes"),
         ((a, b.astype(object)), TypeError, "b must hold integers"),
         ((a + 97, b), ValueError, "a must hold integers in \\(-97, 97\\)"),
         ((a, b - 97), ValueError, "b must hold integers in"),
@@ -275,6 +275,10 @@ def test_operands_and_answers_that_cannot_be_are_refused(rng):
             code.prepare(*wrong)
     job = code.prepare(a, b)
     answer = answers_of(job)[0]
-    for wrong in (answer[:-1], answer.astype(float), "text"):
-        with pytest.raises((TypeError, ValueError)):
+    for wrong, kind, match in [
+        (answer[:-1], ValueError, "answer has shape"),
+        (answer.astype(float), TypeError, "dtype float64; let workers run the function"),
+        ("text", TypeError, "answer"),
+    ]:
+        with pytest.raises(kind, match=match):
             job.read(0, wrong)
