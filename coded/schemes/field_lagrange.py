@@ -22,7 +22,7 @@ from coded.algebra.reed_solomon import check_matrix, locate_wrong_rows
 from coded.arguments import read_count
 from coded.maps.arrays import LinearMap, apply_map
 from coded.maps.torch_compile import untraced
-from coded.schemes.integers import read_integers
+from coded.schemes.integers import read_integers, require_headroom
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import NotEnoughRespondersError, Responders
 from coded.schemes.registry import Setting, Variant
@@ -314,14 +314,7 @@ class FieldLagrangeScheme(LinearScheme):
 
     def _read_inputs(self, inputs: ArrayLike) -> tuple[NDArray[Any], Restore]:
         array, restore = super()._read_inputs(inputs)
-        low, high = int(array.min(initial=0)), int(array.max(initial=0))
-        largest = low if -low > high else high
-        if abs(largest) > self.headroom:
-            raise ValueError(
-                f"inputs must lie in [{-self.headroom}, {self.headroom}] = [-(p - 1) / 2, "
-                f"(p - 1) / 2] for the prime p = {self._prime}, got {largest}; "
-                f"take a larger prime (at most {LARGEST_PRIME}) or scale them down"
-            )
+        require_headroom(array, "inputs", self._prime)
         return array, restore
 
     def _read_answers(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from coded.algebra.prime_field import LARGEST_PRIME
 from fastspline.arrays import Restore, as_numpy
 
 
@@ -35,3 +36,15 @@ def read_integers(
     if array.dtype == np.uint64 and array.max(initial=0) > np.iinfo(np.int64).max:
         raise ValueError(f"{name} must fit in int64, got {array.max()}; reduce it modulo p")
     return array.astype(np.int64, copy=False), Restore(np.dtype(np.int64), device)
+
+
+def require_headroom(array: NDArray[Any], name: str, prime: int) -> None:
+    """Raise ValueError, beginning with `name`, for numbers above (p - 1) / 2 in size."""
+    headroom = (prime - 1) // 2
+    low, high = int(array.min(initial=0)), int(array.max(initial=0))
+    if max(-low, high) > headroom:
+        raise ValueError(
+            f"{name} must lie in [{-headroom}, {headroom}] = [-(p - 1) / 2, (p - 1) / 2] for the "
+            f"prime p = {prime}, got {low if -low > high else high}; take a larger prime (at most "
+            f"{LARGEST_PRIME}) or scale the numbers down"
+        )

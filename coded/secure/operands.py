@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from coded.algebra.prime_field import IntArray
-from coded.schemes.integers import read_integers
+from coded.schemes.integers import read_integers, require_headroom
 from fastspline.arrays import Restore
 
 
@@ -38,9 +38,9 @@ class Operand:
 
 
 def read_operand(
-    values: ArrayLike, name: str, headroom: int, *, ndim: int = 2, right: bool = False
+    values: ArrayLike, name: str, prime: int, *, ndim: int = 2, right: bool = False
 ) -> Operand:
-    """Read a matrix of integers in [-headroom, headroom], or a stack of them with `ndim` 3.
+    """Read a matrix of integers up to (p - 1) / 2 in size, or a stack of them with `ndim` 3.
 
     A vector on the right is one column. Raises TypeError or ValueError, beginning with `name`.
     """
@@ -51,12 +51,7 @@ def read_operand(
     if array.ndim != ndim or array.size == 0:
         what = "a matrix" if ndim == 2 else "a stack of matrices"
         raise ValueError(f"{name} must be {what} that is not empty, got shape {array.shape}")
-    low, high = int(array.min()), int(array.max())
-    if max(-low, high) > headroom:
-        raise ValueError(
-            f"{name} must lie in [{-headroom}, {headroom}] = [-(p - 1) / 2, (p - 1) / 2], got "
-            f"{low if -low > high else high}; take a larger prime or scale the numbers down"
-        )
+    require_headroom(array, name, prime)
     return Operand(array, restore.device, is_vector)
 
 

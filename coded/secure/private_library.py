@@ -122,7 +122,7 @@ class PrivateLibrary:
         self.n_workers = require_workers(n_workers, self.min_responders, "(m + 1)(n + 1)")
         points = self.n_workers + len(np.atleast_1d(as_numpy(library, "library")[0])) - 1
         self._secrecy = read_secrecy(1, prime, modular, rng, n_points=points)
-        self._library = read_operand(library, "library", self.headroom, ndim=3)
+        self._library = read_operand(library, "library", self.prime, ndim=3)
         matrices = self._library.array
         blocks = np.stack([cut(one, (1, self._n), "library") for one in matrices])
         self._placed = Placed([blocks.astype(np.int32)] * self.n_workers)
@@ -230,7 +230,7 @@ class PrivateLibrary:
         """
         matrices = self._library.array
         index = read_count(index, "index", at_least=0, at_most=len(matrices) - 1)
-        left = read_operand(a, "a", self.headroom)
+        left = read_operand(a, "a", self.prime)
         wanted = Operand(matrices[index], self._library.device)
         require_multipliable(left, wanted)
         if not self._secrecy.modular:

@@ -275,8 +275,8 @@ class ResidueMatmulCode(SecureMatmulCode):
 
     def _read(self, a: ArrayLike, b: ArrayLike) -> tuple[Operand, Operand]:
         ndim = self._ndim
-        left = read_operand(a, "a", self.headroom, ndim=ndim)
-        right = read_operand(b, "b", self.headroom, ndim=ndim, right=True)
+        left = read_operand(a, "a", self.prime, ndim=ndim)
+        right = read_operand(b, "b", self.prime, ndim=ndim, right=True)
         require_multipliable(left, right)
         if not self._secrecy.modular:
             require_room(left.array, right.array, self.headroom)
