@@ -108,6 +108,16 @@ def cut(
     shape = array.shape
     if array.ndim == 1:
         array = array[:, None]
+    return Blocks(in_blocks(array, name, grid, copied=copied), shape, restore)
+
+
+def in_blocks(
+    array: NDArray[Any], name: str, grid: tuple[int, int], *, copied: bool = False
+) -> NDArray[Any]:
+    """Cut a matrix into a grid of blocks, row by row, shape (n, h, w), filled up with zeros.
+
+    Raises ValueError, beginning with `name`, if it has fewer rows or columns than the grid.
+    """
     for axis, (side, count) in enumerate(zip(array.shape, grid, strict=True)):
         if side < count:
             what = "rows" if axis == 0 else "columns"
@@ -126,7 +136,7 @@ def cut(
         own = empty_aligned(up * across * height, width, array.dtype).reshape(blocks.shape)
         own[...] = blocks
         blocks = own
-    return Blocks(blocks.reshape(up * across, height, width), shape, restore)
+    return blocks.reshape(up * across, height, width)
 
 
 def mix(weights: NDArray[np.float64], blocks: Blocks) -> list[Any]:

@@ -85,22 +85,6 @@ def require_room(left: IntArray, right: IntArray, headroom: int) -> None:
         )
 
 
-def cut(array: IntArray, grid: tuple[int, int], name: str) -> IntArray:
-    """Cut a matrix into a grid of blocks, filled up with zeros, row by row, shape (n, h, w)."""
-    for axis, (side, count) in enumerate(zip(array.shape, grid, strict=True)):
-        if side < count:
-            what = "rows" if axis == 0 else "columns"
-            raise ValueError(
-                f"{name} has {side} {what}, but the code cuts it into {count}; take a code with a "
-                "smaller grid"
-            )
-    (rows, columns), (up, across) = array.shape, grid
-    height, width = -(-rows // up), -(-columns // across)
-    full = np.zeros((height * up, width * across), array.dtype)
-    full[:rows, :columns] = array
-    return full.reshape(up, height, across, width).swapaxes(1, 2).reshape(-1, height, width)
-
-
 def joined(blocks: IntArray, grid: tuple[int, int], shape: tuple[int, int]) -> IntArray:
     """Put blocks together, and leave away what was filled up."""
     (up, across), (height, width) = grid, blocks.shape[1:]

@@ -19,6 +19,7 @@ from coded.algebra.prime_field import (
 )
 from coded.algebra.reed_solomon import check_matrix, locate_wrong_rows
 from coded.arguments import read_count
+from coded.products.blocks import in_blocks
 from coded.products.residues import read_residues
 from coded.runtime.goal import IsEnough
 from coded.runtime.request import read_request
@@ -32,14 +33,7 @@ from coded.schemes.protocol import (
     NotEnoughRespondersError,
 )
 from coded.secure.multiply import multiply_selected
-from coded.secure.operands import (
-    Operand,
-    cut,
-    joined,
-    read_operand,
-    require_multipliable,
-    require_room,
-)
+from coded.secure.operands import Operand, joined, read_operand, require_multipliable, require_room
 from coded.secure.residue_code import draw_residues, powers, read_secrecy
 from coded.secure.secure_code import require_workers
 from coded.secure.secure_matmul import require_separate
@@ -124,7 +118,7 @@ class PrivateLibrary:
         self._secrecy = read_secrecy(1, prime, modular, rng, n_points=points)
         self._library = read_operand(library, "library", self.prime, ndim=3)
         matrices = self._library.array
-        blocks = np.stack([cut(one, (1, self._n), "library") for one in matrices])
+        blocks = np.stack([in_blocks(one, "library", (1, self._n)) for one in matrices])
         self._placed = Placed([blocks.astype(np.int32)] * self.n_workers)
 
     @property
@@ -235,7 +229,7 @@ class PrivateLibrary:
         require_multipliable(left, wanted)
         if not self._secrecy.modular:
             require_room(left.array, wanted.array, self.headroom)
-        blocks = cut(left.array, (self._m, 1), "a")
+        blocks = in_blocks(left.array, "a", (self._m, 1))
         seed = self._secrecy.seed
         rng = None if seed is None else np.random.default_rng(seed)
         mask = draw_residues((1, *blocks.shape[1:]), self.prime, rng)

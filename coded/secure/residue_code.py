@@ -29,6 +29,7 @@ from coded.algebra.prime_field import (
     solve,
 )
 from coded.arguments import read_count
+from coded.products.blocks import in_blocks
 from coded.products.multiply import multiply_residues
 from coded.schemes.decoders import Decoders
 from coded.schemes.door import read_responders
@@ -38,14 +39,7 @@ from coded.schemes.protocol import (
     NotEnoughRespondersError,
     Responders,
 )
-from coded.secure.operands import (
-    Operand,
-    cut,
-    joined,
-    read_operand,
-    require_multipliable,
-    require_room,
-)
+from coded.secure.operands import Operand, joined, read_operand, require_multipliable, require_room
 from coded.secure.residue_job import ResidueJob
 from coded.secure.secure_code import SecureMatmulCode
 from coded.seeds import read_seed
@@ -237,7 +231,7 @@ class ResidueMatmulCode(SecureMatmulCode):
         """
         left, right = self._read(a, b)
         (m, p, n), shape = self.grid, (left.array.shape[0], right.array.shape[1])
-        blocks = cut(left.array, (m, p), "a"), cut(right.array, (p, n), "b")
+        blocks = in_blocks(left.array, "a", (m, p)), in_blocks(right.array, "b", (p, n))
 
         def put_together(products: IntArray) -> Any:
             c = joined(products, (m, n), shape)
