@@ -15,7 +15,8 @@ Part: TypeAlias = Callable[[Any, int], Any]
 class WeightedSum:
     """``sum_i weights[i] * part(parameters, parts[i])``, of arrays or nests of them.
 
-    Answers keep their kind and dtype: numpy, torch on its device, or numbers.
+    Answers keep their kind and dtype: numpy, torch on its device, or numbers; but integers and
+    booleans of numpy and torch become float64, for sums of them need not fit their dtype.
 
     Attributes
     ----------
@@ -70,16 +71,25 @@ class SumOverData:
 
 
 def _scale(weight: float, nest: Any) -> Any:
-    """Multiply every array of a nest, in its own dtype."""
+    """Multiply every array of a nest, in its own dtype, integers in float64."""
     if isinstance(nest, tuple | dict):
         return _build(nest, [_scale(weight, leaf) for leaf in _leaves(nest)])
-    leaf: Any = np.asarray(nest) if isinstance(nest, list) else nest
+    leaf: Any = _as_inexact(np.asarray(nest) if isinstance(nest, list) else nest)
     if weight == 1.0:
         return leaf
     dtype: Any = getattr(leaf, "dtype", None)
     if getattr(dtype, "kind", "") == "f":  # numpy 1 makes float64 of a single number in float32
         return dtype.type(weight) * leaf
     return weight * leaf
+
+
+def _as_inexact(leaf: Any) -> Any:
+    """Give integers and booleans that have a dtype as float64, which answers are decoded in."""
+    if getattr(getattr(leaf, "dtype", None), "kind", "") in ("i", "u", "b"):
+        return leaf.astype(np.float64)
+    if hasattr(leaf, "is_floating_point") and not (leaf.is_floating_point() or leaf.is_complex()):
+        return leaf.double()  # a tensor
+    return leaf
 
 
 def _add(total: Any, nest: Any, told: str) -> Any:

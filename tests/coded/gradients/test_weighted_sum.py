@@ -61,6 +61,20 @@ def test_numbers_and_integers_are_summed_too():
     assert WeightedSum(times, (0, 1), (0.5, 0.5))(np.array([1, 3])).tolist() == [1.5, 4.5]
 
 
+@pytest.mark.parametrize("weight", [1.0, 2.0])
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int8, np.int32, np.int64])
+def test_integers_and_booleans_do_not_overflow(dtype, weight):
+    """Sums of small integers are exact; those above 2^53 are rounded as any float64."""
+    largest = 1 if dtype is np.bool_ else int(np.iinfo(dtype).max)
+    array = np.array([largest], dtype)
+    for value in (array, array[0], torch.from_numpy(array), (array,)):
+        total = WeightedSum(lambda *_, one=value: one, (0, 1, 2), (weight,) * 3)(None)
+        total = total[0] if isinstance(total, tuple) else total
+        assert isinstance(total, torch.Tensor) == isinstance(value, torch.Tensor)
+        assert str(total.dtype).endswith("float64")
+        np.testing.assert_array_equal(np.ravel(total), 3.0 * weight * float(largest))
+
+
 def test_an_array_that_a_part_keeps_is_not_changed():
     kept = np.ones(2)
     WeightedSum(lambda *_: kept, (0, 1, 2), (1.0, 1.0, 1.0))(None)
