@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from coded.algebra.linear_decoder import exact_amplification, least_norm_decoder
 from coded.arguments import read_count
 from coded.gradients.placed_data import PlacedData
+from coded.gradients.spare_answers import SpareAnswers
 from coded.gradients.weighted_sum import Part, SumOverData, WeightedSum
 from coded.maps.arrays import LinearMap, Matrix, MatrixMap, apply_map
 from coded.runtime.answers import coarsest, read_answer
@@ -44,6 +45,10 @@ class GradientCode:
     Theorem 1): a worker computes s + 1 parts where it would compute one without coding. That is
     the price, and pays only where workers now and then take more than s + 1 times as long as
     usual, or die.
+
+    Answers beyond the rank of B_F are compared with the others: who contradicts them is left out,
+    and `InconsistentAnswersError` raised where it is not to be told who does. So a part must be the
+    same wherever it is computed, up to a thousand roundings.
 
     The rounding of answers grows by up to `amplification`, compared with a plain sum of the parts.
     Responders that amplify by more than 1e8 (answers in float32 8e4, in float16 10) are refused,
@@ -91,6 +96,7 @@ class GradientCode:
         most = len(self._matrix) - 1
         self._n_stragglers = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=most)
         self._decoders: Decoders[LinearMap] = Decoders()
+        self._spares: Decoders[SpareAnswers] = Decoders()
         if self.exact_first and not self.can_decode(range(len(self._matrix))):
             raise ValueError(
                 "encoding_matrix must have the vector of ones among the combinations of its rows, "
@@ -283,13 +289,14 @@ class GradientCode:
 
     def __getstate__(self) -> dict[str, Any]:
         """Give the settings without decoders, which hold a lock."""
-        return {name: value for name, value in vars(self).items() if name != "_decoders"}
+        held = ("_decoders", "_spares")
+        return {name: value for name, value in vars(self).items() if name not in held}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the settings and start without decoders."""
         vars(self).update(state)
         self._matrix = read_only(self._matrix)
-        self._decoders = Decoders()
+        self._decoders, self._spares = Decoders(), Decoders()
 
     def _lack(self, responders: Responders) -> str:  # noqa: ARG002 (families look at them)
         """Say in words that follow "needs" what these responders lack."""
@@ -326,6 +333,14 @@ class GradientCode:
         """Give a as a map of the answers to one row; the latest ones are kept."""
         return self._decoders.get(responders, self._build_decoder)
 
+    def _spare_answers(self, responders: Responders) -> SpareAnswers:
+        """Give what tells whether these workers contradict each other; the latest are kept."""
+        return self._spares.get(responders, self._build_spare_answers)
+
+    def _build_spare_answers(self, responders: Responders) -> SpareAnswers:
+        assignment = self.assignment
+        return SpareAnswers(self._matrix[list(responders)], [assignment[n] for n in responders])
+
     def _build_decoder(self, responders: Responders) -> LinearMap:
         rows = self._matrix[list(responders)]
         return MatrixMap(least_norm_decoder(rows, np.ones((1, self.n_parts))))
@@ -359,6 +374,14 @@ class GradientJob:
     def can_decode(self, responders: NDArray[np.intp]) -> bool:
         """Ask the code, for the coarsest dtype of the answers so far."""
         return self._code.can_decode(responders, dtype=coarsest(self._dtypes))
+
+    def liars(self, answers: Sequence[_Answer], responders: NDArray[np.intp]) -> Responders:
+        """Tell whose answers contradict those of all others, by those beyond the rank of B_F."""
+        workers = tuple(responders.tolist())
+        spare = self._code._spare_answers(workers) if workers else None
+        if spare is None or spare.count == 0:
+            return ()
+        return spare.liars(together(answers)[0], [layout for _, layout in answers], workers)
 
     def decode(self, answers: Sequence[_Answer], responders: NDArray[np.intp]) -> Any:
         """Give the sum, in kind and nesting of the first answer and the dtype of all."""

@@ -4,14 +4,18 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from coded import (
+    BatchedCouponCode,
     CyclicCode,
     FractionalRepetitionCode,
     GraphCode,
+    InconsistentAnswersError,
     LocalWorkers,
     NotEnoughRespondersError,
     PartialCode,
+    RandomCyclicCode,
     ReplicationScheme,
     coded_gradient,
 )
@@ -91,6 +95,16 @@ def test_a_graph_code_is_waited_for_until_exact_where_that_is_asked():
     assert not result.exact
 
 
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_small_integers_sum_beyond_their_dtype(kind):
+    code = GraphCode.regular(6, 4, 3)
+    for value, whole in (([200], 1200.0), ([True], 6.0)):
+        one = kind(np.array(value, np.uint8 if value[0] is not True else np.bool_))
+        result = ask(code, *range(12), part=lambda *_, one=one: one, wait_for=12, timeout=WAIT)
+        assert result.exact
+        assert result.outputs.tolist() == pytest.approx([whole])
+
+
 def test_what_is_waited_for_can_be_said():
     code = FractionalRepetitionCode(6, 1)
     result = ask(code, 0, 1, 2, 3, wait_for=4, timeout=WAIT)
@@ -112,6 +126,60 @@ def test_answers_in_float32_that_would_round_too_much_are_waited_beyond():
     result = coded_gradient(times, w, code, Answering(*range(enough)), timeout=WAIT)
     assert result.outputs.dtype == np.float32
     np.testing.assert_allclose(result.outputs, 465.0 * w, rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        BatchedCouponCode(12, 4, 1),
+        RandomCyclicCode(6, 2),
+        GraphCode.regular(6, 4, 3),
+        CyclicCode(7, 2),
+    ],
+)
+def test_a_worker_who_adds_to_its_answer_is_left_out(code):
+    def part(w, i):
+        return times(w, i) + (asked[-1] == 2)
+
+    asked = []
+
+    class Watching(Answering):
+        def submit(self, fn, /, *args, **kwargs):
+            asked.append(len(self.futures))
+            return super().submit(fn, *args, **kwargs)
+
+    everyone = range(code.n_workers)
+    result = coded_gradient(
+        part, W, code, Watching(*everyone), wait_for=code.n_workers, timeout=WAIT
+    )
+    assert set(result.failures) == {2}
+    assert "contradicts" in str(result.failures[2])
+    assert 2 not in result.responders
+    assert result.exact
+    np.testing.assert_allclose(result.outputs, sum(times(W, i) for i in range(code.n_parts)))
+
+
+def test_two_copies_that_differ_are_refused_for_either_may_be_wrong():
+    job = FractionalRepetitionCode(4, 1).prepare(None)
+    read = [job.read(n, np.array([answer]))[1] for n, answer in enumerate([1.0, 2.0, 1.0, 2.5])]
+    with pytest.raises(InconsistentAnswersError, match="worker 1 or 3 perhaps") as caught:
+        job.liars(read, np.arange(4))
+    assert caught.value.suspects == (1, 3)
+
+
+def test_two_liars_are_told_where_so_many_can_be_and_never_others_in_their_place():
+    code = RandomCyclicCode(8, 5)
+    job = code.prepare(None)
+    for shift, named in ((1.0, (1, 6)), (0.0, ())):
+        answers = code.encoding_matrix @ np.arange(24.0).reshape(8, 3) + 0.0
+        answers[[1, 6]] += shift * np.array([[1.0], [-3.0]])
+        read = [job.read(n, answer)[1] for n, answer in enumerate(answers)]
+        assert job.liars(read, np.arange(8)) == named
+    code = FractionalRepetitionCode(8, 3)  # two of four copies: either two may be wrong
+    job = code.prepare(None)
+    read = [job.read(n, np.array([1.0 + (n in (0, 2))]))[1] for n in range(8)]
+    with pytest.raises(InconsistentAnswersError, match="contradict each other"):
+        job.liars(read, np.arange(8))
 
 
 def test_who_answered_is_told_as_it_happens():

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from coded import Code, Job, NotEnoughRespondersError, coded_gradient
+from coded import (
+    Code,
+    InconsistentAnswersError,
+    Job,
+    NotEnoughRespondersError,
+    coded_gradient,
+)
 from coded.gradients.registry import GRADIENTS
 from coded.schemes.exact import largest_amplification
 from tests.support.worker_functions import WAIT
@@ -207,6 +213,50 @@ def test_kind_and_dtype_are_those_of_the_answers(code, dtype, kind):
     np.testing.assert_allclose(
         np.asarray(total, np.float64), weights @ arrays.astype(np.float64), rtol=0, atol=tolerance
     )
+
+
+@everywhere
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_honest_answers_are_never_called_wrong_not_even_at_an_optimum(code, dtype):
+    """Where the parts sum to zero, and where a nest has arrays of several dtypes."""
+    parts = parts_of(code, 30)
+    for given in (parts, parts - parts.mean(0), np.exp(parts), 1e-3 * parts + 5.0):
+        rounded = given.astype(dtype)
+        for part in (lambda _, i: rounded[i], lambda _, i: (rounded[i], given[i])):  # noqa: B023
+            job, answers = answers_of(code, part)
+            read = [job.read(n, answer)[1] for n, answer in enumerate(answers)]
+            for responders in itertools.islice(survivors(code), 0, None, 5):
+                who = np.array(responders)
+                assert job.liars([read[n] for n in responders], who) == ()
+
+
+@everywhere
+def test_one_wrong_answer_is_named_or_all_are_refused_where_answers_are_spare(code):
+    """The oracle of who can be told is the rank without him, and without him and another."""
+    parts = parts_of(code, 3)
+    job, answers = answers_of(code, lambda _, i: parts[i])
+    everyone, rows = np.arange(code.n_workers), code.encoding_matrix
+
+    def rank_without(*workers):
+        return np.linalg.matrix_rank(np.delete(rows, workers, axis=0))
+
+    if rank_without() == 1 and (len(set(code.assignment)) > 1 or (rows != rows[0]).any()):
+        return  # all is rounding where the sum is zero
+    for liar in range(min(6, code.n_workers)):
+        lies = [answer + 1.0 if n == liar else answer for n, answer in enumerate(answers)]
+        read = [job.read(n, answer)[1] for n, answer in enumerate(lies)]
+        is_seen = code.n_workers > 1 and rank_without(liar) == rank_without()
+        others = [n for n in range(code.n_workers) if n != liar]
+        is_told = is_seen and all(
+            rank_without(liar, n) == rank_without(liar) or rank_without(n) < rank_without()
+            for n in others
+        )
+        if is_seen and not is_told:
+            with pytest.raises(InconsistentAnswersError) as caught:
+                job.liars(read, everyone)
+            assert not caught.value.suspects or liar in caught.value.suspects
+        else:
+            assert job.liars(read, everyone) == ((liar,) if is_seen else ())
 
 
 @everywhere
