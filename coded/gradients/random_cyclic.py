@@ -69,8 +69,10 @@ class RandomCyclicCode(GradientCode):
         n_seeds = read_count(n_seeds, "n_seeds", at_least=1)
         n_sets = math.comb(n, s)
         if n_sets * s > _MOST_LOST:
+            # A number of thousands of digits does not print, nor would it tell anything.
+            ways = f"{n_sets:,}" if n_sets < 1e15 else f"about 1e{int(math.log10(n_sets))}"
             raise ValueError(
-                f"n_stragglers={s} of {n} can be lost in {n_sets:,} ways, and at most "
+                f"n_stragglers={s} of {n} can be lost in {ways} ways, and at most "
                 f"{_MOST_LOST // s:,} can be tried to choose a seed; take fewer, or CyclicCode or "
                 "FractionalRepetitionCode, whose weights are known"
             )

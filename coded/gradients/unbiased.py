@@ -131,15 +131,16 @@ def _read_assignment(assignment: Sequence[ArrayLike]) -> Matrix:
                 f"assignment must hold indices from 0, each once, but assignment[{n}] is "
                 f"{parts.tolist()!s:.60}"
             )
-    held = np.zeros((len(rows), 1 + max(int(parts.max()) for parts in rows)))
-    for n, parts in enumerate(rows):
-        held[n, parts] = 1.0
-    missing = np.flatnonzero(~held.any(axis=0))
-    if missing.size:
+    given = sorted({part for parts in rows for part in parts.tolist()})
+    if given[-1] != len(given) - 1:  # not by all indices up to it, which may be very many
+        gap = next(i for i, part in enumerate(given) if part != i)
         raise ValueError(
-            f"assignment must give each part to a worker, but part {missing[0]} is at none, and "
-            f"the largest is {held.shape[1] - 1}; count the parts from 0 without gaps"
+            f"assignment must give each part to a worker, but part {gap} is at none, and "
+            f"the largest is {given[-1]}; count the parts from 0 without gaps"
         )
+    held = np.zeros((len(rows), len(given)))
+    for n, parts in enumerate(rows):
+        held[n, parts.astype(np.intp)] = 1.0
     return held
 
 

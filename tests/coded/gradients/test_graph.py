@@ -139,3 +139,16 @@ def test_what_makes_no_regular_graph_is_refused():
 def test_no_answer_is_too_few():
     with pytest.raises(NotEnoughRespondersError, match="at least one answer"):
         GraphCode([(0, 1)], 0).decode_vector([])
+
+
+@pytest.mark.parametrize(
+    ("edges", "gap"),
+    [
+        (np.array([(0, 1), (1, 2**64 - 1)], np.uint64), 2),
+        ([(0, 10**13)], 1),
+        ([(1, 10**13)], 0),
+    ],
+)
+def test_an_index_far_beyond_the_others_is_a_gap(edges, gap):
+    with pytest.raises(ValueError, match=f"edges must touch each part, but part {gap} is on none"):
+        GraphCode(edges, 0)

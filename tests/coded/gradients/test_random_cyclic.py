@@ -77,3 +77,8 @@ def test_more_sets_than_can_be_tried_are_refused_with_what_to_take():
         RandomCyclicCode(199, 197)
     with pytest.raises(ValueError, match="n_seeds must be >= 1"):
         RandomCyclicCode(5, 2, n_seeds=0)
+
+
+def test_more_sets_than_digits_can_be_printed_are_told_in_words():
+    with pytest.raises(ValueError, match=r"can be lost in about 1e6018 ways, and at most 10 "):
+        RandomCyclicCode(20000, 10000)

@@ -96,3 +96,9 @@ def test_descent_with_it_comes_nearer_than_with_weights_that_are_biased():
 def test_what_is_no_assignment_or_probability_is_refused(assignment, miss, error, words):
     with pytest.raises(error, match=words):
         UnbiasedCode(assignment, miss, 0)
+
+
+@pytest.mark.parametrize("far", [10**13, 2**64 - 1])
+def test_an_index_far_beyond_the_others_is_a_gap(far):
+    with pytest.raises(ValueError, match=f"part 1 is at none, and the largest is {far}"):
+        UnbiasedCode([(0,), (far,)], miss=[0.5, 0.5], n_stragglers=0)
