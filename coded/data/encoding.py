@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from coded.arguments import read_count
-from coded.data.frames import hadamard_frame
+from coded.data.frames import hadamard_frame, require_frame
 from coded.maps.arrays import LinearMap, apply_map
-from fastspline.arrays import FloatArray, read_array, require_finite
+from coded.schemes.door import refuse_gradient
+from fastspline.arrays import FloatArray, Restore, as_numpy, read_array, require_finite
 
 Shard: TypeAlias = tuple[FloatArray, FloatArray]
 
@@ -47,7 +48,8 @@ def encode_dataset(
     features : array_like, shape (n, ...)
         X, finite; numpy or torch.
     targets : array_like, shape (n, ...)
-        y, finite; of the same kind.
+        y, finite; of the same kind. Integers become of the dtype of the features, and these of
+        that of the targets.
     n_workers : int
         N, at most the rows of the frame.
     frame : LinearMap, optional
@@ -61,9 +63,11 @@ def encode_dataset(
     Raises
     ------
     TypeError
-        If an argument is of the wrong kind.
+        If an argument is of the wrong kind, one is a tensor and the other none, or one requires
+        grad, which would be lost.
     ValueError
-        If arrays are not finite or not of one length, or the count is out of range.
+        If arrays are not finite or not of one length, the frame is for another number of rows, or
+        the count is out of range.
 
     References
     ----------
@@ -88,10 +92,7 @@ def encode_dataset(
     >>> bool(abs(w - optimum).max() < 0.1)
     True
     """
-    (x, restore_x), (y, restore_y) = (
-        read_array(features, "features"),
-        read_array(targets, "targets"),
-    )
+    x, y, restore_x, restore_y = _read_pair(features, targets)
     for array, name in ((x, "features"), (y, "targets")):
         if array.ndim == 0 or not len(array):
             raise ValueError(f"{name} must have rows along axis 0, got shape {array.shape}")
@@ -103,10 +104,44 @@ def encode_dataset(
         )
     if frame is None:
         frame = hadamard_frame(len(x))
+    _require_columns(frame, len(x))
     coded_x, coded_y = apply_map(frame, x, "features"), apply_map(frame, y, "targets")
     n = read_count(n_workers, "n_workers", at_least=1, at_most=len(coded_x))
     pairs = zip(np.array_split(coded_x, n), np.array_split(coded_y, n), strict=True)
     return tuple((restore_x(x), restore_y(y)) for x, y in pairs)
+
+
+def _read_pair(
+    features: ArrayLike, targets: ArrayLike
+) -> tuple[FloatArray, FloatArray, Restore, Restore]:
+    """Read both, integers as what the other holds; TypeError unless they are of one kind."""
+    pairs = ((features, "features"), (targets, "targets"))
+    for values, name in pairs:
+        refuse_gradient(values, name, "encode_dataset")
+    (x, restore_x), (y, restore_y) = (read_array(*pair) for pair in pairs)
+    if restore_x.device != restore_y.device:
+        raise TypeError(
+            "features and targets must both be numpy arrays, or tensors on one device, got "
+            f"{restore_x.device or 'numpy'} and {restore_y.device or 'numpy'}; convert one"
+        )
+    are_whole = [as_numpy(*pair)[0].dtype.kind in "iub" for pair in pairs]
+    if are_whole == [False, True]:
+        restore_y = restore_x
+    elif are_whole == [True, False]:
+        restore_x = restore_y
+    return x, y, restore_x, restore_y
+
+
+def _require_columns(frame: LinearMap, count: int) -> None:
+    """Raise TypeError unless `frame` is a map, ValueError unless it maps so many rows."""
+    require_frame(frame)
+    try:
+        frame(np.zeros((count, 1)))
+    except ValueError as error:
+        raise ValueError(
+            f"frame must map the {count} rows of features and targets, and does not ({error}); "
+            f"make one for so many, such as hadamard_frame({count})"
+        ) from error
 
 
 def least_squares_gradient(parameters: FloatArray, shard: Shard) -> FloatArray:

@@ -8,13 +8,15 @@ from math import isqrt
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.arguments import read_count
+from coded.arguments import read_count, read_number
 from coded.maps.arrays import LinearMap, Matrix, MatrixMap
 from coded.schemes.door import read_responders
 from coded.seeds import derived
 from fastspline.arrays import FloatArray, require_finite
 
 Indices = NDArray[np.intp]
+
+_MOST_ROWS = 2**31  # of a frame
 
 
 def hadamard_frame(
@@ -32,7 +34,7 @@ def hadamard_frame(
     n_rows : int
         Rows of the data, at least 1.
     redundancy : float, optional
-        At least 1.
+        At least 1, and such that the frame has at most 2^31 rows.
     rng : int or Generator, optional
         Seed of columns and order.
 
@@ -60,9 +62,13 @@ def hadamard_frame(
     ((8, 3), True)
     """
     n = read_count(n_rows, "n_rows", at_least=1)
-    if not 1.0 <= redundancy < np.inf:
-        raise ValueError(f"redundancy must lie in [1, inf), got {redundancy}")
-    size = 1 << (int(np.ceil(redundancy * n)) - 1).bit_length()
+    wanted = read_number(redundancy, "redundancy", "[1, inf)") * n
+    if wanted > _MOST_ROWS:
+        raise ValueError(
+            f"redundancy times n_rows must be at most {_MOST_ROWS:,}, got {wanted:.3g}; take a "
+            "smaller redundancy, such as 2"
+        )
+    size = 1 << (int(np.ceil(wanted)) - 1).bit_length()
     generator = derived(rng)
     return _HadamardFrame(generator.permutation(size)[:n], generator.permutation(size))
 
@@ -143,7 +149,7 @@ def frame_bounds(frame: LinearMap, n_workers: int, responders: ArrayLike) -> tup
     Raises
     ------
     TypeError
-        If `responders` holds no integers, or the count is none.
+        If `frame` is no linear map, `responders` holds no integers, or the count is none.
     ValueError
         If `responders` is empty, not one-dimensional, is unsorted, repeats or leaves [0, N).
 
@@ -153,6 +159,7 @@ def frame_bounds(frame: LinearMap, n_workers: int, responders: ArrayLike) -> tup
     >>> [round(bound, 2) for bound in frame_bounds(frame, 8, [0, 1, 2, 4, 5, 6, 7])]
     [0.27, 1.14]
     """
+    require_frame(frame)
     matrix = frame.dense()
     n = read_count(n_workers, "n_workers", at_least=1, at_most=len(matrix))
     workers = read_responders(responders, n)
@@ -164,6 +171,15 @@ def frame_bounds(frame: LinearMap, n_workers: int, responders: ArrayLike) -> tup
     return float(eigenvalues[0]), float(eigenvalues[-1])
 
 
+def require_frame(frame: object) -> None:
+    """Raise TypeError unless `frame` is a linear map, as a matrix is not."""
+    if not callable(frame) or not callable(getattr(frame, "dense", None)):
+        raise TypeError(
+            f"frame must be a LinearMap, got {type(frame).__name__}; take hadamard_frame(n_rows), "
+            "or pass a matrix as coded.maps.arrays.MatrixMap(matrix)"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class _HadamardFrame:
     """Columns of Sylvester's Hadamard matrix, of which each is followed by the fast transform."""
@@ -173,12 +189,14 @@ class _HadamardFrame:
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """Map (n, ...) to (M, ...), dtype kept; ValueError if a number is or becomes infinite."""
+        _require_rows(values, len(self.columns), "values")
         spread = np.zeros((len(self.order), *values.shape[1:]), values.dtype)
         spread[self.columns] = values
         return self._transform(spread, "values")[self.order]
 
     def adjoint(self, cotangent: FloatArray) -> FloatArray:
         """Map (M, ...) to (n, ...); ValueError as in a call."""
+        _require_rows(cotangent, len(self.order), "cotangent")
         in_place = np.empty_like(cotangent)
         in_place[self.order] = cotangent
         return self._transform(in_place, "cotangent")[self.columns]
@@ -202,3 +220,16 @@ class _HadamardFrame:
             flat = flat.reshape(rows.shape) * rows.dtype.type(size**-0.5)
         require_finite(flat, name)
         return flat
+
+
+def _require_rows(rows: FloatArray, count: int, name: str) -> None:
+    """Raise TypeError unless these are floats, ValueError unless there are so many rows."""
+    if getattr(getattr(rows, "dtype", None), "kind", "") not in ("f", "c"):
+        raise TypeError(
+            f"{name} must be a numpy array of floats, got {getattr(rows, 'dtype', type(rows))}; "
+            "convert it first, for example with np.asarray(..., float)"
+        )
+    if rows.ndim == 0 or len(rows) != count:
+        raise ValueError(
+            f"{name} must have {count} rows, got shape {rows.shape}; make a frame for so many"
+        )

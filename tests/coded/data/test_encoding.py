@@ -161,3 +161,41 @@ def test_what_is_no_dataset_is_refused():
         encode_dataset(x, np.where(y > 2, np.nan, y), 8)
     with pytest.raises(ValueError, match="features must have rows"):
         encode_dataset(np.float64(3.0), y, 8)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_integers_take_the_dtype_of_what_they_go_with(kind):
+    x, y = problem(0)
+    x, y = np.round(x, 2).astype(np.float16), np.rint(y).astype(np.int64)
+    expected = encode_dataset(x.astype(np.float32), y.astype(np.float32), 8)
+    if kind == "torch":
+        x, y = torch.from_numpy(x), torch.from_numpy(y)
+    for first, second in zip(encode_dataset(x, y, 8), expected, strict=True):
+        for one, other in zip(first, second, strict=True):
+            assert str(one.dtype).endswith("float16")
+            np.testing.assert_allclose(np.asarray(one, float), other, rtol=1e-3, atol=1e-3)
+    for first, second in encode_dataset(y, x[:, 0], 8):
+        assert first.dtype == second.dtype
+
+
+def test_tensors_are_not_mixed_with_arrays_nor_their_gradients_lost():
+    x, y = problem(0)
+    tensor = torch.from_numpy(x)
+    with pytest.raises(TypeError, match=r"features and targets must both .* cpu and numpy"):
+        encode_dataset(tensor, y, 8)
+    for pair in ((tensor.requires_grad_(), torch.from_numpy(y)),):
+        with pytest.raises(TypeError, match=r"features requires grad.*pass features.detach"):
+            encode_dataset(*pair, 8)
+    with torch.no_grad():
+        assert len(encode_dataset(tensor, torch.from_numpy(y), 8)) == 8
+
+
+def test_what_is_no_frame_of_the_rows_is_refused():
+    x, y = problem(0)
+    for frame in (hadamard_frame(32), MatrixMap(np.eye(32))):
+        with pytest.raises(ValueError, match=r"frame must map the 64 rows.*hadamard_frame\(64\)"):
+            encode_dataset(x, y, 8, frame=frame)
+    with pytest.raises(TypeError, match=r"frame must be a LinearMap, got ndarray.*MatrixMap"):
+        encode_dataset(x, y, 8, frame=np.eye(64))
+    with pytest.raises(TypeError, match="frame must be a LinearMap, got ndarray"):
+        frame_bounds(np.eye(4), 2, [0])

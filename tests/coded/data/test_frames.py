@@ -92,3 +92,25 @@ def test_what_makes_no_frame_is_refused():
         frame_bounds(hadamard_frame(8), 4, [])
     with pytest.raises(ValueError, match="values"):
         hadamard_frame(2)(np.array([1.0, np.inf]))
+
+
+def test_a_frame_takes_as_many_rows_as_it_has_and_floats_alone():
+    frame = hadamard_frame(4)
+    for apply, count in ((frame, 4), (frame.adjoint, 8)):
+        with pytest.raises(TypeError, match="must be a numpy array of floats, got int"):
+            apply(np.arange(2 * count).reshape(count, 2))
+        for rows in (np.ones((1, 2)), np.ones((count + 1, 2)), np.float64(1.0)):
+            with pytest.raises(ValueError, match=f"must have {count} rows"):
+                apply(rows)
+
+
+@pytest.mark.parametrize(
+    ("redundancy", "kind"),
+    [
+        *(("2", TypeError), (None, TypeError), (np.ones(2), TypeError), (True, TypeError)),
+        *((1e300, ValueError), (0.5, ValueError), (np.nan, ValueError), (np.inf, ValueError)),
+    ],
+)
+def test_redundancy_is_a_number_that_memory_bears(redundancy, kind):
+    with pytest.raises(kind, match="redundancy"):
+        hadamard_frame(4, redundancy=redundancy)
