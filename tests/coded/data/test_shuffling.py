@@ -1,7 +1,10 @@
 """Rows that are sent as messages for several workers, against rows sent one by one."""
 
+from time import process_time
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -194,6 +197,7 @@ def test_caches_after_it_hold_what_was_wanted_and_nothing_unheard():
         ([[0]], [[-1]], ValueError, r"wanted\[0\] has a negative or repeated one"),
         ([[0.5]], [[1]], TypeError, r"cached\[0\] has dtype float64"),
         ([0], [[1]], ValueError, r"cached\[0\] has shape \(\)"),
+        ([[0, 1]], [np.array([2**64 - 1], np.uint64)], ValueError, r"wanted\[0\] has 1844.* more"),
     ],
 )
 def test_what_is_no_shuffle_is_refused(cached, wanted, error, words):
@@ -216,3 +220,43 @@ def test_arrays_that_are_not_those_of_the_plan_are_refused():
     with pytest.raises(ValueError, match="worker must lie"):
         plan.decode(2, rows[:2], sent)
     assert repr(plan) == "ShufflePlan(2 workers, 1 messages for 2 rows)"
+
+
+def test_tensors_stay_tensors():
+    plan = ShufflePlan([[0, 1], [2, 3]], [[0, 2], [3, 1]])
+    for dtype in (torch.float32, torch.int64, torch.bool):
+        rows = torch.arange(8).reshape(4, 2).to(dtype)
+        sent = plan.encode(rows)
+        arrived = plan.decode(1, rows[[2, 3]], torch.from_numpy(sent))
+        assert isinstance(arrived, torch.Tensor)
+        assert arrived.dtype == dtype
+        assert torch.equal(arrived, rows[[3, 1]])
+
+
+def test_what_bytes_do_not_carry_is_refused():
+    """Gradients, masks, and dtypes that numpy has not."""
+    plan = ShufflePlan([[0, 1], [2, 3]], [[0, 2], [3, 1]])
+    rows = np.arange(4.0)
+    sent = plan.encode(rows)
+    for bad, words in (
+        (torch.ones(4, requires_grad=True), r"requires grad.*\.detach\(\)"),
+        (torch.ones(4, dtype=torch.bfloat16), r"pass (rows|cached)\.float\(\)"),
+        (np.ma.masked_array(rows, [0, 1, 0, 0]), "masked array"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            plan.encode(bad)
+        with pytest.raises(TypeError, match=words):
+            plan.decode(0, bad[:2], sent)
+    for bad in (sent.tolist(), sent.astype(float), sent.view(np.int8)):
+        with pytest.raises(TypeError, match="sent must hold bytes, dtype uint8, got"):
+            plan.decode(0, rows[:2], bad)
+
+
+def test_a_plan_for_many_workers_takes_no_time_by_messages_that_are_full():
+    """It took 20 s where kinds without messages were kept and looked at for each row."""
+    rng, n_rows = np.random.default_rng(0), 2000
+    cached = [rng.choice(n_rows, n_rows // 2, replace=False) for _ in range(20)]
+    began = process_time()
+    plan = ShufflePlan(cached, np.array_split(rng.permutation(n_rows), 20))
+    assert process_time() - began < 2.0
+    assert plan.n_sent < 0.3 * plan.n_uncoded
