@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from copy import copy
 from functools import partial
 from math import ceil, sqrt
 from typing import SupportsIndex
@@ -96,7 +97,7 @@ class CollaborativeRegression:
     prime : int, optional
         p, as for `FieldLagrangeScheme`.
     on_message : callable, optional
-        Called with each `Message`, as a network would be.
+        Called with a copy of each `Message`, as a network would be.
     rng : int or numpy.random.Generator, optional
         Gives the dealer's numbers, hence the roundings: for tests. It is not advanced. By default
         they come from the operating system's entropy, as masks always do.
@@ -231,6 +232,8 @@ class CollaborativeRegression:
     ) -> Floats:
         """Descend the gradient from 0 for some steps, and open the weights.
 
+        Several trainings may go on at once, from threads or from `on_step`: each has its own.
+
         Parameters
         ----------
         executor : Executor or sequence of Executor
@@ -267,18 +270,18 @@ class CollaborativeRegression:
         truncation = Truncation(
             self._code.prime, self._shift, -(-bound >> self._shift) << self._shift
         )
-        for owner in self._owners:
-            owner.begin()
+        training = copy(self)
+        training._owners = [owner.beginning() for owner in self._owners]
         helpers: Indices = np.arange(self._sharing.min_responders)
         for i in range(n_steps):
-            result = self._step(helpers, truncation, executor, timeout)
+            result = training._step(helpers, truncation, executor, timeout)
             helpers = result.responders[: len(helpers)]
             if on_step is not None:
                 on_step(i, result)
         shares = self._exchange(
-            "shares of the model", {n: owner.show_weights() for n, owner in self._each()}
+            "shares of the model", {n: owner.show_weights() for n, owner in training._each()}
         )
-        opened = self._owners[0].open(shares[0])
+        opened = training._owners[0].open(shares[0])
         return np.asarray(balanced(opened, self._code.prime) * 2.0**-self.weight_bits)
 
     def _step(
@@ -347,7 +350,7 @@ class CollaborativeRegression:
             for n, content in enumerate(rows):
                 received[n][sender] = content
                 if self._on_message is not None:
-                    self._on_message(Message(kind, sender, n, content))
+                    self._on_message(Message(kind, sender, n, content.copy()))
         return received
 
     def _each(self) -> Iterable[tuple[int, Owner]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.algebra.prime_field import IntArray, balanced, product
+from coded.algebra.prime_field import IntArray, balanced, product, reduced
 from coded.private.quantiser import evaluate_block
 from coded.runtime.result import Indices
 from coded.schemes.field_lagrange import FieldLagrangeScheme
@@ -53,6 +54,8 @@ class Owner:
         Its data, rounded.
     """
 
+    _weights: IntArray  # of a training alone, see `beginning`
+
     def __init__(
         self,
         code: FieldLagrangeScheme,
@@ -83,9 +86,11 @@ class Owner:
         block: IntArray = balanced(np.sum([*coded_rows.values()], axis=0), self._prime)
         return block
 
-    def begin(self) -> None:
-        """Let the weights be 0, of which everybody's share is 0."""
-        self._weights = np.zeros(len(self._pull), np.int64)
+    def beginning(self) -> Owner:
+        """Give this owner in a training of its own, of whose weights, 0, all shares are 0."""
+        owner = copy(self)
+        owner._weights = np.zeros(len(self._pull), np.int64)
+        return owner
 
     def code_weights(self) -> IntArray:
         """Code its share of the weights, with masks of its own."""
@@ -140,11 +145,11 @@ class GradientStep:
         return self._placed.function(worker, fn)
 
     def read(self, worker: int, answer: Any) -> tuple[str, IntArray]:  # noqa: ARG002 (as of the protocol)
-        """Give an answer as N rows of d integers; TypeError or ValueError if it is none."""
+        """Give an answer as N rows of d residues; TypeError or ValueError if it is none."""
         array = self._code.read_numbers(answer, "answer")[0]
         if array.shape != self._shape:
             raise ValueError(f"answer must have the shape {self._shape}, got {array.shape}")
-        return str(array.shape), array
+        return str(array.shape), reduced(array, self._code.prime)
 
     def can_decode(self, responders: Indices) -> bool:
         """Ask the code."""

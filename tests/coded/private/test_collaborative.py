@@ -2,6 +2,7 @@ import itertools
 import math
 import os
 import signal
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -43,6 +44,15 @@ def opened_weights(regression):
     return np.array(found.pop())
 
 
+class Watched(CollaborativeRegression):
+    """Shows what owners hold after each step of a training."""
+
+    def _step(self, *args):
+        result = super()._step(*args)
+        self.after_step(self)
+        return result
+
+
 class SomeFailing(ThreadPoolExecutor):
     """Owner n's machine, which fails in some steps."""
 
@@ -71,7 +81,7 @@ def test_each_step_subtracts_the_exact_gradient_up_to_one_unit(
 ):
     inputs, labels = some_owners(n_owners)
     a, b = 4, 9
-    regression = CollaborativeRegression(
+    regression = Watched(
         inputs,
         labels,
         n_blocks,
@@ -88,9 +98,8 @@ def test_each_step_subtracts_the_exact_gradient_up_to_one_unit(
     assert divisor == 2 ** round(math.log2(divisor)) >= len(rows) * 3 * 4**a > divisor / 2
     history = [np.zeros(3, int)]
     with ThreadPoolExecutor(2) as pool:
-        weights = regression.fit(
-            pool, 25, on_step=lambda *_: history.append(opened_weights(regression))
-        )
+        regression.after_step = lambda training: history.append(opened_weights(training))
+        weights = regression.fit(pool, 25)
     assert np.array_equal(weights, history[-1] / 2.0**b)
     errors = []
     for before, after in itertools.pairwise(history):
@@ -253,9 +262,9 @@ def test_all_that_an_owner_is_sent_is_uniform_whatever_the_others_have():
 def test_only_sums_that_may_not_have_wrapped_are_taken_and_only_the_model_is_opened():
     messages = []
     inputs, labels = some_owners()
-    regression = CollaborativeRegression(
-        inputs, labels, 2, weight_bits=14, on_message=messages.append, rng=0
-    )
+    regression = Watched(inputs, labels, 2, weight_bits=14, on_message=messages.append, rng=0)
+    trainings = []
+    regression.after_step = trainings.append
     with ThreadPoolExecutor(1) as pool:
         regression.fit(pool, 6)
     of_kind = {}
@@ -270,9 +279,54 @@ def test_only_sums_that_may_not_have_wrapped_are_taken_and_only_the_model_is_ope
     assert len(of_kind["dealt"]) == rounds * n
     assert rounds > 6  # some sums could have wrapped, and new ones were opened
     # Shares that are no messages to anybody else: T + 1 owners' would give the model.
-    shares = [owner._weights for owner in regression._owners]
+    shares = [owner._weights for owner in trainings[-1]._owners]
     before_the_end = [m.content.tobytes() for m in messages if m.kind != "shares of the model"]
     assert not any(share.tobytes() in before_the_end for share in shares)
+
+
+# Trainings that go on at once.
+
+
+@pytest.mark.parametrize("is_nested", [True, False])
+def test_trainings_that_go_on_at_once_do_not_meet(is_nested):
+    inputs, labels = some_owners()
+    regression = CollaborativeRegression(inputs, labels, 2)
+    trained = []
+    with ThreadPoolExecutor(2) as machines, ThreadPoolExecutor(1) as other:
+
+        def fit_too(i, _):
+            if i == 5:
+                begun = other.submit(regression.fit, machines, 7, on_step=meet)
+                trained.append(begun.result() if is_nested else begun)
+            elif not is_nested and i > 5:
+                barrier.wait()
+
+        barrier = threading.Barrier(2, timeout=30.0)
+        meet = None if is_nested else lambda i, _: barrier.wait() if i < 6 else None
+        alone = regression.fit(machines, 12)
+        first = regression.fit(machines, 12, on_step=fit_too)
+        second = trained[0] if is_nested else trained[0].result()
+        second_alone = regression.fit(machines, 7)
+    # Roundings differ, by less than a unit a step; other weights would be off by more.
+    unit = 2.0**-regression.weight_bits
+    assert np.abs(first - alone).max() <= 12 * unit
+    assert np.abs(second - second_alone).max() <= 7 * unit
+    assert np.abs(alone - second_alone).max() > 12 * unit
+
+
+def test_who_listens_changes_nothing():
+    inputs, labels = some_owners()
+
+    def spoil(message):
+        message.content[...] = 0
+
+    with ThreadPoolExecutor(1) as pool:
+        found = [
+            CollaborativeRegression(inputs, labels, 2, rng=0, on_message=listener).fit(pool, 5)
+            for listener in (None, spoil)
+        ]
+    assert np.array_equal(*found)
+    assert found[0].any()
 
 
 # Owners' machines that fail and die.
@@ -338,6 +392,26 @@ def test_an_answer_of_another_kind_is_a_failure(wrong):
     assert fates[0] <= {8}
     for executor in executors:
         executor.shutdown()
+
+
+def test_answers_are_read_modulo_the_prime():
+    class Unreduced(SomeFailing):
+        def submit(self, fn, /, *args, **kwargs):
+            return super().submit(
+                lambda: fn(*args, **kwargs) + 2**33 * 4079 * np.arange(-4, 4)[:, None]
+            )
+
+    inputs, labels = [[[1.0]]] * 8, [[1.0]] * 8
+    options = {"coefficients": (0.0, 1.0), "input_bits": 0, "weight_bits": 0, "rng": 0}
+    found = []
+    for kind in (SomeFailing, Unreduced):
+        executors = [kind(lambda _: False) for _ in range(8)]
+        regression = CollaborativeRegression(inputs, labels, 2, prime=4079, **options)
+        found.append(regression.fit(executors, 4))
+        for executor in executors:
+            executor.shutdown()
+    assert np.array_equal(*found)
+    assert found[0].any()
 
 
 @pytest.mark.outer
