@@ -88,6 +88,9 @@ class GASPMatmulCode(ResidueMatmulCode):
     ) -> None:
         rows, columns = read_count(m, "m", at_least=1), read_count(n, "n", at_least=1)
         hidden = read_count(n_colluders, "n_colluders", at_least=1)
+        # Whatever the powers are: refused before large tables are made.
+        least = max(rows * columns, rows + columns + 2 * hidden - 1)
+        require_workers(n_workers, least, "max(m n, m + n + 2 n_colluders - 1)")
         self._degrees, self._chain_length = best_degrees(rows, columns, hidden)
         self._sums = sorted({a + b for a in self._degrees[0] for b in self._degrees[1]})
         needed = len(self._sums)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 from typing import Any, SupportsIndex
 
@@ -116,7 +117,9 @@ class PrivateLibrary:
         self.n_workers = require_workers(n_workers, self.min_responders, "(m + 1)(n + 1)")
         points = self.n_workers + len(np.atleast_1d(as_numpy(library, "library")[0])) - 1
         self._secrecy = read_secrecy(1, prime, modular, rng, n_points=points)
-        self._library = read_operand(library, "library", self.prime, ndim=3)
+        read = read_operand(library, "library", self.prime, ndim=3)
+        # A copy, for it tells what fits, and workers keep what was given here.
+        self._library = replace(read, array=read.array.copy())
         matrices = self._library.array
         blocks = np.stack([in_blocks(one, "library", (1, self._n)) for one in matrices])
         self._placed = Placed([blocks.astype(np.int32)] * self.n_workers)

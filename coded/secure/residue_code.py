@@ -366,7 +366,7 @@ def hides(masks: IntArray, prime: int) -> bool:
     if count > _MOST_MINORS:
         raise ValueError(
             f"n_workers and n_colluders must leave at most {_MOST_MINORS} sets of colluders to "
-            f"check, got {n_workers} and {n_colluders} with {count}; take fewer of either"
+            f"check, got {n_workers} and {n_colluders}, which leave more; take fewer of either"
         )
     return bool(maximal_minors(masks, prime).all())
 

@@ -1,6 +1,7 @@
 """Each family by what was published, or worked out by hand, of it."""
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from coded import (
 )
 from coded.secure.dft import largest_prime_with_roots, roots_of_unity
 from coded.secure.gasp import best_degrees, degree_table, n_sums
+from coded.secure.residue_code import hides
 
 # Two blocks and one mask each, all 1 x 1: 3, 7 and 20 by 5, 11 and 42 modulo 97.
 A, B = np.array([3, 7, 20]), np.array([5, 11, 42])
@@ -111,6 +113,17 @@ def test_gasp_exchanges_the_operands_of_wide_grids():
 def test_too_many_sets_of_colluders_are_not_checked_in_silence():
     with pytest.raises(ValueError, match="sets of colluders to check"):
         GASPMatmulCode(2, 2, 100, n_colluders=6)
+    with pytest.raises(ValueError, match="got 20000 and 5000, which leave more"):
+        hides(np.zeros((20_000, 5000), np.int64), 97)  # more sets than Python prints
+
+
+@pytest.mark.parametrize("counts", [(2000, 2000, 1), (2, 2, 2000)], ids=str)
+def test_gasp_refuses_workers_that_are_far_too_few_at_once(counts):
+    m, n, n_colluders = counts
+    started = time.perf_counter()
+    with pytest.raises(ValueError, match=r"n_workers must be at least max\(m n, .* got 10"):
+        GASPMatmulCode(m, n, 10, n_colluders=n_colluders)
+    assert time.perf_counter() - started < 0.5  # their tables take seconds
 
 
 # MatDot, DFT, cross subspace alignment.

@@ -119,6 +119,18 @@ def test_spare_answers_show_who_lies(matrices, rng):
     assert tuple(job.liars(told[:4], everyone[:4])) == ()
 
 
+def test_what_is_later_done_to_the_matrices_is_not_seen(matrices, rng):
+    kept, a = matrices.copy(), rng.integers(-99, 100, (6, 4))
+    library = PrivateLibrary(matrices, 1, 1, 4)
+    for later in (0, 2**30):
+        matrices[:] = later
+        job = library.prepare(a, 1)
+        assert np.array_equal(decode(job, answers_of(library, job), range(4)), a @ kept[1])
+    matrices[:] = 0
+    with pytest.raises(ValueError, match="pass modular=True"):  # by what workers multiply
+        library.prepare(np.full((6, 4), 2**30 - 1), 1)
+
+
 def test_tensors_give_tensors(matrices, rng):
     a = rng.integers(-99, 100, (6, 4))
     library = PrivateLibrary(torch.from_numpy(matrices), 2, 1, 7)
