@@ -159,10 +159,12 @@ class CollaborativeRegression:
             read_count(weight_bits, "weight_bits", at_least=0, at_most=_MOST_BITS),
             _read_line(coefficients),
         )
-        norm = sqrt(self._n_columns)  # of ones
+        self._row_square: int = self._n_columns << 2 * self.input_bits  # of ones
         if row_norm is not None:
-            norm = min(norm, read_number(row_norm, "row_norm", "(0, inf)"))
-        self._row_square = int(round(norm**2, 6) * 4**self.input_bits)  # that of ones is exact
+            norm = min(sqrt(self._n_columns), read_number(row_norm, "row_norm", "(0, inf)"))
+            # Rows are whole numbers by now: a norm that is given to all digits is not passed.
+            square = int(norm**2 * 4.0**self.input_bits * (1.0 + 1e-12))
+            self._row_square = min(self._row_square, square)
         self._shift = max(self._n_rows * self._row_square - 1, 0).bit_length()
         if on_message is not None and not callable(on_message):
             raise TypeError(
@@ -387,7 +389,8 @@ class CollaborativeRegression:
         largest = sqrt(1 << self._shift)  # singular value of X
         of_gradient = 2.0**a * sqrt(n) * (sqrt(n) * target + largest * growth * sqrt(d))
         of_weights = growth / largest * sqrt(n) * target + n_steps * sqrt(d)
-        return ceil(max(of_gradient, of_weights) * (1.0 + 2.0**-20))
+        bound = max(of_gradient, of_weights) * (1.0 + 2.0**-20)
+        return ceil(min(bound, 2.0**62))  # inf too: more than any field holds
 
     def _has_room(self, n_steps: int) -> bool:
         largest = self._code.prime // 4
@@ -400,8 +403,9 @@ class CollaborativeRegression:
         possible = f"lie in [1, {most}]" if most else "be 0, and no training is possible"
         raise ValueError(
             f"n_steps must {possible}, for a gradient modulo {self._code.prime} might wrap with "
-            f"input_bits = {self.input_bits}, weight_bits = {self.weight_bits} and {self._n_rows} "
-            f"rows, got {n_steps}; take fewer bits or steps"
+            f"input_bits = {self.input_bits}, weight_bits = {self.weight_bits}, coefficients = "
+            f"{self.coefficients} and {self._n_rows} rows, got {n_steps}; take fewer bits or "
+            "steps, or a smaller c_0 / c_1"
         )
 
 

@@ -518,6 +518,8 @@ def test_linear_regression_finds_least_squares():
         ({"prime": 15}, ValueError, "prime"),
         ({"prime": 101}, ValueError, "n_steps must be 0, and no training is possible"),
         ({"weight_bits": 30}, ValueError, "no training is possible"),
+        ({"coefficients": (1e308, 1.0)}, ValueError, r"possible.* \(1e\+308, 1.0\) .*smaller c_0"),
+        ({"coefficients": (0.0, 5e-324)}, ValueError, r"possible.* \(0.0, 5e-324\)"),
         ({"on_message": 3}, TypeError, "on_message must be callable"),
         ({"rng": "seed"}, TypeError, "rng"),
     ],
@@ -527,6 +529,28 @@ def test_arguments_are_checked(changes, error, match):
     arguments = {"inputs": rows, "labels": [[1.0]] * 8, "n_blocks": 2, **changes}
     with pytest.raises(error, match=match):
         CollaborativeRegression(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("entries", "bits", "norm"),
+    [
+        ([5e-4], 11, 6e-4),  # 1.02 rounds to 1, and the bound is 1.23
+        ([0.5, 0.5], 4, math.sqrt(0.5)),  # whose square is above and ...
+        ([0.5, 0.5, 0.5], 4, math.sqrt(0.75)),  # ... below what it should be
+        ([1.0, 1.0, 1.0], 8, 1e200),
+        ([1.0] * 7, 8, None),
+    ],
+)
+def test_rows_of_the_largest_norm_are_taken(entries, bits, norm):
+    options = {"input_bits": bits, "weight_bits": 0, "coefficients": (0.5, 0.25)}
+    rows = [np.full((5, len(entries)), entries)] * 8
+    regression = CollaborativeRegression(rows, [np.ones(5)] * 8, 2, row_norm=norm, **options)
+    rounded = np.rint(np.array(entries) * 2.0**bits)
+    divisor = 4.0**bits / (0.25 * regression.learning_rate)
+    assert divisor >= 40 * (rounded**2).sum() > divisor / 2
+    if norm is not None and norm < 1.0:
+        with pytest.raises(ValueError, match="rows of a norm of at most row_norm"):
+            CollaborativeRegression(rows, [np.ones(5)] * 8, 2, row_norm=0.7 * norm, **options)
 
 
 @pytest.mark.parametrize(
