@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple, SupportsIndex
 
@@ -25,11 +24,12 @@ from coded.schemes.protocol import (
     NotEnoughRespondersError,
     Responders,
 )
+from coded.secure.analog_job import AnalogJob
 from coded.secure.secure_code import SecureMatmulCode, require_workers
 from coded.seeds import read_seed
-from fastspline.arrays import FloatArray, Restore, as_numpy, read_array, read_only, require_finite
+from fastspline.arrays import FloatArray, Restore, read_array, read_only, require_finite
 
-_EPS = float(np.finfo(np.float64).eps)
+_LARGEST = float(np.finfo(np.float64).max) / LARGEST_AMPLIFICATION  # of what is decoded
 
 
 class Plan(NamedTuple):
@@ -277,13 +277,14 @@ class AnalogMatmulCode(SecureMatmulCode):
         Raises
         ------
         TypeError, ValueError
-            If they are no matrices that can be multiplied.
+            If they are no matrices that can be multiplied, or products of shares may overflow.
         """
         left, restore = _read(a, "a", self)
         right, other = _read(b, "b", self)
         is_vector = right.ndim == 1
         right = right[:, None] if is_vector else right
-        if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0] or not left.size:
+        is_empty = not (left.size and right.size)
+        if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0] or is_empty:
             raise ValueError(
                 f"a has shape {left.shape} and b {right.shape}, but a product needs matrices that "
                 "are not empty, with as many columns of a as rows of b; reshape one of them"
@@ -295,11 +296,21 @@ class AnalogMatmulCode(SecureMatmulCode):
             )
         rng = None if self._seed is None else np.random.default_rng(self._seed)
         blocks = self._complex(left.T, -1j).swapaxes(1, 2), self._complex(right, 1j)
-        shares = [
-            self._mix(matrix, side, rng)
-            for matrix, side in zip(self.encoding_matrices, blocks, strict=True)
-        ]
-        return AnalogJob(self, (shares[0], shares[1]), restore, is_vector=is_vector)
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below
+            shares = [
+                self._mix(matrix, side, rng)
+                for matrix, side in zip(self.encoding_matrices, blocks, strict=True)
+            ]
+            largest = float(np.prod([np.abs(one).max() for one in shares]) * shares[0].shape[2])
+        if not largest <= _LARGEST / self.n_workers:
+            raise ValueError(
+                f"mask_std, a and b must be so small that no product of shares overflows, got "
+                f"mask_std = {self._mask_std:.1e}, and entries of up to {np.abs(left).max():.1e} "
+                f"and {np.abs(right).max():.1e}; scale them down"
+            )
+        is_nothing = not (left.any() and right.any())
+        pair = shares[0], shares[1]
+        return AnalogJob(self, pair, restore, is_vector=is_vector, is_nothing=is_nothing)
 
     def decode(self, answers: ComplexArray, responders: Responders) -> FloatArray:
         """Give C from answers, shape (R, r, c).
@@ -316,37 +327,49 @@ class AnalogMatmulCode(SecureMatmulCode):
                 f"{self.need(responders)}; wait for more answers, or raise n_workers",
                 responders=responders,
             )
-        product: FloatArray = np.ascontiguousarray(np.tensordot(plan.decoder, answers, 1).real)
-        rounding = 2.0 * _EPS * plan.amplification * float(np.abs(answers).max())
-        if rounding > 0.1 * (largest := float(np.abs(product).max())):
-            warnings.warn(
-                f"outputs are at most {largest:.1e} and their rounding errors up to about "
-                f"{rounding:.1e}, for masks have made answers so large; lower mask_std = "
-                f"{self._mask_std:.1e}",
-                RuntimeWarning,
-                stacklevel=4,
-            )
-        return product
+        return np.ascontiguousarray(np.tensordot(plan.decoder, answers, 1).real)
 
-    def liars(self, answers: ComplexArray, responders: Responders) -> Responders:
+    def liars(
+        self, answers: ComplexArray, responders: Responders, rounding: FloatArray
+    ) -> Responders:
         """Tell whose answers, shape (R, numbers), contradict all others, beyond rounding.
 
-        Half as many as are spare at most. Raises InconsistentAnswersError where that is not to be
-        told.
+        `rounding`, shape (numbers,), is by how much a right answer may be off. Half as many as are
+        spare at most. Raises InconsistentAnswersError where that is not to be told.
         """
         check = self._plan(responders).check
-        if check.contradicted(answers).size == 0:
+        columns = check.contradicted(answers)
+        # What is measured by its own size may be small, of large numbers that cancelled.
+        columns = columns[~self._agree(answers[:, columns], responders, rounding[columns])]
+        if columns.size == 0:
             return ()
+        answers, rounding = answers[:, columns], rounding[columns]
         most = (len(responders) - self.min_responders) // 2
         verdict = locate_wrong_rows(check.model(), answers, most, check)
         if verdict.wrong is not None:
-            return tuple(responders[i] for i in verdict.wrong)
+            wrong = list(verdict.wrong)
+            for i in verdict.wrong:  # the same again: nobody is accused of rounding
+                kept = np.delete(np.arange(len(responders)), [n for n in wrong if n != i])
+                who = tuple(responders[n] for n in kept)
+                if self._agree(answers[kept], who, rounding).all():
+                    wrong.remove(i)
+            return tuple(responders[i] for i in wrong)
         raise InconsistentAnswersError(
             f"{len(responders)} answers contradict each other beyond rounding, so that a worker "
             "answers wrongly; wait for two more answers per liar",
             residual=float(check.measured(answers)[1].max()),
             suspects=[responders[i] for i in verdict.suspects],
         )
+
+    def _agree(
+        self, answers: ComplexArray, responders: Responders, rounding: FloatArray
+    ) -> NDArray[np.bool_]:
+        """Tell of each column whether rounding explains by how much answers contradict."""
+        basis = self._plan(responders).check.basis
+        with np.errstate(over="ignore", invalid="ignore"):  # lies may be of any size
+            missed = np.linalg.norm(basis @ answers, axis=0)
+        agree: NDArray[np.bool_] = missed <= np.sqrt(len(responders)) * rounding
+        return agree
 
     def need(self, responders: Responders) -> str:
         """Say what answers that do not suffice lack, in words that follow "needs"."""
@@ -401,70 +424,6 @@ class AnalogMatmulCode(SecureMatmulCode):
             return Plan(np.zeros(len(responders), np.complex128), float(np.inf), check)
         decoder = least_norm_decoder(rows, wanted)
         return Plan(decoder[0], exact_amplification(decoder, rows, wanted), check)
-
-
-class AnalogJob:
-    """One product; made by ``code.prepare``, used once."""
-
-    def __init__(
-        self,
-        code: AnalogMatmulCode,
-        shares: tuple[ComplexArray, ComplexArray],
-        restore: Restore,
-        *,
-        is_vector: bool,
-    ) -> None:
-        self._code, self._restore, self._is_vector = code, restore, is_vector
-        self.min_responders = code.min_responders
-        self._answered = (shares[0].shape[1], shares[1].shape[2])
-        send = Restore(np.dtype(np.complex128), restore.device)
-        self.payloads: list[tuple[Any, ...]] = [
-            (send(a), send(b)) for a, b in zip(*shares, strict=True)
-        ]
-
-    def function(self, worker: int, fn: Function) -> Function:  # noqa: ARG002 (as of the protocol)
-        """Give the product, the same for all."""
-        return fn
-
-    def read(self, worker: int, answer: Any) -> tuple[tuple[int, int], ComplexArray]:  # noqa: ARG002 (as of the protocol)
-        """Give an answer as complex numbers; TypeError or ValueError if it is none of these."""
-        array, _ = as_numpy(answer, "answer")
-        if array.dtype.kind not in "fc":
-            raise TypeError(f"answer must hold complex numbers, got dtype {array.dtype}")
-        if array.shape != self._answered:
-            raise ValueError(
-                f"answer has shape {array.shape}, but the blocks' product {self._answered}"
-            )
-        require_finite(array, "answer")
-        return self._answered, array
-
-    def can_decode(self, responders: NDArray[np.intp]) -> bool:
-        """Ask the code."""
-        return self._code.can_decode(responders)
-
-    def need(self, responders: NDArray[np.intp]) -> str:
-        """Say what answers that do not suffice lack."""
-        return self._code.need(tuple(responders.tolist()))
-
-    def exact_mask(self, responders: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """C is exact up to amplified rounding, or is not given."""
-        return np.array(self.can_decode(responders))
-
-    def liars(self, answers: Sequence[ComplexArray], responders: NDArray[np.intp]) -> Sequence[int]:
-        """Tell whose answers contradict all others."""
-        if len(responders) <= self.min_responders:
-            return ()
-        rows = np.stack(answers).reshape(len(answers), -1)
-        return self._code.liars(rows, tuple(responders.tolist()))
-
-    def decode(self, answers: Sequence[ComplexArray], responders: NDArray[np.intp]) -> Any:
-        """Give C."""
-        product = self._code.decode(np.stack(answers), tuple(responders.tolist()))
-        return self._restore(np.ascontiguousarray(product[:, 0]) if self._is_vector else product)
-
-    def __repr__(self) -> str:
-        """Give the code's own line."""
-        return repr(self._code)
 
 
 def _read(operand: ArrayLike, name: str, code: object) -> tuple[FloatArray, Restore]:

@@ -174,6 +174,57 @@ def test_spare_answers_show_who_lies(mask_std, operands):
         job.liars([answers[0] + lie, *answers[1:6]], everyone[:6])
 
 
+@pytest.mark.parametrize("mask_std", [1.0, 1e3, 1e6])
+@pytest.mark.parametrize(
+    "kind", ["normal", "cancelling", "orthogonal", "scaled", "long", "nothing"]
+)
+def test_no_honest_worker_is_taken_for_a_liar(kind, mask_std, rng):
+    n_inner = 2000 if kind == "long" else 40
+    a, b = rng.normal(size=(6, n_inner)), rng.normal(size=(n_inner, 5))
+    if kind == "cancelling":  # within each block, so that answers are small beside their terms
+        a, b = np.tile([1.0, -1.0], (6, 20)), np.ones((40, 5))
+    if kind == "orthogonal":
+        q = np.linalg.qr(rng.normal(size=(40, 40)))[0]
+        a, b = q[:6], q[:, :5]
+    if kind == "scaled":
+        a, b = a * 10.0 ** rng.integers(-8, 8, (6, 1)), b * 10.0 ** rng.integers(-8, 8, 5)
+    if kind == "nothing":
+        a = np.zeros_like(a)
+    for size in (1.0, 1e3, 1e6):
+        for n_workers in (6, 9):
+            code = AnalogMatmulCode(2, n_workers, mask_std=mask_std)
+            job = code.prepare(size * a, size * b)
+            answers = answers_of(code, job)
+            assert tuple(job.liars(answers, np.arange(n_workers))) == ()
+    for lie in (0.1 * np.abs(answers).max(), 1e308 * (1 + 1j)):
+        told = [one + (n == 4) * lie for n, one in enumerate(answers)]
+        try:
+            assert tuple(job.liars(told, np.arange(9))) == (4,)
+        except InconsistentAnswersError:  # what cancelled may hide who it is, but not that one is
+            assert kind == "cancelling"
+
+
+def test_nothing_has_no_digits_to_be_eaten(operands):
+    a, b = operands
+    for one, other in ((0.0 * a, b), (a, 0.0 * b)):
+        code = AnalogMatmulCode(2, 5, mask_std=1.0)
+        job = code.prepare(one, other)
+        # That is no warning, which would be an error here.
+        assert np.abs(job.decode(answers_of(code, job), np.arange(5))).max() < 1e-12
+
+
+def test_products_that_overflow_are_refused(operands):
+    a, b = operands
+    for mask_std, size in ((1e200, 1.0), (1e308, 1.0), (1.0, 1e300), (1e150, 1.0)):
+        code = AnalogMatmulCode(2, 6, mask_std=mask_std)
+        with pytest.raises(ValueError, match=r"no product of shares overflows, got mask_std = 1\."):
+            code.prepare(size * a, size * b)
+    code = AnalogMatmulCode(2, 6, mask_std=1e140)
+    job = code.prepare(a, b)
+    with pytest.warns(RuntimeWarning, match="lower mask_std"):
+        assert np.isfinite(job.decode(answers_of(code, job), np.arange(6))).all()
+
+
 def test_codes_pickle():
     code = AnalogMatmulCode(2, 6, mask_std=100.0)
     assert code.can_decode(range(6))
@@ -199,6 +250,8 @@ def test_bad_arguments_are_refused(operands):
         ((a, torch.from_numpy(b)), "pass both as arrays"),
         ((torch.from_numpy(a).requires_grad_(), torch.from_numpy(b)), "a requires grad"),
         ((a[None], b), "needs matrices"),
+        ((a, b[:, :0]), "matrices that are not empty"),
+        ((a[:0], b), "matrices that are not empty"),
     ]:
         with pytest.raises((TypeError, ValueError), match=match):
             code.prepare(*wrong)
