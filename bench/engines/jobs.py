@@ -27,7 +27,8 @@ Array = NDArray[np.float64]
 
 WORKERS, SPARE = 20, 4
 SIDES = (1000, 2000, 4000)
-SHOWN = 2000  # of the table of costs
+SHOWN = 2000  # of the table of costs, of all codes
+AT_ALL_SIDES = ("khatri-rao", "mds-rows", "ortho-matdot", "ortho-poly", "polynomial", "rotation")
 GRADIENT_WORKERS, LOST = 12, 3
 REPEATS = 7
 DRAWS = 20_000
@@ -46,7 +47,12 @@ def run(*, quick: bool) -> Numbers:
         for dtype in (np.float32, np.float64):
             a, b = (rng.standard_normal((side, side)).astype(dtype) for _ in range(2))
             compared = compare_matmul(
-                a, b, WORKERS, n_stragglers=SPARE, repeats=2 if quick else REPEATS
+                a,
+                b,
+                WORKERS,
+                n_stragglers=SPARE,
+                codes=None if quick or side == SHOWN else AT_ALL_SIDES,
+                repeats=2 if quick else REPEATS,
             )
             products[f"{side} {np.dtype(dtype)}"] = _plain(compared)
     part, parameters = digits_problem()
@@ -122,9 +128,9 @@ def tables(numbers: Numbers) -> dict[str, str]:
         [
             f"`{row['code']}`",
             str(row["needs"] or "any"),
-            f"{row['load']:.3f}",
-            f"{row['sent']:.3g}",
-            f"{row['received']:.2g}",
+            _told(row["load"], ".3f"),
+            _told(row["sent"], ".3g"),
+            _told(row["received"], ".2g"),
             f"{_share(row['encode'])} / {_share(by_code[row['code']]['encode'])}",
             f"{_share(row['decode'])} / {_share(by_code[row['code']]['decode'])}",
             _size(row["error"]),
@@ -148,14 +154,18 @@ def tables(numbers: Numbers) -> dict[str, str]:
     }
 
 
+def _told(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
 def _gradient_table(found: Numbers) -> str:
     header = ["code", "needs", "load", "out", "decode", "decoded", "error", "amp.", "cond."]
     rows = [
         [
             f"`{row['code']}`",
             str(row["needs"] or "any"),
-            f"{row['load']:.3f}",
-            f"{row['received']:.2g}",
+            _told(row["load"], ".3f"),
+            _told(row["received"], ".2g"),
             _share(row["decode"]),
             f"{row['decoded']:.0%}",
             _size(row["error"]),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.maps.arrays import Matrix, Witness, is_finite, multiply_columns
+from coded.maps.arrays import Matrix, is_finite, multiply_columns
 from fastspline.arrays import STREAM_BYTES, FloatArray, empty_aligned, require_finite
 from fastspline.rows import take_rows
+
+if TYPE_CHECKING:
+    from coded.maps.witness import Witness
 
 _LONG = 512  # numbers of a row that are copied as fast row by row as all at once
 
@@ -96,6 +100,8 @@ class FilledMap:
 
     @cached_property
     def _witness(self) -> Witness:
+        from coded.maps.witness import Witness  # as for `MatrixMap`
+
         return Witness(self.weights)
 
     @cached_property

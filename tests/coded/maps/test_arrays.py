@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coded.maps.arrays import MatrixMap, PartlyReadMap, find_witness
+from coded.maps.arrays import MatrixMap, PartlyReadMap
 from coded.maps.blocks import BlockMap
 from coded.maps.copies import FilledMap, RowMap
+from coded.maps.witness import find_witness
 from fastspline import Smoother
 
 
