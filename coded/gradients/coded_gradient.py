@@ -64,8 +64,9 @@ def coded_gradient(
     part : callable
         ``part(parameters, i)`` gives summand i, ``0 <= i < code.n_parts``, with `data`
         ``part(parameters, blocks[i])``: an array, a tensor, a
-        number, or tuples and dicts of them, alike for all i. It must not keep a graph of
-        autograd, nor in threads write to a module that they share, as
+        number, or tuples and dicts of them, alike for all i, and the same whoever computes it: of
+        what it draws at random, the seed must come from `parameters` and `i`. It must not keep a
+        graph of autograd, nor in threads write to a module that they share, as
         ``torch.func.functional_call`` does. For process pools it must be importable in the worker.
     parameters : anything
         Handed to each worker; arrays and tensors in it must be finite.
@@ -96,6 +97,9 @@ def coded_gradient(
         If an argument has a value that is not allowed; nothing has been submitted then.
     NotEnoughRespondersError
         If the answers that came do not suffice to decode (a ValueError too).
+    InconsistentAnswersError
+        If more answers came than the rank of their rows, and contradict each other, and it is not
+        to be told whose is wrong (a ValueError too); who is told is left out, as a failure.
 
     Examples
     --------

@@ -31,6 +31,9 @@ class SpareAnswers:
     Where all answer multiples of one sum, that is zero at an optimum, and rounding all that they
     answer: such are compared only if they compute the same in the same order.
 
+    To compare takes two to three times as long as to decode, 9 ms for 24 answers of 100,000
+    numbers; and for new responders a singular value decomposition of B_F, 25 ms for 350 answers.
+
     Parameters
     ----------
     rows : ndarray, shape (R, parts)
