@@ -435,9 +435,9 @@ MUTANTS = (
         "tests/coded/products/test_field.py",
     ),
     Mutant(
-        "coded/products/field.py",
-        "        residues = reduced(array, self._prime)",
-        "        residues = array",
+        "coded/products/residues.py",
+        "residues: IntArray = reduced(array, prime)",
+        "residues: IntArray = array",
         "tests/coded/products/test_field.py",
     ),
     Mutant(
