@@ -102,12 +102,15 @@ def test_a_large_model_is_loaded_once_a_process_and_not_sent_with_tasks(engines)
 
 
 def test_a_call_adds_few_copies_of_its_own():
-    """In: the coded input. Out: the stack of answers, what checks it, and the outputs."""
+    """In: the coded input. Out: the stack of answers, what checks it, and the outputs.
+
+    Fewer where the memory of results that were dropped is filled again.
+    """
     for row in traffic.alone(traffic.count_copies, "threads", ((3, 512, 512),)):
         assert row["copies"]["bare"] == pytest.approx([0.0, 0.0], abs=0.1)
         into, out = row["copies"]["ours"]
-        assert 0.9 < into < 2.0
-        assert 0.9 < out < 3.7
+        assert 0.1 < into < 2.0
+        assert 0.1 < out < 3.7
 
 
 def test_the_table_has_a_row_an_engine_and_array(engines):
