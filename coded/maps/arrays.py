@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastspline.arrays import FloatArray, empty_aligned, read_only, require_finite
 
 if TYPE_CHECKING:
-    from coded.maps.witness import Witness
+    from coded.maps.witness import LazyWitnesses
 
 Matrix: TypeAlias = NDArray[np.float64]
 
@@ -43,13 +43,13 @@ class MatrixMap:
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """Multiply each column of `values` by the matrix, in the dtype of `values`."""
-        return multiply_columns(self.matrix, values, "values", witness=self._witness())
+        return multiply_columns(self.matrix, values, "values", witnesses=self._witnesses())
 
     @cached_property
-    def _witness(self) -> Witness:
-        from coded.maps.witness import Witness  # what not every code multiplies by
+    def _witnesses(self) -> LazyWitnesses:
+        from coded.maps.witness import LazyWitnesses  # what not every code multiplies by
 
-        return Witness(self.matrix)
+        return LazyWitnesses(self.matrix)
 
     def adjoint(self, cotangent: FloatArray) -> FloatArray:
         """Multiply each column of `cotangent` by the conjugate transpose, in its dtype."""
@@ -104,13 +104,13 @@ def multiply_columns(
     name: str,
     out: FloatArray | None = None,
     *,
-    witness: int | None = None,
+    witnesses: tuple[int, ...] = (),
 ) -> FloatArray:
     """Multiply each column of `rows` by the matrix, in their dtype; `name` begins errors.
 
     What is not finite in a column stays so in each of its sums, whatever the weights. So it is
-    enough to look at one row of the product, `witness`, as `find_witness` gives it, or else at the
-    smaller one of factor and product.
+    enough to look at the rows of the product that `find_witnesses` gives, or else, without
+    `witnesses`, at the smaller one of factor and product.
     """
     columns = rows if rows.ndim == 2 else rows.reshape(len(rows), -1)
     shape = len(matrix), columns.shape[1]
@@ -122,17 +122,16 @@ def multiply_columns(
             weights = matrix.astype(dtype)
     product = empty_aligned(*shape, dtype) if out is None else out.reshape(shape)
     bound = math.nan
-    if witness is None and not 1 < len(matrix) <= len(rows):
+    if not witnesses and not 1 < len(matrix) <= len(rows):
         # Of a single row of weights, multiplied as a vector, BLAS may skip what is 0.
         bound = size_of(columns) * size_of(matrix)
         if not math.isfinite(bound):
             require_finite(rows, name)
     with np.errstate(over="ignore", invalid="ignore"):  # told below; np.dot is slower
         np.matmul(weights, columns, out=product)
-    if witness is None:
-        is_right = bound < half_of_largest(dtype)
-    else:
-        is_right = math.isfinite(size_of(product[witness]))
+    is_right = bound < half_of_largest(dtype)
+    if witnesses:
+        is_right = all(math.isfinite(size_of(product[i])) for i in witnesses)
     if not (is_right or is_finite(product)):
         require_finite(rows, name)
         raise ValueError(f"{name} overflow in {rows.dtype}; scale them down")

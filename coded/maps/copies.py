@@ -14,7 +14,7 @@ from fastspline.arrays import STREAM_BYTES, FloatArray, empty_aligned, require_f
 from fastspline.rows import take_rows
 
 if TYPE_CHECKING:
-    from coded.maps.witness import Witness
+    from coded.maps.witness import LazyWitnesses
 
 _LONG = 512  # numbers of a row that are copied as fast row by row as all at once
 
@@ -74,35 +74,31 @@ class FilledMap:
 
     def _mix(self, columns: FloatArray, at: NDArray[np.intp], result: FloatArray) -> None:
         """Put sums at these rows of the result, after which all that was mixed is finite."""
-        is_block = at[-1] - at[0] + 1 == at.size
         if self.constant is not None:
             sums = multiply_columns(self.weights, columns, "values")
             with np.errstate(over="ignore"):  # told below
                 result[at] = sums + self.constant.reshape(sums.shape)
             if not is_finite(result[at]):
                 raise ValueError(f"values overflow in {columns.dtype}; scale them down")
-        elif is_block:
-            multiply_columns(
-                self.weights,
-                columns,
-                "values",
-                result[at[0] : at[-1] + 1],
-                witness=self._witness(),
-            )
-        elif 2 * at.size > len(result):  # cheaper than to put the sums in their places
-            multiply_columns(self._matrix, columns, "values", result)
+        elif (factor := self._factor) is not None:
+            matrix, rows, witnesses = factor
+            multiply_columns(matrix, columns, "values", result[rows], witnesses=witnesses())
         else:
             result[at] = multiply_columns(self.weights, columns, "values")
 
     @cached_property
-    def _matrix(self) -> Matrix:
-        return self.dense()
+    def _factor(self) -> tuple[Matrix, slice, LazyWitnesses] | None:
+        """A matrix whose product gives the sums in their places, and which rows it gives."""
+        from coded.maps.witness import LazyWitnesses  # as for `MatrixMap`
 
-    @cached_property
-    def _witness(self) -> Witness:
-        from coded.maps.witness import Witness  # as for `MatrixMap`
-
-        return Witness(self.weights)
+        at = self._rows[1]
+        if at[-1] - at[0] + 1 == at.size:
+            matrix, rows = self.weights, slice(at[0], at[-1] + 1)
+        elif 2 * at.size > len(self.source):  # cheaper than to put the sums in their places
+            matrix, rows = self.dense(), slice(None)
+        else:
+            return None
+        return matrix, rows, LazyWitnesses(matrix)
 
     @cached_property
     def _rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from coded.maps.arrays import MatrixMap, PartlyReadMap
 from coded.maps.blocks import BlockMap
 from coded.maps.copies import FilledMap, RowMap
-from coded.maps.witness import find_witness
+from coded.maps.witness import find_witnesses
 from fastspline import Smoother
 
 
@@ -157,15 +157,18 @@ def test_blocks_refuse_what_is_not_finite_where_no_sum_reads_it(bad):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 0.9])
 @given(
-    shape=st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 40)), seed=st.integers(0)
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 40)),
+    seed=st.integers(0),
+    p=st.sampled_from([1.0, 0.5]),
 )
-def test_one_row_of_the_product_shows_what_is_wrong_anywhere(shape, seed, dtype, bad):
+def test_a_few_rows_of_the_product_show_what_is_wrong_anywhere(shape, seed, p, dtype, bad):
     rng = np.random.default_rng(seed)
     m, n, n_columns = shape
-    matrix = MatrixMap(rng.normal(size=(m, n)) + 2.0 * (rng.random((m, n)) < 0.5))
+    weights = rng.normal(size=(m, n)) + 2.0 * (rng.random((m, n)) < 0.5)
+    matrix = MatrixMap(weights * rng.choice([1.0, 1e-12], size=(m, n), p=[p, 1.0 - p]))
     values = rng.normal(size=(n, n_columns)).astype(dtype)
     expected = matrix.matrix @ values.astype(np.float64)
-    for _ in range(2):  # a witness is looked for at the second use
+    for _ in range(2):  # witnesses are looked for at the second use
         np.testing.assert_allclose(matrix(values), expected, rtol=1e-4, atol=1e-4)
     place = rng.integers(n), rng.integers(n_columns)
     values[place] = bad * np.finfo(dtype).max
@@ -180,20 +183,24 @@ SINE = float(np.sin(1.0))
 
 
 @pytest.mark.parametrize(
-    ("matrix", "witness"),
+    ("matrix", "witnesses"),
     [
-        ([[1.0, SINE]], None),  # a single row is multiplied as a vector
-        ([[1.0, 0.0], [SINE, 1.0]], 1),
-        ([[1.0, -1.0], [1.0, 1e-12]], None),
-        ([[3.0, 4.0], [1.0, 2.0], [0.6, 0.8]], None),  # plain numbers may cancel
-        ([[1.0, 0.75 + 1e-9], [1.0, SINE]], 1),
-        ([[1e-3, 1e-3 * SINE], [1.0, SINE]], 1),  # far smaller than others
-        ([[1e50, 1e50 * SINE], [1.0, SINE]], None),  # no float32
-        ([[0.0], [0.5]], 1),
+        ([[1.0, SINE]], ()),  # a single row is multiplied as a vector
+        ([[1.0, 0.0], [SINE, 1.0]], (1,)),
+        ([[1.0, -1.0], [1.0, 1e-12]], ()),
+        ([[3.0, 4.0], [1.0, 2.0], [0.6, 0.8]], ()),  # plain numbers may cancel
+        ([[1.0, 0.75 + 1e-9], [1.0, SINE]], (1,)),
+        ([[1e-3, 1e-3 * SINE], [1.0, SINE]], (1,)),  # far smaller than others
+        ([[1e50, 1e50 * SINE], [1.0, SINE]], ()),  # no float32
+        ([[0.0], [0.5]], (1,)),
+        ([[1.0, SINE, 1e-12], [1e-12, SINE, 1.0]], (0, 1)),  # what one hardly sees another does
+        ([[1.0, 0.0, 0.0], [0.0, SINE, 1.0]], (1, 0)),
+        ([[0.0, 1.0, SINE], [0.0, SINE, 1.0]], ()),  # a column that none sees
+        (np.eye(4), ()),  # too many rows
     ],
 )
-def test_a_witness_has_no_weight_that_another_may_cancel(matrix, witness):
-    assert find_witness(np.array(matrix)) == witness
+def test_witnesses_have_no_weight_that_another_may_cancel(matrix, witnesses):
+    assert find_witnesses(np.array(matrix)) == witnesses
 
 
 @pytest.mark.parametrize(
