@@ -21,8 +21,8 @@ _Block: TypeAlias = tuple[NDArray[np.uint8], int]  # memory, and where a cache l
 _blocks: list[_Block] = []
 
 
-def lend(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> NDArray[Any]:
-    """Give an uninitialised array of `size` bytes that starts at a cache line.
+def lend(shape: tuple[int, ...], dtype: np.dtype[Any], size: int, phase: int = 0) -> NDArray[Any]:
+    """Give an uninitialised array of `size` bytes that starts `phase` bytes into a cache line.
 
     Its memory is used again once no array refers to it.
     """
@@ -31,20 +31,21 @@ def lend(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> NDArray[Any
             block = _blocks.pop()
         except IndexError:  # other threads have them
             break
-        if size + 64 <= block[0].size <= 4 * size and _references(block) == _UNUSED:
+        if size + 128 <= block[0].size <= 4 * size and _references(block) == _UNUSED:
             if not block[0].flags.writeable:  # somebody froze a result by its base
                 continue
-            return _lent(block, shape, dtype)
+            return _lent(block, shape, dtype, phase)
         _blocks.insert(0, block)
-    memory = np.empty(size + 64, np.uint8)
-    array = _lent((memory, -memory.ctypes.data % 64), shape, dtype)
+    memory = np.empty(size + 128, np.uint8)
+    array = _lent((memory, -memory.ctypes.data % 64), shape, dtype, phase)
     while len(_blocks) > _MOST_BLOCKS or _kept() > KEPT_BYTES:
         del _blocks[:1]
     return array
 
 
-def _lent(block: _Block, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    array: NDArray[Any] = np.ndarray(shape, dtype, *block)
+def _lent(block: _Block, shape: tuple[int, ...], dtype: np.dtype[Any], phase: int) -> NDArray[Any]:
+    memory, line = block
+    array: NDArray[Any] = np.ndarray(shape, dtype, memory, line + phase)
     if block[0].size <= KEPT_BYTES // 2:
         _blocks.append(block)
     return array

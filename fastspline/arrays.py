@@ -205,7 +205,7 @@ def prepare_out(
     """Give `out` as a checked numpy array, and the (m, columns) array to compute into."""
     rows, columns = shape[axis], math.prod(shape[:axis] + shape[axis + 1 :])
     if out is None:
-        return None, empty_aligned(rows, columns, array.dtype)
+        return None, empty_aligned(rows, columns, array.dtype, _phase(array, columns))
     result: FloatArray = out.detach().numpy() if is_torch_tensor(out) else out  # type: ignore[attr-defined]
     if not isinstance(result, np.ndarray):
         raise TypeError(
@@ -247,12 +247,24 @@ def deliver(
     return out
 
 
-def empty_aligned(rows: int, columns: int, dtype: np.dtype[np.floating]) -> FloatArray:
-    """Give an uninitialised contiguous array; a large one starts on a cache line."""
+def _phase(array: FloatArray, columns: int) -> int:
+    """Give how far into a cache line every row of a large array begins, or 0.
+
+    Rows of a result that begin like those that are read are stored and loaded by whole lines.
+    """
+    if array.nbytes <= STREAM_BYTES or columns * array.itemsize % 64:
+        return 0
+    return array.ctypes.data % 64
+
+
+def empty_aligned(
+    rows: int, columns: int, dtype: np.dtype[np.floating], phase: int = 0
+) -> FloatArray:
+    """Give an uninitialised contiguous array; a large one starts `phase` bytes into a line."""
     size = rows * columns * dtype.itemsize
     if size < LENT_BYTES:
         return np.empty((rows, columns), dtype)
-    return lend((rows, columns), dtype, size)
+    return lend((rows, columns), dtype, size, phase)
 
 
 def read_only(own: NDArray[Any]) -> NDArray[Any]:

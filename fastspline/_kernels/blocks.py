@@ -44,6 +44,7 @@ class Source(NamedTuple):
     n_rows: int  # to ask for in that strip, or 0
     turn: int  # of the block in its own strip, of so many
     turns: int
+    knots: int
 
 
 class Target(NamedTuple):
@@ -55,14 +56,19 @@ class Target(NamedTuple):
     bypass: int
 
 
-class Segment(NamedTuple):
-    """Knots `start` to `stop` of all, and the slots where one pass leaves what the other needs."""
+class Part(NamedTuple):
+    """Knots to be swept in one go: backward from `last`, and forward from `start`, of all.
 
-    start: int
-    stop: int
+    Each has its own slot, the first one `slot` and the others `way` bytes apart.
+    """
+
     knots: int
-    slots: int
-    slot_bytes: int
+    last: int
+    n_backward: int
+    start: int
+    n_forward: int
+    slot: int
+    way: int
 
 
 @njit(inline="always", **JIT)
@@ -76,13 +82,14 @@ def read_row(source, i, like):
 
 
 @njit(inline="always", **JIT)
-def read_ahead(source, i, part, parts):
-    """Ask for one row in `parts` of the strip that follows; all parts together ask for all.
+def read_ahead(source, i):
+    """Ask for a row of the strip that follows, in turn; the blocks of a strip ask for all.
 
     In the order in which they will be read, so that each is asked for a strip's time before.
     """
-    if i % parts == 0:
-        row = part * ((source.n_rows + parts - 1) // parts) + i // parts
+    turns = source.turns
+    if i % turns == 0:
+        row = source.turn * ((source.n_rows + turns - 1) // turns) + i // turns
         if row < source.n_rows:
             at = source.corner + peek(source.listed + row * 8, "i8") * source.step
             prefetch(at, STRIP_BYTES)
@@ -126,7 +133,7 @@ def gather_points(tables, k, source, here, like):
         last = peek(spans + k * 16 + 16, "i8")
         while p < last:
             one = vcast(read_row(source, p, like), base)
-            read_ahead(source, p, source.turn, source.turns)
+            read_ahead(source, p)
             moved = scale(entry(weights, 3 * p, base), one)
             if p < derivatives:
                 base = vadd(base, one)
@@ -135,6 +142,24 @@ def gather_points(tables, k, source, here, like):
             tangent1 = fma(entry(weights, 3 * p + 2, base), one, tangent1)
             p += 1
     return base, tangent, base1, tangent1
+
+
+@njit(inline="always", **JIT)
+def both_sweeps(steps, tables, target, source, part, after, before, like):
+    """Sweep backward, and forward through the slots that this has just read: a knot of each a turn.
+
+    Two chains of operations that do not wait for each other, so that their latencies overlap; and
+    memory is read and written all the time.
+    """
+    slot = part.slot
+    for t in range(max(part.n_backward, part.n_forward)):
+        if t < part.n_backward:
+            k = part.last - t
+            after = steps.backward(steps, tables, k, part.knots, slot, target, after)
+        if t < part.n_forward:
+            before = steps.forward(steps, tables, source, part.start + t, slot, before, like)
+        slot += part.way
+    return after, before
 
 
 @njit(**JIT)

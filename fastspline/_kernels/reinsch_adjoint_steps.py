@@ -35,52 +35,48 @@ def start(tables, knots, zero, row):
 
 
 @njit(inline="always", **JIT)
-def forward(_steps, tables, source, segment, state, like):
+def forward(_steps, tables, source, k, slot, state, like):
     """Leave s at the knot before and G at each knot."""
-    table, needed = tables.backward, tables.needed
+    table = tables.backward
     base, tangent, s1, s2, before = state  # s at k - 2 and k - 3, M at k - 1
-    slot = segment.slots
-    for k in range(segment.start, segment.stop):
-        here = base, tangent
-        base, tangent, base1, tangent1 = gather_points(tables, k, source, here, like)
-        if peek(needed + k * 8, "i8"):
-            vstore(slot + n_bytes(base), base)
-            before = fma(entry(table, 5 * k + 2, base), base, before)
-            tangent = fma(entry(table, 5 * k + 3, base), base, tangent)
-            tangent1 = fma(entry(table, 5 * k + 4, base), base, tangent1)
-        s = zero_like(base)
-        if k > 1:  # gamma is 0 at the first knot
-            s = fma(entry(table, 5 * k - 9, s), s2, before)  # b1 at k - 2
-            s = fma(entry(table, 5 * k - 5, s), s1, s)  # b0 at k - 1; the newest last
-        vstore(slot, s)
-        s1, s2, before = s, s1, tangent
-        base, tangent = base1, tangent1
-        slot += segment.slot_bytes
-    return (base, tangent, s1, s2, before), zero_like(like)
+    here = base, tangent
+    base, tangent, base1, tangent1 = gather_points(tables, k, source, here, like)
+    if peek(tables.needed + k * 8, "i8"):
+        vstore(slot + n_bytes(base), base)
+        before = fma(entry(table, 5 * k + 2, base), base, before)
+        tangent = fma(entry(table, 5 * k + 3, base), base, tangent)
+        tangent1 = fma(entry(table, 5 * k + 4, base), base, tangent1)
+    s = zero_like(base)
+    if k > 1:  # gamma is 0 at the first knot
+        s = fma(entry(table, 5 * k - 9, s), s2, before)  # b1 at k - 2
+        s = fma(entry(table, 5 * k - 5, s), s1, s)  # b0 at k - 1; the newest last
+    vstore(slot, s)
+    return base1, tangent1, s, s1, tangent
 
 
 @njit(inline="always", **JIT)
-def backward(_steps, tables, _source, segment, target, state):
+def sum_of_states(_state, like):
+    """Give zeros: what is not finite shows in the rows."""
+    return zero_like(like)
+
+
+@njit(inline="always", **JIT)
+def backward(_steps, tables, k, _knots, slot, target, state):
     """Carry t and what rows k and k - 1 have got so far; store the rows."""
-    table, rows, needed = tables.forward, tables.sources, tables.needed
+    table = tables.forward
     t, carry, near, far, check = state
-    slot = segment.slots + (segment.stop - segment.start) * segment.slot_bytes
-    k = segment.stop
-    while k > segment.start:
-        k -= 1
-        slot -= segment.slot_bytes
-        r = near
-        if peek(needed + k * 8, "i8"):
-            r = vadd(vload(slot + n_bytes(t), t), r)
-        near, far = far, zero_like(t)
-        if k > 1:
-            waiting = vadd(vload(slot, t), carry)
-            carry = scale(entry(table, 4 * k + 3, t), t)
-            t = fma(entry(table, 4 * k + 2, t), t, waiting)  # at k - 1
-            f0, f1 = entry(table, 4 * k - 4, t), entry(table, 4 * k - 3, t)
-            r = fma(f0, t, r)
-            near, far = fma(f1 - f0, t, near), scale(-f1, t)
-        row = vcast(r, check)
-        check = fma(0.0, row, check)  # 0 inf is NaN, and NaN stays
-        vput(target, peek(rows + k * 8, "i8"), row)
+    r = near
+    if peek(tables.needed + k * 8, "i8"):
+        r = vadd(vload(slot + n_bytes(t), t), r)
+    near, far = far, zero_like(t)
+    if k > 1:
+        waiting = vadd(vload(slot, t), carry)
+        carry = scale(entry(table, 4 * k + 3, t), t)
+        t = fma(entry(table, 4 * k + 2, t), t, waiting)  # at k - 1
+        f0, f1 = entry(table, 4 * k - 4, t), entry(table, 4 * k - 3, t)
+        r = fma(f0, t, r)
+        near, far = fma(f1 - f0, t, near), scale(-f1, t)
+    row = vcast(r, check)
+    check = fma(0.0, row, check)  # 0 inf is NaN, and NaN stays
+    vput(target, peek(tables.sources + k * 8, "i8"), row)
     return t, carry, near, far, check

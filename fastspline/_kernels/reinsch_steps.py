@@ -1,4 +1,4 @@
-"""Reinsch's recurrence in SIMD lanes, over a segment of knots: the twin of `reinsch`.
+"""Reinsch's recurrence in SIMD lanes, a knot at a time: the twin of `reinsch`.
 
 Forward: u from the last two u. Backward: gamma from the last two gamma; g is the value less three
 gamma. A piece between knots is given by g and gamma.
@@ -14,8 +14,8 @@ from fastspline._kernels.vector import (
     peek,
     scale,
     vcast,
-    vload_all,
-    vstore_all,
+    vload,
+    vstore,
     vsub,
 )
 from fastspline.jit import JIT
@@ -29,22 +29,26 @@ def start(tables, knots, zero, row):
 
 
 @njit(inline="always", **JIT)
-def forward(steps, tables, source, segment, state, like):
-    """Leave u at the knot before and the value at each knot."""
-    table = tables.forward
+def forward(steps, tables, source, k, slot, state, like):
+    """Leave u at the knot before and, where g is needed, the value."""
     y0, before, u1, u2 = state
-    slot = segment.slots
-    for k in range(segment.start, segment.stop):
-        row = read_row(source, k, like)
-        read_ahead(source, k, 2 * source.turn, 2 * source.turns)
-        y1 = vcast(row, y0)
-        rise = vsub(y1, y0)
-        if k > 1:
-            u1, u2 = steps.solve_lower(table, k - 1, rise, before, u1, u2), u1
-        y0, before = y1, rise
-        vstore_all(slot, (u1, row))
-        slot += segment.slot_bytes
-    return (y0, before, u1, u2), fma(0.0, u1, scale(0.0, before))
+    row = read_row(source, k, like)
+    read_ahead(source, k)
+    y1 = vcast(row, y0)
+    rise = vsub(y1, y0)
+    if k > 1:
+        u1, u2 = steps.solve_lower(tables.forward, k - 1, rise, before, u1, u2), u1
+    vstore(slot, u1)
+    if peek(tables.needed + k * 8, "i8"):
+        vstore(slot + n_bytes(u1), row)
+    return y1, rise, u1, u2
+
+
+@njit(inline="always", **JIT)
+def sum_of_states(state, _like):
+    """Give NaN where the forward sweep has met what is not finite."""
+    _, before, u1, _ = state
+    return fma(0.0, u1, scale(0.0, before))
 
 
 @njit(inline="always", **JIT)
@@ -57,29 +61,21 @@ def solve_lower(table, k, rise, before, u1, u2):
 
 
 @njit(inline="always", **JIT)
-def backward(_steps, tables, source, segment, target, state):
+def backward(_steps, tables, k, _knots, slot, target, state):
     """Carry gamma at the last two knots, and (base, tangent) at the last; store the points."""
-    table, needed = tables.backward, tables.needed
+    table = tables.backward
     m2, m1, base1, tangent1, check = state
-    slot = segment.slots + (segment.stop - segment.start) * segment.slot_bytes
-    k = segment.stop
-    while k > segment.start:
-        k -= 1
-        slot -= segment.slot_bytes
-        read_ahead(source, k, 2 * source.turn + 1, 2 * source.turns)
-        # L^T gamma = u
-        u, row = vload_all(slot, (m1, check))
-        m0 = fma(entry(table, 5 * k + 1, m2), m2, u)
-        m0 = fma(entry(table, 5 * k, m1), m1, m0)
-        if peek(needed + k * 8, "i8"):
-            g = vcast(row, m0)
-            g = fma(entry(table, 5 * k + 4, g), m2, g)
-            g = fma(entry(table, 5 * k + 3, g), m1, g)
-            g = fma(entry(table, 5 * k + 2, g), m0, g)
-            # Narrowing to float32 costs as much as two or three points: it is done once a knot.
-            base0, tangent0 = vcast(g, check), vcast(m1, check)
-            here, beyond = (base0, tangent0), (base1, tangent1)
-            check = evaluate_points(tables, k, target, here, beyond, check)
-            base1, tangent1 = base0, tangent0
-        m2, m1 = m1, m0
-    return m2, m1, base1, tangent1, check
+    # L^T gamma = u
+    m0 = fma(entry(table, 5 * k + 1, m2), m2, vload(slot, m1))
+    m0 = fma(entry(table, 5 * k, m1), m1, m0)
+    if peek(tables.needed + k * 8, "i8"):
+        g = vcast(vload(slot + n_bytes(m0), check), m0)
+        g = fma(entry(table, 5 * k + 4, g), m2, g)
+        g = fma(entry(table, 5 * k + 3, g), m1, g)
+        g = fma(entry(table, 5 * k + 2, g), m0, g)
+        # Narrowing to float32 costs as much as two or three points: it is done once a knot.
+        base0, tangent0 = vcast(g, check), vcast(m1, check)
+        here, beyond = (base0, tangent0), (base1, tangent1)
+        check = evaluate_points(tables, k, target, here, beyond, check)
+        base1, tangent1 = base0, tangent0
+    return m1, m0, base1, tangent1, check

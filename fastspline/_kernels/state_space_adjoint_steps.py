@@ -50,31 +50,32 @@ def start(tables, knots, zero, row):
 
 
 @njit(inline="always", **JIT)
-def forward(steps, tables, source, segment, state, like):
+def forward(steps, tables, source, k, slot, state, like):
     """Leave the cotangents of the filtered value and slope, and of the innovation if nu > 0."""
-    gaps, table = tables.forward, tables.backward
-    nu, per_unit = tables.nu, tables.per_unit
-    base, tangent, shear, moment, f_after, v_after = state
-    slot = segment.slots
-    for k in range(segment.start, segment.stop):
-        here = base, tangent
-        base, tangent, base1, tangent1 = gather_points(tables, k, source, here, like)
-        f, v = f_after, v_after
-        if nu == 0:
-            f, v = vadd(f, base), vadd(v, tangent)
-        else:
-            v = fma(per_unit, base, v)
-            if k > 0:
-                h, c = peek(gaps + (k - 1) * 8, "f8"), table + (k - 1) * GAP_BYTES
-                shear, moment, innovation = steps.costate_step(h, c, shear, moment)
-                vstore(slot + 2 * n_bytes(f), innovation)
-            moment = vadd(moment, tangent)
-        if k < segment.knots - 1:
-            f, v, f_after, v_after = steps.smooth_step(table + k * GAP_BYTES, f, v)
-        vstore_all(slot, (f, v))
-        base, tangent = base1, tangent1
-        slot += segment.slot_bytes
-    return (base, tangent, shear, moment, f_after, v_after), zero_like(like)
+    base, tangent, shear, moment, f, v = state
+    here = base, tangent
+    base, tangent, base1, tangent1 = gather_points(tables, k, source, here, like)
+    if tables.nu == 0:
+        f, v = vadd(f, base), vadd(v, tangent)
+    else:
+        v = fma(tables.per_unit, base, v)
+        if k > 0:
+            h = peek(tables.forward + (k - 1) * 8, "f8")
+            c = tables.backward + (k - 1) * GAP_BYTES
+            shear, moment, innovation = steps.costate_step(h, c, shear, moment)
+            vstore(slot + 2 * n_bytes(f), innovation)
+        moment = vadd(moment, tangent)
+    f_after, v_after = f, v
+    if k < source.knots - 1:
+        f, v, f_after, v_after = steps.smooth_step(tables.backward + k * GAP_BYTES, f, v)
+    vstore_all(slot, (f, v))
+    return base1, tangent1, shear, moment, f_after, v_after
+
+
+@njit(inline="always", **JIT)
+def sum_of_states(_state, like):
+    """Give zeros: what is not finite shows in the rows."""
+    return zero_like(like)
 
 
 @njit(inline="always", **JIT)
@@ -102,30 +103,24 @@ def smooth_step(c, f, v):
 
 
 @njit(inline="always", **JIT)
-def backward(_steps, tables, _source, segment, target, state):
+def backward(_steps, tables, k, _knots, slot, target, state):
     """Carry the cotangents of the filtered value and slope; store the rows."""
-    gaps, table, rows = tables.forward, tables.backward, tables.sources
-    nu = tables.nu
     f_before, v_before, check = state
-    slot = segment.slots + (segment.stop - segment.start) * segment.slot_bytes
-    k = segment.stop
-    while k > segment.start:
-        k -= 1
-        slot -= segment.slot_bytes
-        f, v = vload_all(slot, (f_before, v_before))
-        f, v = vadd(f, f_before), vadd(v, v_before)
-        r = f
-        if k > 0:
-            h, c = peek(gaps + (k - 1) * 8, "f8"), table + (k - 1) * GAP_BYTES
-            k2 = entry(c, K2, v)
-            r = fma(entry(c, K1, f), f, scale(k2, v))
-            f = scale(entry(c, ALPHA, f), f)
-            if nu > 0:
-                innovation = vload(slot + 2 * n_bytes(f), f)
-                r, f = vadd(r, innovation), vsub(f, innovation)
-            f_before = fma(-k2, v, f)
-            v_before = fma(h, f, scale(entry(c, A22, v), v))
-        row = vcast(r, check)
-        check = fma(0.0, row, check)  # 0 inf is NaN, and NaN stays
-        vput(target, peek(rows + k * 8, "i8"), row)
+    f, v = vload_all(slot, (f_before, v_before))
+    f, v = vadd(f, f_before), vadd(v, v_before)
+    r = f
+    if k > 0:
+        h = peek(tables.forward + (k - 1) * 8, "f8")
+        c = tables.backward + (k - 1) * GAP_BYTES
+        k2 = entry(c, K2, v)
+        r = fma(entry(c, K1, f), f, scale(k2, v))
+        f = scale(entry(c, ALPHA, f), f)
+        if tables.nu > 0:
+            innovation = vload(slot + 2 * n_bytes(f), f)
+            r, f = vadd(r, innovation), vsub(f, innovation)
+        f_before = fma(-k2, v, f)
+        v_before = fma(h, f, scale(entry(c, A22, v), v))
+    row = vcast(r, check)
+    check = fma(0.0, row, check)  # 0 inf is NaN, and NaN stays
+    vput(target, peek(tables.sources + k * 8, "i8"), row)
     return f_before, v_before, check

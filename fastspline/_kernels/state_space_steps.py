@@ -1,4 +1,4 @@
-"""The subtraction-free recursion in SIMD lanes, over a segment of knots: the twin of `state_space`.
+"""The subtraction-free recursion in SIMD lanes, a knot at a time: the twin of `state_space`.
 
 Forward: residual eps and slope v of the filtered curve. Backward: residual and slope of the
 smoothed curve, and gamma from both. A piece between knots is given by value and slope, its
@@ -51,22 +51,24 @@ def start(tables, knots, zero, row):
 
 
 @njit(inline="always", **JIT)
-def forward(steps, tables, source, segment, state, like):
+def forward(steps, tables, source, k, slot, state, like):
     """Leave residual and slope filtered at each knot, and the value."""
-    gaps, table = tables.forward, tables.backward
     y0, eps, v = state
-    slot = segment.slots
-    for k in range(segment.start, segment.stop):
-        row = read_row(source, k, like)
-        read_ahead(source, k, 2 * source.turn, 2 * source.turns)
-        y1 = vcast(row, y0)
-        if k > 0:
-            h, f = peek(gaps + (k - 1) * 8, "f8"), table + (k - 1) * GAP_BYTES
-            eps, v = steps.filter_step(h, f, vsub(y1, y0), eps, v)
-        y0 = y1
-        vstore_all(slot, (eps, v, row))
-        slot += segment.slot_bytes
-    return (y0, eps, v), fma(0.0, eps, scale(0.0, v))
+    row = read_row(source, k, like)
+    read_ahead(source, k)
+    y1 = vcast(row, y0)
+    if k > 0:
+        h = peek(tables.forward + (k - 1) * 8, "f8")
+        eps, v = steps.filter_step(h, tables.backward + (k - 1) * GAP_BYTES, vsub(y1, y0), eps, v)
+    vstore_all(slot, (eps, v, row))
+    return y1, eps, v
+
+
+@njit(inline="always", **JIT)
+def sum_of_states(state, _like):
+    """Give NaN where the forward sweep has met what is not finite."""
+    _, eps, v = state
+    return fma(0.0, eps, scale(0.0, v))
 
 
 @njit(inline="always", **JIT)
@@ -119,42 +121,34 @@ def smooth_step(f, d, eps, v, slope):
 
 
 @njit(inline="always", **JIT)
-def backward(steps, tables, source, segment, target, state):
+def backward(steps, tables, k, knots, slot, target, state):
     """Carry the smoothed state, the costate if nu > 0, and (base, tangent); store the points."""
-    gaps, table, needed = tables.forward, tables.backward, tables.needed
     nu, per_unit = tables.nu, tables.per_unit
     value, residual, slope, gamma, shear, base1, tangent1, check = state
-    slot = segment.slots + (segment.stop - segment.start) * segment.slot_bytes
-    k = segment.stop
-    while k > segment.start:
-        k -= 1
-        slot -= segment.slot_bytes
-        read_ahead(source, k, 2 * source.turn + 1, 2 * source.turns)
-        eps, v, row = vload_all(slot, (slope, slope, check))
-        y = vcast(row, slope)
-        if k == segment.knots - 1:
-            residual, slope = eps, v
+    eps, v, row = vload_all(slot, (slope, slope, check))
+    y = vcast(row, slope)
+    if k == knots - 1:
+        residual, slope = eps, v
+    else:
+        h, f = peek(tables.forward + k * 8, "f8"), tables.backward + k * GAP_BYTES
+        rise = vsub(value, y)
+        if nu > 0:
+            innovation = fma(-h, v, vadd(rise, eps))
+            gamma, shear = steps.costate_step(h, f, innovation, gamma, shear)
+        residual, slope = steps.smooth_step(f, vsub(rise, residual), eps, v, slope)
+    if peek(tables.needed + k * 8, "i8"):
+        if nu == 0:
+            base0, tangent0 = vcast(vsub(y, residual), check), vcast(slope, check)
         else:
-            h, f = peek(gaps + k * 8, "f8"), table + k * GAP_BYTES
-            rise = vsub(value, y)
-            if nu > 0:
-                innovation = fma(-h, v, vadd(rise, eps))
-                gamma, shear = steps.costate_step(h, f, innovation, gamma, shear)
-            residual, slope = steps.smooth_step(f, vsub(rise, residual), eps, v, slope)
-        value = y
-        if peek(needed + k * 8, "i8"):
-            if nu == 0:
-                base0, tangent0 = vcast(vsub(value, residual), check), vcast(slope, check)
-            else:
-                base0, tangent0 = vcast(scale(per_unit, slope), check), vcast(gamma, check)
-            if nu == JET:
-                g = vcast(vsub(value, residual), check)
-                moment = vcast(scale(per_unit * per_unit, gamma), check)
-                vput(target, k, g)
-                vput(target, segment.knots + k, base0)
-                vput(target, 2 * segment.knots + k, moment)
-                check = fma(0.0, moment, fma(0.0, base0, fma(0.0, g, check)))
-            here, beyond = (base0, tangent0), (base1, tangent1)
-            check = evaluate_points(tables, k, target, here, beyond, check)
-            base1, tangent1 = base0, tangent0
-    return value, residual, slope, gamma, shear, base1, tangent1, check
+            base0, tangent0 = vcast(scale(per_unit, slope), check), vcast(gamma, check)
+        if nu == JET:
+            g = vcast(vsub(y, residual), check)
+            moment = vcast(scale(per_unit * per_unit, gamma), check)
+            vput(target, k, g)
+            vput(target, knots + k, base0)
+            vput(target, 2 * knots + k, moment)
+            check = fma(0.0, moment, fma(0.0, base0, fma(0.0, g, check)))
+        here, beyond = (base0, tangent0), (base1, tangent1)
+        check = evaluate_points(tables, k, target, here, beyond, check)
+        base1, tangent1 = base0, tangent0
+    return y, residual, slope, gamma, shear, base1, tangent1, check

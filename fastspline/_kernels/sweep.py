@@ -2,14 +2,15 @@
 
 A kernel takes `LANES` neighbouring columns at a time. Sweeping forward it reads each input row
 once and leaves its states in scratch; sweeping backward it carries the smoothed state in registers,
-and as soon as both ends of an interval are known, the points inside are evaluated and stored. The
-transpose runs the same way, see `adjoint_sweep`.
+and as soon as both ends of an interval are known, the points inside are evaluated and stored. While
+one block of columns is swept backward, the next one is swept forward, through the same slots of
+scratch in the other direction. The transpose runs the same way, see `adjoint_sweep`.
 
 Scratch never leaves the second-level cache: a long series is cut into segments of knots. The first
 forward sweep only notes the state at each segment's start; then each segment, from the last one
-back, is swept forward once more and backward.
+back, is swept forward once more, while the one behind it is swept backward.
 
-Recurrences plug in as modules that know the steps over a segment: `reinsch_steps` and
+Recurrences plug in as modules that know the steps over a knot: `reinsch_steps` and
 `state_space_steps`, each the twin of a plain loop, and their transposes.
 
 Within the cache, arithmetic bounds a sweep: for 16 doubles 14 instructions a knot, 8 more at one
@@ -29,10 +30,11 @@ from fastspline._kernels import reinsch_steps, state_space_steps
 from fastspline._kernels.addresses import read_tables
 from fastspline._kernels.blocks import (
     STRIP_BYTES,
-    Segment,
+    Part,
     Source,
     Target,
     ask_for_edges,
+    both_sweeps,
     copy_out,
 )
 from fastspline._kernels.vector import (
@@ -52,14 +54,15 @@ SCRATCH_BYTES = 512 << 10  # states and inputs of a segment
 def make_sweep(steps, data, state, lanes):
     """Make the kernel for columns of type `data`, "f4" or "f8", whose recurrences run in `state`.
 
-    `steps` is a module of three functions, which are inlined:
+    `steps` is a module of functions, which are inlined:
 
     - ``start(tables, knots, zero, row)`` gives the states that both sweeps begin with, made of
       zeros of type `state`, and `row`, of type `data`; how many bytes a knot's slot has, for what
       one leaves to the other; the list of rows that are read, and their number.
-    - ``forward(steps, tables, source, segment, state, like)`` gives the state behind a segment,
-      and a vector: NaN where that state tells that a column is not finite.
-    - ``backward(steps, tables, source, segment, target, state)`` gives the state before a segment;
+    - ``forward(steps, tables, source, k, slot, state, like)`` gives the state behind knot k.
+    - ``sum_of_states(state, like)`` gives a vector from that behind the last: NaN where it tells
+      that a column is not finite.
+    - ``backward(steps, tables, k, knots, slot, target, state)`` gives the state before knot k;
       its last vector is NaN where a result is not finite.
 
     What these find by their argument `steps` is inlined straight into the kernel. Inlined into them
@@ -103,54 +106,79 @@ def make_sweep(steps, data, state, lanes):
 
         bad = -1
         fitted = max(columns, lanes)
-        begin = start_panel = 0
-        while begin < fitted:
+        begin = start_panel = before_first = 0
+        target = coming = Target(out, out_step, columns, np.int64(0))
+        source = Source(listed, array, step, columns, ahead, array, 0, 0, 1, knots)
+        before, after, slot, way = kept, carried, slots, slot_bytes
+        while True:
             # One block of columns; one that would stick out is moved back to redo a few, rather
             # than masked. Only where there are fewer columns than lanes some lanes idle.
+            is_block = begin < fitted
             first = min(begin, fitted - lanes)
-            offset = first * width
-            if panel:
-                if begin == start_panel:
-                    start_panel = first
-                    edge = min(panel, fitted - first) * width - 1
-                    ask_for_edges(out + offset, out_step, rows, edge)
-                place = stage + offset - start_panel * width
-                target = Target(place, panel_step, columns, 0)
-            else:
-                bypass = stream and first == begin and columns >= lanes
-                target = Target(out + offset, out_step, columns, np.int64(bypass))
-            following = (begin // strip + 1) * strip
-            ask = n_read if strips and following < columns else 0
-            source = Source(
-                listed, array + offset, step, columns, ahead,
-                array + following * width, ask, begin % strip // lanes, strip // lanes,
-            )  # fmt: skip
+            next_panel = start_panel
+            if is_block:
+                offset = first * width
+                if panel:
+                    if begin == 0 or begin - start_panel == panel:
+                        next_panel = first
+                        edge = min(panel, fitted - first) * width - 1
+                        ask_for_edges(out + offset, out_step, rows, edge)
+                    place = stage + offset - next_panel * width
+                    coming = Target(place, panel_step, columns, np.int64(0))
+                else:
+                    bypass = stream and first == begin and columns >= lanes
+                    coming = Target(out + offset, out_step, columns, np.int64(bypass))
+                following = (begin // strip + 1) * strip
+                ask = n_read if strips and following < columns else 0
+                source = Source(
+                    listed, array + offset, step, columns, ahead, array + following * width,
+                    ask, begin % strip // lanes, strip // lanes, knots,
+                )  # fmt: skip
+                before = kept
 
-            before, after = kept, carried
-            for turn in range(2 * segments - 1):
+            turn = 0
+            while turn < 2 * segments - 1:
+                # Forward over the segments of the block; then over all but the last once more,
+                # while the one behind is swept backward, and over the first one meanwhile ends
+                # the block before.
                 s = min(turn, 2 * segments - 2 - turn)
-                part = Segment(s * segment, min((s + 1) * segment, knots), knots, slots, slot_bytes)
-                if turn == s:
+                start = s * segment
+                n_forward = min(segment, knots - start) if is_block else 0
+                n_backward, last = 0, 0
+                if turn >= segments or (turn == 0 and begin > 0):
+                    last = min(start + 2 * segment if turn else segment, knots) - 1
+                    n_backward = last + 1 - start - (segment if turn else 0)
+                else:
+                    slot, way = slots + (segment - n_forward) * slot_bytes, slot_bytes
+                if turn < segments:
                     vstore_all(starts + s * n_bytes(kept), before)
                 else:
                     before = vload_all(starts + s * n_bytes(kept), before)
-                before, ends = steps.forward(steps, lists, source, part, before, like)
-                if turn < segments - 1:
-                    continue
-                if turn == segments - 1 and any_nan(ends):
+                if turn == segments or (turn == 0 and segments == 1):
+                    after = carried
+                part = Part(knots, last, n_backward, start, n_forward, slot, way)
+                after, before = both_sweeps(steps, lists, target, source, part, after, before, like)
+                slot, way = slot + (max(n_forward, n_backward) - 1) * way, -way
+                if turn == 0:
+                    if begin > 0 and any_nan(after[-1]):
+                        bad = before_first
+                        break
+                    target = coming
+                if is_block and turn == segments - 1 and any_nan(steps.sum_of_states(before, like)):
                     bad = first
                     break
-                after = steps.backward(steps, lists, source, part, target, after)
-            if bad < 0 and any_nan(after[-1]):
-                bad = first
+                turn += 1 if is_block else 2 * segments
             if bad >= 0:
                 break
 
-            begin = first + lanes
-            if panel and (begin - start_panel == panel or begin == fitted):
+            if panel and begin > 0 and (next_panel != start_panel or not is_block):
                 n = (min(begin, columns) - start_panel) * width
                 copy_out(stage, panel_step, out + start_panel * width, out_step, rows, n, stream)
-                start_panel = begin
+            start_panel = next_panel
+            if not is_block:
+                break
+            before_first = first
+            begin = first + lanes
 
         if stream:
             fence()

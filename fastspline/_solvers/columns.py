@@ -35,6 +35,7 @@ AHEAD_BYTES = 384
 BLOCKS_A_THREAD = 4  # to even out a busy machine
 IN_DOUBLE = 1 << 20  # doubles that stand for floats at a time, but not fewer columns than
 LEAST_IN_DOUBLE = 64
+FEW = 8  # blocks of columns below which a masked one costs more than stores past the cache save
 PANEL_NUMBERS = 16_384  # numbers in one array of a panel, to stay in the second-level cache
 LEAST_PANEL = 8
 TRANSPOSED = 256  # columns copied at a time where rows are not contiguous
@@ -212,8 +213,10 @@ def sweep_columns(
         return kernel.quick(values, out, knots, tables)
     size, columns, rows = values.itemsize, values.shape[1], out.shape[0]
     row_bytes = size * kernel.lanes
-    stream, panel = STREAM_SAFE and out.nbytes > STREAM_BYTES, 0
-    if stream and (out.ctypes.data % 64 or out.strides[0] % 64 or row_bytes % 64):
+    stream, panel, head = STREAM_SAFE and out.nbytes > STREAM_BYTES, 0, 0
+    if stream and columns >= FEW * kernel.lanes and out.strides[0] % 64 == row_bytes % 64 == 0:
+        head = -out.ctypes.data % 64 // size  # columns before the first whole line of every row
+    elif stream:
         panel = min(STAGE_BYTES // rows, 1024) // row_bytes * kernel.lanes
         stream = panel * size >= STAGE_ROW_BYTES and columns >= panel
         panel = panel if stream else 0
@@ -224,6 +227,12 @@ def sweep_columns(
         ahead = AHEAD_BYTES
 
     def work(first: int, stop: int) -> int:
+        if first > 0 or head == 0:
+            return sweep(head + first, head + stop, int(stream))
+        bad = sweep(0, head, 0)
+        return bad if bad >= 0 else sweep(head, head + stop, int(stream))
+
+    def sweep(first: int, stop: int, stream: int) -> int:
         block = values[:, first:stop]
         if not block.flags.aligned or (block.shape[1] > 1 and block.strides[1] != size):
             block = np.array(block, order="C")
@@ -231,18 +240,18 @@ def sweep_columns(
         bad: int = kernel.sweep(
             block.ctypes.data, block.strides[0],
             out.ctypes.data + first * size, out.strides[0], stop - first,
-            knots, rows, tables, int(stream), panel, ahead, strips,
+            knots, rows, tables, stream, panel, ahead, strips,
         )  # fmt: skip
         return bad if bad < 0 else first + bad
 
     threads = threads_for(values, out, threads)
-    width = columns
+    width = columns - head
     if threads > 1:
         cuts = threads * BLOCKS_A_THREAD
-        width = -(-columns // (cuts * 64)) * 64  # whole cache lines
+        width = -(-width // (cuts * 64)) * 64  # whole cache lines
     if columns > 1 and values.strides[1] != size:
         width = min(width, TRANSPOSED)
-    return run_blocks(work, cut(columns, width), threads)
+    return run_blocks(work, cut(columns - head, width), threads)
 
 
 def threads_for(values: FloatArray, out: FloatArray, threads: int | None) -> int:

@@ -147,10 +147,13 @@ def test_refuses_what_overflows(solver, dtype, columns):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("odd", [0, 1, 7])
-@pytest.mark.parametrize("offset", [0, 4, 8])
+@pytest.mark.parametrize("offset", [0, 4, 8, 16, 60])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_streamed_and_staged_outputs_equal_small_ones(dtype, odd, offset, solver):
-    """Outputs above STREAM_BYTES go past the caches, in whole lines or through staged panels."""
+    """Outputs above STREAM_BYTES go past the caches, in whole lines or through staged panels.
+
+    Where all rows begin alike within a line, the columns before the first whole one come first.
+    """
     smoother, points = plan_and_points(solver=solver)
     operator = smoother.operator(points)
     itemsize = np.dtype(dtype).itemsize
@@ -165,6 +168,32 @@ def test_streamed_and_staged_outputs_equal_small_ones(dtype, odd, offset, solver
     assert np.array_equal(out[:, some], operator(values[:, some]))
     assert (memory[:start] == 77).all(), "written before out"
     assert (memory[start + view.size :] == 77).all(), "written behind out"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("column", [0, 2, 3, 40, -1])
+def test_names_what_is_not_finite_where_it_streams(dtype, column):
+    smoother, points = plan_and_points()
+    columns = STREAM_BYTES // (len(points) * np.dtype(dtype).itemsize) // 64 * 64 + 128
+    values = np.zeros((11, columns), dtype)
+    values[5, column] = np.nan
+    memory = np.empty(len(points) * columns + 32, dtype)
+    start = (-memory.ctypes.data % 64 + 64) // memory.itemsize - 3  # three columns before a line
+    out = memory[start : start + len(points) * columns].reshape(len(points), columns)
+    with pytest.raises(ValueError, match=rf"values\[5, {column % columns}\] = nan"):
+        smoother.operator(points)(values, out=out)
+
+
+@pytest.mark.parametrize("offset", [0, 16, 24])
+@pytest.mark.parametrize("odd", [0, 1])
+def test_rows_of_large_results_begin_as_those_that_are_read(offset, odd):
+    smoother, points = plan_and_points()
+    columns = STREAM_BYTES // (11 * 8) // 64 * 64 + 64 + odd
+    memory = np.zeros(11 * columns + 16)
+    start = (-memory.ctypes.data % 64 + offset) // 8
+    values = memory[start : start + 11 * columns].reshape(11, columns)
+    result = smoother.operator(points)(values)
+    assert result.ctypes.data % 64 == (0 if odd else offset)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
