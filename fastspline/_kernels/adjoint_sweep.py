@@ -12,11 +12,11 @@ from fastspline._kernels.sweep import lay_out, make_sweep
 from fastspline._kernels.vector import LANES
 from fastspline.jit import JIT
 
-adjoint_f4 = make_sweep(reinsch_adjoint_steps, "f4", "f8", LANES)
-adjoint_f4_single = make_sweep(reinsch_adjoint_steps, "f4", "f4", 2 * LANES)
-adjoint_f8 = make_sweep(reinsch_adjoint_steps, "f8", "f8", LANES)
-adjoint_state_space_f4 = make_sweep(state_space_adjoint_steps, "f4", "f8", LANES)
-adjoint_state_space_f8 = make_sweep(state_space_adjoint_steps, "f8", "f8", LANES)
+adjoint_f4 = make_sweep(reinsch_adjoint_steps, "f4", "f8", "f8", LANES)
+adjoint_f4_single = make_sweep(reinsch_adjoint_steps, "f4", "f4", "f4", 2 * LANES)
+adjoint_f8 = make_sweep(reinsch_adjoint_steps, "f8", "f8", "f8", LANES)
+adjoint_state_space_f4 = make_sweep(state_space_adjoint_steps, "f4", "f8", "f8", LANES)
+adjoint_state_space_f8 = make_sweep(state_space_adjoint_steps, "f8", "f8", "f8", LANES)
 
 
 @njit(**JIT)

@@ -107,17 +107,17 @@ def evaluate_points(tables, k, target, here, beyond, check):
     rise = vsub(base1, base0)
     first = peek(spans + k * 16, "i8")
     derivatives = peek(spans + k * 16 + 8, "i8")
-    base = zero_like(check)
+    base = zero_like(base0)
     p = peek(spans + k * 16 + 16, "i8")
     while p > first:
         if p == derivatives:
             base = base0
         p -= 1
-        r = fma(entry(weights, 3 * p, check), rise, base)
-        r = fma(entry(weights, 3 * p + 1, check), tangent0, r)
-        r = fma(entry(weights, 3 * p + 2, check), tangent1, r)
-        check = fma(0.0, r, check)  # 0 inf is NaN, and NaN stays
-        vput(target, peek(tables.rows + p * 8, "i8"), r)
+        r = fma(entry(weights, 3 * p, rise), rise, base)
+        r = fma(entry(weights, 3 * p + 1, rise), tangent0, r)
+        result = vcast(fma(entry(weights, 3 * p + 2, rise), tangent1, r), check)
+        check = fma(0.0, result, check)  # 0 inf is NaN, and NaN stays
+        vput(target, peek(tables.rows + p * 8, "i8"), result)
     return check
 
 

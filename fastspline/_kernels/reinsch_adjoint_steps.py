@@ -27,7 +27,7 @@ from fastspline.jit import JIT
 
 
 @njit(inline="always", **JIT)
-def start(tables, knots, zero, row):
+def start(tables, knots, zero, row, _point):
     """Give the states that both sweeps begin with, a slot's bytes, and which rows are read."""
     kept, carried = (zero, zero, zero, zero, zero), (zero, zero, zero, zero, row)
     points = peek(tables.spans + knots * 16, "i8")

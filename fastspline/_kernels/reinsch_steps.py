@@ -22,9 +22,9 @@ from fastspline.jit import JIT
 
 
 @njit(inline="always", **JIT)
-def start(tables, knots, zero, row):
+def start(tables, knots, zero, row, point):
     """Give the states that both sweeps begin with, a slot's bytes, and which rows are read."""
-    kept, carried = (zero, zero, zero, zero), (zero, zero, row, row, row)
+    kept, carried = (zero, zero, zero, zero), (zero, zero, point, point, row)
     return kept, carried, n_bytes((zero, row)), tables.sources, knots
 
 
@@ -74,7 +74,7 @@ def backward(_steps, tables, k, _knots, slot, target, state):
         g = fma(entry(table, 5 * k + 3, g), m1, g)
         g = fma(entry(table, 5 * k + 2, g), m0, g)
         # Narrowing to float32 costs as much as two or three points: it is done once a knot.
-        base0, tangent0 = vcast(g, check), vcast(m1, check)
+        base0, tangent0 = vcast(g, base1), vcast(m1, base1)
         here, beyond = (base0, tangent0), (base1, tangent1)
         check = evaluate_points(tables, k, target, here, beyond, check)
         base1, tangent1 = base0, tangent0

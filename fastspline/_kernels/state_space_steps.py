@@ -44,9 +44,9 @@ GAP_BYTES = 8 * N_COEFFICIENTS
 
 
 @njit(inline="always", **JIT)
-def start(tables, knots, zero, row):
+def start(tables, knots, zero, row, point):
     """Give the states that both sweeps begin with, a slot's bytes, and which rows are read."""
-    kept, carried = (zero, zero, zero), (zero, zero, zero, zero, zero, row, row, row)
+    kept, carried = (zero, zero, zero), (zero, zero, zero, zero, zero, point, point, row)
     return kept, carried, n_bytes((zero, zero, row)), tables.sources, knots
 
 
@@ -138,16 +138,17 @@ def backward(steps, tables, k, knots, slot, target, state):
         residual, slope = steps.smooth_step(f, vsub(rise, residual), eps, v, slope)
     if peek(tables.needed + k * 8, "i8"):
         if nu == 0:
-            base0, tangent0 = vcast(vsub(y, residual), check), vcast(slope, check)
+            base0, tangent0 = vcast(vsub(y, residual), base1), vcast(slope, base1)
         else:
-            base0, tangent0 = vcast(scale(per_unit, slope), check), vcast(gamma, check)
+            base0, tangent0 = vcast(scale(per_unit, slope), base1), vcast(gamma, base1)
         if nu == JET:
             g = vcast(vsub(y, residual), check)
             moment = vcast(scale(per_unit * per_unit, gamma), check)
             vput(target, k, g)
-            vput(target, knots + k, base0)
+            rate = vcast(base0, check)
+            vput(target, knots + k, rate)
             vput(target, 2 * knots + k, moment)
-            check = fma(0.0, moment, fma(0.0, base0, fma(0.0, g, check)))
+            check = fma(0.0, moment, fma(0.0, rate, fma(0.0, g, check)))
         here, beyond = (base0, tangent0), (base1, tangent1)
         check = evaluate_points(tables, k, target, here, beyond, check)
         base1, tangent1 = base0, tangent0

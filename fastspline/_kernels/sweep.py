@@ -20,7 +20,8 @@ than the plain loops). Beyond the cache it matters how the inputs are asked for:
 twice as fast as row by row; copying strips of them to scratch cost more than it saved.
 
 Recurrences are done in double, but for float32 columns of Reinsch plans that lose nothing in
-float32. Evaluation is done in the type of the data: twice the lanes for float32.
+float32. Evaluation is done in the type of the data, twice the lanes for float32; of what is divided
+by gaps, and far outside the knots, in double.
 """
 
 import numpy as np
@@ -51,13 +52,15 @@ from fastspline.jit import JIT
 SCRATCH_BYTES = 512 << 10  # states and inputs of a segment
 
 
-def make_sweep(steps, data, state, lanes):
+def make_sweep(steps, data, state, points, lanes):
     """Make the kernel for columns of type `data`, "f4" or "f8", whose recurrences run in `state`.
+
+    Points between knots are evaluated in the type `points`.
 
     `steps` is a module of functions, which are inlined:
 
-    - ``start(tables, knots, zero, row)`` gives the states that both sweeps begin with, made of
-      zeros of type `state`, and `row`, of type `data`; how many bytes a knot's slot has, for what
+    - ``start(tables, knots, zero, row, point)`` gives the states that both sweeps begin with, made
+      of zeros of the types `state`, `data` and `points`; how many bytes a knot's slot has, for what
       one leaves to the other; the list of rows that are read, and their number.
     - ``forward(steps, tables, source, k, slot, state, like)`` gives the state behind knot k.
     - ``sum_of_states(state, like)`` gives a vector from that behind the last: NaN where it tells
@@ -93,7 +96,8 @@ def make_sweep(steps, data, state, lanes):
         it stops there.
         """
         lists, zero, like = read_tables(tables), vzero(state, lanes), vzero(data, lanes)
-        kept, carried, slot_bytes, listed, n_read = steps.start(lists, knots, zero, like)
+        point = vzero(points, lanes)
+        kept, carried, slot_bytes, listed, n_read = steps.start(lists, knots, zero, like, point)
 
         # Scratch on whole cache lines: slots of knots, states at the segments' starts, a panel.
         segment = min(knots, max(SCRATCH_BYTES // slot_bytes, 1))
@@ -177,8 +181,7 @@ def make_sweep(steps, data, state, lanes):
             start_panel = next_panel
             if not is_block:
                 break
-            before_first = first
-            begin = first + lanes
+            before_first, begin = first, first + lanes
 
         if stream:
             fence()
@@ -188,16 +191,18 @@ def make_sweep(steps, data, state, lanes):
 
     # Names of their own: compiled code of two kernels is told apart by the name and a number that
     # counts what a process compiles, and numba's cache brings code of several processes together.
-    name = f"{steps.__name__.rpartition('.')[2]}_{data}_{state}"
+    name = f"{steps.__name__.rpartition('.')[2]}_{data}_{state}_{points}"
     sweep.__name__ = sweep.__qualname__ = name
     return njit(**JIT)(sweep)
 
 
-sweep_f4 = make_sweep(reinsch_steps, "f4", "f8", LANES)
-sweep_f4_single = make_sweep(reinsch_steps, "f4", "f4", 2 * LANES)
-sweep_f8 = make_sweep(reinsch_steps, "f8", "f8", LANES)
-sweep_state_space_f4 = make_sweep(state_space_steps, "f4", "f8", LANES)
-sweep_state_space_f8 = make_sweep(state_space_steps, "f8", "f8", LANES)
+sweep_f4 = make_sweep(reinsch_steps, "f4", "f8", "f4", LANES)
+sweep_f4_single = make_sweep(reinsch_steps, "f4", "f4", "f4", 2 * LANES)
+sweep_f4_far = make_sweep(reinsch_steps, "f4", "f8", "f8", LANES)
+sweep_f8 = make_sweep(reinsch_steps, "f8", "f8", "f8", LANES)
+sweep_state_space_f4 = make_sweep(state_space_steps, "f4", "f8", "f4", LANES)
+sweep_state_space_f4_far = make_sweep(state_space_steps, "f4", "f8", "f8", LANES)
+sweep_state_space_f8 = make_sweep(state_space_steps, "f8", "f8", "f8", LANES)
 
 
 # For small inputs a call costs what Python costs: an array's address alone takes 1 us there,
@@ -227,6 +232,12 @@ def apply_f4_single(y, out, knots, tables):
 
 
 @njit(**JIT)
+def apply_f4_far(y, out, knots, tables):
+    """Run `sweep_f4_far` on all columns of a small contiguous array."""
+    return sweep_f4_far(*lay_out(y, out, knots, tables))
+
+
+@njit(**JIT)
 def apply_f8(y, out, knots, tables):
     """Run `sweep_f8` on all columns of a small contiguous array."""
     return sweep_f8(*lay_out(y, out, knots, tables))
@@ -236,6 +247,12 @@ def apply_f8(y, out, knots, tables):
 def apply_state_space_f4(y, out, knots, tables):
     """Run `sweep_state_space_f4` on all columns of a small contiguous array."""
     return sweep_state_space_f4(*lay_out(y, out, knots, tables))
+
+
+@njit(**JIT)
+def apply_state_space_f4_far(y, out, knots, tables):
+    """Run `sweep_state_space_f4_far` on all columns of a small contiguous array."""
+    return sweep_state_space_f4_far(*lay_out(y, out, knots, tables))
 
 
 @njit(**JIT)

@@ -376,6 +376,40 @@ def vzero(typingctx, code, lanes):
     return result(code, lanes), codegen
 
 
+@intrinsic(prefer_literal=True)
+def vzeros(typingctx, like, n):
+    """Give a tuple of `n` vectors of zeros of the type of `like`."""
+    if not _are_literal(n):
+        return None
+    result = types.UniTuple(like, n.literal_value)
+
+    def codegen(context, builder, signature, args):
+        zero = ir.Constant(context.get_value_type(like), None)
+        return context.make_tuple(builder, result, [zero] * result.count)
+
+    return result(like, n), codegen
+
+
+@intrinsic
+def fma_all(typingctx, weights, a, sums):
+    """Add to each vector of a tuple `a` times its weight; these lie one behind the other."""
+
+    def codegen(context, builder, signature, args):
+        kind, number = context.get_value_type(a), context.get_value_type(a.dtype)
+        name = f"llvm.fmuladd.v{a.lanes}f{a.dtype.bitwidth}"
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(kind, [kind] * 3), name
+        )
+        first, added = builder.inttoptr(args[0], number.as_pointer()), []
+        for i in range(sums.count):
+            weight = builder.load(builder.gep(first, [ir.Constant(_I32, i)]))
+            factors = [_splat(builder, weight, kind), args[1], builder.extract_value(args[2], i)]
+            added.append(builder.call(function, factors))
+        return context.make_tuple(builder, sums, added)
+
+    return sums(types.int64, a, sums), codegen
+
+
 @intrinsic
 def zero_like(typingctx, like):
     """Give zeros of the type of `like`."""

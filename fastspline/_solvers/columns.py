@@ -18,7 +18,6 @@ from fastspline.arrays import STREAM_BYTES, FloatArray, require_finite
 
 Quick: TypeAlias = Callable[[FloatArray, FloatArray, int, int], int]
 Sweep: TypeAlias = Callable[..., int]
-Apply: TypeAlias = Callable[[FloatArray, FloatArray, int | None], int]
 Pull: TypeAlias = Callable[[Vector], Vector]
 DType: TypeAlias = "np.dtype[np.floating]"
 
@@ -33,8 +32,6 @@ AHEAD_ABOVE = 4 << 20  # prefetch inputs larger than this
 STRIPS_UP_TO = 320  # rows that are read; more cost more page walks than their order saves
 AHEAD_BYTES = 384
 BLOCKS_A_THREAD = 4  # to even out a busy machine
-IN_DOUBLE = 1 << 20  # doubles that stand for floats at a time, but not fewer columns than
-LEAST_IN_DOUBLE = 64
 FEW = 8  # blocks of columns below which a masked one costs more than stores past the cache save
 PANEL_NUMBERS = 16_384  # numbers in one array of a panel, to stay in the second-level cache
 LEAST_PANEL = 8
@@ -44,12 +41,13 @@ INTERPRETED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]  # numba se
 
 
 class Kernel(NamedTuple):
-    """A compiled sweep, its entry for small arrays, its lanes, and the type of its recurrences."""
+    """A compiled sweep, its entry for small arrays, its lanes, the types that it computes in."""
 
     sweep: Sweep
     quick: Quick
     lanes: int
-    state: DType
+    state: DType = F8  # of its recurrences
+    points: DType = F8  # of what is evaluated between knots
 
 
 class Prepared(NamedTuple):
@@ -68,19 +66,18 @@ class Prepared(NamedTuple):
 
 def prepare(
     kernel: Kernel,
-    dtype: DType,
     forward: FloatArray,
     backward: FloatArray,
     sources: Rows,
     tableau: Tableau,
     tables: Rows,
 ) -> Prepared:
-    """List what `kernel` starts from, for columns of `dtype`; see `addresses`."""
+    """List what `kernel` starts from; see `addresses`."""
     t = tableau
     weights: FloatArray = t.weights
-    if dtype == F4:
+    if kernel.points == F4:
         with np.errstate(over="ignore"):  # an infinite weight is noticed in the sweep
-            weights = weights.astype(dtype)
+            weights = weights.astype(F4)
     spans, needed, rows = t.spans, t.needed, t.rows
     address: int = list_addresses(forward, backward, sources, spans, needed, weights, rows, tables)
     kept = (forward, backward, sources, t.places, weights, tables)
@@ -95,9 +92,6 @@ class Sweepable(Protocol):
 
     def prepare(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
         """List what the sweep for columns of `dtype` starts from."""
-
-    def in_double(self, tableau: Tableau) -> bool:
-        """Tell whether float32 columns are computed in double: what is divided by gaps."""
 
     def apply_plainly(
         self, tableau: Tableau, sources: Rows, values: FloatArray, out: FloatArray
@@ -121,9 +115,9 @@ class SweepEvaluator:
     ) -> None:
         self.solver, self.tableau, self.sources = solver, tableau, sources
         self.transposed: dict[DType, Prepared] = {}
-        self.prepared: dict[DType, Prepared] = {} if bound is None or INTERPRETED else {F8: bound}
-        if bound is None and not INTERPRETED:
-            self._prepare(F8)
+        self.prepared: dict[DType, Prepared] = {}
+        if not INTERPRETED:
+            self.prepared[F8] = solver.prepare(tableau, sources, F8) if bound is None else bound
 
     def _prepare(self, dtype: DType) -> Prepared:
         """List what the sweep for `dtype` starts from.
@@ -142,11 +136,7 @@ class SweepEvaluator:
         """See `Evaluator.apply`."""
         if INTERPRETED:
             return self.solver.apply_plainly(self.tableau, self.sources, values, out)
-        prepared = self.prepared.get(values.dtype)
-        if prepared is None:
-            if values.dtype == F4 and self.solver.in_double(self.tableau):
-                return apply_in_double(self.apply, values, out, threads)
-            prepared = self._prepare(values.dtype)
+        prepared = self.prepared.get(values.dtype) or self._prepare(values.dtype)
         return sweep_columns(prepared, values, out, threads)
 
     def adjoint(self, cotangent: FloatArray, out: FloatArray, threads: int | None) -> int:
@@ -287,19 +277,6 @@ def add_panels(
     width = panel_width(max(sources.size, len(cotangent)))
     threads = threads_for(cotangent, out, threads)
     return run_blocks(work, cut(cotangent.shape[1], width), threads)
-
-
-def apply_in_double(apply: Apply, values: FloatArray, out: FloatArray, threads: int | None) -> int:
-    """Apply to single columns in double, where differences of numbers would lose the digits."""
-    rows, columns = max(len(values), len(out), 1), values.shape[1]
-    for first, stop in cut(columns, max(IN_DOUBLE // rows, LEAST_IN_DOUBLE)):
-        doubles = np.empty((len(out), stop - first))
-        bad = apply(values[:, first:stop].astype(F8), doubles, threads)
-        bad = first_overflow(doubles, F4) if bad < 0 else bad
-        if bad >= 0:
-            return first + bad
-        out[:, first:stop] = doubles
-    return -1
 
 
 def first_overflow(panel: Vector, dtype: DType) -> int:

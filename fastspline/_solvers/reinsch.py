@@ -10,6 +10,7 @@ from fastspline._kernels import adjoint_sweep, reinsch, sweep
 from fastspline._kernels.addresses import JET, N_TABLES
 from fastspline._kernels.tables import is_even, split_table
 from fastspline._kernels.vector import LANES
+from fastspline._solvers.banded import prepare_banded
 from fastspline._solvers.columns import (
     F4,
     F8,
@@ -25,14 +26,18 @@ from fastspline._solvers.panel import PanelSolver
 from fastspline._solvers.tableau import Gaps, Rows, Tableau, Vector
 from fastspline.arrays import FloatArray, empty_aligned
 
-_DOUBLE = Kernel(sweep.sweep_f8, sweep.apply_f8, LANES, F8)
-_MIXED = Kernel(sweep.sweep_f4, sweep.apply_f4, LANES, F8)
-_SINGLE = Kernel(sweep.sweep_f4_single, sweep.apply_f4_single, 2 * LANES, F4)
-_PULL_DOUBLE = Kernel(adjoint_sweep.adjoint_f8, adjoint_sweep.pull_f8, LANES, F8)
-_PULL_MIXED = Kernel(adjoint_sweep.adjoint_f4, adjoint_sweep.pull_f4, LANES, F8)
-_PULL_SINGLE = Kernel(adjoint_sweep.adjoint_f4_single, adjoint_sweep.pull_f4_single, 2 * LANES, F4)
+_DOUBLE = Kernel(sweep.sweep_f8, sweep.apply_f8, LANES)
+_FAR = Kernel(sweep.sweep_f4_far, sweep.apply_f4_far, LANES)
+_MIXED = Kernel(sweep.sweep_f4, sweep.apply_f4, LANES, points=F4)
+_SINGLE = Kernel(sweep.sweep_f4_single, sweep.apply_f4_single, 2 * LANES, F4, F4)
+_PULL_DOUBLE = Kernel(adjoint_sweep.adjoint_f8, adjoint_sweep.pull_f8, LANES)
+_PULL_MIXED = Kernel(adjoint_sweep.adjoint_f4, adjoint_sweep.pull_f4, LANES)
+_PULL_SINGLE = Kernel(
+    adjoint_sweep.adjoint_f4_single, adjoint_sweep.pull_f4_single, 2 * LANES, F4, F4
+)
 
-
+# Products of a register of float32 that a knot takes the time of.
+_WORK_SINGLE, _WORK = 10.0, 20.0
 KAPPA_SINGLE = 2.0  # float32 recurrences: at most 1.4 times the error of double
 LEAST_GAP_SINGLE = 1e-6  # relative to the mean gap: their coefficients must not overflow
 UNEVEN_SINGLE = 10.0  # ratio of neighbouring gaps: the error of one must not spoil the other
@@ -78,16 +83,22 @@ class ReinschSolver:
         """See `Sweepable.prepare`."""
         n, tables = tableau.n, np.empty(N_TABLES, np.int64)
         kernel = _DOUBLE if dtype == F8 else _MIXED
-        if dtype == F4 and self.in_single and tableau.nu == 0:
-            kernel = _SINGLE
+        if dtype == F4:
+            if self._is_far(tableau):
+                kernel = _FAR
+            elif self.in_single and tableau.nu == 0:
+                kernel = _SINGLE
+            work = _WORK_SINGLE if kernel is _SINGLE else _WORK
+            if tableau.nu == 0 and (own := prepare_banded(self, tableau, sources, work)):
+                return own
         forward: FloatArray = self.table[n:]
         backward: FloatArray = self.table[5 * n :]
         if dtype == F4:
             forward, backward = forward.astype(kernel.state), backward.astype(kernel.state)
-        return prepare(kernel, dtype, forward, backward, sources, tableau, tables)
+        return prepare(kernel, forward, backward, sources, tableau, tables)
 
-    def in_double(self, tableau: Tableau) -> bool:
-        """See `Sweepable.in_double`: derivatives, and values further outside than an end gap."""
+    def _is_far(self, tableau: Tableau) -> bool:
+        """Tell whether float32 would lose digits: derivatives, values beyond another end gap."""
         t = tableau
         far = t.nu == 0 and (np.abs(t.weights[:, 0] - 0.5) > 1.5).any()
         return t.nu in (1, 3) or bool(far)
@@ -113,13 +124,13 @@ class ReinschSolver:
         """See `Sweepable.prepare_adjoint`."""
         t = tableau
         kernel = _PULL_DOUBLE if dtype == F8 else _PULL_MIXED
-        if dtype == F4 and self.in_single and t.nu == 0 and not self.in_double(t):
+        if dtype == F4 and self.in_single and t.nu == 0 and not self._is_far(t):
             crowd = np.diff(t.spans[::2]).max(initial=0)
             kernel = _PULL_SINGLE if crowd <= CROWD_SINGLE else kernel
         forward: FloatArray = self.table[t.n :].astype(kernel.state, copy=False)
         backward: FloatArray = self.table[5 * t.n :].astype(kernel.state, copy=False)
         tables = np.empty(N_TABLES, np.int64)
-        return prepare(kernel, kernel.state, forward, backward, sources, t, tables)
+        return prepare(kernel, forward, backward, sources, t, tables)
 
     def pull_plainly(self, tableau: Tableau, cotangent: Vector) -> Vector:
         """See `Sweepable.pull_plainly`."""

@@ -10,6 +10,7 @@ from fastspline._kernels import adjoint_sweep, state_space, sweep
 from fastspline._kernels.addresses import JET, N_TABLES, list_nu
 from fastspline._kernels.state_space import N_COEFFICIENTS
 from fastspline._kernels.vector import LANES
+from fastspline._solvers.banded import prepare_banded
 from fastspline._solvers.columns import (
     F4,
     F8,
@@ -26,13 +27,20 @@ from fastspline._solvers.tableau import Gaps, Rows, Tableau, Vector
 from fastspline.arrays import FloatArray, empty_aligned
 
 _KERNELS = {
-    F4: Kernel(sweep.sweep_state_space_f4, sweep.apply_state_space_f4, LANES, F8),
-    F8: Kernel(sweep.sweep_state_space_f8, sweep.apply_state_space_f8, LANES, F8),
+    F4: Kernel(sweep.sweep_state_space_f4, sweep.apply_state_space_f4, LANES, points=F4),
+    F8: Kernel(sweep.sweep_state_space_f8, sweep.apply_state_space_f8, LANES),
 }
+_FAR = Kernel(sweep.sweep_state_space_f4_far, sweep.apply_state_space_f4_far, LANES)
 _PULLS = {
-    F4: Kernel(adjoint_sweep.adjoint_state_space_f4, adjoint_sweep.pull_state_space_f4, LANES, F8),
-    F8: Kernel(adjoint_sweep.adjoint_state_space_f8, adjoint_sweep.pull_state_space_f8, LANES, F8),
+    F4: Kernel(
+        adjoint_sweep.adjoint_state_space_f4, adjoint_sweep.pull_state_space_f4, LANES, F8, F8
+    ),
+    F8: Kernel(
+        adjoint_sweep.adjoint_state_space_f8, adjoint_sweep.pull_state_space_f8, LANES, F8, F8
+    ),
 }
+# Products of a register that a knot takes the time of.
+_WORK = 32.0
 _NOWHERE = np.empty(0)
 
 
@@ -77,18 +85,19 @@ class StateSpaceSolver:
         return *jet, bad
 
     def prepare(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
-        """See `Sweepable.prepare`."""
-        return self._prepare(_KERNELS[dtype], tableau, sources, dtype)
+        """See `Sweepable.prepare`: the third derivative is a difference of moments."""
+        if dtype == F4 and tableau.nu == 0:
+            own = prepare_banded(self, tableau, sources, _WORK)
+            if own is not None:
+                return own
+        kernel = _FAR if dtype == F4 and tableau.nu == 3 else _KERNELS[dtype]
+        return self._prepare(kernel, tableau, sources)
 
-    def _prepare(self, kernel: Kernel, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
+    def _prepare(self, kernel: Kernel, tableau: Tableau, sources: Rows) -> Prepared:
         tables = np.empty(N_TABLES, np.int64)
         list_nu(tableau.nu, self.gaps.unit, tables)
         co = self.table[self.gaps.h.size :]
-        return prepare(kernel, dtype, self.table, co, sources, tableau, tables)
-
-    def in_double(self, tableau: Tableau) -> bool:
-        """See `Sweepable.in_double`: differences of moments."""
-        return tableau.nu == 3
+        return prepare(kernel, self.table, co, sources, tableau, tables)
 
     def apply_plainly(
         self, tableau: Tableau, sources: Rows, values: FloatArray, out: FloatArray
@@ -117,7 +126,7 @@ class StateSpaceSolver:
 
     def prepare_adjoint(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
         """See `Sweepable.prepare_adjoint`."""
-        return self._prepare(_PULLS[dtype], tableau, sources, F8)
+        return self._prepare(_PULLS[dtype], tableau, sources)
 
     def pull_plainly(self, tableau: Tableau, cotangent: Vector) -> Vector:
         """See `Sweepable.pull_plainly`."""

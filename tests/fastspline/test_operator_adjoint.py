@@ -269,4 +269,4 @@ def test_kernels_have_names_of_their_own():
         for name, kernel in vars(module).items()
         if name.startswith(("sweep_", "apply_", "adjoint_", "pull_"))
     ]
-    assert len(set(names)) == len(names) == 20
+    assert len(set(names)) == len(names) == 24
