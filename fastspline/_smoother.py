@@ -63,11 +63,13 @@ class Smoother:
         diag(S) of the map S from values to fitted values; computed when asked for.
     df : float
         Degrees of freedom, the sum of the leverages.
-    solver : {"reinsch", "state-space"}
-        The recurrence in use. Reinsch's pentadiagonal system is the fast one, but forming second
-        differences loses digits where ``lam / weights`` is large against cubed gaps; where a bound
-        or, beyond it, a probe shows more than about 1e-13, the plan takes a recursion without
-        subtractions, which is exact for every lam.
+    solver : {"reinsch", "innovations", "state-space"}
+        The recurrence in use. Reinsch's pentadiagonal system is the fastest, but forming second
+        differences loses digits where ``lam / weights`` is large against cubed gaps: where a bound
+        says more than 1e-13. There the plan takes the innovations of the same system's factor,
+        nearly as fast and exact for every lam. Where weights over some decades would cost digits
+        there, which another bound tells, and for lam = inf and periods, given slopes or roughness
+        weights, it takes a recursion that subtracts nothing and is exact for every plan.
 
     Raises
     ------
@@ -142,7 +144,7 @@ class Smoother:
         return read_only(self._plan.knots)
 
     @property
-    def solver(self) -> Literal["reinsch", "state-space"]:
+    def solver(self) -> Literal["reinsch", "innovations", "state-space"]:
         """The recurrence that the plan chose; see the class."""
         return self._plan.solver.name
 

@@ -10,10 +10,11 @@ from fastspline.jit import JIT
 
 N_TABLES = 9
 JET = 4  # in the place of a derivative's order: value, slope and moment at every knot
+BEYOND = 5  # likewise: values, at some points further outside than an end gap
 
 
 class Tables(NamedTuple):
-    """Addresses of the tables of an operator; nu and `per_unit` of the state space alone."""
+    """Addresses of the tables of an operator; Reinsch needs neither nu nor `per_unit`."""
 
     forward: int
     backward: int
@@ -40,8 +41,8 @@ def read_tables(at):
 def list_addresses(forward, backward, sources, spans, needed, weights, rows, tables):
     """Write the addresses that a sweep starts from into `tables`; give where that lies.
 
-    `forward` and `backward` are Reinsch's tables; for the state space the gaps and `co`. There
-    `tables` (N_TABLES,) ends with what `list_nu` writes.
+    `forward` and `backward` are Reinsch's tables; for the state space the gaps and `co`; for
+    innovations both their one. `tables` (N_TABLES,) ends with what `list_nu` writes.
     """
     tables[0], tables[1] = forward.ctypes.data, backward.ctypes.data
     tables[2], tables[3], tables[4] = sources.ctypes.data, spans.ctypes.data, needed.ctypes.data
@@ -51,7 +52,16 @@ def list_addresses(forward, backward, sources, spans, needed, weights, rows, tab
 
 @njit(**JIT)
 def list_nu(nu, unit, tables):
-    """End `tables` with nu or `JET` and what the first of (base, tangent) is multiplied with."""
+    """End `tables` with nu and what the first of (base, tangent) is multiplied with.
+
+    In the place of nu may stand `JET` or `BEYOND`.
+    """
     ends = tables[N_TABLES - 2 :]
     ends[0] = nu
     ends.view(np.float64)[1] = 0.0 if nu == 2 or nu == 3 else 1.0 / unit
+
+
+@njit(**JIT)
+def needs_slopes(nu):
+    """Tell whether innovations add up slopes at the knots."""
+    return nu in (1, JET, BEYOND)

@@ -10,8 +10,8 @@ Scratch never leaves the second-level cache: a long series is cut into segments 
 forward sweep only notes the state at each segment's start; then each segment, from the last one
 back, is swept forward once more, while the one behind it is swept backward.
 
-Recurrences plug in as modules that know the steps over a knot: `reinsch_steps` and
-`state_space_steps`, each the twin of a plain loop, and their transposes.
+Recurrences plug in as modules that know the steps over a knot: `reinsch_steps`,
+`innovations_steps` and `state_space_steps`, each the twin of a plain loop, and their transposes.
 
 Within the cache, arithmetic bounds a sweep: for 16 doubles 14 instructions a knot, 8 more at one
 next to a point, 8 a point; AVX-512 often does one a cycle. These gained nothing: 32 lanes (spills),
@@ -27,7 +27,7 @@ by gaps, and far outside the knots, in double.
 import numpy as np
 from numba import njit
 
-from fastspline._kernels import reinsch_steps, state_space_steps
+from fastspline._kernels import innovations_steps, reinsch_steps, state_space_steps
 from fastspline._kernels.addresses import read_tables
 from fastspline._kernels.blocks import (
     STRIP_BYTES,
@@ -200,6 +200,9 @@ sweep_f4 = make_sweep(reinsch_steps, "f4", "f8", "f4", LANES)
 sweep_f4_single = make_sweep(reinsch_steps, "f4", "f4", "f4", 2 * LANES)
 sweep_f4_far = make_sweep(reinsch_steps, "f4", "f8", "f8", LANES)
 sweep_f8 = make_sweep(reinsch_steps, "f8", "f8", "f8", LANES)
+sweep_innovations_f4 = make_sweep(innovations_steps, "f4", "f8", "f4", LANES)
+sweep_innovations_f4_far = make_sweep(innovations_steps, "f4", "f8", "f8", LANES)
+sweep_innovations_f8 = make_sweep(innovations_steps, "f8", "f8", "f8", LANES)
 sweep_state_space_f4 = make_sweep(state_space_steps, "f4", "f8", "f4", LANES)
 sweep_state_space_f4_far = make_sweep(state_space_steps, "f4", "f8", "f8", LANES)
 sweep_state_space_f8 = make_sweep(state_space_steps, "f8", "f8", "f8", LANES)
@@ -241,6 +244,24 @@ def apply_f4_far(y, out, knots, tables):
 def apply_f8(y, out, knots, tables):
     """Run `sweep_f8` on all columns of a small contiguous array."""
     return sweep_f8(*lay_out(y, out, knots, tables))
+
+
+@njit(**JIT)
+def apply_innovations_f4(y, out, knots, tables):
+    """Run `sweep_innovations_f4` on all columns of a small contiguous array."""
+    return sweep_innovations_f4(*lay_out(y, out, knots, tables))
+
+
+@njit(**JIT)
+def apply_innovations_f4_far(y, out, knots, tables):
+    """Run `sweep_innovations_f4_far` on all columns of a small contiguous array."""
+    return sweep_innovations_f4_far(*lay_out(y, out, knots, tables))
+
+
+@njit(**JIT)
+def apply_innovations_f8(y, out, knots, tables):
+    """Run `sweep_innovations_f8` on all columns of a small contiguous array."""
+    return sweep_innovations_f8(*lay_out(y, out, knots, tables))
 
 
 @njit(**JIT)

@@ -5,19 +5,18 @@ import math
 import numpy as np
 from numba import njit
 
-from fastspline._kernels.addresses import JET, N_TABLES, list_addresses, list_nu
-from fastspline._kernels.reinsch import factor_pentadiagonal, smooth_column
-from fastspline._kernels.state_space import smooth_panel
+from fastspline._kernels.addresses import BEYOND, JET, N_TABLES, list_addresses, list_nu
+from fastspline._kernels.innovations import N_COEFFICIENTS, factor_innovations
+from fastspline._kernels.reinsch import factor_pentadiagonal
 from fastspline.jit import JIT
 
 UNIT_RANGE = 1e-100, 1e100  # mean gaps whose cubes are normal numbers
 LEAST_GAP = 1e-70  # relative to the mean gap: its fourth power is a normal number
 LEAST_WEIGHT = 1e-100  # relative to the largest weight
 LEAST_ROUGHNESS = 1e-50  # relative to the largest roughness weight
-KAPPA_HOPELESS = 1e12  # beyond, Reinsch's solver is not tried
-LAM_HOPELESS = 1e5  # in scaled units, likewise: kappa between mean gaps, and few are smaller
-PROBES = 5  # columns that compare two solvers
-IN_DERIVATIVES = 0.1  # what their errors count in `largest_difference`
+KAPPA_EXACT = 450.0  # eps * kappa <= 1e-13: Reinsch's system is exact
+LAM_RANGE = 1e-60, 1e60  # in scaled units: noise by which the innovations' costate is divided
+PLAN_NUMBERS = N_COEFFICIENTS + 1  # a knot, in the table of `plan_sweeps`
 HALF_ROOT = math.sqrt(0.5)
 
 
@@ -136,7 +135,8 @@ def weigh_curvatures(u, v, h, nu, w):
 def tabulate_points(knots, h, unit, roughness, by_slope, points, nu, places, weights):
     """Sort the points by interval and write what each multiplies with; give a bad point or -1.
 
-    There are m: all `points` for derivative `nu`, or for `JET` those for 0, then 1, then 2.
+    There are m: all `points` for derivative `nu`, or for `JET` those for 0, then 1, then 2; for
+    `BEYOND` nu is 0.
     `places` begins with spans (2n + 1), needed (n) and rows (m). Row p of
     `weights` (m, 3) belongs to row ``rows[p]`` of the result. Points whose sum begins with the
     value at knot k (nu = 0, by slopes also nu = 1) are ``spans[2k] : spans[2k + 1]``, other
@@ -148,7 +148,7 @@ def tabulate_points(knots, h, unit, roughness, by_slope, points, nu, places, wei
     n, count = knots.size, points.size
     m = weights.shape[0]
     spans, needed, rows = split_places(places, n, m)
-    first = 0 if nu == JET else nu
+    first = 0 if nu in (JET, BEYOND) else nu
     per_unit = 1.0 / unit  # a power of two
     cells = np.empty(m, np.int64)
     for k in range(n):
@@ -208,14 +208,27 @@ def split_places(places, n, m):
 
 
 @njit(**JIT)
-def bind_points(knots, table, backward_at, unit, by_slope, points, nu, sources, places, weights):
+def lie_far(knots, points):
+    """Tell whether a point lies further outside than an end gap: there its slope carries on."""
+    n = knots.size
+    least = knots[0] - (knots[1] - knots[0])
+    most = knots[n - 1] + (knots[n - 1] - knots[n - 2])
+    first, last = least, most
+    for t in points:
+        first, last = min(first, t), max(last, t)
+    return first < least or last > most
+
+
+@njit(**JIT)
+def bind_points(
+    knots, table, forward_at, backward_at, unit, by_slope, points, nu, sources, places, weights
+):
     """Tabulate points and list where a sweep finds what.
 
     Gives the address of the list, or -1 less the index of a point that is not finite.
 
-    `table` holds gaps and coefficients, the backward ones from `backward_at` on. For Reinsch's
-    solver the forward ones come after n numbers, else the gaps are these. `places` ends with
-    N_TABLES numbers for the list.
+    `table` begins with the gaps; the coefficients of both sweeps lie from `forward_at` and
+    `backward_at` on, see `list_addresses`. `places` ends with N_TABLES numbers for the list.
     """
     n = knots.size
     bad = tabulate_points(
@@ -225,22 +238,20 @@ def bind_points(knots, table, backward_at, unit, by_slope, points, nu, sources, 
         return -1 - bad
     spans, needed, rows = split_places(places, n, weights.shape[0])
     tables = places[places.size - N_TABLES :]
-    forward = table if by_slope else table[n:]
-    if by_slope:
-        list_nu(nu, unit, tables)
-    address = list_addresses(
-        forward, table[backward_at:], sources, spans, needed, weights, rows, tables
-    )
+    list_nu(nu, unit, tables)
+    forward, backward = table[forward_at:], table[backward_at:]
+    address = list_addresses(forward, backward, sources, spans, needed, weights, rows, tables)
     return np.int64(address)  # unsigned, it would make floats of the numbers returned
 
 
 @njit(**JIT)
-def plan_reinsch(knots, weights, lam, table):
-    """Scale and factor; empty `weights` stand for ones.
+def plan_sweeps(knots, weights, lam, table):
+    """Scale, and factor for Reinsch's sweeps or innovations; empty `weights` stand for ones.
 
-    Gives (bad knot or -1, unit, top, scaled lam, kappa, shortest scaled gap, least scaled weight).
-    `table` (10 n,), given as zeros, gets the n - 1 gaps, one number of no meaning, and both tables
-    of `factor_pentadiagonal`.
+    Gives (bad knot or -1, unit, top, scaled lam, kappa, bound, shortest scaled gap, least scaled
+    weight). `table` (PLAN_NUMBERS n,), given as zeros, gets the n - 1 gaps, one number of no
+    meaning, and where kappa <= `KAPPA_EXACT` both tables of `factor_pentadiagonal`, elsewhere that
+    of `factor_innovations`, whose error bound is infinite where nothing was factored.
 
     Lengths are divided by `unit` and weights by `top`, the power of two next to their maximum, so
     that no unit of the caller's overflows and powers of two change no digit. kappa = max pull_i /
@@ -250,7 +261,7 @@ def plan_reinsch(knots, weights, lam, table):
     n = knots.size
     bad = first_bad_knot(knots)
     if bad >= 0:
-        return bad, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0
+        return bad, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0
     h, pull = table[: n - 1], np.empty(n)
     unit = scale_gaps(knots, h)
     heaviest = 0.0
@@ -271,10 +282,13 @@ def plan_reinsch(knots, weights, lam, table):
         pull[i] = per_weight / w
         gap = min(h[max(i - 1, 0)], h[min(i, n - 2)])
         kappa = max(kappa, pull[i] / (gap * gap * gap))
-    if kappa <= KAPPA_HOPELESS and scaled <= LAM_HOPELESS:
+    bound = np.inf
+    if kappa <= KAPPA_EXACT:
         forward, backward = split_table(table, n)
         factor_pentadiagonal(h, pull, forward, backward)
-    return bad, unit, top, scaled, kappa, shortest, lightest
+    elif LAM_RANGE[0] <= scaled <= LAM_RANGE[1]:
+        bound = factor_innovations(h, pull, table[n:].reshape(n, N_COEFFICIENTS))
+    return bad, unit, top, scaled, kappa, bound, shortest, lightest
 
 
 @njit(**JIT)
@@ -289,64 +303,4 @@ def is_even(h, least, ratio):
 @njit(**JIT)
 def split_table(table, n):
     """Give the forward and backward tables of `factor_pentadiagonal`."""
-    return table[n : 5 * n].reshape(n, 4), table[5 * n :].reshape(n, 5)
-
-
-@njit(**JIT)
-def largest_difference(table, h, co, enough):
-    """Give the largest difference of the two solvers on probe columns of magnitude 1.
-
-    Or the first beyond `enough`. The first column is a parabola, the others pseudo-random (a linear
-    congruential generator, for repeatable plans): together they show the rounding of both the
-    second differences and the recurrences. Errors of the factor make the difference a linear
-    function of the column, of few independent parts: a single random one can lie next to its null
-    space. Compared are the values at the knots and, at a tenth, second derivatives and slopes there
-    (relative to the largest, slopes at least to that of a line of magnitude 1). Since the spline is
-    continued by its end slopes, these are compared with their own size.
-    """
-    n = h.size + 1
-    forward, backward = split_table(table, n)
-    y, residual, slope, curvature = (
-        np.empty((n, 1)),
-        np.empty((n, 1)),
-        np.empty((n, 1)),
-        np.empty((n, 1)),
-    )
-    g, gamma = np.empty(n), np.empty(n)
-    whole, state, largest = h.sum(), 12345, 0.0
-    for j in range(PROBES):
-        place = 0.0
-        for i in range(n):
-            if j == 0:
-                y[i, 0] = place * (2.0 - place)
-                place += h[min(i, n - 2)] / whole
-            else:
-                state = (state * 1664525 + 1013904223) % 4294967296
-                y[i, 0] = state / 2147483648.0 - 1.0
-        smooth_panel(h, co, y, residual, slope, curvature)
-        smooth_column(forward, backward, y[:, 0].copy(), g, gamma)
-        steepest, most_bent, bent = 1.0, 1e-300, 0.0
-        for i in range(n):
-            largest = worse(largest, abs(g[i] - (y[i, 0] - residual[i, 0])))
-            bent = worse(bent, abs(gamma[i] - curvature[i, 0]))
-            most_bent = max(most_bent, abs(curvature[i, 0]))
-            steepest = max(steepest, abs(slope[i, 0]) * whole)
-        largest = worse(largest, bent * IN_DERIVATIVES / most_bent)
-        for i in range(n - 1):
-            before = (g[i + 1] - g[i]) / h[i] - h[i] / 6.0 * (2.0 * gamma[i] + gamma[i + 1])
-            after = before + h[i] / 2.0 * (gamma[i] + gamma[i + 1])
-            for k, ours in ((i, before), (i + 1, after)):
-                size = steepest
-                if k == 0 or k == n - 1:
-                    size = max(1.0, abs(slope[k, 0]) * whole)
-                difference = abs(ours - slope[k, 0]) * whole
-                largest = worse(largest, difference * IN_DERIVATIVES / size)
-        if not largest <= enough:
-            break
-    return largest
-
-
-@njit(**JIT)
-def worse(largest, error):
-    """Give the larger of two errors; NaN counts as the largest."""
-    return largest if error <= largest else error
+    return table[n : 5 * n].reshape(n, 4), table[5 * n : 10 * n].reshape(n, 5)

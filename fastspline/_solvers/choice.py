@@ -1,4 +1,4 @@
-"""What the two recurrences behind a plan have in common, and which of them a plan takes."""
+"""What the three recurrences behind a plan have in common, and which of them a plan takes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 
 from fastspline._kernels import state_space
 from fastspline._kernels.tables import (
-    KAPPA_HOPELESS,
-    LAM_HOPELESS,
+    KAPPA_EXACT,
     LEAST_GAP,
     LEAST_ROUGHNESS,
     LEAST_WEIGHT,
+    PLAN_NUMBERS,
     UNIT_RANGE,
-    largest_difference,
-    plan_reinsch,
+    plan_sweeps,
     power_of_two,
 )
 from fastspline._solvers.columns import DType, Prepared
+from fastspline._solvers.innovations import InnovationsSolver
 from fastspline._solvers.panel import PanelSolver
 from fastspline._solvers.periodic import PeriodicSolver
 from fastspline._solvers.reinsch import ReinschSolver
@@ -26,8 +26,7 @@ from fastspline._solvers.state_space import StateSpaceSolver
 from fastspline._solvers.tableau import Gaps, Rows, Vector
 from fastspline.arrays import FloatArray, require_finite
 
-KAPPA_EXACT = 450.0  # eps * kappa <= 1e-13: Reinsch's system is exact without a look
-EXACT = 1e-13  # largest probe error at which Reinsch's solver is taken
+BOUND_EXACT = 180.0  # eps times it is 4e-14: innovations lose less than 1e-13
 
 
 class Evaluator(Protocol):
@@ -49,7 +48,7 @@ class Evaluator(Protocol):
 class Solver(Protocol):
     """One factored plan. `sources` are the rows of the values at its knots."""
 
-    name: Literal["reinsch", "state-space"]
+    name: Literal["reinsch", "innovations", "state-space"]
     gaps: Gaps
 
     def at(self, points: Vector, nu: int, sources: Rows) -> Evaluator:
@@ -65,15 +64,16 @@ class Solver(Protocol):
 
 
 def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
-    """Factor a plan (empty `weights` stand for ones) with the solver that is exact for it.
+    """Factor a plan (empty `weights` stand for ones) with the fastest solver that is exact for it.
 
-    Reinsch's error is at most eps kappa, but far less where few gaps are as small as the bound
-    assumes (Chebyshev points). So between kappa = 450 and 1e12 both solvers fit probe columns, and
-    Reinsch's is taken if they agree.
+    Reinsch's error is at most eps kappa. Beyond it innovations serve but for weights that differ by
+    decades, as a bound from their factors tells, and lam / weights out of all proportion.
     """
     n = knots.size
-    table = np.zeros(10 * n)
-    bad, unit, top, scaled_lam, kappa, shortest, lightest = plan_reinsch(knots, weights, lam, table)
+    table = np.zeros(PLAN_NUMBERS * n)
+    bad, unit, top, scaled_lam, kappa, bound, shortest, lightest = plan_sweeps(
+        knots, weights, lam, table
+    )
     if bad >= 0:
         refuse_knots(knots, bad)
     in_range = UNIT_RANGE[0] <= unit <= UNIT_RANGE[1]
@@ -82,13 +82,12 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     gaps = Gaps(knots, weights, table[: n - 1], unit, top, scaled_lam)
     if kappa <= KAPPA_EXACT:
         return ReinschSolver(gaps, table, kappa)
+    if bound <= BOUND_EXACT:
+        return InnovationsSolver(gaps, table)
     accurate = np.empty((n - 1) * (1 + state_space.N_COEFFICIENTS))
     accurate[: n - 1] = gaps.h
     solver = StateSpaceSolver(gaps, accurate)
     state_space.plan_state_space(gaps.h, weights, top, scaled_lam, np.empty(n), solver.co)
-    tried = kappa <= KAPPA_HOPELESS and scaled_lam <= LAM_HOPELESS
-    if tried and largest_difference(table, gaps.h, solver.co, EXACT) <= EXACT:
-        return ReinschSolver(gaps, table, kappa)
     return solver
 
 
@@ -131,7 +130,7 @@ def make_periodic_solver(
 
 
 def _scale(knots: Vector, h: Vector, weights: Vector, lam: float, roughness: Vector) -> Gaps:
-    """Scale as `plan_reinsch` does, and roughness weights, whose unit goes into lam."""
+    """Scale as `plan_sweeps` does, and roughness weights, whose unit goes into lam."""
     unit, top, rough_top = (
         power_of_two(number)
         for number in (

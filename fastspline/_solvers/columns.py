@@ -9,12 +9,12 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numba import config
 
-from fastspline._kernels.addresses import list_addresses
+from fastspline._kernels.addresses import JET, list_addresses
 from fastspline._kernels.state_space import add_rows
 from fastspline._kernels.tables import bind_points
 from fastspline._solvers.tableau import Gaps, Rows, Tableau, Vector
 from fastspline._threads import cut, default_threads, run_blocks, usable_cpus
-from fastspline.arrays import STREAM_BYTES, FloatArray, require_finite
+from fastspline.arrays import STREAM_BYTES, FloatArray, empty_aligned, require_finite
 
 Quick: TypeAlias = Callable[[FloatArray, FloatArray, int, int], int]
 Sweep: TypeAlias = Callable[..., int]
@@ -37,6 +37,7 @@ PANEL_NUMBERS = 16_384  # numbers in one array of a panel, to stay in the second
 LEAST_PANEL = 8
 TRANSPOSED = 256  # columns copied at a time where rows are not contiguous
 NO_ROWS: Rows = np.empty(0, np.int64)
+NOWHERE = np.empty(0)
 INTERPRETED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]  # numba sets it at import
 
 
@@ -89,6 +90,9 @@ class Sweepable(Protocol):
 
     gaps: Gaps
     table: Vector
+
+    def at(self, points: Vector, nu: int, sources: Rows) -> SweepEvaluator:
+        """See `Solver.at`."""
 
     def prepare(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
         """List what the sweep for columns of `dtype` starts from."""
@@ -176,6 +180,7 @@ def bind(
     nu: int,
     sources: Rows,
     kernel: Kernel,
+    forward_at: int,
     backward_at: int,
     *,
     by_slope: bool,
@@ -185,13 +190,32 @@ def bind(
     n = gaps.knots.size
     t = Tableau(n, points, nu)
     address = bind_points(
-        gaps.knots, table, backward_at, gaps.unit, by_slope, points, nu, sources, t.places,
-        t.weights,
+        gaps.knots, table, forward_at, backward_at, gaps.unit, by_slope, points, nu, sources,
+        t.places, t.weights,
     )  # fmt: skip
     if address < 0:
         require_finite(points, "points")
     bound = Prepared(kernel, n, address, n, (table, sources, t.places, t.weights))
     return SweepEvaluator(solver, t, sources, bound)
+
+
+def fit_jets(
+    solver: Sweepable, knots: Vector, sources: Rows, values: FloatArray
+) -> tuple[Vector, Vector, Vector, int]:
+    """See `Solver.fit`: one sweep for `JET` gives all three, unless some knots have no data."""
+    n = knots.size
+    out: Vector = empty_aligned(3 * n, values.shape[1], F8)  # type: ignore[assignment]
+    jet = out[:n], out[n : 2 * n], out[2 * n :]
+    doubles = values if values.dtype == F8 else values.astype(F8)
+    if n == solver.gaps.knots.size:
+        everywhere = solver.at(NOWHERE, JET, sources)
+        everywhere.tableau.needed[:] = 1
+        return *jet, everywhere.apply(doubles, out, None)
+    bad = -1
+    for nu, part in enumerate(jet):
+        if bad < 0:
+            bad = solver.at(knots, nu, sources).apply(doubles, part, None)
+    return *jet, bad
 
 
 def sweep_columns(

@@ -58,7 +58,7 @@ class PanelSolver:
     """
 
     __slots__ = ("_start", "clamped", "co", "ends", "gaps", "noise", "process_noise", "slopes")
-    name: Literal["reinsch", "state-space"] = "state-space"
+    name: Literal["reinsch", "innovations", "state-space"] = "state-space"
     _start: tuple[Vector, Vector, float] | None
 
     def __init__(

@@ -45,10 +45,10 @@ CROWD_SINGLE = 32  # points in one gap whose cotangents are added in float32
 
 
 class ReinschSolver:
-    """Reinsch's pentadiagonal recurrences, with the table of `plan_reinsch`."""
+    """Reinsch's pentadiagonal recurrences, with the table of `plan_sweeps`."""
 
     __slots__ = ("_is_local", "gaps", "table")
-    name: Literal["reinsch", "state-space"] = "reinsch"
+    name: Literal["reinsch", "innovations", "state-space"] = "reinsch"
 
     def __init__(self, gaps: Gaps, table: Vector, kappa: float) -> None:
         self.gaps, self.table = gaps, table
@@ -66,8 +66,8 @@ class ReinschSolver:
 
     def at(self, points: Vector, nu: int, sources: Rows) -> SweepEvaluator:
         """See `Solver.at`."""
-        backward_at = 5 * self.gaps.knots.size
-        return bind(self, points, nu, sources, _DOUBLE, backward_at, by_slope=False)
+        n = self.gaps.knots.size
+        return bind(self, points, nu, sources, _DOUBLE, n, 5 * n, by_slope=False)
 
     def fit(
         self, knots: Vector, sources: Rows, values: FloatArray

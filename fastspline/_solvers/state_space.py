@@ -20,11 +20,12 @@ from fastspline._solvers.columns import (
     SweepEvaluator,
     bind,
     first_overflow,
+    fit_jets,
     prepare,
 )
 from fastspline._solvers.panel import PanelSolver, choose_jet, pull_to_knots
 from fastspline._solvers.tableau import Gaps, Rows, Tableau, Vector
-from fastspline.arrays import FloatArray, empty_aligned
+from fastspline.arrays import FloatArray
 
 _KERNELS = {
     F4: Kernel(sweep.sweep_state_space_f4, sweep.apply_state_space_f4, LANES, points=F4),
@@ -32,23 +33,18 @@ _KERNELS = {
 }
 _FAR = Kernel(sweep.sweep_state_space_f4_far, sweep.apply_state_space_f4_far, LANES)
 _PULLS = {
-    F4: Kernel(
-        adjoint_sweep.adjoint_state_space_f4, adjoint_sweep.pull_state_space_f4, LANES, F8, F8
-    ),
-    F8: Kernel(
-        adjoint_sweep.adjoint_state_space_f8, adjoint_sweep.pull_state_space_f8, LANES, F8, F8
-    ),
+    F4: Kernel(adjoint_sweep.adjoint_state_space_f4, adjoint_sweep.pull_state_space_f4, LANES),
+    F8: Kernel(adjoint_sweep.adjoint_state_space_f8, adjoint_sweep.pull_state_space_f8, LANES),
 }
 # Products of a register that a knot takes the time of.
 _WORK = 32.0
-_NOWHERE = np.empty(0)
 
 
 class StateSpaceSolver:
     """The subtraction-free recursion; `table` holds gaps and what `filter_information` wrote."""
 
     __slots__ = ("gaps", "table")
-    name: Literal["reinsch", "state-space"] = "state-space"
+    name: Literal["reinsch", "innovations", "state-space"] = "state-space"
 
     def __init__(self, gaps: Gaps, table: Vector) -> None:
         self.gaps, self.table = gaps, table
@@ -64,25 +60,13 @@ class StateSpaceSolver:
 
     def at(self, points: Vector, nu: int, sources: Rows) -> SweepEvaluator:
         """See `Solver.at`."""
-        return bind(self, points, nu, sources, _KERNELS[F8], self.gaps.h.size, by_slope=True)
+        return bind(self, points, nu, sources, _KERNELS[F8], 0, self.gaps.h.size, by_slope=True)
 
     def fit(
         self, knots: Vector, sources: Rows, values: FloatArray
     ) -> tuple[Vector, Vector, Vector, int]:
-        """See `Solver.fit`: one sweep gives all three, unless some knots have no data."""
-        n = knots.size
-        out: Vector = empty_aligned(3 * n, values.shape[1], F8)  # type: ignore[assignment]
-        jet = out[:n], out[n : 2 * n], out[2 * n :]
-        doubles = values if values.dtype == np.float64 else values.astype(np.float64)
-        if n == self.gaps.knots.size:
-            everywhere = self.at(_NOWHERE, JET, sources)
-            everywhere.tableau.needed[:] = 1
-            return *jet, everywhere.apply(doubles, out, None)
-        bad = -1
-        for nu, part in enumerate(jet):
-            if bad < 0:
-                bad = self.at(knots, nu, sources).apply(doubles, part, None)
-        return *jet, bad
+        """See `Solver.fit`."""
+        return fit_jets(self, knots, sources, values)
 
     def prepare(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
         """See `Sweepable.prepare`: the third derivative is a difference of moments."""

@@ -25,8 +25,8 @@ N, COLUMNS = 30, 37
 PLANS = {
     "interpolation": ("chebyshev", 0.0, "reinsch"),
     "mild": ("uniform", 1e-7, "reinsch"),
-    "state-space": ("uniform", 1e6, "state-space"),
-    "line": ("random", np.inf, None),
+    "innovations": ("uniform", 1e6, "innovations"),
+    "line": ("random", np.inf, "state-space"),
 }
 
 

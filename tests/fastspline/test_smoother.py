@@ -377,16 +377,24 @@ def test_reinsch_serves_interpolation_at_chebyshev_points(n):
     assert Smoother(make_knots("chebyshev", n), lam=0.0).solver == "reinsch"
 
 
-@pytest.mark.parametrize(("n", "lam"), [(20, 1e-6), (100, 1e-6), (20, 1e-4), (60, 1e-5)])
-def test_reinsch_serves_mild_smoothing(n, lam):
-    assert Smoother(make_knots("chebyshev", n), lam=lam).solver == "reinsch"
-
-
 @pytest.mark.parametrize(
-    ("kind", "n", "lam"), [("uniform", 2000, 1e6), ("clustered", 100, 1.0), ("random", 2000, 1.0)]
-)
-def test_state_space_serves_where_reinsch_is_inexact(kind, n, lam):
-    assert Smoother(make_knots(kind, n), lam=lam).solver == "state-space"
+    ("kind", "n", "lam"),
+    [
+        ("chebyshev", 100, 1e-6), ("chebyshev", 20, 1e-2), ("uniform", 2000, 1e6),
+        ("clustered", 100, 1.0), ("random", 2000, 1.0), ("random", 2000, 1e40),
+    ],
+)  # fmt: skip
+def test_innovations_serve_where_reinsch_is_inexact(kind, n, lam):
+    assert Smoother(make_knots(kind, n), lam=lam).solver == "innovations"
+    weights = np.exp(np.random.default_rng(0).uniform(-2.0, 2.0, n))
+    assert Smoother(make_knots(kind, n), lam=lam, weights=weights).solver == "innovations"
+
+
+def test_state_space_serves_weights_over_decades_and_extreme_lam():
+    places = make_knots("random", 100)
+    assert Smoother(places, lam=1.0, weights=np.logspace(-14, 0, 100)).solver == "state-space"
+    assert Smoother(places, lam=1e70).solver == "state-space"
+    assert Smoother(places, lam=np.inf).solver == "state-space"
 
 
 def test_attributes():

@@ -18,8 +18,8 @@ from tests.support.strategies import make_knots
 PLANS = {
     "reinsch": ("chebyshev", 24, 0.0, "reinsch"),
     "reinsch-mild": ("uniform", 60, 1e-7, "reinsch"),
-    "state-space": ("uniform", 60, 1e6, "state-space"),
-    "line": ("random", 24, np.inf, None),
+    "innovations": ("uniform", 60, 1e6, "innovations"),
+    "line": ("random", 24, np.inf, "state-space"),
     "two knots": ("uniform", 2, 0.5, None),
 }
 

@@ -683,15 +683,16 @@ def test_fewer_workers_than_inputs_leave_some_without_answer():
 
 @pytest.mark.parametrize(("k", "n", "s"), [(20, 100, 60), (20, 60, 20), (60, 100, 20)])
 @pytest.mark.parametrize("make", [SplineScheme, SplineScheme.paper])
-def test_plans_of_the_paper_settings_use_the_pentadiagonal_solver(make, k, n, s):
+def test_plans_of_the_paper_settings_use_a_pentadiagonal_factor(make, k, n, s):
     rng = np.random.default_rng(0)
     scheme = make(k, n, n_stragglers=s).bind(rng.standard_normal((k, 5)))
     assert Smoother(scheme.alpha, lam=scheme.lam_enc).solver == "reinsch"
     for _ in range(20):
         responders = np.sort(rng.permutation(n)[: n - s])
         knots = np.unique(scheme.beta[responders])
-        assert Smoother(knots, lam=scheme.lam_dec).solver == "reinsch"
-        assert Smoother(knots, lam=1e-12 * len(responders)).solver == "reinsch"
+        assert Smoother(knots, lam=scheme.lam_dec).solver in ("reinsch", "innovations")
+        solver = Smoother(knots, lam=1e-12 * len(responders)).solver
+        assert solver in ("reinsch", "innovations")
 
 
 # Errors to expect.
