@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastspline._kernels.tables import first_bad_knot
 from fastspline._oneshot import Lam, Problem, fit_columns
 from fastspline._solvers.choice import refuse_knots
-from fastspline.arrays import as_columns, read_array, read_vector, require_finite
+from fastspline.arrays import (
+    as_columns,
+    is_torch_tensor,
+    read_array,
+    read_vector,
+    require_finite,
+)
 
 if TYPE_CHECKING:
     from scipy.interpolate import BSpline
 
 LEAST_FOR_GCV = 5  # scipy's own bound
+LIKE_INFINITY = 1e99  # times the least weight; LEAST_WEIGHT is what is allowed
 
 
 def make_smoothing_spline(
@@ -40,7 +49,7 @@ def make_smoothing_spline(
     y : array_like, shape (..., n, ...)
         Values along `axis`.
     w : array_like, shape (n,), optional
-        Positive weights.
+        Positive weights; of an infinite one the curve goes through the value.
     lam : float or array_like, optional
         In [0, inf], also one a column; by default chosen for each column by generalised
         cross-validation.
@@ -59,6 +68,12 @@ def make_smoothing_spline(
     TypeError
         If an argument does not hold real numbers.
 
+    Notes
+    -----
+    As by scipy, objects, texts and long doubles are read as float64, and of complex x and y the
+    real part, with numpy's ComplexWarning; of tensors the spline gives tensors where
+    SCIPY_ARRAY_API is set. Masked entries are refused, which scipy takes for numbers.
+
     Examples
     --------
     >>> import numpy as np
@@ -72,23 +87,75 @@ def make_smoothing_spline(
     if isinstance(lam, str):
         raise TypeError(f"lam must be a number in [0, inf] or None, got {lam!r}; None chooses it")
     try:
-        weights = None if w is None else read_vector(w, "w")
-        chosen: Lam = "gcv" if lam is None else lam
-        spline, _ = fit_columns(Problem(x, y, weights, chosen, axis))  # silent, as scipy is
+        spline = _fit(x, y, w, lam, axis)
     except (ValueError, TypeError):
+        x, y = _as_floats(x), _as_floats(y)
         _check(x, y, w, lam, axis)  # tells it by scipy's names
-        raise
+        spline = _fit(x, y, w, lam, axis)
+    return spline
+
+
+def _fit(
+    x: ArrayLike, y: ArrayLike, w: ArrayLike | None, lam: float | ArrayLike | None, axis: int
+) -> BSpline:
+    """Fit what needs no conversion; silent, as scipy is."""
+    weights = None if w is None else _bounded(read_vector(w, "w"))
+    chosen: Lam = "gcv" if lam is None else lam
+    curve, _ = fit_columns(Problem(x, y, weights, chosen, axis))
     least = LEAST_FOR_GCV if lam is None else 2
-    if spline.knots.size < least or not (weights is None or weights.min() > 0.0):
+    if curve.knots.size < least or not (weights is None or weights.min() > 0.0):
         _check(x, y, w, lam, axis)
-    return spline.to_bspline()
+    spline = curve.to_bspline()
+    if not (is_torch_tensor(x) or is_torch_tensor(y)):
+        return spline
+    from_numpy = importlib.import_module("torch").from_numpy
+    # Of tensors scipy's class knows whether SCIPY_ARRAY_API has it give tensors.
+    return spline.construct_fast(from_numpy(spline.t), from_numpy(spline.c), 3, axis=spline.axis)
+
+
+def _bounded(w: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give infinite weights, whose points a curve goes through, as the largest that are allowed."""
+    if not (infinite := w == np.inf).any():
+        return w
+    least = w.min() if not infinite.all() else 1.0
+    return np.where(infinite, least * LIKE_INFINITY, w)
+
+
+def _as_floats(given: ArrayLike) -> ArrayLike:
+    """Give what scipy reads as numbers: of complex ones the real part, with numpy's warning.
+
+    Nothing else is changed: masked entries, which scipy reads, are no numbers.
+    """
+    if given is None or is_torch_tensor(given):
+        return given
+    if isinstance(given, np.ma.MaskedArray):
+        if np.ma.getmaskarray(given).any():
+            return given
+        given = np.ma.getdata(given)
+    try:
+        return np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        return given
+
+
+class _NoPointsError(ValueError, IndexError):
+    """There is nothing to fit; scipy has an IndexError."""
+
+
+class _NoArrayError(TypeError, ValueError):
+    """None stands in the place of an array; scipy has a ValueError."""
 
 
 def _check(
     x: ArrayLike, y: ArrayLike, w: ArrayLike | None, lam: float | ArrayLike | None, axis: int
 ) -> None:
     """Raise for what `make_smoothing_spline` does not take."""
+    for name, given in (("x", x), ("y", y)):
+        if given is None:
+            raise _NoArrayError(f"{name} is None; give an array of numbers")
     knots = read_vector(x, "x")
+    if knots.size == 0:
+        raise _NoPointsError("x is empty; ``x`` and ``y`` length must be at least 2")
     if lam is None and knots.size < LEAST_FOR_GCV:
         raise ValueError(
             f"``x`` and ``y`` length must be at least 5 to choose lam, got {knots.size}; give lam"
@@ -107,7 +174,7 @@ def _check(
     if weights.size != knots.size:
         raise ValueError(f"w has {weights.size} entries and x {knots.size}; give one an entry of x")
     if not weights.min() > 0.0:
-        require_finite(weights, "w")
+        require_finite(np.minimum(weights, 0.0), "w")
         bad = int((weights <= 0.0).argmax())
         raise ValueError(
             f"w must be positive, but w[{bad}] = {weights[bad]}; smooth_spline takes weights of 0"

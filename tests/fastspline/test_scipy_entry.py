@@ -1,4 +1,7 @@
 import inspect
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -162,6 +165,103 @@ def test_bad_input_raises_what_scipy_raises(arguments):
     assert len(str(ours.value)) > 15
 
 
+EIGHT = np.arange(8.0)
+WAVES = np.sin(EIGHT)
+TAKEN = {
+    "long double": {"x": EIGHT.astype(np.longdouble), "y": WAVES.astype(np.longdouble)},
+    "objects": {"x": EIGHT.astype(object), "y": WAVES.astype(object)},
+    "texts that are numbers": {"y": [str(value) for value in WAVES]},
+    "masked without a mask": {"x": np.ma.array(EIGHT), "y": np.ma.array(WAVES, mask=[False] * 8)},
+    "infinite weight": {"w": [1.0, 1.0, np.inf, 2.0, 1.0, 1.0, 1.0, 3.0]},
+    "infinite weights": {"w": [np.inf] * 8},
+}
+
+
+@pytest.mark.parametrize("lam", [1e-3, 1.0, 100.0])
+@pytest.mark.parametrize("arguments", TAKEN.values(), ids=TAKEN)
+def test_what_scipy_reads_is_read(arguments, lam):
+    arguments = {"x": EIGHT, "y": WAVES, "lam": lam, **arguments}
+    ours = make_smoothing_spline(**arguments)
+    scipys = scipy.interpolate.make_smoothing_spline(**arguments)
+    assert (ours.t.dtype, ours.c.dtype) == (scipys.t.dtype, scipys.c.dtype)
+    assert np.abs(ours(EIGHT) - scipys(EIGHT)).max() <= 1e-11
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_of_complex_numbers_the_real_part_is_read_with_a_warning(name):
+    arguments = {"x": EIGHT, "y": WAVES}
+    arguments[name] = arguments[name] + 2.0j
+    for smooth in (scipy.interpolate.make_smoothing_spline, make_smoothing_spline):
+        with pytest.warns(np.exceptions.ComplexWarning):
+            spline = smooth(**arguments, lam=0.1)
+        plain = smooth(EIGHT, WAVES, lam=0.1)
+        np.testing.assert_array_equal(spline.c, plain.c)
+
+
+def test_a_curve_goes_through_a_value_of_infinite_weight_when_lam_is_chosen(rng):
+    x, y = EIGHT, rng.standard_normal(8)
+    w = np.ones(8)
+    w[3] = np.inf
+    assert abs(make_smoothing_spline(x, y, w)(3.0) - y[3]) <= 1e-12
+
+
+BAD_FOR_SCIPY = {
+    "empty": {"x": [], "y": []},
+    "empty with lam": {"x": [], "y": [], "lam": 1.0},
+    "axis out of range": {"axis": 1},
+    "negative axis out of range": {"axis": -2},
+    "axis None": {"axis": None},
+    "x None": {"x": None},
+    "y None": {"y": None},
+    "None": {"x": None, "y": None},
+    "None among values": {"y": np.array([None] * 8)},
+    "two dimensions": {"x": EIGHT[:, np.newaxis]},
+}
+
+
+@pytest.mark.parametrize("arguments", BAD_FOR_SCIPY.values(), ids=BAD_FOR_SCIPY)
+def test_who_catches_scipys_error_catches_ours(arguments):
+    arguments = {"x": EIGHT, "y": WAVES, **arguments}
+    with pytest.raises((ValueError, IndexError, TypeError)) as scipys:
+        scipy.interpolate.make_smoothing_spline(**arguments)
+    with pytest.raises(scipys.type) as ours:
+        make_smoothing_spline(**arguments)
+    assert len(str(ours.value)) > 15
+
+
+def test_masked_entries_are_refused():
+    with pytest.raises(TypeError, match="masked"):
+        make_smoothing_spline(EIGHT, np.ma.array(WAVES, mask=EIGHT == 3.0))
+
+
+TENSORS = """
+import sys
+import numpy as np, scipy.interpolate, torch
+from fastspline import make_smoothing_spline
+x, y = torch.arange(8, dtype=torch.float64), torch.sin(torch.arange(8, dtype=torch.float64))
+for smooth in (scipy.interpolate.make_smoothing_spline, make_smoothing_spline):
+    spline = smooth(x, y, lam=0.1)
+    points = x if sys.argv[1] == "1" else x.numpy()
+    kinds = [type(part).__name__ for part in (spline.t, spline.c, spline(points))]
+    print(*kinds, spline.c.dtype, spline.extrapolate, spline.axis, f"{float(spline.c[3]):.12f}")
+"""
+
+
+@pytest.mark.parametrize("setting", ["0", "1"])
+def test_tensors_come_back_as_from_scipy(setting):
+    """scipy reads SCIPY_ARRAY_API once, when it is imported."""
+    environment = {name: text for name, text in os.environ.items() if name != "SCIPY_ARRAY_API"}
+    if setting == "1":
+        environment["SCIPY_ARRAY_API"] = "1"
+    command = [sys.executable, "-c", TENSORS, setting]
+    ran = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, check=True
+    )
+    scipys, ours = ran.stdout.splitlines()
+    assert ours == scipys
+    assert ours.startswith("Tensor Tensor Tensor" if setting == "1" else "ndarray ndarray ndarray")
+
+
 def test_too_few_points_are_named_as_by_scipy():
     with pytest.raises(ValueError, match="length must be at least 5"):
         make_smoothing_spline(FIVE[:4], FIVE[:4])
@@ -176,14 +276,14 @@ def test_weights_must_be_positive(w):
 @pytest.mark.parametrize(
     ("kind", "arguments"),
     [
-        (TypeError, {"y": [1j] * 5}),
+        (TypeError, {"w": [1j] * 5}),
         (TypeError, {"lam": "gcv"}),
         (ValueError, {"lam": np.nan}),
         (ValueError, {"w": [1.0] * 4, "lam": 1.0}),
         (ValueError, {"x": [], "y": [], "lam": 1.0}),
         (ValueError, {"x": [1.0], "y": [1.0], "lam": 1.0}),
     ],
-    ids=["complex", "lam by name", "nan lam", "too few weights", "empty", "one point"],
+    ids=["complex weights", "lam by name", "nan lam", "too few weights", "empty", "one point"],
 )
 def test_what_scipy_lets_through_is_refused(kind, arguments):
     with pytest.raises(kind):
