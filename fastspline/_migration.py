@@ -53,7 +53,9 @@ def lam_from_r(
     float
         So that ``Smoother(knots, lam=lam, weights=weights)`` gives R's curve, but for R's rounding
         and for a constant in R's penalty, .333 in place of 1/3, which moves its curve by up to
-        1e-3 of the largest value, the less the smoother it is.
+        1e-3 of the largest value, the less the smoother it is. It moves R's end slopes, too: a
+        prediction beyond the knots differs by up to 2.5e-2 of the largest value for every range of
+        the knots that it lies outside.
 
     Raises
     ------

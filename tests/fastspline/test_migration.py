@@ -33,6 +33,7 @@ by_fit = pytest.mark.parametrize(("name", "k"), FITS)
 
 R_ROUNDING = 2e-9  # of R's band solver on these sets, relative to the largest value
 R_CONSTANT = 1e-3  # what .333 in place of 1/3 does to these curves between the knots, at most
+R_SLOPE = 2.5e-2  # what it does to end slopes, relative to the largest value over the range
 R_OPTIMUM = 3e-3  # and to the log of the best lam
 
 
@@ -123,6 +124,29 @@ def test_our_curve_is_r_but_for_its_constant(name, k):
     theirs = np.array(fit["f0"])[within]
     assert distance(plan.operator(points[within])(y), theirs) <= R_CONSTANT
     assert plan.df == pytest.approx(fit["df"], rel=R_CONSTANT)
+
+
+@by_fit
+def test_beyond_the_knots_r_differs_by_what_its_constant_does_to_the_end_slopes(name, k):
+    x, w, y, points, lam, fit = read(name, k)
+    span = x[-1] - x[0]
+    beyond = np.maximum(x[0] - points, points - x[-1]) / span
+    outside, size = beyond > 0.0, np.abs(fit["fitted"]).max()
+    theirs, ours = np.array(fit["f0"]), Smoother(x, lam=lam, weights=w).operator(points)(y)
+    misses = (ours - theirs)[outside] / size
+    assert (np.abs(misses) <= R_CONSTANT + R_SLOPE * beyond[outside]).all()
+    weights = ones_if_none(w, x)
+    true, r = (RProblem(x, weights, lam, third).fit(y)(points) for third in (1 / 3, 0.333))
+    explained = (true - r)[outside] / size
+    assert np.abs(misses - explained).max() <= 100 * R_ROUNDING
+
+
+def test_beyond_the_knots_the_difference_is_not_small():
+    """So that nobody takes the bound inside for one outside."""
+    x, w, y, _, lam, _ = read("small", 5)
+    points = x[-1] + (x[-1] - x[0]) * np.array([-2.5, 0.5])
+    theirs = RProblem(x, ones_if_none(w, x), lam, 0.333).fit(y)(points)
+    assert distance(Smoother(x, lam=lam, weights=w).operator(points)(y), theirs) > R_CONSTANT
 
 
 @by_fit
