@@ -9,6 +9,7 @@ import numpy as np
 
 from fastspline._jet import Jet
 from fastspline._plan import Plan
+from fastspline._solvers.choice import bind_exactly
 from fastspline._solvers.tableau import ALL_ONE, Rows, Vector
 from fastspline.arrays import refuse_values
 
@@ -92,6 +93,18 @@ def fit_groups(groups: tuple[Group, ...], place: tuple[tuple[int, ...], int]) ->
         for whole, part in zip((values, slopes, curvatures), parts, strict=True):
             whole[:, group.columns] = part
     return Jet(nodes, values, slopes, curvatures, plan.bc, roughness)
+
+
+def third_derivatives(groups: tuple[Group, ...], jet: Jet) -> Vector:
+    """Give the third derivative in the gap after each node, (n, columns), and 0 after the last."""
+    thirds = np.zeros(jet.values.shape)
+    for group in groups:
+        plan = group.plan
+        own = np.empty((jet.nodes.size - 1, group.values.shape[1]))
+        evaluator = bind_exactly(plan.solver, jet.nodes[:-1], 3, plan.active)
+        bad = evaluator.apply(group.values, own, None)
+        thirds[:-1, group.columns] = np.nan if bad >= 0 else own
+    return thirds
 
 
 def _fit_group(

@@ -46,15 +46,20 @@ class Jet(NamedTuple):
         return wrap(points, self.nodes[0], self.nodes[-1])
 
     def at(self, points: Vector, nu: int) -> Vector:
-        """Evaluate derivative `nu` at points within the period: (m, columns)."""
+        """Evaluate derivative `nu` in [0, 2] at points within the period: (m, columns)."""
         gaps = Gaps(self.nodes, ALL_ONE, np.diff(self.nodes), roughness=self.roughness)
         t = tabulate(gaps, points, nu)
         out, moments = np.empty((t.m, self.values.shape[1])), self.curvatures
         if self.roughness.size:
             moments = moments * self.roughness_after[:, np.newaxis]
-        parts = (self.values, self.slopes, moments, moments)
-        evaluate_panel(t.spans, t.weights, t.rows, parts[nu], parts[min(nu + 1, 3)], out)
+        parts = (self.values, self.slopes, moments)
+        evaluate_panel(t.spans, t.weights, t.rows, parts[nu], parts[min(nu + 1, 2)], out)
         return out
+
+    def step(self, points: Vector, after: Vector) -> Vector:
+        """Give at points what is constant `after` each node, (n, columns), 0 after the last."""
+        result: Vector = after[np.searchsorted(self.nodes, points, side="right") - 1]
+        return result
 
     def to_ppoly(self, trailing: tuple[int, ...], axis: int, unit: float = 1.0) -> PPoly:
         """See `Spline.to_ppoly`; with nodes in a unit."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastspline._plan import Plan
-from fastspline._solvers.choice import Evaluator
+from fastspline._solvers.choice import Evaluator, bind_exactly
 from fastspline._solvers.columns import QUICK, Prepared
 from fastspline._threads import check_threads
 from fastspline.arrays import (
@@ -68,7 +68,7 @@ class SplineOperator:
         n_rows: int | None = None,
     ) -> None:
         rows = plan.active if sources is None else sources
-        self._set(plan, points, nu, rows, n_rows, plan.solver.at(points, nu, rows))
+        self._set(plan, points, nu, rows, n_rows, bind_exactly(plan.solver, points, nu, rows))
 
     def _set(
         self,

@@ -20,6 +20,7 @@ from fastspline._solvers.choice import (
     make_solver,
     refuse_knots,
 )
+from fastspline._solvers.panel import NO_OUTER
 from fastspline._solvers.tableau import ALL_ONE, Rows, Vector
 from fastspline.arrays import read_vector
 
@@ -155,7 +156,16 @@ def _make_other_solver(
             "positive; drop the knots of weight 0 at the ends"
         )
     slopes = None if bc == "natural" else (bc[1], bc[2])
-    return make_bounded_solver(used, weights, lam, _merge(roughness, active), slopes)
+    merged, outer = _merge(roughness, active), _outer_gaps(knots, roughness, active)
+    return make_bounded_solver(used, weights, lam, merged, slopes, outer)
+
+
+def _outer_gaps(knots: Vector, roughness: Vector | None, active: Rows) -> tuple[Vector, Vector]:
+    """Give gaps beyond the active knots, outwards, and their roughness; see `PanelSolver`."""
+    if roughness is None:
+        return NO_OUTER
+    both = np.stack([np.diff(knots), roughness])
+    return both[:, : active[0]][:, ::-1].copy(), both[:, active[-1] :].copy()
 
 
 def _merge(roughness: Vector | None, active: Rows) -> Vector:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastspline._arguments import check_nu
-from fastspline._fit import Group, fit_groups, rest_of
+from fastspline._fit import Group, fit_groups, rest_of, third_derivatives
 from fastspline._gradient import FitGradient, differentiate
 from fastspline._jet import Jet
 from fastspline._score import score_group
@@ -60,13 +60,14 @@ class Spline:
     True
     """
 
-    __slots__ = ("_groups", "_jet", "_place", "_restore", "lam")
+    __slots__ = ("_groups", "_jet", "_place", "_restore", "_third", "lam")
 
     lam: float | Vector
     _groups: tuple[Group, ...]
     _jet: Jet
     _place: tuple[tuple[int, ...], int]
     _restore: Restore
+    _third: Vector | None  # made when first asked for
 
     def __init__(
         self,
@@ -81,6 +82,7 @@ class Spline:
         setter(self, "_jet", fit_groups(groups, place))
         setter(self, "_place", place)
         setter(self, "_restore", restore)
+        setter(self, "_third", None)
         setter(self, "lam", lam)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -187,13 +189,23 @@ class Spline:
         """
         order = check_nu(nu)
         flat, shape = self._read_points(points)
-        out = self._jet.at(flat, order)
+        jet = self._jet
+        out = jet.step(flat, self._thirds) if order == 3 else jet.at(flat, order)
         if not np.isfinite(out).all():
             raise ValueError(
                 "the curve overflows at some of the points, which lie too far outside the knots; "
                 "evaluate nearer points"
             )
         return self._restore(self._at_points(out, shape))
+
+    @property
+    def _thirds(self) -> Vector:
+        """Third derivatives after the nodes; differences of second ones would lose their digits."""
+        third = self._third
+        if third is None:
+            third = third_derivatives(self._groups, self._jet)
+            object.__setattr__(self, "_third", third)
+        return third
 
     def std(self, points: ArrayLike) -> FloatArray:
         """Give the curve's posterior standard deviation at points of any shape.

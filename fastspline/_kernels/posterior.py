@@ -52,6 +52,26 @@ def predict_side(side, i, gap, q, clamped):
 
 
 @njit(**JIT)
+def predict_outward(side, i, distance, q_end, outer, clamped):
+    """Give what `predict_side` does, through gaps beyond entry i that hold no value.
+
+    `outer` (2, k) has these and their process noise; the last one goes on. For none it is `q_end`.
+    """
+    gaps, q = outer[0], outer[1]
+    if gaps.size == 0:
+        return predict_side(side, i, distance, q_end, clamped)
+    rho, beta, s = side[0, i], side[1, i], side[2, i]
+    k = 0
+    while k < gaps.size - 1 and distance > gaps[k]:
+        e, a, b, _ = predict_information(gaps[k], q[k], rho, beta, s)
+        rho, beta, s = e / a, b / a, s / a
+        distance -= gaps[k]
+        k += 1
+    e, a, b, c = predict_information(distance, q[k], rho, beta, s)
+    return e, a, b, c, s
+
+
+@njit(**JIT)
 def leverages(h, roughness, clamped, q, r, lever, complement):
     """Write diag(S) and 1 - diag(S), S: y -> g, from information of both sides."""
     n = r.size
@@ -81,12 +101,13 @@ def place_points(knots, unit, points, cells, before, after):
 
 
 @njit(**JIT)
-def variances(h, roughness, clamped, q, r, cells, before, after, out):
+def variances(h, roughness, clamped, q, r, outer, cells, before, after, out):
     """Write the posterior variances of f at the points of `place_points`; a value has r.
 
     From the knots on both sides of a point; outside the knots from one side, where the variance of
-    a process that goes on as it did inside the end gap adds up. Beyond clamped ends the slope is
-    known, and the variance that of the end.
+    a process that goes on as it did inside the end gap adds up, or as in gaps `outer` without
+    values: two of (2, k), gaps and their process noise, from the first and the last knot outwards.
+    Beyond clamped ends the slope is known, and the variance that of the end.
     """
     n = r.size
     left, right = np.empty((3, n)), np.empty((3, n))
@@ -101,9 +122,9 @@ def variances(h, roughness, clamped, q, r, cells, before, after, out):
             u, v = h[k], 0.0
         if u < 0.0:
             from_left = predict_side(left, end, 0.0, 0.0, clamped)
-            from_right = predict_side(right, n - 1, -u, q_gap, clamped)
+            from_right = predict_outward(right, n - 1, -u, q_gap, outer[0], clamped)
         elif v < 0.0:
-            from_left = predict_side(left, n - 1, -v, q_gap, clamped)
+            from_left = predict_outward(left, n - 1, -v, q_gap, outer[1], clamped)
             from_right = predict_side(right, end, 0.0, 0.0, clamped)
         else:
             from_left = predict_side(left, k, u, q_gap, clamped)

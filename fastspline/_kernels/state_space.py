@@ -141,24 +141,25 @@ def filter_row(i, hi, c, y, residual, slope):
 
 
 @njit(inline="always", **JIT)
-def bend_row(i, hi, c, y, residual, slope, gamma, shear):
+def bend_row(i, hi, c, y, residual, slope, gamma, shear, beyond, here):
     """Write the moment at knot i from that at knot i + 1 and what is filtered at knot i.
 
-    The costate of the smoother (Bryson and Frazier 1963): its second entry is the moment, `shear`
-    (columns,) the first, less the moment's derivative. Nothing but innovations enters, whose size
-    is that of the moments; states and their slopes can be larger by any factor.
+    The costate of the smoother (Bryson and Frazier 1963): its second entry is the moment, its first
+    the shear, less the moment's derivative, of which that of the gap after i goes to row `here`
+    from row `beyond`. Nothing but innovations enters, whose size is that of the moments; states
+    and their slopes can be larger by any factor.
     """
     alpha, k1, k2, a22, per_f = c[ALPHA], c[K1], c[K2], c[A22], c[PER_F]
     near = alpha > 0.5 and a22 > 0.5
-    for j in range(shear.size):
+    for j in range(shear.shape[1]):
         e = (y[i + 1, j] - y[i, j]) + residual[i, j] - hi * slope[i, j]
-        before, moment = shear[j], gamma[i + 1, j]
+        before, moment = shear[beyond, j], gamma[i + 1, j]
         if near:
-            shear[j] = before + (per_f * e - k1 * before - k2 * moment)
-            gamma[i, j] = moment + hi * shear[j]
+            shear[here, j] = before + (per_f * e - k1 * before - k2 * moment)
+            gamma[i, j] = moment + hi * shear[here, j]
         else:
             carried = alpha * before + per_f * e
-            shear[j] = carried - k2 * moment
+            shear[here, j] = carried - k2 * moment
             gamma[i, j] = a22 * moment + hi * carried
 
 
@@ -181,8 +182,11 @@ def smooth_row(i, c, y, residual, slope):
 
 
 @njit(**JIT)
-def smooth_panel(h, co, y, residual, slope, gamma, last_beta=0.0, last_qs=0.0):
+def smooth_panel(h, co, y, residual, slope, gamma, shear, last_beta=0.0, last_qs=0.0):
     """Fit the columns of `y` (n, b): residuals y - g, slopes and moments, scaled.
+
+    `shear`, given as zeros, gets less the derivative of the moment in the gap after each knot, (n,
+    b), or is but a place to carry it, (1, b).
 
     Where `y` has two more rows they hold the slopes at both ends (a clamped plan, which then gives
     `last_beta` and `last_qs`); moments at the ends are 0 only without them.
@@ -208,9 +212,10 @@ def smooth_panel(h, co, y, residual, slope, gamma, last_beta=0.0, last_qs=0.0):
             residual[n - 1, j] -= last_beta * surprise
             slope[n - 1, j] = y[n + 1, j]
             gamma[n - 1, j] = last_qs * surprise
-    shear = np.zeros(columns)
+    kept = 1 if shear.shape[0] > 1 else 0
     for i in range(n - 2, -1, -1):
-        bend_row(i, h[i], co[i], y, residual, slope, gamma, shear)
+        beyond, here = kept * (i + 1), kept * i
+        bend_row(i, h[i], co[i], y, residual, slope, gamma, shear, beyond, here)
         smooth_row(i, co[i], y, residual, slope)
     return -1
 
@@ -277,8 +282,10 @@ def add_rows(sources, rows, sums):
 
 
 @njit(**JIT)
-def adjoint_smooth_panel(h, co, bar_y, bar_slope, bar_gamma, last_beta=0.0, last_qs=0.0):
-    """Transpose of y -> (g, slope, gamma): cotangents (n, b) in, of y out (in `bar_y`).
+def adjoint_smooth_panel(h, co, bar_y, bar_slope, bar_gamma, bar_shear, last_beta=0.0, last_qs=0.0):
+    """Transpose of y -> (g, slope, gamma, shear): cotangents (n, b) in, of y out (in `bar_y`).
+
+    Those of shears may be missing, (0, b).
 
     For a clamped plan `bar_y` has two more rows, which receive the cotangents of the end slopes.
     That of the innovation at knot i comes to stand in ``bar_gamma[i]``.
@@ -289,6 +296,9 @@ def adjoint_smooth_panel(h, co, bar_y, bar_slope, bar_gamma, last_beta=0.0, last
     for i in range(n - 1):  # the backward sweep, in terms of values f and g instead of residuals
         hi, c = h[i], co[i]
         alpha, k1, k2, a22, per_f = c[ALPHA], c[K1], c[K2], c[A22], c[PER_F]
+        if bar_shear.shape[0] > 0:
+            for j in range(columns):
+                shear[j] += bar_shear[i, j]
         if alpha > 0.5 and a22 > 0.5:
             for j in range(columns):
                 z = shear[j] + hi * moment[j]

@@ -64,7 +64,10 @@ def forward(steps, tables, source, k, slot, state, like):
             c = tables.backward + (k - 1) * GAP_BYTES
             shear, moment, innovation = steps.costate_step(h, c, shear, moment)
             vstore(slot + 2 * n_bytes(f), innovation)
-        moment = vadd(moment, tangent)
+        if tables.nu == 3:
+            shear = vadd(shear, tangent)
+        else:
+            moment = vadd(moment, tangent)
     f_after, v_after = f, v
     if k < source.knots - 1:
         f, v, f_after, v_after = steps.smooth_step(tables.backward + k * GAP_BYTES, f, v)

@@ -1,8 +1,8 @@
 """The subtraction-free recursion in SIMD lanes, a knot at a time: the twin of `state_space`.
 
 Forward: residual eps and slope v of the filtered curve. Backward: residual and slope of the
-smoothed curve, and gamma from both. A piece between knots is given by value and slope, its
-derivative by slope and gamma, its curvature by gamma.
+smoothed curve, and gamma and shear, the costate. A piece between knots is given by value and slope,
+its derivative by slope and gamma, its curvature by gamma, its third derivative by shear.
 """
 
 from numba import njit
@@ -140,7 +140,8 @@ def backward(steps, tables, k, knots, slot, target, state):
         if nu == 0:
             base0, tangent0 = vcast(vsub(y, residual), base1), vcast(slope, base1)
         else:
-            base0, tangent0 = vcast(scale(per_unit, slope), base1), vcast(gamma, base1)
+            tangent = shear if nu == 3 else gamma
+            base0, tangent0 = vcast(scale(per_unit, slope), base1), vcast(tangent, base1)
         if nu == JET:
             g = vcast(vsub(y, residual), check)
             moment = vcast(scale(per_unit * per_unit, gamma), check)

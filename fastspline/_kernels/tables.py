@@ -104,7 +104,8 @@ def weigh_by_slope(u, v, h, nu, w):
 
     Slopes come from slopes and second derivatives, not from differences of g, which lose all digits
     in a tiny gap; of the latter, which err as much in a wide gap as in a tiny one beside it, the
-    curve between the slopes takes little. For nu >= 2 the weights are of (., gamma_0, gamma_1).
+    curve between the slopes takes little. For nu = 2 the weights are of (., gamma_0, gamma_1), for
+    nu = 3 of (., shear, .), less the derivative of gamma in the gap: no difference either.
     """
     w[0] = w[1] = w[2] = 0.0
     if v < 0.0:
@@ -118,8 +119,10 @@ def weigh_by_slope(u, v, h, nu, w):
     elif nu == 1:
         w[0] = u
         w[1], w[2] = 0.5 * u * v * h, -0.5 * u * v * h
-    else:
-        weigh_curvatures(u, v, h, nu, w)
+    elif nu == 2:
+        w[1], w[2] = v, u
+    elif v > 0.0:  # as in `weigh_curvatures`
+        w[1] = -1.0
 
 
 @njit(**JIT)
@@ -186,6 +189,8 @@ def tabulate_points(knots, h, unit, roughness, by_slope, points, nu, places, wei
         if by_slope:
             weigh_by_slope(u, v, gap, order, w)
             scale = per_unit if order == 0 else per_unit * per_unit  # of slopes and moments
+            if order == 3:  # of shears
+                scale *= per_unit
             if order > 0 and roughness.size > 0:
                 scale /= roughness[k]
             w[1] *= scale

@@ -6,7 +6,6 @@ from typing import Literal, NoReturn, Protocol
 
 import numpy as np
 
-from fastspline._kernels import state_space
 from fastspline._kernels.tables import (
     KAPPA_EXACT,
     LEAST_GAP,
@@ -14,18 +13,20 @@ from fastspline._kernels.tables import (
     LEAST_WEIGHT,
     PLAN_NUMBERS,
     UNIT_RANGE,
+    is_even,
     plan_sweeps,
     power_of_two,
 )
 from fastspline._solvers.columns import DType, Prepared
 from fastspline._solvers.innovations import InnovationsSolver
-from fastspline._solvers.panel import PanelSolver
+from fastspline._solvers.panel import NO_OUTER, PanelSolver
 from fastspline._solvers.periodic import PeriodicSolver
 from fastspline._solvers.reinsch import ReinschSolver
 from fastspline._solvers.state_space import StateSpaceSolver
 from fastspline._solvers.tableau import Gaps, Rows, Vector
 from fastspline.arrays import FloatArray, require_finite
 
+LEAST_GAP_THIRD = 0.1  # relative to the mean gap
 BOUND_EXACT = 180.0  # eps times it is 4e-14: innovations lose less than 1e-13
 
 
@@ -84,11 +85,18 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
         return ReinschSolver(gaps, table, kappa)
     if bound <= BOUND_EXACT:
         return InnovationsSolver(gaps, table)
-    accurate = np.empty((n - 1) * (1 + state_space.N_COEFFICIENTS))
-    accurate[: n - 1] = gaps.h
-    solver = StateSpaceSolver(gaps, accurate)
-    state_space.plan_state_space(gaps.h, weights, top, scaled_lam, np.empty(n), solver.co)
-    return solver
+    return StateSpaceSolver.of(gaps)
+
+
+def bind_exactly(solver: Solver, points: Vector, nu: int, sources: Rows) -> Evaluator:
+    """Do what `Solver.at` does, by the recurrence that is exact for this derivative.
+
+    Third derivatives that are differences of second ones lose digits in short gaps.
+    """
+    differs = nu == 3 and isinstance(solver, ReinschSolver | InnovationsSolver)
+    if differs and not is_even(solver.gaps.h, LEAST_GAP_THIRD, np.inf):
+        solver = StateSpaceSolver.of(solver.gaps)
+    return solver.at(points, nu, sources)
 
 
 def make_bounded_solver(
@@ -97,10 +105,14 @@ def make_bounded_solver(
     lam: float,
     roughness: Vector,
     slopes: tuple[float, float] | None,
+    outer: tuple[Vector, Vector] = NO_OUTER,
 ) -> PanelSolver:
-    """Factor a plan with roughness weights, one a gap, or none (empty), and end slopes, or none."""
+    """Factor a plan with roughness weights, one a gap, or none (empty), and end slopes, or none.
+
+    Gaps `outer` without values lie beyond the knots, see `PanelSolver`.
+    """
     gaps = _scale(knots, np.diff(knots), weights, lam, roughness)
-    return PanelSolver(gaps, slopes)
+    return PanelSolver(gaps, slopes, outer=outer)
 
 
 def make_periodic_solver(

@@ -10,7 +10,7 @@ others are answered by `response` at nodes between the knots.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,7 @@ from fastspline.arrays import FloatArray
 
 FAR = 1e100  # scaled lam beyond which nothing is smoothed further; inf has no process noise
 NEAR = 1e-40  # lam against cubed gaps at which a curve interpolates, as far as one can tell
+NO_OUTER = np.empty((2, 0)), np.empty((2, 0))
 LEAST_LAM = 1e-290  # a normal number, as its product with a load of moderate size must be
 
 
@@ -50,6 +51,9 @@ class PanelSolver:
         In the units of the caller.
     least_lam : float, optional
         Stands for a scaled lam below it.
+    outer : tuple of 2 ndarrays (2, k), optional
+        Gaps without values beyond the first and the last knot, outwards, and their roughness; in
+        the units of the caller.
 
     Attributes
     ----------
@@ -57,15 +61,22 @@ class PanelSolver:
         Observation noise r_i at the knots and process noise q, see `state_space`.
     """
 
-    __slots__ = ("_start", "clamped", "co", "ends", "gaps", "noise", "process_noise", "slopes")
+    __slots__ = (
+        "_outer", "_start", "clamped", "co", "ends", "gaps", "noise", "process_noise", "slopes",
+    )  # fmt: skip
     name: Literal["reinsch", "innovations", "state-space"] = "state-space"
     _start: tuple[Vector, Vector, float] | None
 
     def __init__(
-        self, gaps: Gaps, slopes: tuple[float, float] | None = None, least_lam: float = 0.0
+        self,
+        gaps: Gaps,
+        slopes: tuple[float, float] | None = None,
+        least_lam: float = 0.0,
+        outer: tuple[Vector, Vector] = NO_OUTER,
     ) -> None:
         self.gaps, self.clamped, self.slopes = gaps, slopes is not None, slopes
         self._start = None if slopes is None else _stiffest(gaps, slopes)
+        self._outer = outer
         lam = max(gaps.scaled_lam, least_lam)
         self._add_noise(min(lam, FAR) if self.clamped else lam)
         self._factor(gaps.h, gaps.roughness, self.noise)
@@ -90,7 +101,9 @@ class PanelSolver:
         gaps = self.gaps
         lightest = gaps.weights.min(initial=gaps.top) / gaps.top
         floor = max(NEAR * gaps.h.min() ** 3 * lightest, LEAST_LAM)
-        return self if gaps.scaled_lam >= floor else PanelSolver(gaps, self.slopes, floor)
+        if gaps.scaled_lam >= floor:
+            return self
+        return PanelSolver(gaps, self.slopes, floor, self._outer)
 
     def at(self, points: Vector, nu: int, sources: Rows) -> PanelEvaluator:
         """See `Solver.at`."""
@@ -106,38 +119,48 @@ class PanelSolver:
                 bad = self.at(knots, nu, sources).apply(values, jet[nu], None)
         return jet[0], jet[1], jet[2], bad
 
-    def smooth(self, y: Vector) -> tuple[Vector, Vector, Vector, Vector, int]:
-        """Fit a panel: values, residuals, slopes and moments at the knots, scaled; a bad column."""
+    def smooth(
+        self, y: Vector, shear: Vector | None = None
+    ) -> tuple[Vector, Vector, Vector, Vector, int]:
+        """Fit a panel: values, residuals, slopes and moments at the knots, scaled; a bad column.
+
+        `shear`, like the residuals, gets those of the gaps after the knots; see `smooth_panel`.
+        """
         if self._start is None:
-            return self._smooth_freely(y)
+            return self._smooth_freely(y, shear)
         value, slope, moment = self._start
         with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
-            g, residual, slopes, moments, bad = self._smooth_freely(y - value)
+            g, residual, slopes, moments, bad = self._smooth_freely(y - value, shear)
             return g + value, residual, slopes + slope, moments + moment, bad
 
-    def _smooth_freely(self, y: Vector) -> tuple[Vector, Vector, Vector, Vector, int]:
+    def _smooth_freely(
+        self, y: Vector, shear: Vector | None = None
+    ) -> tuple[Vector, Vector, Vector, Vector, int]:
         """`smooth` to end slopes 0 in the place of given ones."""
         if self.clamped:
             y = np.concatenate([y, np.zeros((2, y.shape[1]))])
-        return self._sweep(self.gaps.h, y)
+        return self._sweep(self.gaps.h, y, shear)
 
-    def _sweep(self, h: Vector, y: Vector) -> tuple[Vector, Vector, Vector, Vector, int]:
+    def _sweep(
+        self, h: Vector, y: Vector, shear: Vector | None = None
+    ) -> tuple[Vector, Vector, Vector, Vector, int]:
         residual, slope, moment = np.zeros((3, h.size + 1, y.shape[1]))
+        shear = np.zeros((1, y.shape[1])) if shear is None else shear
         with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
-            bad: int = state_space.smooth_panel(h, self.co, y, residual, slope, moment, *self.ends)
+            bad: int = state_space.smooth_panel(
+                h, self.co, y, residual, slope, moment, shear, *self.ends
+            )
             return y[: h.size + 1] - residual, residual, slope, moment, bad
 
-    def transpose(self, bar_g: Vector, bar_slope: Vector, bar_moment: Vector) -> Vector:
-        """Give the cotangents of values from those of `smooth`, all (n, b), which are spent."""
-        return self._transpose_sweep(self.gaps.h, bar_g, bar_slope, bar_moment)[: len(bar_g)]
+    def transpose(self, bars: Bars) -> Vector:
+        """Give the cotangents of values from those of `smooth`, which are spent."""
+        return self._transpose_sweep(self.gaps.h, bars)[: len(bars.g)]
 
-    def _transpose_sweep(
-        self, h: Vector, bar_g: Vector, bar_slope: Vector, bar_moment: Vector
-    ) -> Vector:
-        bar_y = bar_g
+    def _transpose_sweep(self, h: Vector, bars: Bars) -> Vector:
+        bar_y = bars.g
         if self.clamped:
-            bar_y = np.concatenate([bar_g, np.zeros((2, bar_g.shape[1]))])
-        state_space.adjoint_smooth_panel(h, self.co, bar_y, bar_slope, bar_moment, *self.ends)
+            bar_y = np.concatenate([bars.g, np.zeros((2, bars.g.shape[1]))])
+        state_space.adjoint_smooth_panel(h, self.co, bar_y, *bars[1:], *self.ends)
         return bar_y
 
     def residuals(self, values: Vector) -> Vector:
@@ -177,10 +200,13 @@ class PanelSolver:
         gaps, out = self.gaps, np.empty(points.size)
         cells, before, after = np.empty(points.size, np.int64), *np.empty((2, points.size))
         posterior.place_points(gaps.knots, gaps.unit, points, cells, before, after)
+        q, (first, last) = self.process_noise, self._outer
+        outer = tuple(
+            np.stack([h / gaps.unit, q / (rough / gaps.rough_top)]) for h, rough in (first, last)
+        )
         posterior.variances(
-            gaps.h, gaps.roughness, self.clamped, self.process_noise, self.noise,
-            cells, before, after, out,
-        )  # fmt: skip
+            gaps.h, gaps.roughness, self.clamped, q, self.noise, outer, cells, before, after, out
+        )
         return out / self.noise_of_weight_1()
 
     def noise_of_weight_1(self) -> float:
@@ -329,11 +355,12 @@ class PanelEvaluator:
 
         def work(first: int, stop: int) -> int:
             y = np.ascontiguousarray(values[self.sources, first:stop], np.float64)
-            g, _, slope, moment, bad = self.solver.smooth(y)
+            shear = np.zeros((t.n, stop - first)) if t.nu == 3 else None
+            g, _, slope, moment, bad = self.solver.smooth(y, shear)
             if bad >= 0:
                 return first + bad
             result = np.empty((t.m, stop - first))
-            base, tangent = choose_jet(t.nu, g, slope, moment)
+            base, tangent = choose_jet(t.nu, g, slope, moment, moment if shear is None else shear)
             if t.nu == 1:
                 with np.errstate(over="ignore"):  # it is noticed in the result
                     base = slope / unit
@@ -352,23 +379,37 @@ class PanelEvaluator:
         def pull(panel: Vector) -> Vector:
             with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
                 bars = pull_to_knots(self.tableau, self.solver.gaps.unit, panel)
-                return self.solver.transpose(*bars)
+                return self.solver.transpose(bars)
 
         return add_panels(pull, self.sources, cotangent, out, threads)
 
 
-def choose_jet(nu: int, g: Vector, slope: Vector, moment: Vector) -> tuple[Vector, Vector]:
+class Bars(NamedTuple):
+    """Cotangents of values, slopes, moments, all (n, b), and of shears, (0, b) where nu < 3."""
+
+    g: Vector
+    slope: Vector
+    moment: Vector
+    shear: Vector
+
+
+def choose_jet(
+    nu: int, g: Vector, slope: Vector, moment: Vector, shear: Vector
+) -> tuple[Vector, Vector]:
     """Give what the weights of derivative `nu` multiply: (base, tangent); see `weigh_by_slope`."""
-    return (g, slope, moment, moment)[nu], slope if nu == 0 else moment
+    return (g, slope, moment, shear)[nu], (slope, moment, moment, shear)[nu]
 
 
-def pull_to_knots(tableau: Tableau, unit: float, cotangent: Vector) -> Vector:
-    """Give cotangents of values, slopes and moments, (3, n, b), from those of results, (m, b)."""
-    t, bars = tableau, np.zeros((3, tableau.n, cotangent.shape[1]))
+def pull_to_knots(tableau: Tableau, unit: float, cotangent: Vector) -> Bars:
+    """Give the cotangents at the knots from those of results, (m, b)."""
+    t, columns = tableau, cotangent.shape[1]
+    shear = np.zeros((t.n if t.nu == 3 else 0, columns))
+    g, slope, moment = np.zeros((3, t.n, columns))
+    bars = Bars(g, slope, moment, shear)
     base, tangent = choose_jet(t.nu, *bars)
     state_space.adjoint_evaluate_panel(t.spans, t.weights, t.rows, cotangent, base, tangent)
     if t.nu == 1:
-        bars[1] /= unit
+        bars.slope[:] /= unit
     return bars
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from fastspline._kernels import posterior, state_space
 from fastspline._kernels.response import respond
 from fastspline._solvers.loads import Fitted, Loads, Representer
-from fastspline._solvers.panel import FAR, NEAR, PanelEvaluator, PanelSolver
+from fastspline._solvers.panel import FAR, NEAR, NO_OUTER, Bars, PanelEvaluator, PanelSolver
 from fastspline._solvers.tableau import Gaps, Rows, Vector, tabulate
 
 FAINT = 1e-80  # weight, relative to the least, of a node without data
@@ -49,6 +49,7 @@ class PeriodicSolver(PanelSolver):
         self, gaps: Gaps, offset: int, share: float | None, period: tuple[float, float]
     ) -> None:
         self.gaps, self.clamped, self._start, self.slopes = gaps, True, None, None
+        self._outer = NO_OUTER
         self._offset, self._share, self._period = offset, share, period
         h = gaps.h
         floor = NEAR * h.min() ** 3 * (gaps.weights.min() / gaps.top)
@@ -86,13 +87,17 @@ class PeriodicSolver(PanelSolver):
         """See `PanelSolver.never_interpolating`: it is one."""
         return self
 
-    def _smooth_freely(self, y: Vector) -> tuple[Vector, Vector, Vector, Vector, int]:
+    def _smooth_freely(
+        self, y: Vector, shear: Vector | None = None
+    ) -> tuple[Vector, Vector, Vector, Vector, int]:
         """See `PanelSolver.smooth`; the first knot comes again at the end."""
         y = self._to_circle(y)
         with np.errstate(all="ignore"):  # one after another: bits do not depend on other columns
             value, slope = (np.cumsum(k[:, np.newaxis] * y, axis=0)[-1] for k in self._to_state)
         known = np.concatenate([[value], y[1:], [value, slope, slope]])
-        g, residual, slopes, moment, bad = self._sweep(self._circle[0], known)
+        g, residual, slopes, moment, bad = self._sweep(self._circle[0], known, shear)
+        if shear is not None:
+            shear[:] = self._from_circle(shear)
         with np.errstate(all="ignore"):
             residual[0] = self._residual_at_seam(y[0], value, residual[1:-1])
         at_knots = [self._from_circle(part) for part in (g, residual, slopes, moment)]
@@ -108,19 +113,22 @@ class PeriodicSolver(PanelSolver):
         exact = np.abs(value) + np.abs(direct) <= np.abs(forces).sum(axis=0)
         return np.where(exact, direct, -forces.sum(axis=0))
 
-    def transpose(self, bar_g: Vector, bar_slope: Vector, bar_moment: Vector) -> Vector:
+    def transpose(self, bars: Bars) -> Vector:
         """See `PanelSolver.transpose`."""
-        bars = []
-        for bar in (bar_g, bar_slope, bar_moment):
-            bar[0] += bar[-1]
-            rolled = np.roll(bar[:-1], -self._seam, axis=0)
-            bars.append(np.concatenate([rolled, np.zeros((1, bar.shape[1]))]))
-        known = self._transpose_sweep(self._circle[0], *bars)
+        known = self._transpose_sweep(self._circle[0], Bars(*map(self._bar_to_circle, bars)))
         value, slope = known[0] + known[-3], known[-2] + known[-1]
         # Not a product of matrices, whose bits would depend on other columns.
         bar_y = self._to_state[0][:, np.newaxis] * value + self._to_state[1][:, np.newaxis] * slope
         bar_y[1:] += known[1:-3]
         return self._share_out(np.roll(bar_y, self._seam + self._offset, axis=0))
+
+    def _bar_to_circle(self, bar: Vector) -> Vector:
+        """Give cotangents of what `_from_circle` gives from the seam on, and 0 at its end."""
+        if not len(bar):
+            return bar
+        bar[0] += bar[-1]
+        rolled = np.roll(bar[:-1], -self._seam, axis=0)
+        return np.concatenate([rolled, np.zeros((1, bar.shape[1]))])
 
     def _to_circle(self, y: Vector) -> Vector:
         """Give the data at the knots, from the seam on."""
@@ -178,7 +186,7 @@ class PeriodicSolver(PanelSolver):
         out, of_state = np.empty(points.size), np.empty((points.size, 2))
         posterior.variances(
             self._circle[0], self._circle[1], self.clamped, self.process_noise, self._circle[2],
-            (cells - self._seam) % gaps.h.size, before, after, out,
+            NO_OUTER, (cells - self._seam) % gaps.h.size, before, after, out,
         )  # fmt: skip
         t = tabulate(gaps, points, 0)
         curves, slope = (self._from_circle(part) for part in self._curves)

@@ -49,6 +49,17 @@ class StateSpaceSolver:
     def __init__(self, gaps: Gaps, table: Vector) -> None:
         self.gaps, self.table = gaps, table
 
+    @classmethod
+    def of(cls, gaps: Gaps) -> StateSpaceSolver:
+        """Factor the plan of scaled knots."""
+        table = np.empty(gaps.h.size * (1 + N_COEFFICIENTS))
+        table[: gaps.h.size] = gaps.h
+        solver, noise = cls(gaps, table), np.empty(gaps.knots.size)
+        state_space.plan_state_space(
+            gaps.h, gaps.weights, gaps.top, gaps.scaled_lam, noise, solver.co
+        )
+        return solver
+
     @property
     def co(self) -> Vector:
         """The coefficients, (n - 1, 13)."""
@@ -90,16 +101,17 @@ class StateSpaceSolver:
         t, gaps = tableau, self.gaps
         y = np.ascontiguousarray(values[sources], np.float64)
         residual, slope, gamma = np.empty((3, t.n, y.shape[1]))
+        shear = np.zeros((t.n if t.nu == 3 else 1, y.shape[1]))
         result = np.empty(out.shape)
         with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
-            bad: int = state_space.smooth_panel(gaps.h, self.co, y, residual, slope, gamma)
+            bad: int = state_space.smooth_panel(gaps.h, self.co, y, residual, slope, gamma, shear)
             if bad >= 0:
                 return bad
             g = y - residual
             if t.nu == JET:
                 np.concatenate([g, slope / gaps.unit, gamma / gaps.unit**2], out=result)
             else:
-                base, tangent = choose_jet(t.nu, g, slope, gamma)
+                base, tangent = choose_jet(t.nu, g, slope, gamma, shear)
                 if t.nu == 1:
                     base = slope / gaps.unit
                 state_space.evaluate_panel(t.spans, t.weights, t.rows, base, tangent, result)

@@ -10,6 +10,7 @@ import torch
 from gmpy2 import mpfr
 
 from fastspline import Smoother, select_lam, smooth_spline
+from tests.oracles.beam import BeamSmoother
 from tests.oracles.raw import RawFit
 from tests.oracles.splines import (
     ExactSmoother,
@@ -122,6 +123,28 @@ def test_std_of_other_ends(bc, rough, lam, rng):
         before = knots[0] - np.array([0.4, 0.1])
         np.testing.assert_allclose(spline.std(beyond), spline.std(knots[[-1, -1]]), rtol=1e-12)
         np.testing.assert_allclose(spline.std(before), spline.std(knots[[0, 0]]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("idle", [[0], [8], [0, 1, 7, 8]], ids=str)
+@pytest.mark.parametrize("lam", [1e-6, 1e-2, 10.0])
+def test_std_beyond_the_values_knows_the_roughness_of_gaps_there(idle, lam, rng):
+    """Knots of weight 0 at the ends: as with a value there of next to no weight."""
+    n = 9
+    knots, values = make_knots("random", n), rng.standard_normal(n)
+    roughness = 10.0 ** np.random.default_rng(7).uniform(-2.0, 2.0, n - 1)
+    weights = rng.uniform(0.5, 2.0, n)
+    weights[idle] = 0.0
+    outside = [knots[0] - 1.5, knots[0] - 0.1, knots[-1] + 0.2, knots[-1] + 3.0]
+    points = np.concatenate([knots, 0.3 * knots[1:] + 0.7 * knots[:-1], outside])
+    spline = smooth_spline(knots, values, weights=weights, lam=lam, roughness=roughness)
+    faint = np.where(weights > 0.0, weights, 1e-60)
+    unit = BeamSmoother(knots, lam=lam, weights=faint, roughness=roughness).variances(points)
+    used = weights > 0.0
+    inner = roughness[np.flatnonzero(used)[0] : np.flatnonzero(used)[-1]]
+    variance = RawFit(
+        knots[used], values[used, np.newaxis], weights=weights[used], lam=lam, roughness=inner
+    ).variance
+    np.testing.assert_allclose(spline.std(points), np.sqrt(unit * variance), rtol=CLOSE)
 
 
 def test_merged_rows_have_the_std_of_all_of_them(rng):
