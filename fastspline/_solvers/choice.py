@@ -19,7 +19,7 @@ from fastspline._kernels.tables import (
 )
 from fastspline._solvers.columns import DType, Prepared
 from fastspline._solvers.innovations import InnovationsSolver
-from fastspline._solvers.panel import NO_OUTER, PanelSolver
+from fastspline._solvers.panel import NO_OUTER, UNEVEN, PanelSolver
 from fastspline._solvers.periodic import PeriodicSolver
 from fastspline._solvers.reinsch import ReinschSolver
 from fastspline._solvers.state_space import StateSpaceSolver
@@ -85,7 +85,7 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
         return ReinschSolver(gaps, table, kappa)
     if bound <= BOUND_EXACT:
         return InnovationsSolver(gaps, table)
-    return StateSpaceSolver.of(gaps)
+    return StateSpaceSolver.of(gaps) if lightest >= UNEVEN else PanelSolver(gaps)
 
 
 def bind_exactly(solver: Solver, points: Vector, nu: int, sources: Rows) -> Evaluator:
@@ -127,8 +127,9 @@ def make_periodic_solver(
     share, offset = None, 0
     ends = knots[0] == period[0], knots[-1] == period[1]
     if all(ends):
-        share = weights[0] / (weights[0] + weights[-1])
-        weights = np.concatenate([[weights[0] + weights[-1]], weights[1:-1]])
+        both = weights[0] + weights[-1]
+        share = weights[0] / both, weights[-1] / both
+        weights = np.concatenate([[both], weights[1:-1]])
         circle = knots[:-1]
     elif ends[1]:
         offset = knots.size - 1

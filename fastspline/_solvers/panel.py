@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from fastspline._kernels import posterior, state_space
+from fastspline._kernels import centred, posterior, state_space
 from fastspline._kernels.response import respond
 from fastspline._solvers.columns import (
     DType,
@@ -37,6 +37,7 @@ from fastspline.arrays import FloatArray
 
 FAR = 1e100  # scaled lam beyond which nothing is smoothed further; inf has no process noise
 NEAR = 1e-40  # lam against cubed gaps at which a curve interpolates, as far as one can tell
+UNEVEN = 1e-7  # ratio of weights from which the recursion runs about its centre
 NO_OUTER = np.empty((2, 0)), np.empty((2, 0))
 LEAST_LAM = 1e-290  # a normal number, as its product with a load of moderate size must be
 
@@ -62,7 +63,8 @@ class PanelSolver:
     """
 
     __slots__ = (
-        "_outer", "_start", "clamped", "co", "ends", "gaps", "noise", "process_noise", "slopes",
+        "_centred", "_outer", "_start", "clamped", "co", "ends", "gaps", "noise",
+        "process_noise", "slopes",
     )  # fmt: skip
     name: Literal["reinsch", "innovations", "state-space"] = "state-space"
     _start: tuple[Vector, Vector, float] | None
@@ -87,7 +89,14 @@ class PanelSolver:
         self.process_noise: float = state_space.scale_noise(gaps.weights, gaps.top, lam, self.noise)
 
     def _factor(self, h: Vector, roughness: Vector, noise: Vector) -> None:
+        weights = self.gaps.weights
         self.co = np.empty((h.size, state_space.N_COEFFICIENTS))
+        self._centred: Vector | None = None
+        if weights.size and weights.min() < UNEVEN * weights.max():
+            self._centred = np.empty((h.size, centred.N_CENTRED))
+            centred.factor_centred(
+                h, roughness, self.clamped, self.process_noise, noise, self._centred
+            )
         self.ends: tuple[float, float] = state_space.factor_state_space(
             h, roughness, self.clamped, self.process_noise, noise, self.co
         )
@@ -147,9 +156,12 @@ class PanelSolver:
         residual, slope, moment = np.zeros((3, h.size + 1, y.shape[1]))
         shear = np.zeros((1, y.shape[1])) if shear is None else shear
         with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
-            bad: int = state_space.smooth_panel(
-                h, self.co, y, residual, slope, moment, shear, *self.ends
-            )
+            parts = y, residual, slope, moment, shear, *self.ends
+            bad: int
+            if self._centred is None:
+                bad = state_space.smooth_panel(h, self.co, *parts)
+            else:
+                bad = centred.smooth_centred(h, self.co, self._centred, *parts)
             return y[: h.size + 1] - residual, residual, slope, moment, bad
 
     def transpose(self, bars: Bars) -> Vector:
@@ -160,7 +172,11 @@ class PanelSolver:
         bar_y = bars.g
         if self.clamped:
             bar_y = np.concatenate([bars.g, np.zeros((2, bars.g.shape[1]))])
-        state_space.adjoint_smooth_panel(h, self.co, bar_y, *bars[1:], *self.ends)
+        parts = bar_y, *bars[1:], *self.ends
+        if self._centred is None:
+            state_space.adjoint_smooth_panel(h, self.co, *parts)
+        else:
+            centred.adjoint_smooth_centred(h, self.co, self._centred, *parts)
         return bar_y
 
     def residuals(self, values: Vector) -> Vector:

@@ -18,9 +18,12 @@ import numpy as np
 from fastspline._kernels import posterior, state_space
 from fastspline._kernels.response import respond
 from fastspline._solvers.loads import Fitted, Loads, Representer
-from fastspline._solvers.panel import FAR, NEAR, NO_OUTER, Bars, PanelEvaluator, PanelSolver
+from fastspline._solvers.panel import FAR, NEAR, NO_OUTER, UNEVEN, Bars, PanelEvaluator, PanelSolver
 from fastspline._solvers.tableau import Gaps, Rows, Vector, tabulate
 
+HEAVY = 0.01  # weight, relative to the largest, of what is heavy
+KEPT = 0.05  # of a difference: a digit may be lost
+SEAMS = 4  # other seams that are tried
 FAINT = 1e-80  # weight, relative to the least, of a node without data
 
 
@@ -34,19 +37,27 @@ class PeriodicSolver(PanelSolver):
         belong to all but that.
     offset : int
         The values' row that belongs to the first knot; the others follow it, and begin again at 0.
-    share : float or None
-        Where rows 0 and -1 of the values both belong to the first knot: the weight of the former as
-        a share of that of both.
+    share : tuple of 2 floats, or None
+        Where rows 0 and -1 of the values both belong to the first knot: their weights as shares of
+        that of both.
     period : tuple of 2 floats
         From where to where values repeat; not the ends of `gaps.knots` where no data lie there.
+    seam : int, optional
+        Index of the knot whose state is taken as known.
     """
 
     __slots__ = (
-        "_circle", "_covariance", "_curves", "_offset", "_period", "_seam", "_share", "_to_state",
+        "_circle", "_covariance", "_curves", "_offset", "_period", "_seam", "_share", "_spared",
+        "_to_state",
     )  # fmt: skip
 
     def __init__(
-        self, gaps: Gaps, offset: int, share: float | None, period: tuple[float, float]
+        self,
+        gaps: Gaps,
+        offset: int,
+        share: tuple[float, float] | None,
+        period: tuple[float, float],
+        seam: int | None = None,
     ) -> None:
         self.gaps, self.clamped, self._start, self.slopes = gaps, True, None, None
         self._outer = NO_OUTER
@@ -54,7 +65,7 @@ class PeriodicSolver(PanelSolver):
         h = gaps.h
         floor = NEAR * h.min() ** 3 * (gaps.weights.min() / gaps.top)
         self._add_noise(min(max(gaps.scaled_lam, floor), FAR))
-        seam = self._seam = int(np.minimum(h, np.roll(h, 1)).argmax())  # far from its neighbours
+        seam = self._seam = _choose_seam(gaps) if seam is None else seam
         r = np.roll(self.noise, -seam)
         roughness = np.roll(gaps.roughness, -seam)
         # Round the circle from the seam, where there is no noise.
@@ -62,16 +73,20 @@ class PeriodicSolver(PanelSolver):
         self._factor(*self._circle)
         known = np.zeros((h.size + 3, 2))
         known[0, 0] = known[-3, 0] = known[-2, 1] = known[-1, 1] = 1.0
-        curves, _, slope, moment, _ = self._sweep(self._circle[0], known)
+        shear = np.zeros((h.size + 1, 2))
+        curves, _, slope, moment, _ = self._sweep(self._circle[0], known, shear)
+        per_noise = _refine_at_knots(curves, shear / self.process_noise, r[:, np.newaxis])
         self._curves = curves, slope
-        per_noise = curves[:-1] / r[:, np.newaxis]
-        theta = np.empty((2, 2))
-        theta[0] = theta[:, 0] = per_noise.sum(axis=0)
         bending = _bending(self._circle[0], roughness, curves[:, 1], slope[:, 1], moment[:, 1])
-        theta[1, 1] = per_noise[:, 1] @ curves[:-1, 1] + bending / self.process_noise
-        scale = 1.0 / np.sqrt(np.diag(theta))
-        self._covariance = np.linalg.inv(scale * theta * scale[:, np.newaxis])
-        self._covariance *= scale * scale[:, np.newaxis]
+        # What all values but that at the seam tell of its state, and then that value.
+        first, both = per_noise[1:].sum(axis=0)
+        second = per_noise[1:, 1] @ curves[1:-1, 1] + bending / self.process_noise
+        scale = 1.0 / np.sqrt([first + 1.0 / r[0], second])
+        first, own, both = first * scale[0] ** 2, scale[0] ** 2 / r[0], both * scale[0] * scale[1]
+        left_out = first - both * both
+        self._spared = left_out / (left_out + own)
+        inverse = np.array([[1.0, -both], [-both, first + own]]) / (left_out + own)
+        self._covariance = inverse * scale * scale[:, np.newaxis]
         self._to_state = self._covariance @ per_noise.T
 
     def _add_noise(self, lam: float) -> None:
@@ -93,6 +108,9 @@ class PeriodicSolver(PanelSolver):
         """See `PanelSolver.smooth`; the first knot comes again at the end."""
         y = self._to_circle(y)
         with np.errstate(all="ignore"):  # one after another: bits do not depend on other columns
+            shift = None
+            if self._centred is not None:  # what differs little from a heavy value there is kept
+                shift, y = y[0], y - y[0]
             value, slope = (np.cumsum(k[:, np.newaxis] * y, axis=0)[-1] for k in self._to_state)
         known = np.concatenate([[value], y[1:], [value, slope, slope]])
         g, residual, slopes, moment, bad = self._sweep(self._circle[0], known, shear)
@@ -100,6 +118,8 @@ class PeriodicSolver(PanelSolver):
             shear[:] = self._from_circle(shear)
         with np.errstate(all="ignore"):
             residual[0] = self._residual_at_seam(y[0], value, residual[1:-1])
+        if shift is not None:
+            g += shift
         at_knots = [self._from_circle(part) for part in (g, residual, slopes, moment)]
         return at_knots[0], at_knots[1], at_knots[2], at_knots[3], bad
 
@@ -133,7 +153,7 @@ class PeriodicSolver(PanelSolver):
     def _to_circle(self, y: Vector) -> Vector:
         """Give the data at the knots, from the seam on."""
         if self._share is not None:
-            first = self._share * y[:1] + (1.0 - self._share) * y[-1:]
+            first = self._share[0] * y[:1] + self._share[1] * y[-1:]
             y = np.concatenate([first, y[1:-1]])
         return np.roll(y, -self._seam - self._offset, axis=0)
 
@@ -147,7 +167,7 @@ class PeriodicSolver(PanelSolver):
         if self._share is None:
             return rows
         first = rows[:1]
-        return np.concatenate([self._share * first, rows[1:], (1.0 - self._share) * first])
+        return np.concatenate([self._share[0] * first, rows[1:], self._share[1] * first])
 
     def of_values(self, y: Vector, residual: Vector) -> Vector:
         """See `PanelSolver.of_values`."""
@@ -157,25 +177,45 @@ class PeriodicSolver(PanelSolver):
         apart = y[:1] - y[-1:]
         first = rows[:1]
         return np.concatenate(
-            [first + (1.0 - self._share) * apart, rows[1:], first - self._share * apart]
+            [first + self._share[1] * apart, rows[1:], first - self._share[0] * apart]
         )
 
     def leverages(self) -> tuple[Vector, Vector]:
-        """See `PanelSolver.leverages`; here 1 - diag(S) comes from a subtraction."""
+        """See `PanelSolver.leverages`.
+
+        Here 1 - diag(S) comes from a subtraction but at the seam. Where that takes away most of
+        its digits another seam is tried, next to the knot that lost most.
+        """
+        both, kept = self._leverages_by_seam()
+        for _ in range(SEAMS):
+            if kept.min() >= KEPT:
+                break
+            again = PeriodicSolver(
+                self.gaps, self._offset, self._share, self._period, int(kept.argmin())
+            )
+            others, kept_there = again._leverages_by_seam()
+            better = kept_there > kept
+            both[better], kept[better] = others[better], kept_there[better]
+        both = np.roll(both, self._offset, axis=0)
+        lever = self._share_out(both[:, 0])
+        if self._share is None:
+            return lever, both[:, 1]
+        spared = both[0, 1] + np.array(self._share[::-1]) * both[0, 0]  # the other's share as well
+        return lever, np.concatenate([spared[:1], both[1:, 1], spared[1:]])
+
+    def _leverages_by_seam(self) -> tuple[Vector, Vector]:
+        """Give leverages and 1 - leverage at the knots (n, 2), and what is kept of the latter."""
         lever, complement = np.empty((2, self.noise.size + 1))
         posterior.leverages(
             self._circle[0], self._circle[1], self.clamped, self.process_noise, self._circle[2],
             lever, complement,
         )  # fmt: skip
-        curves = self._curves[0][:-1]
-        of_state = np.einsum("ij,ij->i", curves, self._to_state.T)
+        of_state = np.einsum("ij,ij->i", self._curves[0][:-1], self._to_state.T)
         lever[0], complement[0] = 0.0, 1.0  # of the seam only as part of the state
         both = np.stack([lever[:-1] + of_state, complement[:-1] - of_state], axis=1)
-        both = np.roll(both, self._seam + self._offset, axis=0)
-        lever = self._share_out(both[:, 0])
-        if self._share is None:
-            return lever, both[:, 1]
-        return lever, np.concatenate([1.0 - lever[:1], both[1:, 1], 1.0 - lever[-1:]])
+        kept = both[:, 1] / complement[:-1]
+        both[0, 1], kept[0] = self._spared, 1.0
+        return np.roll(both, self._seam, axis=0), np.roll(kept, self._seam)
 
     def variances(self, points: Vector) -> Vector:
         """See `PanelSolver.variances`."""
@@ -316,6 +356,31 @@ def wrap(points: Vector, first: float, last: float) -> Vector:
     """Give points within the period from `first` to `last`; those inside stay as they are."""
     inside = (first <= points) & (points < last)
     return np.where(inside, points, first + np.mod(points - first, last - first))
+
+
+def _choose_seam(gaps: Gaps) -> int:
+    """Give the knot far from its neighbours, among the heavy ones if weights differ by decades.
+
+    From other knots' states it would follow to all digits that a heavy value there is known.
+    """
+    distance = np.minimum(gaps.h, np.roll(gaps.h, 1))
+    if gaps.weights.min() < UNEVEN * gaps.weights.max():
+        distance[gaps.weights < HEAVY * gaps.weights.max()] = 0.0
+    return int(distance.argmax())
+
+
+def _refine_at_knots(curves: Vector, push: Vector, r: Vector) -> Vector:
+    """Give curves (n + 1, 2) without data over the noise at the knots (n, 2); mend small values.
+
+    `push` (n + 1, 2) is the shear after each knot, whose change is the force there, value over
+    noise: where values come near 0, what it gives errs less than their own rounding.
+    """
+    around = np.abs(curves)
+    size = around[:-2] + around[1:-1] + around[2:]
+    reach = r[1:] * (np.abs(push[:-2]) + np.abs(push[1:-1]))
+    force = np.where(reach < size, np.diff(push[:-1], axis=0), curves[1:-1] / r[1:])
+    curves[1:-1] = r[1:] * force
+    return np.concatenate([curves[:1] / r[:1], force])
 
 
 def _bending(h: Vector, roughness: Vector, value: Vector, slope: Vector, moment: Vector) -> float:

@@ -353,10 +353,19 @@ def test_scores_of_periodic_splines(kind, lam, rng):
     knots, values = make_knots(kind, n), rng.standard_normal((n, 2))
     spline = smooth_spline(knots, values, lam=lam, bc="periodic")
     raw = RawFit(knots, values, lam=lam, bc="periodic")
-    np.testing.assert_allclose(spline.gcv, raw.gcv, rtol=1e-9)
-    # 1 - leverage comes from a subtraction there.
-    rest = float(np.min(1 - np.diag(raw.hat)))
-    np.testing.assert_allclose(spline.loo, raw.loo, rtol=CLOSE + 1e-14 / rest)
+    np.testing.assert_allclose(spline.gcv, raw.gcv, rtol=10 * CLOSE)
+    np.testing.assert_allclose(spline.loo, raw.loo, rtol=10 * CLOSE)
+
+
+@pytest.mark.parametrize("lam", [1e-22, 1e-16])
+def test_loo_of_circles_next_to_interpolation(lam, rng):
+    knots = make_knots("chebyshev", 31)
+    values = rng.standard_normal((31, 2))
+    values[-1] = values[0]
+    spline = smooth_spline(knots, values, lam=lam, bc="periodic")
+    raw = RawFit(knots, values, lam=lam, bc="periodic")
+    np.testing.assert_allclose(spline.loo, raw.loo, rtol=CLOSE)
+    np.testing.assert_allclose(spline.gcv, raw.gcv, rtol=CLOSE)
 
 
 def test_leverages_tell_how_far_a_fit_follows_a_value(rng):
