@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastspline._jet import Jet
+from fastspline._kernels.scores import caution
 from fastspline._plan import Plan
 from fastspline._solvers.choice import bind_exactly
 from fastspline._solvers.tableau import ALL_ONE, Rows, Vector
@@ -67,6 +68,13 @@ class Rest(NamedTuple):
         """``n RSS / (n - df)**2`` (Craven and Wahba 1979, eq. 1.9), one a column."""
         squares = _squares(self.weights, self.residuals)
         return self._unscaled(self.n * squares / (self.freedom or np.nan) ** 2)
+
+    @property
+    def robust(self) -> Vector:
+        """`gcv` times `caution`, one a column."""
+        squared = float(self.complement @ self.complement)
+        result: Vector = self.gcv * caution(self.n, self.freedom or np.nan, squared)
+        return result
 
     @property
     def loo(self) -> Vector:

@@ -55,7 +55,7 @@ def smooth_spline(
         Values at the knots along `axis`; all other axes are independent columns.
     weights : array_like, shape (n,), optional
         Not negative and not squared; default ones. Values at knots of weight 0 are not looked at.
-    lam : float, array_like, "gcv", "loo", "reml" or DegreesOfFreedom, optional
+    lam : float, array_like, "gcv", "gcv-plain", "loo", "reml" or DegreesOfFreedom, optional
         A number in [0, inf] for all columns, an array with one a column (of the shape of `values`
         without `axis`), the name of a score that chooses one for each column, see `select_lam`
         ("reml" needs natural ends and no roughness weights), or ``DegreesOfFreedom(df)``, see
@@ -215,8 +215,8 @@ def _read_lam(lam: Lam, trailing: tuple[int, ...]) -> tuple[Vector, bool]:
     if isinstance(lam, str):
         if lam not in CRITERIA:
             raise ValueError(
-                'lam must be a number in [0, inf], an array of them, "gcv", "loo", "reml" or '
-                f"DegreesOfFreedom(df), got {lam!r}"
+                'lam must be a number in [0, inf], an array of them, "gcv", "gcv-plain", "loo", '
+                f'"reml" or DegreesOfFreedom(df), got {lam!r}'
             )
         return ALL_ONE, False
     if np.ndim(lam) == 0:

@@ -40,7 +40,8 @@ def make_smoothing_spline(
     scipy's class back, with the same knots, coefficients and extrapolation (by the end cubics;
     `smooth_spline` continues straight lines). It differs where scipy's system loses its digits
     (large lam, many or clustered points), and in the automatic lam, which here is the minimiser of
-    the score whatever the units of x, y and w.
+    the score whatever the units of x, y and w. That score is scipy's, plain GCV, which now and then
+    interpolates noise: `smooth_spline` chooses by a robust one.
 
     Parameters
     ----------
@@ -52,13 +53,18 @@ def make_smoothing_spline(
         Positive weights; of an infinite one the curve goes through the value.
     lam : float or array_like, optional
         In [0, inf], also one a column; by default chosen for each column by generalised
-        cross-validation.
+        cross-validation, `select_lam`'s "gcv-plain".
     axis : int, optional
         Axis of `y` that runs along x.
 
     Returns
     -------
     scipy.interpolate.BSpline
+
+    Warns
+    -----
+    UserWarning
+        If the score is best at the lower end of its search, next to interpolation.
 
     Raises
     ------
@@ -98,13 +104,15 @@ def make_smoothing_spline(
 def _fit(
     x: ArrayLike, y: ArrayLike, w: ArrayLike | None, lam: float | ArrayLike | None, axis: int
 ) -> BSpline:
-    """Fit what needs no conversion; silent, as scipy is."""
+    """Fit what needs no conversion."""
     weights = None if w is None else _bounded(read_vector(w, "w"))
-    chosen: Lam = "gcv" if lam is None else lam
-    curve, _ = fit_columns(Problem(x, y, weights, chosen, axis))
+    chosen: Lam = "gcv-plain" if lam is None else lam
+    curve, choice = fit_columns(Problem(x, y, weights, chosen, axis))
     least = LEAST_FOR_GCV if lam is None else 2
     if curve.knots.size < least or not (weights is None or weights.min() > 0.0):
         _check(x, y, w, lam, axis)
+    if choice is not None:  # of straight lines it says nothing, as scipy does not
+        choice._replace(bound=np.minimum(choice.bound, 0)).warn()
     spline = curve.to_bspline()
     if not (is_torch_tensor(x) or is_torch_tensor(y)):
         return spline

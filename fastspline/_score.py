@@ -12,7 +12,7 @@ from fastspline._fit import Group, Rest, magnitude, rest_of
 from fastspline._kernels import scores
 from fastspline._solvers.tableau import Gaps, Vector
 
-Criterion: TypeAlias = Literal["gcv", "loo", "reml"]
+Criterion: TypeAlias = Literal["gcv", "gcv-plain", "loo", "reml"]
 
 
 class Scores(NamedTuple):
@@ -20,6 +20,7 @@ class Scores(NamedTuple):
 
     n: int
     rest: float
+    robust: Vector  # gcv with `caution`
     gcv: Vector
     loo: Vector
     reml: Vector
@@ -28,12 +29,14 @@ class Scores(NamedTuple):
 
 
 OF_SCORES: dict[str, Callable[[Scores], Vector]] = {
-    "gcv": lambda found: found.gcv,
+    "gcv": lambda found: found.robust,
+    "gcv-plain": lambda found: found.gcv,
     "loo": lambda found: found.loo,
     "reml": lambda found: found.reml,
 }
 OF_REST: dict[str, Callable[[Rest], Vector]] = {
-    "gcv": lambda rest: rest.gcv,
+    "gcv": lambda rest: rest.robust,
+    "gcv-plain": lambda rest: rest.gcv,
     "loo": lambda rest: rest.loo,
 }
 
@@ -72,7 +75,7 @@ def scores_at(gaps: Gaps, scaled_lam: float, y: Vector) -> Scores:
     if n == 2:
         nothing, zero = np.full(columns, np.nan), np.zeros(columns)
         log_det = 2.0 * float(np.log(gaps.h[0] * gaps.unit))
-        return Scores(n, 0.0, nothing, nothing, nothing, zero, log_det)
+        return Scores(n, 0.0, nothing, nothing, nothing, nothing, zero, log_det)
     rises, power, _ = take_lines_out(gaps, np.ascontiguousarray(y))
     return scores_without_lines(gaps, scaled_lam, rises, power)
 
@@ -94,17 +97,19 @@ def scores_without_lines(
 ) -> Scores:
     """`scores_at` for prepared columns."""
     n, sums = gaps.knots.size, np.empty((3, rises.shape[1]))
-    rest, log_det = scores.score_columns(gaps.h, scaled_weights(gaps), scaled_lam, rises, sums)
+    weights = scaled_weights(gaps)
+    rest, squared, log_det = scores.score_columns(gaps.h, weights, scaled_lam, rises, sums)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         unit = np.ldexp(gaps.top, 2 * power)
         gcv = n * sums[scores.GCV] / rest**2 * unit
+        robust = gcv * scores.caution(n, rest, squared)
         loo = sums[scores.LOO] / n * unit
         log_variance = np.log(sums[scores.REML] / (n - 2)) + 2.0 * np.log(2.0) * power
         reml = (n - 2) * log_variance + log_det + 2.0 * np.log(gaps.unit)
         noise = min(scaled_lam, 1.0)  # of V in these sums
         penalised = sums[scores.REML] * (unit * noise)
         log_det += 2.0 * np.log(gaps.unit) - (n - 2) * (np.log(gaps.top) + np.log(noise))
-    return Scores(n, rest, gcv, loo, reml, penalised, float(log_det))
+    return Scores(n, rest, robust, gcv, loo, reml, penalised, float(log_det))
 
 
 def scaled_weights(gaps: Gaps) -> Vector:

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastspline._arguments import check_lam, check_weights
 from fastspline._kernels import spline_lanes
+from fastspline._kernels.scores import caution
 from fastspline._kernels.tables import power_of_two
 from fastspline._solvers.choice import refuse_scales
 from fastspline._solvers.tableau import Vector
@@ -212,6 +213,34 @@ def left_out_matrix(
     )
     _refuse(bad, places, own, places)
     return matrix, precision
+
+
+def robust_gcv(squares: float, left_out: ArrayLike) -> float:
+    """Give the robust score of generalised cross-validation of a fit.
+
+    It is that of `fastspline.select_lam`, for those who add up the scores of several fits.
+
+    Parameters
+    ----------
+    squares : float
+        Weighted sum of the squared residuals, of one column or of several.
+    left_out : array_like, shape (n,)
+        1 - leverage of each value.
+
+    Returns
+    -------
+    float
+        NaN where all leverages are 1.
+
+    Examples
+    --------
+    >>> line = robust_gcv(0.02, [0.3, 0.7, 0.7, 0.3])
+    >>> round(line / (4 * 0.02 / 2.0**2), 3)  # the plain score
+    115.252
+    """
+    rests = np.asarray(left_out, np.float64)
+    n, rest = rests.size, float(rests.sum()) or np.nan
+    return n * squares / rest**2 * float(caution(n, rest, float(rests @ rests)))
 
 
 def _variances(

@@ -9,6 +9,7 @@ from coded.estimation.sites import Sites
 from coded.estimation.splines_on_lines import smoothing_matrix
 from coded.maps.arrays import Matrix
 from fastspline import Smoother
+from fastspline.bundle import robust_gcv
 
 _LEAST = 1e-4  # of lam in cubed mean gaps: bends a smooth curve less than interpolation misses it
 _MOST = 1e4  # of lam in cubed ranges: a line
@@ -28,12 +29,12 @@ def smoothing_by_gcv(sites: Sites, answers: Matrix, least: float) -> tuple[Matri
 
 
 def pooled_gcv(knots: Matrix, values: Matrix, which: NDArray[np.intp]) -> float:
-    """Choose lam by the values: the minimiser of GCV, summed over columns and lines.
+    """Choose lam by the values: the minimiser of robust GCV, summed over columns and lines.
 
-    Repeated values at a knot count as so many measurements, ``R RSS / (R - df)^2`` with the
-    squares about their means in RSS (Craven and Wahba 1979, eq. 1.9). Sought on a grid of two
-    points a decade, from next to interpolation to the line, then between the grid's best point
-    and its neighbours. Three knots or fewer score the same at every lam: the line.
+    The score is that of `fastspline.select_lam`; repeated values at a knot count as so many
+    measurements, with the squares about their means in RSS. Sought on a grid of two points a
+    decade, from next to interpolation to the line, then between the grid's best point and its
+    neighbours. Two knots, or three values, score the same at every lam: the line.
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ def pooled_gcv(knots: Matrix, values: Matrix, which: NDArray[np.intp]) -> float:
     n_values, n_knots = len(values), knots.shape[1]
     if n_knots <= 2 or n_values <= 3:
         return np.inf
-    counts = np.bincount(which, minlength=n_knots).astype(float)
+    repeats = np.bincount(which, minlength=n_knots)
+    counts = repeats.astype(float)
     scaled = values / (np.abs(values).max(initial=0.0) or 1.0)
     means = np.zeros((n_knots, scaled.shape[1]))
     np.add.at(means, which, scaled)
@@ -70,7 +72,8 @@ def pooled_gcv(knots: Matrix, values: Matrix, which: NDArray[np.intp]) -> float:
             smoother = Smoother(line[order], lam=10.0**place, weights=counts[order])
             rest = means[order] - smoother.fit(means[order]).values
             squares = float(counts[order] @ (rest**2).sum(axis=1)) + within
-            total += squares / (1.0 - smoother.df / n_values) ** 2
+            left_out = 1.0 - smoother.leverages / counts[order]  # of each value at a knot
+            total += robust_gcv(squares, left_out.repeat(repeats[order]))
         return total
 
     reach = float(np.ptp(knots, axis=1).max())

@@ -13,14 +13,17 @@ from numba import njit
 
 from fastspline._kernels.scores import (
     AT_BOUND,
+    DOWN,
     GCV,
     LEAST_REST,
     LINE,
     LOO,
     REML,
     REST,
+    ROBUST,
     STEP,
     UPPER,
+    caution,
     make_refine,
     search_range,
     subtract_line,
@@ -107,10 +110,15 @@ def delete_value(left, right, has_before, has_after):
 
 
 @njit(inline="always", **JIT)
-def write_scores(criterion, n, squares, rest, determinant, scores):
-    """Write the scores; they hold lam. `determinant`: mantissas and exponents of a product."""
+def write_scores(criterion, n, squares, rests, determinant, scores):
+    """Write the scores; they hold lam.
+
+    `rests`: sums of 1 - leverage and of its squares. `determinant`: mantissas and exponents of a
+    product.
+    """
     first = scores.ctypes.data + 8
-    if criterion == GCV:
+    rest, shared = rests
+    if criterion in (GCV, ROBUST):
         squares = vdiv(scale(float(n), squares), scale(rest, rest))
     elif criterion == LOO:
         squares = scale(1.0 / n, squares)
@@ -124,12 +132,15 @@ def write_scores(criterion, n, squares, rest, determinant, scores):
         for k in range(LANES):
             log_det = np.log(mantissas[k]) + np.log(2.0) * powers[k]
             scores[1 + k] = (n - 2) * np.log(scores[1 + k] / (n - 2)) + log_det
-    if criterion == GCV:
-        rests = np.empty(LANES)
-        vstore(rests.ctypes.data, rest)
+    if criterion in (GCV, ROBUST):
+        left, squared = np.empty(LANES), np.empty(LANES)
+        vstore(left.ctypes.data, rest)
+        vstore(squared.ctypes.data, shared)
         for k in range(LANES):
-            if rests[k] < 0.99 * LEAST_REST * n:  # where `raise_lower` ends it is about the least
+            if left[k] < 0.99 * LEAST_REST * n:  # where the search ends it is about the least
                 scores[1 + k] = np.inf
+            elif criterion == ROBUST:
+                scores[1 + k] *= caution(n, left[k], squared[k])
     for k in range(1, LANES + 1):
         if not np.isfinite(scores[k]):
             scores[k] = np.inf
@@ -157,7 +168,7 @@ def score_places(problem, places, scores):
     lam, one = vload(scores.ctypes.data + 8, none), vadd(none, 1.0)
     left = (one, none, none, none, none, none, none, none)
     right = left
-    squares, rest, exponents, product = none, none, none, one
+    squares, rest, shared, exponents, product = none, none, none, none, one
     for turn in range(blocks if criterion == REML else 2 * blocks - 1):
         s = min(turn, 2 * blocks - 2 - turn)
         start, stop = s * BLOCK, min((s + 1) * BLOCK, n)
@@ -182,19 +193,20 @@ def score_places(problem, places, scores):
             before = vload_all(states + (i - start) * STATE * ROW_BYTES, left[:STATE])
             r = scale(noise[i], lam)
             d, deleted = delete_value(before, right, i > 1, i < n - 2)
-            if criterion in (GCV, REST):
+            if criterion != LOO:
                 kept = scale(r, d)
                 # The determinant of what both sides tell.
                 known = fma(before[3], right[0], scale(right[3], before[0]))
                 inverse = vdiv(1.0, vadd(kept, known))
-                rest = fma(kept, inverse, rest)
+                share = scale(kept, inverse)
+                rest, shared = vadd(rest, share), fma(share, share, shared)
                 residual = scale(scale(r, deleted), inverse)
             else:
                 residual = vdiv(deleted, d)
             squares = fma(weights[i], scale(residual, residual), squares)
             j = max(i - 1, 0)
             right, _ = step(min(n - 1 - i, 2), r, h[j], -rises[j], right)
-    write_scores(criterion, n, squares, rest, (product, exponents), scores)
+    write_scores(criterion, n, squares, (rest, shared), (product, exponents), scores)
     # Numba may free an array after its last use: this keeps the scratch until here.
     memory[0] = 0.0
 
@@ -203,21 +215,26 @@ refine = make_refine(score_places, njit(inline="always", **JIT))
 
 
 @njit(**JIT)
-def raise_lower(lower, problem, places, scores):
-    """Give the least place of the search at which n - df is not too small to tell anything."""
-    left, right, least = lower, 0.0, LEAST_REST * problem[2].size
+def end_of_search(near, problem, places, scores):
+    """Give the place where n - df is n / 1000; `near` as `search_range` gives it."""
+    low, high, k = near, 0.0, 2
+    least = LEAST_REST * problem[2].size
     for _ in range(2):
-        for k in range(LANES):
-            places[1 + k] = left + (right - left) * (k / (LANES - 1))
+        for i in range(LANES):
+            places[1 + i] = low + (high - low) * (i / (LANES - 1))
         score_places(problem, places, scores)
-        if scores[1] >= least:
-            return left
+        if scores[1] >= least:  # below it falls at most as lam does
+            high = low - np.log10(scores[1] / least)
+            low = high - DOWN
+            continue
         k = 2
         while k < LANES and scores[k] < least:
             k += 1
-        left, right = places[k - 1], places[k]
+        low, high = places[k - 1], places[k]
+    if scores[1] >= least:  # `near` was not near, but the least place that there is
+        return places[1]
     share = np.log(least / scores[k - 1]) / np.log(scores[k] / scores[k - 1])
-    return left + min(share, 1.0) * (right - left)
+    return low + min(share, 1.0) * (high - low)
 
 
 @njit(**JIT)
@@ -234,13 +251,19 @@ def lay_grid(lower):
 
 @njit(**JIT)
 def score_grid(problem, grid, table, places, scores):
-    """Score one column at all places of a grid."""
+    """Score one column at all places of a grid; tell if the score may be less below, or is none.
+
+    Down there it is linear in lam, and so falls by no more than between the first two places.
+    """
+    least = np.inf
     for start in range(0, grid.size, LANES):
         for k in range(LANES):
             places[1 + k] = grid[start + k]
         score_places(problem, places, scores)
         for k in range(LANES):
             table[start + k] = scores[1 + k]
+            least = min(least, scores[1 + k])
+    return table[0] == np.inf or not 2.0 * table[0] - table[1] > least
 
 
 @njit(**JIT)
@@ -256,15 +279,15 @@ def search_columns(criterion, knots, h, unit, weights, top, y, first, stop, lam,
         x[i] = (knots[i] - knots[0]) / unit
         scaled[i] = weights[i] / top if weights.size > 0 else 1.0
         noise[i] = 1.0 / scaled[i]
-    whole, lower = search_range(h, scaled)
+    whole, near = search_range(h, scaled)
     rises, column = np.zeros(n - 1), np.empty(n)
     places, scores = np.empty(LANES + 2), np.empty(LANES + 2)
     problem = (criterion, h, scaled, noise, rises, whole)
-    rest = np.int64(REST)  # a literal would make another specialisation
-    ends_well = criterion != GCV  # GCV shows where its grid begins too low: mostly it does not
-    if ends_well:
-        lower = raise_lower(lower, (rest, h, scaled, noise, rises, whole), places, scores)
-    grid = lay_grid(lower)
+    of_rest = (np.int64(REST), h, scaled, noise, rises, whole)  # a literal: one more specialisation
+    end, grid = np.nan, lay_grid(near)
+    if criterion in (LOO, REML):  # others show themselves where `near` lies too low
+        end = end_of_search(near, of_rest, places, scores)
+        grid = lay_grid(max(near, end))
     table = np.empty(grid.size)
     for j in range(first, stop):
         largest = 0.0
@@ -277,17 +300,22 @@ def search_columns(criterion, knots, h, unit, weights, top, y, first, stop, lam,
         if subtract_line(x, scaled, column, rises):
             lam[j] = np.inf
             continue
-        score_grid(problem, grid, table, places, scores)
-        if not ends_well and table[0] == np.inf:
-            lower = raise_lower(lower, (rest, h, scaled, noise, rises, whole), places, scores)
-            grid = lay_grid(lower)
-            table = np.empty(grid.size)
-            score_grid(problem, grid, table, places, scores)
-        ends_well, last = True, grid.size - 1
-        place, score = refine(problem, grid, table, last, places, scores)
+        mine, found = grid, table
+        if score_grid(problem, grid, table, places, scores):
+            if np.isnan(end):
+                end = end_of_search(near, of_rest, places, scores)
+                end = end if table[0] == np.inf else min(end, near)
+            if end != grid[0]:
+                mine = lay_grid(end)
+                found = np.empty(mine.size)
+                score_grid(problem, mine, found, places, scores)
+            if end > near:
+                grid, table = mine, found
+        last = mine.size - 1
+        place, score = refine(problem, mine, found, last, places, scores)
         lam[j] = whole * 10.0**place
-        if table[last] <= score:
+        if found[last] <= score:
             lam[j], bound[j] = np.inf, 1
-        elif place <= lower + AT_BOUND:
+        elif place <= mine[0] + AT_BOUND:
             bound[j] = -1
     return -1

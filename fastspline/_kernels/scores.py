@@ -15,18 +15,22 @@ from numba import njit
 
 from fastspline.jit import JIT
 
-GCV, LOO, REML, REST = 0, 1, 2, 3  # REST: n - df
+GCV, LOO, REML, ROBUST, REST = 0, 1, 2, 3, 4  # REST: n - df
 # Places of lam are log10 of lam / (range**3 sum w).
 STEP = 0.54  # of the grid: scores are sums of logistic functions of log lam, of unit width
 UPPER = 2.0  # df - 2 < 1e-4
 LINE = 10.0  # here the scores are those of the line but for 1e-12
 LOWEST = -30.0
 LEAST_REST = 1e-3  # n - df over n, below which scores compare rounding or neighbours' accidents
-NEAR = 1e-2  # of cubed gaps times weights: next to interpolation
+NEAR = 1e-2  # of cubed gaps times weights: below, all those logistic functions end alike
+DOWN = 0.5  # decades; NEAR times the largest eigenvalue of the penalty is .5, and 1.5 < 10**DOWN
 AT_BOUND = 1e-9
 ROUNDING = 8.0 * 2.0**-52  # of values that lie on a line
 FINE = 0.07  # decades between points whose polynomial has the minimum of the score
 WINDOW = 4  # points on either side of the best that its polynomial goes through
+# What the robust score multiplies that of GCV by, see `caution`; chosen on half of the data sets of
+# bench.exactness.selection.
+OF_FREEDOM, OF_FEW = 5.0, 15.0
 # Entries of a knot's row of `gains`.
 ALPHA, K1, K2, A22, GAIN = 0, 1, 2, 3, 4
 N_GAINS = 5
@@ -102,7 +106,8 @@ def score_columns(h, weights, lam, rises, sums):
 
     `rises` (n - 1, m) are the differences of the values, `weights` are at most 1. `sums` (3, m):
     weighted squares of the residuals, of the leave-one-out residuals, and squares of the
-    innovations over their variances. Gives the sum of 1 - leverage and the log determinant.
+    innovations over their variances. Gives the sums of 1 - leverage and of its squares, and the log
+    determinant.
     """
     n, m = weights.size, rises.shape[1]
     q, numerator = (1.0, lam) if lam <= 1.0 else (1.0 / lam, 1.0)
@@ -127,7 +132,7 @@ def score_columns(h, weights, lam, rises, sums):
             per_variance = to_right[i + 1, GAIN]
             for j in range(m):
                 sums[REML, j] += per_variance * aheads[i + 1, j] * aheads[i + 1, j]
-    rest = 0.0
+    rest, squared = 0.0, 0.0
     ahead, slope, chord = np.zeros(m), np.zeros(m), np.zeros(m)
     for i in range(n - 1, -1, -1):
         e, a, b, c = left[i, 0], left[i, 1], left[i, 2], left[i, 3]
@@ -139,6 +144,7 @@ def score_columns(h, weights, lam, rises, sums):
         d = of_left + of_right
         total = r[i] * d + c * er + cr * e
         rest += r[i] * d / total
+        squared += (r[i] * d / total) ** 2
         w, shrink, per = weights[i], r[i] / total, 1.0 / d
         for j in range(m):
             deleted = of_left * aheads[i, j] + of_right * ahead[j]
@@ -149,12 +155,22 @@ def score_columns(h, weights, lam, rises, sums):
             sums[LOO, j] += w * deleted * deleted
         if i > 0:
             sweep_row(h[i - 1], to_left[k], rises[i - 1], -1.0, ahead, slope, chord)
-    return rest, log_det
+    return rest, squared, log_det
+
+
+@njit(**JIT)
+def caution(n, rest, squared):
+    """Give the factor by which the robust score exceeds that of GCV.
+
+    With df = n - rest and P = rest**2 / squared, about the number of values on which the score
+    rests, it is ``df**(5 / n) exp(15 / P)``.
+    """
+    return np.exp(OF_FREEDOM * np.log(n - rest) / n + OF_FEW * squared / rest**2)
 
 
 @njit(**JIT)
 def search_range(h, weights):
-    """Give the unit of lam, and the least place of the search: next to interpolation."""
+    """Give the unit of lam, and a place near interpolation, below which no score does much."""
     total, whole = 0.0, 0.0
     shortest, lightest = h[0], weights[0]
     for i in range(weights.size):

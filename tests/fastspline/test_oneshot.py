@@ -123,12 +123,12 @@ def test_lam_of_merged_knots_is_the_optimum_of_raw_rows(ends, criterion, weights
     inside = 0
     for j in range(4):
         lam, score = minimise_raw(criterion, REPEATED, values[:, j], 1e-5, 1e5, **options)
-        ours = min(max(spline.lam[j], 1e-12), 1e9)
+        ours = min(max(spline.lam[j], 1e-12), 1e5)
         found = RawFit(REPEATED, values[:, [j]], lam=ours, digits=False, **options)
-        assert getattr(found, criterion)[0] <= score + 1e-8 * abs(score)
+        assert found.score(criterion)[0] <= score + 1e-7 * abs(score)  # of dense algebra
         if 1e-4 < lam < 1e3:
             inside += 1
-            np.testing.assert_allclose(getattr(spline, criterion)[j], score, rtol=1e-8, atol=1e-8)
+            np.testing.assert_allclose(found.score(criterion)[0], score, rtol=1e-8, atol=1e-8)
             assert spline.lam[j] == pytest.approx(lam, rel=1e-3)
     assert inside >= 1
 
@@ -439,7 +439,7 @@ def test_an_end_of_given_slope_cannot_be_missing():
 
 
 @bounds_expected
-@pytest.mark.parametrize("criterion", ["gcv", "loo"])
+@pytest.mark.parametrize("criterion", ["gcv", "gcv-plain", "loo"])
 @pytest.mark.parametrize("ends", ENDS.values(), ids=ENDS)
 def test_lam_of_other_ends_is_the_optimum(ends, criterion):
     values = make_waves(PLACES, 6, seed=8)
@@ -448,9 +448,9 @@ def test_lam_of_other_ends_is_the_optimum(ends, criterion):
     inside = 0
     for j in range(6):
         lam, score = minimise_raw(criterion, PLACES, values[:, j], 1e-5, 1e5, **options)
-        ours = min(max(spline.lam[j], 1e-12), 1e9)
+        ours = min(max(spline.lam[j], 1e-12), 1e5)
         found = RawFit(PLACES, values[:, [j]], lam=ours, digits=False, **options)
-        assert getattr(found, criterion)[0] <= score + 1e-8 * abs(score)
+        assert found.score(criterion)[0] <= score + 1e-7 * abs(score)  # of dense algebra
         if 1e-4 < lam < 1e3:
             inside += 1
             assert spline.lam[j] == pytest.approx(lam, rel=1e-3)
@@ -615,7 +615,7 @@ def test_few_knots(n, bc, lam):
     assert f"n={n}" in repr(spline)
 
 
-@pytest.mark.parametrize("criterion", ["gcv", "loo"])
+@pytest.mark.parametrize("criterion", ["gcv-plain", "loo"])
 @pytest.mark.parametrize(
     ("n", "options"),
     [(3, {"roughness": [1.0, 4.0]}), (2, {"bc": SLOPES}), (2, {"bc": "periodic"})],
@@ -623,7 +623,7 @@ def test_few_knots(n, bc, lam):
 )
 def test_one_row_too_many_scores_the_same_for_every_lam(n, options, criterion):
     knots, values = np.array([0.0, 0.4, 1.0])[:n], np.array([[0.3], [-1.0], [0.7]])[:n]
-    scores = [getattr(RawFit(knots, values, lam=lam, **options), criterion) for lam in (0.1, 10.0)]
+    scores = [RawFit(knots, values, lam=lam, **options).score(criterion) for lam in (0.1, 10.0)]
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-14)
     assert smooth_spline(knots, values, lam=criterion, **options).lam == np.inf
 
@@ -719,7 +719,7 @@ def test_pickles_and_copies(options):
         (ValueError, "duplicates must be .*, got True", {"duplicates": True}),
         (TypeError, "lam must be one number .* got True", {"lam": True}),
         (TypeError, 'lam must be one number .* got None; .* lam="gcv"', {"lam": None}),
-        (ValueError, '"gcv", "loo", "reml" .* got \'GCV\'', {"lam": "GCV"}),
+        (ValueError, '"gcv", "gcv-plain", "loo", "reml" .* got \'GCV\'', {"lam": "GCV"}),
         (TypeError, "lam must be one number", {"lam": DegreesOfFreedom}),
         (TypeError, "lam must be one number", {"lam": {"df": 3}}),
         (ValueError, r"lam has shape \(2,\)", {"lam": [1.0, 2.0]}),

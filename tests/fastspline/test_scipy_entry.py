@@ -70,6 +70,7 @@ def test_lam_given_needs_no_five_points(n, lam, rng):
     assert np.abs(spline(points) - expected).max() <= EXACT * np.abs(y).max()
 
 
+@pytest.mark.filterwarnings("ignore:.*next to interpolation:UserWarning")
 @pytest.mark.parametrize(
     ("shape", "axis"),
     [((9,), 0), ((9, 2), 0), ((2, 9), 1), ((2, 9), -1), ((2, 9, 3), 1), ((2, 3, 9), -1)],
@@ -93,7 +94,7 @@ def test_lam_none_is_the_gcv_optimum_of_each_column(weighted, rng):
     w = rng.uniform(0.2, 5.0, 24) if weighted else None
     y = np.sin(np.outer(x, [0.5, 1.0, 2.0])) + 0.2 * rng.standard_normal((24, 3))
     spline = make_smoothing_spline(x, y, w)
-    curve = ScoreCurve(x, w)
+    curve = ScoreCurve(x, w, "gcv-plain")
     for j in range(3):
         lam, score = curve.minimum(y[:, j], 1e-8, 1e8)
         expected = ExactSmoother(x, lam=lam, weights=w).evaluate(y[:, j], x)

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import brentq
 
 from fastspline import (
     DegreesOfFreedom,
@@ -21,19 +20,19 @@ from tests.oracles.splines import ExactSmoother, ScoreCurve, exact_scores
 from tests.support.strategies import KNOT_KINDS, LAMS, WEIGHT_KINDS, make_knots, make_weights
 from tests.support.strategies import knots as knot_lists
 
-SCORE_EXCESS = 1e-9  # at the ends of the search, which the oracle's range does not share exactly
+SCORE_EXCESS = 1e-7  # at the ends of the search, which the oracle's range does not share exactly
 LAM_ERROR = 1e-5  # relative; the oracle's grid is this fine
 
-CRITERIA = ["gcv", "loo", "reml"]
+CRITERIA = ["gcv", "gcv-plain", "loo", "reml"]
+SCORES = dict(zip(CRITERIA, ["robust", "gcv", "loo", "reml"], strict=True))  # as oracles call them
 by_criterion = pytest.mark.parametrize("criterion", CRITERIA)
 bounds_expected = pytest.mark.filterwarnings("ignore:.*the score is best:UserWarning")
 
 
-def searched(knots, weights):
-    """The lam between interpolation and straight line for these knots."""
-    weights = np.ones(len(knots)) if weights is None else weights
-    unit = (knots[-1] - knots[0]) ** 3 * weights.sum()
-    return 1e-2 * np.diff(knots).min() ** 3 * weights.min(), 1e2 * unit
+def searched(curve, knots, weights=None):
+    """The lam between interpolation, where n - df is n / 1000, and straight line."""
+    total = len(knots) if weights is None else weights.sum()
+    return curve.lam_of_rest(1e-3 * len(knots)), 1e2 * (knots[-1] - knots[0]) ** 3 * total
 
 
 def make_columns(knots, rng, count):
@@ -68,9 +67,7 @@ def test_optimum_is_that_of_brute_force(kind, weight_kind, criterion, rng):
     places, weights = make_knots(kind, 20, seed=3), make_weights(weight_kind, 20)
     values = make_columns(places, rng, 40)
     curve = ScoreCurve(places, weights, criterion)
-    low, high = searched(places, weights)
-    if curve.rest(low) < 0.02:
-        low = 10.0 ** brentq(lambda place: curve.rest(10.0**place) - 0.02, np.log10(low), 0.0)
+    low, high = searched(curve, places, weights)
     chosen = select_lam(places, values, weights=weights, criterion=criterion)
     assert chosen.shape == (40,)
     interior = 0
@@ -95,7 +92,7 @@ def test_least_of_several_minima_is_found(criterion, rng):
     places = make_knots("random", 20, seed=7)
     values = rng.standard_normal((20, 1000))  # noise alone has the most minima
     curve = ScoreCurve(places, None, criterion)
-    grid = np.geomspace(*searched(places, None), 1500)
+    grid = np.geomspace(*searched(curve, places), 1500)
     table = curve(values, grid)
     falls, rises = table[:-2] > table[1:-1], table[1:-1] < table[2:]
     several = np.flatnonzero((falls & rises).sum(axis=0) >= 2)
@@ -114,7 +111,7 @@ def test_one_lam_for_all_columns_minimises_the_sum(criterion, rng):
     curve = ScoreCurve(places, None, criterion)
     chosen = select_lam(places, values, criterion=criterion, per_column=False)
     assert isinstance(chosen, float)
-    grid = np.geomspace(*searched(places, None), 3000)
+    grid = np.geomspace(*searched(curve, places), 3000)
     best = curve(values, [*grid, np.inf]).sum(axis=1).min()
     assert curve(values, [chosen]).sum() <= best + SCORE_EXCESS * abs(best)
 
@@ -126,7 +123,7 @@ def test_general_search_finds_the_same(criterion, rng):
     values = make_columns(places, rng, 6)
     curve = ScoreCurve(places, None, criterion)
     found = minimise_score(
-        lambda lam, part: curve(values[:, part], [lam])[0], *searched(places, None)
+        lambda lam, part: curve(values[:, part], [lam])[0], *searched(curve, places)
     )
     np.testing.assert_allclose(
         found.lam, select_lam(places, values, criterion=criterion), rtol=LAM_ERROR
@@ -215,7 +212,7 @@ def test_reversal_and_any_line_change_nothing(data):
         ("line", places, values + 3.0 - 40.0 * fraction),
     ]:
         lam = select_lam(x, y, criterion=criterion)
-        score[name] = exact_scores(places, values, lam=lam)[criterion]
+        score[name] = exact_scores(places, values, lam=lam)[SCORES[criterion]]
     # A lam may differ between two minima that score the same; the score may not.
     assert score["reversed"] == pytest.approx(score["plain"], rel=1e-9, abs=1e-9)
     assert score["line"] == pytest.approx(score["plain"], rel=1e-9, abs=1e-9)
@@ -226,7 +223,7 @@ def test_straight_data_under_noise_give_the_line(criterion):
     places = make_knots("uniform", 30)
     values = 3.0 * places + 0.1 * np.cos(29 * np.pi * places)  # the roughest noise there is
     curve = ScoreCurve(places, None, criterion)
-    assert curve.minimum(values, *searched(places, None))[0] == np.inf
+    assert curve.minimum(values, *searched(curve, places))[0] == np.inf
     with pytest.warns(UserWarning, match=r"^the score is best for the straight line"):
         assert select_lam(places, values, criterion=criterion) == np.inf
     with pytest.warns(UserWarning, match="no curvature beyond their noise") as caught:
@@ -240,15 +237,50 @@ def test_data_without_noise_are_followed_with_a_warning(criterion):
     values = np.stack([np.exp(places), np.sin(3.0 * places)], axis=1)
     with pytest.warns(UserWarning, match="for 2 of 2 columns .* next to interpolation"):
         lam = select_lam(places, values, criterion=criterion)
-    np.testing.assert_allclose(lam, searched(places, None)[0], rtol=1e-6)
+    np.testing.assert_allclose(lam, ScoreCurve(places).lam_of_rest(0.06), rtol=1e-4)
 
 
-def test_scipys_entry_is_silent():
+def test_scipys_entry_warns_next_to_interpolation_alone():
     places = make_knots("uniform", 30)
-    for values in (np.exp(places), 3.0 * places + 0.1 * np.cos(29 * np.pi * places)):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            make_smoothing_spline(places, values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_smoothing_spline(places, 3.0 * places + 0.1 * np.cos(29 * np.pi * places))
+    with pytest.warns(UserWarning, match="next to interpolation") as caught:
+        make_smoothing_spline(places, np.exp(places))
+    assert caught[0].filename == __file__
+
+
+FAST = np.sin(40.0 * np.pi * np.linspace(0.0, 1.0, 100))  # five knots a wave
+
+
+@bounds_expected
+@pytest.mark.parametrize("criterion", ["gcv", "gcv-plain", "loo"])
+@pytest.mark.parametrize("seed", range(5))
+def test_fast_waves_under_little_noise_are_followed(seed, criterion):
+    """The optimum lies at df 99.9 of 100, far below any bound by the cubed gap."""
+    places = np.linspace(0.0, 1.0, 100)
+    values = FAST + 1e-3 * np.random.default_rng(seed).standard_normal(100)
+    spline = smooth_spline(places, values, lam=criterion)
+    assert spline.df > 99.0
+    best = min(
+        np.sqrt(np.mean((Smoother(places, lam=lam).fit(values).values - FAST) ** 2))
+        for lam in np.geomspace(1e-12, 1e-7, 100)
+    )
+    assert 8e-4 < best < 1.2e-3
+    assert np.sqrt(np.mean((spline.values - FAST) ** 2)) < 1.1 * best
+
+
+@bounds_expected
+def test_noise_at_random_knots_is_not_interpolated():
+    """Where GCV itself follows the noise, for two close knots tell it all that it hears."""
+    fooled = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        places = np.sort(rng.random(177))
+        values = 2.0 * places + 0.3 * rng.standard_normal(177)
+        fooled += smooth_spline(places, values, lam="gcv-plain").df > 88.0
+        assert smooth_spline(places, values).df < 6.0, seed
+    assert fooled
 
 
 @by_criterion
@@ -296,8 +328,9 @@ def test_too_few_knots_to_choose_lam(n, lam, criterion):
     if n < 3:
         fitted = smooth_spline(places, values, lam=criterion)(places)
         np.testing.assert_allclose(fitted, values, rtol=1e-15)
-    else:
-        scores = [exact_scores(places, values, lam=one)[criterion] for one in (1e-3, 1e3)]
+    elif criterion != "gcv":
+        name = SCORES[criterion]
+        scores = [exact_scores(places, values, lam=one)[name] for one in (1e-3, 1e3)]
         assert scores[0] == pytest.approx(scores[1], rel=1e-14)
 
 
@@ -388,7 +421,7 @@ BAD = {
     "weights": (ValueError, ["weights[5]", "-1"], {"weights": [1, 1, 1, 1, 1, -1]}),
     "complex": (TypeError, ["values"], {"values": 1j * np.ones(6)}),
     "axis": (ValueError, ["axis"], {"axis": 1}),
-    "criterion": (ValueError, ['"gcv", "loo" or "reml"', "'aic'"], {"criterion": "aic"}),
+    "criterion": (ValueError, ['"gcv-plain", "loo" or "reml"', "'aic'"], {"criterion": "aic"}),
 }
 
 

@@ -102,6 +102,20 @@ class RawFit:
         return rounded(n * (self.w @ self.residuals**2) / (n - np.trace(self.hat)) ** 2)
 
     @property
+    def robust(self) -> NDArray[np.float64]:
+        """GCV times what it costs to take many degrees of freedom or to rest on few rows."""
+        n, left_out = len(self.w), rounded(1 - np.diag(self.hat))
+        rest = left_out.sum()
+        few = 15 * (left_out @ left_out) / rest**2
+        return self.gcv * np.exp(few) * (n - rest) ** (5 / n)
+
+    def score(self, criterion: str) -> NDArray[np.float64]:
+        """What `lam=criterion` minimises, one a column."""
+        named = {"gcv": "robust", "gcv-plain": "gcv"}.get(criterion, criterion)
+        scores: NDArray[np.float64] = getattr(self, named)
+        return scores
+
+    @property
     def loo(self) -> NDArray[np.float64]:
         """The mean weighted square of (y - fitted) / (1 - leverage), one a column."""
         left_out = self.residuals / (1 - np.diag(self.hat))[:, np.newaxis]
@@ -134,7 +148,7 @@ def minimise_raw(
 
     def score(power: float) -> float:
         fit = RawFit(knots, column, lam=10.0**power, digits=False, **options)
-        return float(getattr(fit, criterion)[0])
+        return float(fit.score(criterion)[0])
 
     grid = np.linspace(np.log10(low), np.log10(high), 150)
     scores = [score(power) for power in grid]

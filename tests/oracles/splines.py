@@ -17,6 +17,7 @@ import mpmath
 import numpy as np
 from gmpy2 import mpfr
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
 
 DIGITS = 100
 BITS = 336  # of 100 digits
@@ -157,6 +158,8 @@ def exact_scores(
     scores = {"rss": rss, "rest": rest}
     if lam > 0:
         scores["gcv"] = n * rss / rest**2
+        few = 15 * (left_out @ left_out) / rest**2
+        scores["robust"] = scores["gcv"] * gmpy2.exp(few) * (n - rest) ** (mpfr(5) / n)
         scores["loo"] = w @ (residuals / left_out) ** 2 / n
         least, most = np.minimum.outer(x, x), np.maximum.outer(x, x)
         prior = least**2 * (3 * most - least) / 6
@@ -177,6 +180,7 @@ class ScoreCurve:
     With P the matrix of ``integral(u''**2) = g' P g``, ``W^-1/2 P W^-1/2 = U diag(s) U'`` and
     ``z = U' W^1/2 y``, the residuals times W^1/2 are ``U f z``, f = ``lam s / (1 + lam s)``, and
     ``1 - S_ii`` is ``sum(U_ik**2 f_k)`` (Demmler & Reinsch 1975). All weights must be positive.
+    "gcv" is the robust score.
     """
 
     def __init__(
@@ -200,8 +204,14 @@ class ScoreCurve:
         z = self._to_basis @ np.asarray(values, dtype=np.float64)
         n = len(z)
         factors = self._factors(lam)
-        if self._criterion == "gcv":
-            return n * factors**2 @ z**2 / factors.sum(axis=1, keepdims=True) ** 2
+        if self._criterion.startswith("gcv"):
+            rest = factors.sum(axis=1, keepdims=True)
+            gcv = n * factors**2 @ z**2 / rest**2
+            if self._criterion == "gcv-plain":
+                return gcv
+            left_out = factors @ self._basis.T**2
+            few = 15 * (left_out**2).sum(axis=1, keepdims=True) / rest**2
+            return gcv * np.exp(few) * (n - rest) ** (5 / n)
         if self._criterion == "reml":
             return (n - 2) * np.log(factors @ z**2) - np.log(factors[:, 2:]).sum(
                 axis=1, keepdims=True
@@ -219,6 +229,11 @@ class ScoreCurve:
     def rest(self, lam: float) -> float:
         """n - df."""
         return float(self._factors([lam]).sum())
+
+    def lam_of_rest(self, rest: float) -> float:
+        """The lam at which n - df is so much."""
+        furthest = -np.log10(self._s.max()) - 6.0, -np.log10(self._s[2]) + 6.0
+        return float(10.0 ** brentq(lambda place: self.rest(10.0**place) - rest, *furthest))
 
     def minimum(self, values: ArrayLike, low: float, high: float) -> tuple[float, float]:
         """The best lam of one column and its score: a fine grid, refined thrice, and the line."""
