@@ -14,7 +14,7 @@ from fastspline._fit import Group, Repeats
 from fastspline._freedom import DegreesOfFreedom, lam_for_df
 from fastspline._plan import Plan
 from fastspline._score import Criterion
-from fastspline._selection import CRITERIA, Choice, choose_for
+from fastspline._selection import CRITERIA, Choice, choose_for, choose_shared
 from fastspline._smoother import Smoother
 from fastspline._solvers.tableau import ALL_ONE, Rows, Vector
 from fastspline._spline import Spline
@@ -41,6 +41,7 @@ def smooth_spline(
     missing: Literal["raise", "omit"] = "raise",
     bc: Boundary = "natural",
     roughness: ArrayLike | None = None,
+    shared: bool = False,
 ) -> Spline:
     """Fit a smoothing spline to values at knots.
 
@@ -72,6 +73,9 @@ def smooth_spline(
     bc, roughness
         As in `Smoother`; one roughness weight for each gap between different knots. With them, or
         with merged values, choosing lam by a score takes milliseconds a column.
+    shared : bool, optional
+        Whether a score chooses one lam for all columns, by the sum of their scores, also where they
+        lack different values. Only for lam that is the name of a score.
 
     Returns
     -------
@@ -108,7 +112,7 @@ def smooth_spline(
     [2.0, 4.0]
     """
     spline, choice = fit_columns(
-        Problem(knots, values, weights, lam, axis, duplicates, missing, bc, roughness)
+        Problem(knots, values, weights, lam, axis, duplicates, missing, bc, roughness, shared)
     )
     if choice is not None:
         choice.warn()
@@ -127,6 +131,7 @@ class Problem(NamedTuple):
     missing: str = "raise"
     bc: Boundary = "natural"
     roughness: ArrayLike | None = None
+    shared: bool = False
 
 
 class _Part(NamedTuple):
@@ -149,9 +154,14 @@ class _Part(NamedTuple):
 
 def fit_columns(problem: Problem) -> tuple[Spline, Choice | None]:
     """`smooth_spline` without its warning: the choice of lam, where there was one, comes too."""
-    knots, values, weights, lam, axis, duplicates, missing, bc, roughness = problem
+    knots, values, weights, lam, axis, duplicates, missing, bc, roughness, together = problem
     _check_option("duplicates", duplicates, "merge")
     _check_option("missing", missing, "omit")
+    if together and not isinstance(lam, str):
+        raise ValueError(
+            f'shared=True is for a lam that a score chooses, as lam="gcv", got lam={lam!r}; '
+            "a number or DegreesOfFreedom is one for all columns anyway"
+        )
     if duplicates == missing == "raise" and isinstance(lam, int | float):
         plan = Smoother(knots, lam=lam, weights=weights, bc=bc, roughness=roughness)
         return plan.fit(values, axis=axis), None
@@ -165,13 +175,18 @@ def fit_columns(problem: Problem) -> tuple[Spline, Choice | None]:
     merge = _Merge(read) if duplicates == "merge" else None
     groups: list[Group] = []
     choices: list[Choice] = []
+    parts: list[_Part] = []
     lams = np.empty(data.shape[1])
     for mine, own, y in _split(data, positive, (trailing, axis), omit=missing == "omit"):
-        part = _Part(mine, read, own, y, None)
-        if merge is not None:
-            part = _Part(mine, *merge(own, y))
+        parts.append(_Part(mine, *((read, own, y, None) if merge is None else merge(own, y))))
+    if together:
+        whole = [part.group(problem, 0.0) for part in parts]
+        choices = [choose_shared(whole, cast(Criterion, lam))]
+        given, shared = np.broadcast_to(choices[0].lam, max(data.shape[1], 1)), True
+        problem = problem._replace(lam=float(given[0]))
+    for part in parts:
         chosen, choice = _choose(problem, part, given)
-        lams[mine] = chosen[: mine.size]
+        lams[part.columns] = chosen[: part.columns.size]
         groups += _split_by_lam(problem, part, chosen)
         choices += [] if choice is None else [choice]
     lams.flags.writeable = False

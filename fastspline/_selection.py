@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline._fit import Group, rest_of
+from fastspline._fit import Group, magnitude, rest_of
 from fastspline._kernels import score_lanes, scores
 from fastspline._plan import Plan
 from fastspline._score import (
@@ -196,53 +196,109 @@ def find_lam(
 
 def choose_for(group: Group, criterion: Criterion) -> Choice:
     """Search for the lam of each column of a group, whatever its plan's ends and repeats."""
-    plan = group.plan
-    gaps = plan.solver.gaps
+    return _choose_groups([group], criterion, shared=False)
+
+
+def choose_shared(groups: Sequence[Group], criterion: Criterion) -> Choice:
+    """Search for the lam at which the scores of all columns of some groups have the least sum."""
+    return _choose_groups(groups, criterion, shared=True)
+
+
+def _choose_groups(groups: Sequence[Group], criterion: Criterion, *, shared: bool) -> Choice:
+    """`choose_for` and `choose_shared`: one lam a column of the one group, or one for all."""
+    plan, first = groups[0].plan, groups[0]
     plain = plan.bc == "natural" and plan.roughness is None
-    active = plan.active
-    if plain and group.repeats is None:
-        return choose_lam(gaps, np.ascontiguousarray(group.values[active]), criterion)
+    if plain and first.repeats is None and len(groups) == 1:
+        values = np.ascontiguousarray(first.values[plan.active])
+        return choose_lam(plan.solver.gaps, values, criterion, shared=shared)
     if criterion == "reml" and not plain:
         raise ValueError(
             'criterion "reml" is defined here for natural ends without roughness weights; '
             'take "gcv" or "loo"'
         )
-    columns, distinct = group.values.shape[1], np.unique(active).size
-    rows = distinct if group.repeats is None else np.count_nonzero(group.repeats.weights)
-    least = 2 if plan.bc == "natural" else 1
-    if distinct <= least or rows == least + 1:  # every lam gives the same curve, or the same score
-        same = np.inf if rows > least else 0.0
+    telling = [group for group in groups if _is_told(group)]
+    if not telling:  # every lam gives the same curve, or the same score
+        columns = 1 if shared else first.values.shape[1]
+        same = np.inf if _rows(first) > _least(first) else 0.0
         return Choice(np.full(columns, same), np.zeros(columns, np.int8))
+    power = max(_power(group) for group in telling)
 
     def score(lam: float, part: slice) -> NDArray[np.float64]:
-        tried = group._replace(plan=plan.with_lam(lam), values=group.values[:, part])
-        if group.repeats is not None:
-            repeats = group.repeats._replace(values=group.repeats.values[:, part])
-            tried = tried._replace(repeats=repeats)
-        if criterion == "reml":
-            return score_group(tried, criterion)
-        rest = rest_of(tried)
-        return OF_REST[criterion](rest._replace(power=0 * rest.power))
+        if not shared:
+            return _score_at(lam, telling[0], part, criterion)
+        sums = [
+            _score_at(lam, group, slice(None), criterion, power).sum(keepdims=True)
+            for group in telling
+        ]
+        return np.asarray(np.sum(sums, axis=0))
 
+    bounds = [_bounds(group) for group in telling]
+    lower, upper = min(low for low, _ in bounds), max(high for _, high in bounds)
+    choice = minimise_score(score, lower, upper)
+    rests = [rest_of(group._replace(plan=group.plan.with_lam(np.inf))) for group in telling]
+    stiff = np.concatenate([np.abs(rest.residuals).max(axis=0) for rest in rests])
+    exact = stiff <= scores.ROUNDING  # there scores are rounding
+    if shared:
+        exact = np.array([exact.all()])
+    return Choice(np.where(exact, np.inf, choice.lam), np.where(exact, np.int8(0), choice.bound))
+
+
+def _rows(group: Group) -> int:
+    """Give the number of values that count, before equal knots were merged."""
+    if group.repeats is None:
+        return int(np.unique(group.plan.active).size)
+    return int(np.count_nonzero(group.repeats.weights))
+
+
+def _least(group: Group) -> int:
+    """Give the degrees of freedom of a group's stiffest curve."""
+    return 2 if group.plan.bc == "natural" else 1
+
+
+def _is_told(group: Group) -> bool:
+    """Whether different lam give a group different curves and scores."""
+    least = _least(group)
+    return np.unique(group.plan.active).size > least and _rows(group) != least + 1
+
+
+def _power(group: Group) -> int:
+    """Give the power of 2 above all values of a group."""
+    counts = (group.values[group.plan.active] != 0.0).any(axis=0)  # of 0 it would be 0
+    return int(magnitude(group)[counts].max(initial=-5000))
+
+
+def _score_at(
+    lam: float, group: Group, part: slice, criterion: Criterion, power: int | None = None
+) -> NDArray[np.float64]:
+    """Score some columns of a group: each in a unit of its own, or all in one of 2**power."""
+    tried = group._replace(plan=group.plan.with_lam(lam), values=group.values[:, part])
+    if group.repeats is not None:
+        repeats = group.repeats._replace(values=group.repeats.values[:, part])
+        tried = tried._replace(repeats=repeats)
+    if criterion == "reml":
+        return score_group(tried, criterion)
+    rest = rest_of(tried)
+    unit = 0 * rest.power if power is None else rest.power - power
+    return OF_REST[criterion](rest._replace(power=unit))
+
+
+def _bounds(group: Group) -> tuple[float, float]:
+    """Give the least lam of a search, where n - df is n / 1000, and the largest below the line."""
+    plan, active = group.plan, group.plan.active
     rough = np.ones(1) if plan.roughness is None else plan.roughness
     weights = np.ones(1) if plan.weights is None else plan.weights[active]
     whole = (plan.knots[-1] - plan.knots[0]) ** 3 * weights.mean() * active.size
-    shortest = np.diff(gaps.knots).min()
-    lower = np.log10(scores.NEAR * shortest**3 * weights.min() / rough.max())
-
+    shortest = np.diff(plan.solver.gaps.knots).min()
+    near = np.log10(scores.NEAR * shortest**3 * weights.min() / rough.max())
     # Values at both ends of a period are two at one place: those no lam interpolates.
     both_ends = plan.bc == "periodic" and active[0] == 0 and active[-1] == plan.knots.size - 1
-    others = slice(1, -1) if both_ends and distinct > 2 else slice(None)
+    others = slice(1, -1) if both_ends and active.size > 2 else slice(None)
 
     def share(place: float) -> float:
         solver = plan.with_lam(10.0**place).solver.exact()
         return float(solver.leverages()[1][others].mean())
 
-    upper = 10.0**scores.UPPER * whole / rough.min()
-    choice = minimise_score(score, 10.0 ** _end_of_search(share, lower), upper)
-    rest = rest_of(group._replace(plan=plan.with_lam(np.inf)))
-    stiff = np.abs(rest.residuals).max(axis=0) <= scores.ROUNDING  # scores are rounding
-    return Choice(np.where(stiff, np.inf, choice.lam), np.where(stiff, np.int8(0), choice.bound))
+    return 10.0 ** _end_of_search(share, near), 10.0**scores.UPPER * whole / rough.min()
 
 
 def _end_of_search(share: Callable[[float], float], near: float) -> float:

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastspline import DegreesOfFreedom, Smoother, lam_for_df, smooth_spline
+from fastspline import DegreesOfFreedom, Smoother, lam_for_df, select_lam, smooth_spline
 from tests.oracles.raw import RawFit, minimise_raw
 from tests.support.strategies import designs, make_knots
 
@@ -750,3 +750,55 @@ def test_smoother_and_one_shot_agree():
         spline = smooth_spline(PLACES, values, lam=0.1, **ends)
         np.testing.assert_array_equal(plan.values, spline.values)
         np.testing.assert_array_equal(plan.gcv, spline.gcv)
+
+
+# --- one lam for all columns ---------------------------------------------------------------------
+
+
+@bounds_expected
+@pytest.mark.parametrize("criterion", ["gcv", "gcv-plain", "loo", "reml"])
+def test_one_lam_for_all_columns(criterion):
+    values = make_waves(PLACES, 6, seed=8).reshape(-1, 2, 3)
+    spline = smooth_spline(PLACES, values, lam=criterion, shared=True)
+    assert isinstance(spline.lam, float)
+    assert spline.lam == select_lam(PLACES, values, criterion=criterion, per_column=False)
+    given = smooth_spline(PLACES, values, lam=spline.lam)
+    np.testing.assert_array_equal(spline.values, given.values)
+
+
+@bounds_expected
+@pytest.mark.parametrize("criterion", ["gcv", "gcv-plain", "loo", "reml"])
+@pytest.mark.parametrize("unit", [1.0, 1e-250, 1e250])
+def test_one_lam_where_columns_lack_different_values(criterion, unit):
+    values = make_waves(PLACES, 4, seed=8)
+    values[2, 0] = values[-1, 1] = values[4, 1] = np.nan
+    spline = smooth_spline(PLACES, unit * values, lam=criterion, shared=True, missing="omit")
+    assert spline.lam.shape == (4,)
+    assert (spline.lam == spline.lam[0]).all()
+
+    def total(lam):
+        kept = [~np.isnan(values[:, j]) for j in range(4)]
+        fits = [
+            RawFit(PLACES[kept[j]], values[kept[j], j][:, None], lam=lam, digits=False)
+            for j in range(4)
+        ]
+        return sum(float(fit.score(criterion)[0]) for fit in fits)
+
+    best = min(total(lam) for lam in np.geomspace(1e-5, 1e4, 60))
+    assert total(min(spline.lam[0], 1e4)) <= best + 1e-7 * abs(best)
+
+
+@bounds_expected
+def test_one_lam_of_other_ends():
+    values = make_waves(PLACES, 3, seed=8)
+    spline = smooth_spline(PLACES, values, bc="periodic", shared=True)
+    assert isinstance(spline.lam, float)
+    fits = {lam: RawFit(PLACES, values, lam=lam, bc="periodic") for lam in (1e-4, 1e-3, 1e-2, 1.0)}
+    found = RawFit(PLACES, values, lam=min(spline.lam, 1e5), bc="periodic").score("gcv").sum()
+    assert found <= min(fit.score("gcv").sum() for fit in fits.values())
+
+
+def test_one_lam_is_for_scores():
+    for lam in (1.0, [1.0], DegreesOfFreedom(4)):
+        with pytest.raises(ValueError, match="shared=True is for a lam that a score chooses"):
+            smooth_spline(PLACES, np.ones((PLACES.size, 1)), lam=lam, shared=True)
