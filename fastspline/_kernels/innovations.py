@@ -45,6 +45,15 @@ SHARP_BELOW = 0.1  # alpha or |a22|: the quick step loses a digit
 
 
 @njit(**JIT)
+def plan_innovations(h, weights, top, lam, table):
+    """Write the table of a plan; empty `weights` stand for ones. Gives the bound of the error."""
+    pull = np.full(table.shape[0], lam)
+    for i in range(weights.size):
+        pull[i] = lam / (weights[i] / top)
+    return factor_innovations(h, pull, table)
+
+
+@njit(**JIT)
 def factor_innovations(h, pull, table):
     """Write the table (n, N_COEFFICIENTS), given as zeros; give a bound of the error.
 

@@ -6,7 +6,6 @@ import numpy as np
 from numba import njit
 
 from fastspline._kernels.addresses import BEYOND, JET, N_TABLES, list_addresses, list_nu
-from fastspline._kernels.innovations import N_COEFFICIENTS, factor_innovations
 from fastspline._kernels.reinsch import factor_pentadiagonal
 from fastspline.jit import JIT
 
@@ -15,8 +14,6 @@ LEAST_GAP = 1e-70  # relative to the mean gap: its fourth power is a normal numb
 LEAST_WEIGHT = 1e-100  # relative to the largest weight
 LEAST_ROUGHNESS = 1e-50  # relative to the largest roughness weight
 KAPPA_EXACT = 450.0  # eps * kappa <= 1e-13: Reinsch's system is exact
-LAM_RANGE = 1e-60, 1e60  # in scaled units: noise by which the innovations' costate is divided
-PLAN_NUMBERS = N_COEFFICIENTS + 1  # a knot, in the table of `plan_sweeps`
 HALF_ROOT = math.sqrt(0.5)
 
 
@@ -250,13 +247,12 @@ def bind_points(
 
 
 @njit(**JIT)
-def plan_sweeps(knots, weights, lam, table):
-    """Scale, and factor for Reinsch's sweeps or innovations; empty `weights` stand for ones.
+def plan_reinsch(knots, weights, lam, table):
+    """Scale and, where kappa <= `KAPPA_EXACT`, factor; empty `weights` stand for ones.
 
-    Gives (bad knot or -1, unit, top, scaled lam, kappa, bound, shortest scaled gap, least scaled
-    weight). `table` (PLAN_NUMBERS n,), given as zeros, gets the n - 1 gaps, one number of no
-    meaning, and where kappa <= `KAPPA_EXACT` both tables of `factor_pentadiagonal`, elsewhere that
-    of `factor_innovations`, whose error bound is infinite where nothing was factored.
+    Gives (bad knot or -1, unit, top, scaled lam, kappa, shortest scaled gap, least scaled weight).
+    `table` (at least 10 n,), given as zeros, gets the n - 1 gaps, one number of no meaning, and
+    both tables of `factor_pentadiagonal`.
 
     Lengths are divided by `unit` and weights by `top`, the power of two next to their maximum, so
     that no unit of the caller's overflows and powers of two change no digit. kappa = max pull_i /
@@ -266,7 +262,7 @@ def plan_sweeps(knots, weights, lam, table):
     n = knots.size
     bad = first_bad_knot(knots)
     if bad >= 0:
-        return bad, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0
+        return bad, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0
     h, pull = table[: n - 1], np.empty(n)
     unit = scale_gaps(knots, h)
     heaviest = 0.0
@@ -287,13 +283,10 @@ def plan_sweeps(knots, weights, lam, table):
         pull[i] = per_weight / w
         gap = min(h[max(i - 1, 0)], h[min(i, n - 2)])
         kappa = max(kappa, pull[i] / (gap * gap * gap))
-    bound = np.inf
     if kappa <= KAPPA_EXACT:
         forward, backward = split_table(table, n)
         factor_pentadiagonal(h, pull, forward, backward)
-    elif LAM_RANGE[0] <= scaled <= LAM_RANGE[1]:
-        bound = factor_innovations(h, pull, table[n:].reshape(n, N_COEFFICIENTS))
-    return bad, unit, top, scaled, kappa, bound, shortest, lightest
+    return bad, unit, top, scaled, kappa, shortest, lightest
 
 
 @njit(**JIT)

@@ -11,14 +11,13 @@ from fastspline._kernels.tables import (
     LEAST_GAP,
     LEAST_ROUGHNESS,
     LEAST_WEIGHT,
-    PLAN_NUMBERS,
     UNIT_RANGE,
     is_even,
-    plan_sweeps,
+    plan_reinsch,
     power_of_two,
 )
 from fastspline._solvers.columns import DType, Prepared
-from fastspline._solvers.innovations import InnovationsSolver
+from fastspline._solvers.innovations import LAM_RANGE, TABLE_NUMBERS, InnovationsSolver
 from fastspline._solvers.panel import NO_OUTER, UNEVEN, PanelSolver
 from fastspline._solvers.periodic import PeriodicSolver
 from fastspline._solvers.reinsch import ReinschSolver
@@ -71,10 +70,8 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     decades, as a bound from their factors tells, and lam / weights out of all proportion.
     """
     n = knots.size
-    table = np.zeros(PLAN_NUMBERS * n)
-    bad, unit, top, scaled_lam, kappa, bound, shortest, lightest = plan_sweeps(
-        knots, weights, lam, table
-    )
+    table = np.zeros(TABLE_NUMBERS * n)
+    bad, unit, top, scaled_lam, kappa, shortest, lightest = plan_reinsch(knots, weights, lam, table)
     if bad >= 0:
         refuse_knots(knots, bad)
     in_range = UNIT_RANGE[0] <= unit <= UNIT_RANGE[1]
@@ -83,8 +80,10 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     gaps = Gaps(knots, weights, table[: n - 1], unit, top, scaled_lam)
     if kappa <= KAPPA_EXACT:
         return ReinschSolver(gaps, table, kappa)
-    if bound <= BOUND_EXACT:
-        return InnovationsSolver(gaps, table)
+    if LAM_RANGE[0] <= scaled_lam <= LAM_RANGE[1]:
+        solver = InnovationsSolver(gaps, table)
+        if solver.bound <= BOUND_EXACT:
+            return solver
     return StateSpaceSolver.of(gaps) if lightest >= UNEVEN else PanelSolver(gaps)
 
 
@@ -143,7 +142,7 @@ def make_periodic_solver(
 
 
 def _scale(knots: Vector, h: Vector, weights: Vector, lam: float, roughness: Vector) -> Gaps:
-    """Scale as `plan_sweeps` does, and roughness weights, whose unit goes into lam."""
+    """Scale as `plan_reinsch` does, and roughness weights, whose unit goes into lam."""
     unit, top, rough_top = (
         power_of_two(number)
         for number in (

@@ -40,15 +40,25 @@ _PULLS = {
 # Products of a register of float32 that a knot takes the time of.
 _WORK = 24.0
 
+TABLE_NUMBERS = 1 + N_COEFFICIENTS  # a knot
+LAM_RANGE = 1e-60, 1e60  # in scaled units: u is residuals over lam / weights
+
 
 class InnovationsSolver:
-    """Innovations and costate; `table` holds gaps, and coefficients from number n on."""
+    """Innovations and costate; `table` holds gaps, and coefficients from number n on.
 
-    __slots__ = ("gaps", "table")
+    `bound` is that of the error, in eps, see `factor_innovations`.
+    """
+
+    __slots__ = ("bound", "gaps", "table")
     name: Literal["reinsch", "innovations", "state-space"] = "innovations"
 
     def __init__(self, gaps: Gaps, table: Vector) -> None:
+        """Factor; `table` (at least `TABLE_NUMBERS` n,) begins with the gaps, then come zeros."""
         self.gaps, self.table = gaps, table
+        self.bound: float = innovations.plan_innovations(
+            gaps.h, gaps.weights, gaps.top, gaps.scaled_lam, self.co
+        )
 
     @property
     def co(self) -> Vector:

@@ -45,7 +45,7 @@ CROWD_SINGLE = 32  # points in one gap whose cotangents are added in float32
 
 
 class ReinschSolver:
-    """Reinsch's pentadiagonal recurrences, with the table of `plan_sweeps`."""
+    """Reinsch's pentadiagonal recurrences, with the table of `plan_reinsch`."""
 
     __slots__ = ("_is_local", "gaps", "table")
     name: Literal["reinsch", "innovations", "state-space"] = "reinsch"

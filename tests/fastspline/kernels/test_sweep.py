@@ -9,15 +9,13 @@ import pytest
 
 from fastspline import Smoother
 from fastspline._kernels import sweep
-from fastspline._kernels.innovations import factor_innovations
 from fastspline._kernels.state_space import (
     N_COEFFICIENTS,
     plan_state_space,
 )
-from fastspline._kernels.tables import PLAN_NUMBERS
 from fastspline._kernels.vector import LANES
 from fastspline._solvers.columns import AHEAD_ABOVE, STRIPS_UP_TO
-from fastspline._solvers.innovations import InnovationsSolver
+from fastspline._solvers.innovations import TABLE_NUMBERS, InnovationsSolver
 from fastspline._solvers.state_space import StateSpaceSolver
 from fastspline.arrays import STREAM_BYTES
 from tests.oracles.splines import ExactSmoother, rounded
@@ -47,11 +45,9 @@ def by(solver, smoother):
     gaps = smoother._plan.solver.gaps
     if solver == "innovations":
         n = gaps.knots.size
-        weights = gaps.weights / gaps.top if gaps.weights.size else np.ones(n)
-        other = InnovationsSolver(gaps, np.zeros(PLAN_NUMBERS * n))
-        other.table[: n - 1] = gaps.h
-        factor_innovations(gaps.h, gaps.scaled_lam / weights, other.co)
-        smoother._plan.solver = other
+        table = np.zeros(TABLE_NUMBERS * n)
+        table[: n - 1] = gaps.h
+        smoother._plan.solver = InnovationsSolver(gaps, table)
     if solver == "state-space":
         other = StateSpaceSolver(
             gaps, np.concatenate([gaps.h, np.empty(gaps.h.size * N_COEFFICIENTS)])
