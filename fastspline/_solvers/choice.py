@@ -81,7 +81,7 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     if kappa <= KAPPA_EXACT:
         return ReinschSolver(gaps, table, kappa)
     if LAM_RANGE[0] <= scaled_lam <= LAM_RANGE[1]:
-        solver = InnovationsSolver(gaps, table)
+        solver = InnovationsSolver(gaps, table, kappa)
         if solver.bound <= BOUND_EXACT:
             return solver
     return StateSpaceSolver.of(gaps) if lightest >= UNEVEN else PanelSolver(gaps)

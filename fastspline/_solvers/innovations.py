@@ -9,7 +9,7 @@ import numpy as np
 from fastspline._kernels import adjoint_sweep, innovations, reinsch, sweep
 from fastspline._kernels.addresses import BEYOND, JET, N_TABLES, list_nu
 from fastspline._kernels.innovations import N_COEFFICIENTS
-from fastspline._kernels.tables import lie_far
+from fastspline._kernels.tables import lie_far, split_table
 from fastspline._kernels.vector import LANES
 from fastspline._solvers.banded import prepare_banded
 from fastspline._solvers.columns import (
@@ -25,6 +25,7 @@ from fastspline._solvers.columns import (
     prepare,
 )
 from fastspline._solvers.panel import PanelSolver
+from fastspline._solvers.reinsch import ReinschSolver
 from fastspline._solvers.tableau import Gaps, Rows, Tableau, Vector
 from fastspline.arrays import FloatArray
 
@@ -42,23 +43,27 @@ _WORK = 24.0
 
 TABLE_NUMBERS = 1 + N_COEFFICIENTS  # a knot
 LAM_RANGE = 1e-60, 1e60  # in scaled units: u is residuals over lam / weights
+KAPPA_SINGLES = 1e10  # Reinsch's error: of values 1e-9 of the largest, of curvatures 7e-9
+LAM_SINGLES = 1e5  # in scaled units, likewise: kappa between mean gaps, and few are smaller
 
 
 class InnovationsSolver:
     """Innovations and costate; `table` holds gaps, and coefficients from number n on.
 
-    `bound` is that of the error, in eps, see `factor_innovations`.
+    `bound` is that of the error, in eps, see `factor_innovations`. Float32 columns take Reinsch's
+    recurrences in double where these lose less than float32 shows (`KAPPA_SINGLES`).
     """
 
-    __slots__ = ("bound", "gaps", "table")
+    __slots__ = ("_for_singles", "bound", "gaps", "table")
     name: Literal["reinsch", "innovations", "state-space"] = "innovations"
 
-    def __init__(self, gaps: Gaps, table: Vector) -> None:
+    def __init__(self, gaps: Gaps, table: Vector, kappa: float) -> None:
         """Factor; `table` (at least `TABLE_NUMBERS` n,) begins with the gaps, then come zeros."""
         self.gaps, self.table = gaps, table
         self.bound: float = innovations.plan_innovations(
             gaps.h, gaps.weights, gaps.top, gaps.scaled_lam, self.co
         )
+        self._for_singles = kappa <= KAPPA_SINGLES and gaps.scaled_lam <= LAM_SINGLES
 
     @property
     def co(self) -> Vector:
@@ -86,6 +91,8 @@ class InnovationsSolver:
 
     def prepare(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
         """See `Sweepable.prepare`: the third derivative is a difference of second ones."""
+        if dtype == F4 and self._for_singles and tableau.nu in (0, 2):
+            return self._by_reinsch().prepare(tableau, sources, dtype)
         if dtype == F4 and tableau.nu in (0, BEYOND):
             own = prepare_banded(self, tableau, sources, _WORK)
             if own is not None:
@@ -98,6 +105,15 @@ class InnovationsSolver:
         list_nu(tableau.nu, self.gaps.unit, tables)
         co: FloatArray = self.table[tableau.n :]
         return prepare(kernel, co, co, sources, tableau, tables)
+
+    def _by_reinsch(self) -> ReinschSolver:
+        """Factor Reinsch's system, whose sweeps read the same tableau."""
+        gaps, n = self.gaps, self.gaps.knots.size
+        weights = gaps.weights / gaps.top if gaps.weights.size else np.ones(n)
+        table = np.zeros(10 * n)
+        table[: n - 1] = gaps.h
+        reinsch.factor_pentadiagonal(gaps.h, gaps.scaled_lam / weights, *split_table(table, n))
+        return ReinschSolver(gaps, table, np.inf)
 
     def apply_plainly(
         self, tableau: Tableau, sources: Rows, values: FloatArray, out: FloatArray
@@ -123,6 +139,8 @@ class InnovationsSolver:
 
     def prepare_adjoint(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
         """See `Sweepable.prepare_adjoint`."""
+        if dtype == F4 and self._for_singles and tableau.nu in (0, 2):
+            return self._by_reinsch().prepare_adjoint(tableau, sources, dtype)
         return self._prepare(_PULLS[dtype], tableau, sources)
 
     def pull_plainly(self, tableau: Tableau, cotangent: Vector) -> Vector:

@@ -47,7 +47,7 @@ def by(solver, smoother):
         n = gaps.knots.size
         table = np.zeros(TABLE_NUMBERS * n)
         table[: n - 1] = gaps.h
-        smoother._plan.solver = InnovationsSolver(gaps, table)
+        smoother._plan.solver = InnovationsSolver(gaps, table, np.inf)
     if solver == "state-space":
         other = StateSpaceSolver(
             gaps, np.concatenate([gaps.h, np.empty(gaps.h.size * N_COEFFICIENTS)])
@@ -277,6 +277,29 @@ def test_float32_evaluation_loses_nothing(lam_of_gaps, kind, solver):
     values = np.random.default_rng(0).choice([-1.0, 1.0], (100, 1000)).astype(np.float32)
     difference = operator(values) - operator(values.astype(np.float64))
     assert np.abs(difference).max() <= 4 * np.finfo(np.float32).eps
+
+
+@pytest.mark.parametrize("kind", ["chebyshev", "random", "ratios"])
+@pytest.mark.parametrize("nu", [0, 2])
+def test_reinsch_in_double_loses_nothing_of_float32(kind, nu):
+    """Values, curvatures and their adjoints, relative to the largest result."""
+    rng, values = np.random.default_rng(1), np.random.default_rng(0).choice([-1.0, 1.0], (60, 200))
+    gaps = {
+        "chebyshev": np.diff(-np.cos(np.linspace(0, np.pi, 60))),
+        "random": rng.exponential(size=59) + 1e-2,
+        "ratios": 10.0 ** rng.uniform(-2, 0, 59),
+    }[kind]
+    knots = np.concatenate([[0.0], gaps.cumsum()])
+    points = np.sort(rng.uniform(0.0, knots[-1], 50))
+    for kappa in (1e3, 1e6, 5e8):
+        smoother = Smoother(knots, lam=kappa * gaps.min() ** 3)
+        assert smoother.solver == "innovations"
+        operator = smoother.operator(points, nu=nu)
+        for apply, rows in ((operator, values), (operator.adjoint, values[:50])):
+            single, double = apply(rows.astype(np.float32)), apply(rows)
+            size = np.abs(double).max() if nu else max(1.0, np.abs(double).max())
+            assert np.abs(single - double).max() <= 4 * np.finfo(np.float32).eps * size
+        assert operator._evaluator.prepared[np.dtype(np.float32)].kernel.sweep is sweep.sweep_f4
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
