@@ -44,6 +44,7 @@ RACERS = {  # by the group of the race
     "workers": "bench.races.bench_workers",
 }
 SPLINES = "bench.races.bench_spline"
+WORST = {"plans": 12}  # of these groups only so many rows are shown, the worst ones
 FRONT = (  # what the front page shows
     "test_small_call[100-20]",
     "test_plan_and_call",
@@ -104,6 +105,12 @@ def tell_races(record: Record, group: str) -> str:
     """Make the table of one group, with where and when it was measured."""
     races = [race["extra_info"] for race in record["benchmarks"] if race["group"] == group]
     rivals = list(dict.fromkeys(name for race in races for name in race["ratios"]))
+    told = []
+    if group in WORST:
+        races.sort(key=lambda race: race["ratios"][rivals[0]])
+        behind = sum(race["ratios"][rivals[0]] < 1.0 for race in races)
+        told = [f"Of {len(races)} races, {behind} of them lost to {rivals[0]}, the worst.", ""]
+        races = races[: WORST[group]]
     against = ["share of copy rate" if name == "copy" else f"{name} / ours" for name in rivals]
     header = ["", "shape", "dtype", "threads", *against, "error"]
     rows = [
@@ -119,7 +126,7 @@ def tell_races(record: Record, group: str) -> str:
     ]
     notes = list(dict.fromkeys(note for race in races for note in race["notes"].values()))
     table = to_markdown(header, rows, words=3)
-    lines = [table, "", *(f"\\* {note}." for note in notes), tell_origin(record["origin"])]
+    lines = [*told, table, "", *(f"\\* {note}." for note in notes), tell_origin(record["origin"])]
     return "\n".join(lines)
 
 

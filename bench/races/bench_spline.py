@@ -221,6 +221,50 @@ def test_image_of_an_odd_size(race, n, m, dtype):
     race_columns(race, "odd size", task, 2, scipy_columns=SCIPY_COLUMNS, out="numpy's array")
 
 
+def places(kind, n):
+    """Knots in [-1, 1], as users have them."""
+    rng = np.random.default_rng(0)
+    if kind == "random":
+        return np.sort(rng.uniform(-1.0, 1.0, n))
+    if kind == "clustered":
+        centres = rng.uniform(-1.0, 1.0, max(n // 10, 2))
+        return np.sort(rng.choice(centres, n) + rng.normal(scale=1e-3, size=n))
+    return {
+        "equidistant": np.linspace(-1.0, 1.0, n),
+        "Chebyshev 1": -np.cos((2 * np.arange(n) + 1) * np.pi / (2 * n)),
+        "Chebyshev 2": -np.cos(np.arange(n) * np.pi / (n - 1)),
+    }[kind]
+
+
+@pytest.mark.benchmark(group="plans")
+@by_dtype
+@encode_and_decode
+@pytest.mark.parametrize("lam", [0.0, 1e-8, 1e-4, 1.0])
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("equidistant", "equidistant"),
+        ("Chebyshev 1", "Chebyshev 2"),
+        ("Chebyshev 2", "Chebyshev 1"),
+        ("random", "equidistant"),
+        ("clustered", "equidistant"),
+    ],
+)
+def test_every_plan(race, kind, other, lam, n, m, dtype):
+    """New arrays on both sides; the published code's points are Chebyshev's."""
+    task = Task(n, m, 40_000, dtype)
+    task.knots, task.points, task.lam = places(kind, n), places(other, m), lam
+    plan = Smoother(task.knots, lam=lam)
+    operator = plan.operator(task.points)
+    race(
+        f"{kind} knots, lam {lam:g}, {plan.solver}",
+        lambda: operator(task.values),
+        {"dense x BLAS": task.dense(fresh=True), "copy": copy(task.moved, threads=2, fresh=True)},
+        **task.judged() | {"tolerance": 5 * TOLERANCE[dtype]},  # clusters amplify rounding
+        threads=2,
+    )
+
+
 def race_adjoint(race, case, task, threads=None):
     """Race the transpose beside the call, into earlier results where threads are given."""
     operator = task.operator()
