@@ -72,12 +72,12 @@ def factor_innovations(h, pull, table):
         hk, rk, row, before = h[k - 1], q * pull[k], table[k], table[k - 1]
         e, pa, pb, pc = predict_information(hk, q, rho, beta, s, 1.0)
         d = rk * s + pc
-        total = e + rk * pa
+        per_d, per_total = 1.0 / d, 1.0 / (e + rk * pa)
         row[GAP], row[PULL] = hk, pull[k]
-        row[PER_F], row[K2] = q * s / d, pb / d
-        row[ALPHA] = rk * s / d
-        row[A22] = (s * (rk + rho) - q * s * hk * hk * hk / 6.0 + beta * (beta + hk)) / d
-        row[KAPPA] = pc / d  # k1 = 1 - alpha
+        row[PER_F], row[K2] = q * s * per_d, pb * per_d
+        row[ALPHA], row[KAPPA] = rk * s * per_d, pc * per_d  # k1 = 1 - alpha
+        near = s * (rk + rho) - q * s * hk * hk * hk / 6.0
+        row[A22] = (near + beta * (beta + hk)) * per_d
         row[LATE_K2] = 0.0 if before[SHARP] > 0.0 else before[K2]
         row[PHI] = before[ALPHA] - hk * row[LATE_K2]
         if row[ALPHA] < SHARP_BELOW or abs(row[A22]) < SHARP_BELOW:
@@ -86,9 +86,9 @@ def factor_innovations(h, pull, table):
             before[LATE_H] = hk
             before[KAPPA] += hk * before[K2]
         if least > 0.0:
-            terms = rk / d * (pc * np.sqrt(pa / e) + pb * np.sqrt(pc / e)) / least
-            worst = max(worst, terms)
-        rho, beta, s = rk * e / total, rk * pb / total, d / total
+            terms = pc * np.sqrt(pa) + pb * np.sqrt(pc)
+            worst = max(worst, rk * per_d * terms / (least * np.sqrt(e)))
+        rho, beta, s = rk * e * per_total, rk * pb * per_total, d * per_total
     return worst
 
 
