@@ -232,7 +232,7 @@ def _choose_groups(groups: Sequence[Group], criterion: Criterion, *, shared: boo
         ]
         return np.asarray(np.sum(sums, axis=0))
 
-    bounds = [_bounds(group) for group in telling]
+    bounds = [search_bounds(group.plan) for group in telling]
     lower, upper = min(low for low, _ in bounds), max(high for _, high in bounds)
     choice = minimise_score(score, lower, upper)
     rests = [rest_of(group._replace(plan=group.plan.with_lam(np.inf))) for group in telling]
@@ -282,9 +282,9 @@ def _score_at(
     return OF_REST[criterion](rest._replace(power=unit))
 
 
-def _bounds(group: Group) -> tuple[float, float]:
+def search_bounds(plan: Plan) -> tuple[float, float]:
     """Give the least lam of a search, where n - df is n / 1000, and the largest below the line."""
-    plan, active = group.plan, group.plan.active
+    active = plan.active
     rough = np.ones(1) if plan.roughness is None else plan.roughness
     weights = np.ones(1) if plan.weights is None else plan.weights[active]
     whole = (plan.knots[-1] - plan.knots[0]) ** 3 * weights.mean() * active.size

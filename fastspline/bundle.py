@@ -236,7 +236,7 @@ def robust_gcv(squares: float, left_out: ArrayLike) -> float:
     --------
     >>> line = robust_gcv(0.02, [0.3, 0.7, 0.7, 0.3])
     >>> round(line / (4 * 0.02 / 2.0**2), 3)  # the plain score
-    115.252
+    184.276
     """
     rests = np.asarray(left_out, np.float64)
     n, rest = rests.size, float(rests.sum()) or np.nan

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import torch
 from csaps import NdGridCubicSmoothingSpline
+from scipy.optimize import minimize, minimize_scalar
 
-from fastspline import Smoother, smooth_grid
+from fastspline import DegreesOfFreedom, Smoother, lam_for_df, smooth_grid
 from tests.oracles.splines import ExactSmoother, rounded
 from tests.support.strategies import make_knots
 
@@ -152,7 +153,142 @@ def test_no_column():
     assert smooth_grid([[0.0, 1.0], [2.0]], np.ones((2, 1)), lam=1.0).tolist() == [[1.0], [1.0]]
 
 
+def hats(knots, lams, weights):
+    return [
+        rounded(ExactSmoother(x, lam=lam, weights=w).matrix(x))
+        for x, lam, w in zip(knots, lams, weights, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_points_elsewhere(weighted, rng):
+    knots, weights = make_grid((6, 5), rng, weighted=weighted)
+    values, lams = rng.standard_normal((6, 5, 2)), [1e-2, 0.3]
+    points = [np.array([0.7, -0.5, 3.0]), rng.uniform(0.0, 1.0, 7)]
+    found = smooth_grid(knots, values, lam=lams, weights_by_axis=weights, points_by_axis=points)
+    first, second = (
+        rounded(ExactSmoother(x, lam=lam, weights=w).matrix(place))
+        for x, lam, w, place in zip(knots, lams, weights, points, strict=True)
+    )
+    expected = np.einsum("ai,bj,ijk->abk", first, second, values)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(first).sum())
+
+
+def test_degrees_of_freedom_of_each_axis(rng):
+    knots, weights = make_grid((8, 7), rng, weighted=True)
+    values = rng.standard_normal((8, 7))
+    lams = [lam_for_df(knots[0], 4.0, weights=weights[0]), 0.2]
+    np.testing.assert_array_equal(
+        smooth_grid(knots, values, lam=[DegreesOfFreedom(4), 0.2], weights_by_axis=weights),
+        smooth_grid(knots, values, lam=lams, weights_by_axis=weights),
+    )
+
+
+def grid_weights(knots, weights):
+    pairs = zip(knots, weights, strict=True)
+    return reduce(np.kron, [np.ones(len(x)) if w is None else w for x, w in pairs])
+
+
+def grid_score(knots, lams, weights, values):
+    """The robust score of the whole grid, from its dense matrix."""
+    matrix = reduce(np.kron, hats(knots, lams, weights))
+    w = grid_weights(knots, weights)
+    y = values.reshape(w.size, -1)[w > 0.0]
+    matrix, w = matrix[np.ix_(w > 0.0, w > 0.0)], w[w > 0.0]
+    left_out = 1.0 - np.diag(matrix)
+    n, rest = w.size, left_out.sum()
+    rss = (w[:, None] * (y - matrix @ y) ** 2).sum()
+    few = np.exp(15.0 * (left_out @ left_out) / rest**2)
+    return n * rss / rest**2 * few * (n - rest) ** (5 / n)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("trailing", [(), (2,)])
+def test_gcv_finds_the_least_score_of_the_grid(trailing, weighted, rng):
+    knots, weights = make_grid((9, 7), rng, weighted=weighted)
+    if weighted:
+        weights[0][3] = 0.0
+    surface = np.sin(4.0 * knots[0])[:, None] * np.exp(knots[1])
+    values = surface.reshape(9, 7, *[1] * len(trailing)) + 0.3 * rng.standard_normal(
+        (9, 7, *trailing)
+    )
+    found = smooth_grid(knots, values, lam="gcv", weights_by_axis=weights)
+    places = np.linspace(-5.0, 2.0, 15)
+    scores = {
+        (a, b): grid_score(knots, [10.0**a, 10.0**b], weights, values)
+        for a in places
+        for b in places
+    }
+    best = min(scores, key=scores.get)
+    assert -5.0 < best[0] < 2.0
+    # Between the places of the coarse grid the score is that of lam that give what was found.
+    lams = minimum_near(lambda two: grid_score(knots, 10.0**two, weights, values), best)
+    expected = smooth_grid(knots, values, lam=10.0**lams, weights_by_axis=weights)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=3e-3 * np.abs(values).max())
+
+
+def minimum_near(score, start):
+    return minimize(score, start, method="Nelder-Mead", options={"xatol": 1e-4}).x
+
+
+def test_gcv_beside_a_lam_that_is_given(rng):
+    knots, weights = make_grid((8, 6), rng, weighted=False)
+    values = np.sin(4.0 * knots[0])[:, None] + 0.2 * rng.standard_normal((8, 6))
+    found = smooth_grid(knots, values, lam=["gcv", 0.05])
+    least = minimize_scalar(
+        lambda place: grid_score(knots, [10.0**place, 0.05], weights, values), bounds=(-5.0, 2.0)
+    )
+    expected = smooth_grid(knots, values, lam=[10.0**least.x, 0.05])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(
+        smooth_grid(knots, 1e-200 * values, lam=["gcv", 0.05]), 1e-200 * found, rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("lams", [[1e-3, 0.1], [0.0, 0.1], [10.0, np.inf]])
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_missing_values_are_left_out_of_the_sum(weighted, lams, rng):
+    knots, weights = make_grid((6, 7), rng, weighted=weighted)
+    values = rng.standard_normal((6, 7, 2))
+    values[2, 3:5] = values[0, 0, 1] = values[5, 6, 0] = np.nan
+    found = smooth_grid(knots, values, lam=lams, weights_by_axis=weights, missing="omit")
+    w = grid_weights(knots, weights)
+    matrix = reduce(np.kron, hats(knots, lams, weights))
+    for k in range(2):
+        y = values[:, :, k].ravel()
+        gone = np.isnan(y)
+        # The fixed point f_m = S_mo y_o + S_mm f_m, solved densely.
+        inner = np.eye(gone.sum()) - matrix[np.ix_(gone, gone)]
+        y[gone] = np.linalg.solve(inner, matrix[np.ix_(gone, ~gone)] @ y[~gone])
+        np.testing.assert_allclose(found[:, :, k].ravel(), matrix @ y, rtol=0, atol=1e-10)
+        if lams[0] > 0.0 and np.isfinite(lams).all():  # it is the minimiser of what is told
+            penalty = w[:, None] * (np.linalg.inv(matrix) - np.eye(w.size))
+            kept = np.diag(np.where(gone, 0.0, w))
+            least = np.linalg.solve(kept + penalty, kept @ y)
+            np.testing.assert_allclose(found[:, :, k].ravel(), least, rtol=0, atol=1e-8)
+
+
+def test_knots_of_weight_0_need_no_values(rng):
+    knots, _ = make_grid((6, 7), rng, weighted=False)
+    values, weights = rng.standard_normal((6, 7)), [np.ones(6), np.ones(7)]
+    weights[0][2] = weights[1][0] = 0.0
+    values[2] = values[4, 3] = np.nan
+    found = smooth_grid(knots, values, lam=[0.0, 0.1], weights_by_axis=weights, missing="omit")
+    assert np.isfinite(found).all()
+
+
+def test_nothing_missing_changes_nothing(rng):
+    knots, _ = make_grid((6, 7), rng, weighted=False)
+    values = rng.standard_normal((6, 7)).astype(np.float32)
+    plain = smooth_grid(knots, values, lam=0.1)
+    np.testing.assert_array_equal(smooth_grid(knots, values, lam=0.1, missing="omit"), plain)
+    values[1, 1] = np.nan
+    assert smooth_grid(knots, values, lam=0.1, missing="omit").dtype == np.float32
+
+
 X, Y = [0.0, 1.0, 2.0], [0.0, 1.0]
+HOLE, EMPTY = np.array([[0.0, 1.0], [2.0, np.nan], [1.0, 0.0]]), np.ones((3, 2))
+EMPTY[1] = np.nan
 BAD = {
     "one vector": (ValueError, r"pass \[knots\]", {"knots_by_axis": np.arange(3.0)}),
     "no axis": (ValueError, "knots_by_axis is empty", {"knots_by_axis": []}),
@@ -162,7 +298,19 @@ BAD = {
     "numbers": (ValueError, "of axis 0", {"knots_by_axis": [1.0, 2.0]}),
     "lam count": (ValueError, "lam has 3 entries", {"lam": [1.0, 2.0, 3.0]}),
     "lam sign": (ValueError, r"lam\[1\] must be >= 0", {"lam": [1.0, -2.0]}),
-    "lam kind": (TypeError, "lam must be one number", {"lam": "gcv"}),
+    "lam kind": (TypeError, "lam must be one number", {"lam": None}),
+    "lam name": (ValueError, "\"gcv\" or DegreesOfFreedom.*got 'loo'", {"lam": [1.0, "loo"]}),
+    "df": (ValueError, "df must lie", {"lam": DegreesOfFreedom(4)}),
+    "missing": (ValueError, 'missing must be "raise" or "omit"', {"missing": "drop"}),
+    "points count": (ValueError, "points_by_axis has 1 ", {"points_by_axis": [[1.0]]}),
+    "gcv and nan": (
+        ValueError,
+        "needs all values",
+        {"values": HOLE, "missing": "omit", "lam": "gcv"},
+    ),
+    "inf": (ValueError, "inf", {"values": HOLE + np.array([[np.inf, 0.0]]), "missing": "omit"}),
+    "open": (ValueError, "do not tell", {"values": HOLE, "missing": "omit", "lam": 0.0}),
+    "no line": (ValueError, "do not tell", {"values": EMPTY, "missing": "omit", "lam": [0.0, 1.0]}),
     "weights count": (ValueError, "weights_by_axis has 1 ", {"weights_by_axis": [[1.0] * 3]}),
     "weights length": (ValueError, "of axis 1", {"weights_by_axis": [None, [1.0] * 3]}),
     "nan": (ValueError, r"values\[1, 1\] = nan", {"values": [[0, 0], [0, np.nan], [0, 0]]}),
