@@ -99,6 +99,7 @@ EXPERIMENTS = {
         _alone("systems", "bench.systems"),
         Experiment("exact", "bench.exactness.__main__", "python -m bench.exactness"),
         _alone("programs", "bench.exactness.programs", packages=["csaps"]),
+        _alone("selection", "bench.exactness.selection", packages=["csaps"]),
         _alone("latency", "bench.engines.latency"),
         _alone("traffic", "bench.engines.traffic", packages=["torch", "distributed", "ray"]),
         _alone(
