@@ -70,6 +70,12 @@ MUTANTS = (
         "tests/fastspline/test_selection.py::test_scores_are_exact",
     ),
     Mutant(
+        "fastspline/_kernels/scores.py",
+        "OF_FEW * squared / rest**2",
+        "OF_FEW * squared / rest",
+        "tests/fastspline/test_selection.py::test_scores_are_exact",
+    ),
+    Mutant(
         "fastspline/_kernels/spline_lanes.py",
         "shares[line, p] += 1.0 / weights[p]",
         "shares[line, p] += 1.0 / weights[order[line, p]]",

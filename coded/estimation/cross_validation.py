@@ -1,4 +1,4 @@
-"""The smoothing of a decoder by generalised cross-validation, over all columns and lines."""
+"""The smoothing of a decoder by robust cross-validation, over all columns and lines."""
 
 from __future__ import annotations
 

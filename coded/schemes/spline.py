@@ -69,9 +69,10 @@ class SplineScheme(LinearScheme):
     With ``lam_enc == lam_dec == 0`` the answer of a worker that evaluated an input itself
     is returned as that input's output, bit for bit. A lam_dec > 0 averages neighbouring
     answers, and a lam_enc > 0 mixes the inputs: then all outputs are estimates. For noisy
-    functions ``lam_dec="gcv"`` chooses lam_dec by the answers at hand: by generalised
-    cross-validation, one lam for all columns and lines. Then copies are repeated measurements,
-    of which the mean counts by their number, decoding is not linear, and is by a matrix always.
+    functions ``lam_dec="gcv"`` chooses lam_dec by the answers at hand: by the robust score of
+    `fastspline.select_lam`, one lam for all columns and lines. Then copies are repeated
+    measurements, of which the mean counts by their number, decoding is not linear, and is by a
+    matrix always.
 
     Parameters
     ----------
