@@ -216,10 +216,12 @@ class PanelSolver:
         gaps, out = self.gaps, np.empty(points.size)
         cells, before, after = np.empty(points.size, np.int64), *np.empty((2, points.size))
         posterior.place_points(gaps.knots, gaps.unit, points, cells, before, after)
-        q, (first, last) = self.process_noise, self._outer
-        outer = tuple(
-            np.stack([h / gaps.unit, q / (rough / gaps.rough_top)]) for h, rough in (first, last)
-        )
+        q, outer = self.process_noise, self._outer
+        if outer is not NO_OUTER:
+            first, last = (
+                np.stack([h / gaps.unit, q / (rough / gaps.rough_top)]) for h, rough in outer
+            )
+            outer = first, last
         posterior.variances(
             gaps.h, gaps.roughness, self.clamped, q, self.noise, outer, cells, before, after, out
         )

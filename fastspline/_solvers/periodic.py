@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastspline._kernels import posterior, state_space
+from fastspline._kernels import seam as seam_kernels
 from fastspline._kernels.response import respond
 from fastspline._solvers.loads import Fitted, Loads, Representer
 from fastspline._solvers.panel import FAR, NEAR, NO_OUTER, UNEVEN, Bars, PanelEvaluator, PanelSolver
@@ -75,7 +76,8 @@ class PeriodicSolver(PanelSolver):
         known[0, 0] = known[-3, 0] = known[-2, 1] = known[-1, 1] = 1.0
         shear = np.zeros((h.size + 1, 2))
         curves, _, slope, moment, _ = self._sweep(self._circle[0], known, shear)
-        per_noise = _refine_at_knots(curves, shear / self.process_noise, r[:, np.newaxis])
+        per_noise = np.empty((h.size, 2))
+        seam_kernels.refine_at_knots(curves, shear, self.process_noise, r, per_noise)
         self._curves = curves, slope
         bending = _bending(self._circle[0], roughness, curves[:, 1], slope[:, 1], moment[:, 1])
         # What all values but that at the seam tell of its state, and then that value.
@@ -187,35 +189,42 @@ class PeriodicSolver(PanelSolver):
         its digits another seam is tried, next to the knot that lost most.
         """
         both, kept = self._leverages_by_seam()
-        for _ in range(SEAMS):
-            if kept.min() >= KEPT:
-                break
-            again = PeriodicSolver(
-                self.gaps, self._offset, self._share, self._period, int(kept.argmin())
-            )
-            others, kept_there = again._leverages_by_seam()
-            better = kept_there > kept
-            both[better], kept[better] = others[better], kept_there[better]
-        both = np.roll(both, self._offset, axis=0)
+        first = self._seam
+        if kept.min() < KEPT:
+            both, first = self._try_seams(both, kept), 0
+        both = np.roll(both, first + self._offset, axis=0)
         lever = self._share_out(both[:, 0])
         if self._share is None:
             return lever, both[:, 1]
         spared = both[0, 1] + np.array(self._share[::-1]) * both[0, 0]  # the other's share as well
         return lever, np.concatenate([spared[:1], both[1:, 1], spared[1:]])
 
+    def _try_seams(self, both: Vector, kept: Vector) -> Vector:
+        """Give leverages and 1 - leverage from the first knot on, by the best seam for each."""
+        both, kept = np.roll(both, self._seam, axis=0), np.roll(kept, self._seam)
+        for _ in range(SEAMS):
+            if kept.min() >= KEPT:
+                break
+            seam = int(kept.argmin())
+            again = PeriodicSolver(self.gaps, self._offset, self._share, self._period, seam)
+            others, kept_there = again._leverages_by_seam()
+            others, kept_there = np.roll(others, seam, axis=0), np.roll(kept_there, seam)
+            better = kept_there > kept
+            both[better], kept[better] = others[better], kept_there[better]
+        return both
+
     def _leverages_by_seam(self) -> tuple[Vector, Vector]:
-        """Give leverages and 1 - leverage at the knots (n, 2), and what is kept of the latter."""
+        """Give leverages and 1 - leverage from the seam on (n, 2), and what the latter keeps."""
         lever, complement = np.empty((2, self.noise.size + 1))
         posterior.leverages(
             self._circle[0], self._circle[1], self.clamped, self.process_noise, self._circle[2],
             lever, complement,
         )  # fmt: skip
-        of_state = np.einsum("ij,ij->i", self._curves[0][:-1], self._to_state.T)
-        lever[0], complement[0] = 0.0, 1.0  # of the seam only as part of the state
-        both = np.stack([lever[:-1] + of_state, complement[:-1] - of_state], axis=1)
-        kept = both[:, 1] / complement[:-1]
-        both[0, 1], kept[0] = self._spared, 1.0
-        return np.roll(both, self._seam, axis=0), np.roll(kept, self._seam)
+        kept = np.empty(self.noise.size)
+        seam_kernels.add_seam(
+            self._curves[0], self._to_state, self._spared, lever, complement, kept
+        )
+        return np.stack([lever[:-1], complement[:-1]], axis=1), kept
 
     def variances(self, points: Vector) -> Vector:
         """See `PanelSolver.variances`."""
@@ -367,20 +376,6 @@ def _choose_seam(gaps: Gaps) -> int:
     if gaps.weights.min() < UNEVEN * gaps.weights.max():
         distance[gaps.weights < HEAVY * gaps.weights.max()] = 0.0
     return int(distance.argmax())
-
-
-def _refine_at_knots(curves: Vector, push: Vector, r: Vector) -> Vector:
-    """Give curves (n + 1, 2) without data over the noise at the knots (n, 2); mend small values.
-
-    `push` (n + 1, 2) is the shear after each knot, whose change is the force there, value over
-    noise: where values come near 0, what it gives errs less than their own rounding.
-    """
-    around = np.abs(curves)
-    size = around[:-2] + around[1:-1] + around[2:]
-    reach = r[1:] * (np.abs(push[:-2]) + np.abs(push[1:-1]))
-    force = np.where(reach < size, np.diff(push[:-1], axis=0), curves[1:-1] / r[1:])
-    curves[1:-1] = r[1:] * force
-    return np.concatenate([curves[:1] / r[:1], force])
 
 
 def _bending(h: Vector, roughness: Vector, value: Vector, slope: Vector, moment: Vector) -> float:

@@ -125,6 +125,6 @@ class BeamSmoother:
             return v * self._values[i] + u * self._values[i + 1] - bend + beyond * slope
         if nu == 1:
             return slope
-        if beyond != 0 or (nu == 3 and t == x[-1]):
+        if not x[0] <= t <= x[-1] or (nu == 3 and t == x[-1]):
             return 0 * one
         return v * one + u * other if nu == 2 else (other - one) / h
