@@ -8,15 +8,22 @@ from dataclasses import asdict
 import numpy as np
 
 from bench.documents import to_markdown
-from bench.exactness.exact import Case, ExactPlan
+from bench.exactness.exact import Case, ExactCircle, ExactPlan
 from bench.experiments import main
 from fastspline import Smoother
 
 KNOTS = ("uniform", "Chebyshev 1", "Chebyshev 2", "random", "clustered")
 WEIGHTS = ("one", "6 decades", "some zero")
+EXTREME = "16 decades"  # weights too
+ENDS = {"natural": ExactPlan, "periodic": ExactCircle}
+ROUGHNESS = ("one", "4 decades")
 LAMS = (0.0, *(10.0**power for power in range(-12, 13, 3)), np.inf)
-BOUNDS = {"values": 1e-12}  # the others':
-BOUND = 1e-11
+# Round a circle slopes far from steep ones keep what these leave.
+BOUNDS = {
+    "values": 1e-12, "slopes on a circle": 1e-9, "slopes between on a circle": 1e-7,
+    "adjoint of slopes on a circle": 1e-7,
+}  # fmt: skip
+BOUND = 1e-11  # the others'
 SINGLE_BOUND = 4 * float(np.finfo(np.float32).eps)
 SHORT = 1e-6  # the gaps in clusters, where the others are 1
 DERIVATIVES = ("value", "slope", "curvature", "third derivative")
@@ -71,10 +78,23 @@ def make_weights(kind, n, rng):
     """Weights (n,), or None for ones; of "some zero" a fifth, but never all but one."""
     if kind == "one":
         return None
-    weights = 10.0 ** rng.uniform(-3.0, 3.0, n)
+    half = 8.0 if kind == EXTREME else 3.0
+    weights = 10.0 ** rng.uniform(-half, half, n)
     if kind == "some zero":
         weights[rng.permutation(n)[: max(n // 5, 1)]] = 0.0
     return weights
+
+
+def make_roughness(kind, weights, rng):
+    """Roughness weights (n - 1,), alike on both sides of a weight 0; or None for ones."""
+    if kind == "one":
+        return None
+    roughness = 10.0 ** rng.uniform(-2.0, 2.0, weights.size - 1)
+    for i in np.flatnonzero(weights[1:-1] == 0.0) + 1:
+        roughness[i] = roughness[i - 1]
+    if weights[0] == weights[-1] == 0.0:  # on a circle the gaps at both ends are one
+        roughness[np.flatnonzero(weights)[-1] :] = roughness[0]
+    return roughness
 
 
 def make_points(knots, rng):
@@ -97,58 +117,67 @@ def measure_errors(case):
     those of values also to the largest value given.
     Float32's are against float64's.
     """
-    n, lam = case.n, case.lam
+    n, lam, on_circle = case.n, case.lam, case.bc == "periodic"
     rng = np.random.default_rng(n)
     x, w = make_knots(case.knots, n, rng), make_weights(case.weights, n, rng)
     points, sine = make_points(x, rng), np.sin(6.0 * x)
     y = np.stack([sine + 0.3 * rng.standard_normal(n), rng.standard_normal(n), sine], axis=1)
-    smoother, exact = Smoother(x, lam=lam, weights=w), ExactPlan(x, lam=lam, weights=w)
     positive = np.ones(n, bool) if w is None else w > 0
-    is_line = lam == np.inf or positive.sum() < 3  # which the reference only approaches
+    rough = make_roughness(case.roughness, np.where(positive, 1.0, 0.0), rng)
+    outside = -4
+    if on_circle:  # to be taken back into the period would round a point
+        points, outside = points[:outside], None
+    smoother = Smoother(x, lam=lam, weights=w, bc=case.bc, roughness=rough)
+    exact = ENDS[case.bc](x, lam=lam, weights=w, roughness=rough)
+    free = 1 if on_circle else 2  # values that are kept by every lam
+    is_line = lam == np.inf or positive.sum() <= free  # which the reference only approaches
     curve, states = smoother.fit(y), [exact.fit(column) for column in y.T]
     single = y.astype(np.float32)
     errors = {}
     for nu, name in enumerate(DERIVATIVES):
         here, there = smoother.operator(x, nu=nu), smoother.operator(points, nu=nu)
+        # On a circle the curve is a constant for large lam, all whose derivatives are rounding.
+        flat = np.abs(y).max() / (x[-1] - x[0]) ** nu if nu == 0 or on_circle else 0.0
         errors[f"float32 {name}"] = max(
-            _worst(operator(single), operator(single.astype(float))) for operator in (here, there)
+            _worst(operator(single), operator(single.astype(float)), flat)
+            for operator in (here, there)
         )
-        if nu == 3:
-            continue
         places = np.concatenate([x, points])
         expected = _round(exact.evaluate(s, places, nu) for s in states)
         cotangent = np.stack([rng.standard_normal(points.size), np.ones(points.size)])
         adjoint = _round(exact.adjoint(c, points, nu) for c in cotangent)
-        if nu == 2 and is_line:
+        if nu >= 2 and is_line:
             expected[:] = adjoint[:] = 0.0
         at_knots, at_points = expected[:n], expected[n:]
-        within = slice(0, -4 if nu == 0 else None)  # values outside have a size of their own
-        scale = max(np.abs(at_knots).max(), np.abs(at_points[within]).max())
-        if nu == 0:
-            scale = max(scale, np.abs(y).max())
+        within = slice(0, outside if nu == 0 else None)  # values outside have a size of their own
+        scale = max(np.abs(at_knots).max(), np.abs(at_points[within]).max(), flat)
         results = [(curve(x, nu), curve(points, nu)), (here(y), there(y))]
         errors[f"{name}s"] = max(_worst(fitted, at_knots, scale) for fitted, _ in results)
         errors[f"{name}s between"] = max(
             _worst(fitted[within], at_points[within], scale) for _, fitted in results
         )
-        if nu == 0:
+        if nu == 0 and outside is not None:
             errors["values outside"] = max(
                 _worst(fitted[-4:], at_points[-4:]) for _, fitted in results
             )
-        errors[f"adjoint of {name}s"] = _worst(there.adjoint(cotangent.T), adjoint)
+        errors[f"adjoint of {name}s"] = _worst(
+            there.adjoint(cotangent.T), adjoint, flat if on_circle else 0.0
+        )
     plan = smoother._plan.solver.exact()
     levers, rest = (_round([numbers])[:, 0] for numbers in exact.leverages())
-    if lam == 0.0 or positive.sum() == 2:
+    if lam == 0.0 or positive.sum() <= free:
         rest = (~positive).astype(float)
     errors["leverages"] = _worst_entry(smoother.leverages, levers)
-    errors["1 - leverages"] = _worst_entry(plan.leverages()[1], rest[positive])
+    if lam > 0.0 or not on_circle:  # where 0 is only approached
+        errors["1 - leverages"] = _worst_entry(plan.leverages()[1], rest[positive])
     errors["df"] = _worst_entry(np.array([smoother.df]), levers.sum(keepdims=True))
     if lam > 0.0:
         places = np.concatenate([x, points[: 0 if is_line else None]])
         errors["variances"] = _worst_entry(
             plan.variances(places), _round([exact.variances(places)])[:, 0]
         )
-    return errors
+    on_it = " on a circle" if on_circle else ""
+    return {f"{name}{on_it}": error for name, error in errors.items()}
 
 
 def exceeds(errors):
@@ -166,8 +195,9 @@ def _round(columns):
     return np.stack([[float(number) for number in column] for column in columns], axis=1)
 
 
-def _worst(actual, expected, scale=None):
-    scale = np.abs(expected).max() if scale is None else scale
+def _worst(actual, expected, scale=0.0):
+    """Give the largest error relative to the largest entry, or to `scale` if that is larger."""
+    scale = max(np.abs(expected).max(), scale)
     largest = np.abs(actual - expected).max()
     return float(largest / scale) if largest else 0.0
 

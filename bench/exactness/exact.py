@@ -7,7 +7,8 @@ f_i and slopes s_i at the knots. In a gap h with rise D = f_1 - f_0
 
 and the normal equations ``(W + lam E) (f, s) = (W y, 0)`` are block tridiagonal with blocks of 2 x
 2. Their inverse is the posterior covariance of (f, s) for values of variance 1 / weight (Wahba
-1983). lam = 0 and inf are approached by 1e-30 and 1e30 of what is comparable.
+1983). On a circle the states between the ends answer to those of both ends, which are one: two
+numbers more. lam = 0 and inf are approached by 1e-30 and 1e30 of what is comparable.
 """
 
 from bisect import bisect_right
@@ -21,6 +22,7 @@ from gmpy2 import mpfr
 
 PRECISION = 500
 BEYOND = "1e30"
+_NOTHING = (0, 0, 0, 0), (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Case:
     n: int
     lam: float
     weights: str = "one"
+    bc: str = "natural"
+    roughness: str = "one"
 
 
 def _exactly(function):
@@ -47,31 +51,42 @@ def _exactly(function):
 class ExactPlan:
     """The smoothing spline of knots (n,), n >= 2, lam and weights, two of them positive.
 
-    Takes the exact binary values of float64 input. Results are lists of 500-bit numbers.
+    `roughness` weights the penalty, one a gap. Takes the exact binary values of float64 input.
+    Results are lists of 500-bit numbers.
     """
 
     @_exactly
-    def __init__(self, knots, *, lam, weights=None):
+    def __init__(self, knots, *, lam, weights=None, roughness=None):
         self._x = _exact(knots)
         self._h = [after - before for before, after in pairwise(self._x)]
         self._w = _exact(np.ones(len(self._x)) if weights is None else weights)
-        lowest = min(self._h) ** 3 * min(weight for weight in self._w if weight > 0)
-        highest = (self._x[-1] - self._x[0]) ** 3 * sum(self._w)
+        rough = _exact(np.ones(len(self._h)) if roughness is None else roughness)
+        lowest = min(self._h) ** 3 * min(weight for weight in self._w if weight > 0) / max(rough)
+        highest = (self._x[-1] - self._x[0]) ** 3 * sum(self._w) / min(rough)
         least, most = lowest / mpfr(BEYOND), highest * mpfr(BEYOND)
-        self._lam = min(max(mpfr(float(lam)), least), most)
+        strength = min(max(mpfr(float(lam)), least), most)
+        self._lam = [strength * one for one in rough]  # one a gap
         self._factor()
 
     def _factor(self):
-        """Eliminate from the left: inverse blocks (3 numbers) and what couples them (4)."""
+        self._eliminate(0, len(self._h), (self._w[0], mpfr(0), mpfr(0)), (0, 0, 0))
+
+    def _stiffness(self, i):
+        """Give k0, k1, k2 of gap i, whose energy is that of a beam."""
+        h, lam = self._h[i], self._lam[i]
+        k1 = 6 * lam / (h * h)
+        return 4 * lam / h, k1, 2 * k1 / h
+
+    def _eliminate(self, first, last, start, end):
+        """Eliminate knots from the left: inverse blocks (3 numbers) and what couples them (4).
+
+        The blocks of knots `first` and `last` are given as far as gaps beyond them make them.
+        """
         self._inverses, self._couplings = [], []
-        zero = mpfr(0)
-        a, b, c = self._w[0], zero, zero  # of what is left of a block (a, b; b, c)
-        for h, weight in zip(self._h, self._w[1:], strict=True):
-            k0 = 4 * self._lam / h
-            k1 = 6 * self._lam / (h * h)
-            k2 = 2 * k1 / h
-            a, b, c = a + k2, b + k1, c + k0
-            p, q, r = self._invert(a, b, c)
+        a, b, c = start  # of what is left of a block (a, b; b, c)
+        for i in range(first, last):
+            (k0, k1, k2), weight = self._stiffness(i), self._w[i + 1]
+            p, q, r = self._invert(a + k2, b + k1, c + k0)
             half = k0 / 2
             # couples (f, s) here by (-k2, k1; -k1, k0 / 2) with those at the next knot
             g00, g01 = -p * k2 - q * k1, p * k1 + q * half
@@ -80,7 +95,7 @@ class ExactPlan:
             a = weight + k2 + k2 * g00 + k1 * g10
             b = -k1 + k2 * g01 + k1 * g11
             c = k0 - k1 * g01 - half * g11
-        self._invert(a, b, c)
+        self._invert(a + end[0], b + end[1], c + end[2])
 
     def _invert(self, a, b, c):
         determinant = a * c - b * b
@@ -98,7 +113,7 @@ class ExactPlan:
             v = load[1] - coupling[1] * before[0] - coupling[3] * before[1]
             before, coupling = (u, v), after
             states.append((p * u + q * v, q * u + r * v))
-        for i in reversed(range(len(self._h))):
+        for i in reversed(range(len(self._couplings))):
             (f, s), (u, v), g = states[i], states[i + 1], self._couplings[i]
             states[i] = f - g[0] * u - g[1] * v, s - g[2] * u - g[3] * v
         return states
@@ -143,12 +158,13 @@ class ExactPlan:
             variance = a * a * p + 2 * a * b * q + b * b * r + c * c * t + 2 * c * d * u + d * d * v
             variance += 2 * (a * (c * g[0] + d * g[1]) + b * (c * g[2] + d * g[3]))
             results.append(variance)
-        for place, point in enumerate(_exact(points)):  # of the process between the knots
+        for place, given in enumerate(_exact(points)):  # of the process between the knots
+            point = self._place(given)
             i = self._cell(point)
             before, after = point - self._x[i], self._x[i + 1] - point
             is_inside = before >= 0 and after >= 0
             free = before * after / self._h[i] if is_inside else -min(before, after)
-            results[place] += free**3 / 3 / self._lam
+            results[place] += free**3 / 3 / self._lam[i]
         return results
 
     def _covariances(self):
@@ -165,21 +181,97 @@ class ExactPlan:
                         r - s10 * g10 - s11 * g11))  # fmt: skip
         return own[::-1], shared[::-1]
 
+    def _place(self, point):
+        """Give where a point is read."""
+        return point
+
     def _cell(self, point):
         return min(max(bisect_right(self._x, point) - 1, 0), len(self._h) - 1)
 
     def _rows(self, points, nu):
         """Give the cell of each point and what (f, s, f, s) at its ends multiply with."""
-        for point in _exact(points):
+        for given in _exact(points):
+            point = self._place(given)
             i = self._cell(point)
             h, before, after = self._h[i], point - self._x[i], self._x[i + 1] - point
             if before < 0:
-                yield i, [(1, before, 0, 0), (0, 1, 0, 0), (0, 0, 0, 0)][nu]
-            elif after < 0:
-                yield i, [(0, 0, 1, -after), (0, 0, 0, 1), (0, 0, 0, 0)][nu]
+                yield i, [(1, before, 0, 0), (0, 1, 0, 0), *_NOTHING][nu]
+            elif after < 0 or (nu == 3 and after == 0):
+                yield i, [(0, 0, 1, -after), (0, 0, 0, 1), *_NOTHING][nu]
             else:
                 u, v = before / h, after / h
                 yield i, _weigh(u, v, h, nu)
+
+
+class ExactCircle(ExactPlan):
+    """The periodic one of n >= 3 knots, whose first and last are one: the seam."""
+
+    def _factor(self):
+        k0, k1, k2 = self._stiffness(0)
+        l0, l1, l2 = self._stiffness(len(self._h) - 1)
+        self._eliminate(1, len(self._h) - 1, (self._w[1] + k2, -k1, k0), (l2, l1, l0))
+        # What the knots between answer to value and slope 1 at the seam.
+        loads = [[(mpfr(0), mpfr(0)) for _ in self._x[2:]] for _ in range(2)]
+        for load, at_first, at_last in zip(
+            loads, [(k2, -k1), (k1, -k0 / 2)], [(l2, l1), (-l1, -l0 / 2)], strict=True
+        ):
+            load[0] = at_first
+            load[-1] = load[-1][0] + at_last[0], load[-1][1] + at_last[1]
+        by_value, by_slope = (super(ExactCircle, self)._solve(load) for load in loads)
+        self._answers = list(zip(by_value, by_slope, strict=True))
+        pull = [self._pull([answer[k] for answer in self._answers]) for k in range(2)]
+        a = self._w[0] + self._w[-1] + k2 + l2 + pull[0][0]
+        b, c = k1 - l1 + pull[0][1], k0 + l0 + pull[1][1]
+        determinant = a * c - b * b
+        self._seam = c / determinant, -b / determinant, a / determinant
+
+    def _pull(self, states):
+        """Give the forces on the seam of states between."""
+        (f, s), (g, t) = states[0], states[-1]
+        k0, k1, k2 = self._stiffness(0)
+        l0, l1, l2 = self._stiffness(len(self._h) - 1)
+        return -k2 * f + k1 * s - l2 * g - l1 * t, -k1 * f + k0 / 2 * s + l1 * g + l0 / 2 * t
+
+    def _solve(self, loads):
+        between = super()._solve(loads[1:-1])
+        pull = self._pull(between)
+        u, v = (loads[0][k] + loads[-1][k] - pull[k] for k in range(2))
+        p, q, r = self._seam
+        f, s = p * u + q * v, q * u + r * v
+        states = [
+            (g + f * by_f[0] + s * by_s[0], t + f * by_f[1] + s * by_s[1])
+            for (g, t), (by_f, by_s) in zip(between, self._answers, strict=True)
+        ]
+        return [(f, s), *states, (f, s)]
+
+    def _covariances(self):
+        """Add to what the knots between have, the seam known, what they owe to it."""
+        own, shared = super()._covariances()
+        p, q, r = self._seam
+        one = (mpfr(1), mpfr(0)), (mpfr(0), mpfr(1))
+        answers = [one, *self._answers, one]
+        nothing = (mpfr(0),) * 4
+        own = [nothing[:3], *own, nothing[:3]]
+        shared = [nothing, *shared, nothing]
+
+        def owed(left, right):
+            (a, b), (c, d) = left  # states (a, b) by the seam's value, (c, d) by its slope
+            (e, f), (g, h) = right
+            rows = (a * p + c * q, a * q + c * r), (b * p + d * q, b * q + d * r)
+            return [x * one + y * two for x, y in rows for one, two in ((e, g), (f, h))]
+
+        for i, answer in enumerate(answers):
+            t, u, _, v = owed(answer, answer)
+            own[i] = own[i][0] + t, own[i][1] + u, own[i][2] + v
+        for i, both in enumerate(pairwise(answers)):
+            shared[i] = tuple(one + two for one, two in zip(shared[i], owed(*both), strict=True))
+        return own, shared
+
+    def _place(self, point):
+        first, last = self._x[0], self._x[-1]
+        if first <= point < last:
+            return point
+        return point - (last - first) * gmpy2.floor((point - first) / (last - first))
 
 
 def _weigh(u, v, h, nu):
@@ -187,7 +279,14 @@ def _weigh(u, v, h, nu):
         return v * v * (1 + 2 * u), u * v * v * h, u * u * (1 + 2 * v), -u * u * v * h
     if nu == 1:
         return -6 * u * v / h, v * (v - 2 * u), 6 * u * v / h, u * (u - 2 * v)
-    return 6 * (u - v) / (h * h), (2 * u - 4 * v) / h, 6 * (v - u) / (h * h), (4 * u - 2 * v) / h
+    if nu == 2:
+        return (
+            6 * (u - v) / (h * h),
+            (2 * u - 4 * v) / h,
+            6 * (v - u) / (h * h),
+            (4 * u - 2 * v) / h,
+        )
+    return 12 / h**3, 6 / (h * h), -12 / h**3, 6 / (h * h)
 
 
 def smooth_exactly(knots, values, *, lam, weights=None):

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from bench.exactness import __main__ as exactness
-from bench.exactness.exact import Case, ExactPlan
+from bench.exactness.exact import Case, ExactCircle, ExactPlan
+from tests.oracles.beam import BeamSmoother
 from tests.oracles.splines import ExactSmoother, rounded
 from tests.support.strategies import make_knots, make_weights
 
 pytestmark = pytest.mark.outer
+REFERENCES = {"natural": ExactPlan, "periodic": ExactCircle}
 
 
 def floats(numbers):
@@ -29,7 +31,7 @@ def test_the_reference_is_the_dense_solution(n, lam, kind, weight_kind, rng):
     points = np.concatenate([x, 0.3 * x[1:] + 0.7 * x[:-1], [x[0] - 1.0, x[-1] + 2.0]])
     y, cotangent = rng.standard_normal(n), rng.standard_normal(points.size)
     oracle, exact = ExactSmoother(x, lam=lam, weights=w), ExactPlan(x, lam=lam, weights=w)
-    for nu in range(3):
+    for nu in range(4):
         matrix = rounded(oracle.matrix(points, nu))
         states = exact.fit(y)
         tiny = 1e-25 / np.diff(x).min() ** nu  # lam = 0 and inf are approached
@@ -56,6 +58,47 @@ def test_the_reference_s_variance_is_that_of_one_more_value(place):
     assert float(variance) == pytest.approx(float(lever / (1 - lever)), rel=1e-14)
 
 
+@pytest.mark.parametrize("bc", ["natural", "periodic"])
+@pytest.mark.parametrize("kind", ["uniform", "random", "clustered"])
+@pytest.mark.parametrize("decades", [1.0, 8.0])
+@pytest.mark.parametrize("lam", [1e-12, 1e-4, 1e3])
+@pytest.mark.parametrize("n", [3, 4, 9])
+def test_the_reference_is_a_loaded_beam(n, lam, decades, kind, bc, rng):
+    """With roughness, round the circle, and third derivatives."""
+    x, w = make_knots(kind, n), 10.0 ** rng.uniform(-decades, decades, n)
+    roughness = 10.0 ** rng.uniform(-decades, decades, n - 1)
+    points = np.concatenate([x, 0.3 * x[1:] + 0.7 * x[:-1], [x[0] - 1.3, x[-1] + 2.1]])
+    beam = BeamSmoother(x, lam=lam, weights=w, bc=bc, roughness=roughness)
+    exact = REFERENCES[bc](x, lam=lam, weights=w, roughness=roughness)
+    y, cotangent = rng.standard_normal(n), rng.standard_normal(points.size)
+    states = exact.fit(y)
+    for nu in range(4):
+        matrix = beam.matrix(points, nu)
+        for actual, expected in (
+            (exact.evaluate(states, points, nu), matrix @ y),
+            (exact.adjoint(cotangent, points, nu), matrix.T @ cotangent),
+        ):
+            bound = 1e-14 * float(np.abs(matrix).max())
+            np.testing.assert_allclose(floats(actual), rounded(expected), rtol=1e-14, atol=bound)
+    levers, rest = exact.leverages()
+    expected = np.diag(beam.hat())
+    np.testing.assert_allclose(floats(levers), rounded(expected), rtol=1e-14, atol=0)
+    np.testing.assert_allclose(floats(rest), rounded(1 - expected), rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("bc", ["natural", "periodic"])
+@pytest.mark.parametrize("place", [0.05, 0.5, 0.93])
+def test_the_reference_s_variance_with_roughness(place, bc):
+    """A value of weight 1 there would have leverage S = V / (1 + V)."""
+    x, roughness = np.linspace(0.0, 1.0, 7) ** 1.3, np.geomspace(1e-2, 1e3, 6)
+    more = np.sort(np.append(x, place))
+    i = int(np.searchsorted(more, place))
+    split = np.insert(roughness, i, roughness[i - 1])
+    lever = BeamSmoother(more, lam=0.01, bc=bc, roughness=split).hat()[i, i]
+    (variance,) = REFERENCES[bc](x, lam=0.01, roughness=roughness).variances([place])
+    assert float(variance) == pytest.approx(float(lever / (1 - lever)), rel=1e-14)
+
+
 # --- the library -------------------------------------------------------------------------------
 
 DESIGNS = [*itertools.product([3, 10, 100, 2000], exactness.KNOTS, exactness.WEIGHTS)]
@@ -73,6 +116,21 @@ WORST = [
 def test_every_result_is_exact_for_every_lam(n, knots, weights):
     for lam in exactness.LAMS[:: 2 if n > 1000 else 1]:
         errors = exactness.measure_errors(Case(knots, n, lam, weights))
+        assert not exactness.exceeds(errors), lam
+
+
+KINDS = [*exactness.KNOTS, "groups", "pairs"]
+MORE = [*itertools.product([30], KINDS, exactness.WEIGHTS, ["natural"], ["4 decades"])]
+MORE += itertools.product([30], KINDS, exactness.WEIGHTS, ["periodic"], exactness.ROUGHNESS)
+MORE += itertools.product([30], KINDS, [exactness.EXTREME], exactness.ENDS, exactness.ROUGHNESS)
+
+
+@pytest.mark.parametrize(("n", "knots", "weights", "bc", "roughness"), MORE)
+def test_every_result_is_exact_with_roughness_round_the_circle_and_for_uneven_weights(
+    n, knots, weights, bc, roughness
+):
+    for lam in exactness.LAMS[::2]:
+        errors = exactness.measure_errors(Case(knots, n, lam, weights, bc, roughness))
         assert not exactness.exceeds(errors), lam
 
 
