@@ -40,8 +40,7 @@ from fastspline.jit import JIT
 GAP, PHI, LATE_K2 = 0, 1, 2  # forward: the gap before; e = rise - GAP v + PHI e, v += LATE_K2 e
 PER_F, K2, KAPPA, LATE_H, PULL = 3, 4, 5, 6, 7  # backward; KAPPA = k1 + LATE_H k2
 SHARP, ALPHA, A22 = 8, 9, 10  # 1 or 0
-REST = 11  # of the transpose: 1 - PHI, at sharp knots 1 - alpha of the knot before
-N_COEFFICIENTS = 12
+N_COEFFICIENTS = 11
 SHARP_BELOW = 0.1  # alpha or |a22|: the quick step loses a digit
 
 
@@ -68,7 +67,7 @@ def factor_innovations(h, pull, table):
     q = 1.0 / max(1.0, pull.max())
     rho, beta, s = q * pull[0], 0.0, 0.0
     least, worst = np.sqrt(q * pull.min()), 1.0
-    table[0, PULL], k1 = pull[0], 1.0
+    table[0, PULL] = pull[0]
     for k in range(1, n):
         hk, rk, row, before = h[k - 1], q * pull[k], table[k], table[k - 1]
         e, pa, pb, pc = predict_information(hk, q, rho, beta, s, 1.0)
@@ -81,11 +80,9 @@ def factor_innovations(h, pull, table):
         row[A22] = (near + beta * (beta + hk)) * per_d
         row[LATE_K2] = 0.0 if before[SHARP] > 0.0 else before[K2]
         row[PHI] = before[ALPHA] - hk * row[LATE_K2]
-        row[REST], k1 = k1, row[KAPPA]
         if row[ALPHA] < SHARP_BELOW or abs(row[A22]) < SHARP_BELOW:
             row[SHARP] = 1.0
         else:
-            row[REST] += hk * row[LATE_K2]
             before[LATE_H] = hk
             before[KAPPA] += hk * before[K2]
         if least > 0.0:
@@ -161,11 +158,7 @@ def adjoint_add_slopes(table, bar_slope, bar_gamma):
 
 @njit(**JIT)
 def adjoint_smooth_column(table, bar_last, bar_g, bar_gamma):
-    """Transpose of `smooth_column`: cotangents of its results in, of y out (in `bar_g`).
-
-    That of y_k is the difference of those of two rises, a small one where the memory is long. So
-    the steps from one to the next are carried beside their sum.
-    """
+    """Transpose of `smooth_column`: cotangents of its results in, of y out (in `bar_g`)."""
     n = bar_g.size
     s, m = table[0, PULL] * bar_g[0], 0.0
     for k in range(1, n):
@@ -183,21 +176,17 @@ def adjoint_smooth_column(table, bar_last, bar_g, bar_gamma):
             s = s + t[LATE_H] * m - t[KAPPA] * u
             m = m - t[K2] * u
             bar_gamma[k] = t[PER_F] * u
-    v, d = bar_last, 0.0
-    step = 0.0 if table[n - 1, SHARP] > 0.0 else table[n - 1, K2] * v
+    v = bar_last
+    e = 0.0 if table[n - 1, SHARP] > 0.0 else table[n - 1, K2] * v
     for k in range(n - 1, 0, -1):
         t = table[k]
-        step = step + bar_gamma[k]
+        d = e + bar_gamma[k]
         if t[SHARP] > 0.0:
-            e = d + step
-            step = step + t[K2] * v
-            d = d + step
-            bar_g[k] += step
+            e, d = d, d + t[K2] * v
             v = t[A22] * v - t[GAP] * e
-            step = t[LATE_K2] * v - t[REST] * d
+            e = table[k - 1, ALPHA] * d + t[LATE_K2] * v
         else:
-            d = d + step
-            bar_g[k] += step
-            step = t[LATE_K2] * v - t[REST] * d
+            e = t[PHI] * d + t[LATE_K2] * v
             v = v - t[GAP] * d
-    bar_g[0] += step
+        bar_g[k] += d
+        bar_g[k - 1] -= d

@@ -18,8 +18,8 @@ from fastspline._kernels.innovations import (
     LATE_K2,
     N_COEFFICIENTS,
     PER_F,
+    PHI,
     PULL,
-    REST,
     SHARP,
 )
 from fastspline._kernels.innovations_steps import KNOT_BYTES
@@ -103,37 +103,36 @@ def costate_step(f, g, bend, s, m):
 
 
 @njit(inline="always", **JIT)
-def filter_step(f, d, step, v):
-    """Give the step to the cotangent of the rise to a knot, it, and the step on and late slope."""
-    late, rest = entry(f, LATE_K2, v), entry(f, REST, v)
+def filter_step(f, e, v):
+    """Give the cotangents of the rise to a knot, and of innovation and late slope before it."""
+    h, late = entry(f, GAP, v), entry(f, LATE_K2, v)
     if entry(f, SHARP, v) > 0.0:
-        e = vadd(d, step)
-        step = fma(entry(f, K2, v), v, step)
-        d = vadd(d, step)
-        v = fma(-entry(f, GAP, v), e, scale(entry(f, A22, v), v))
-        after = fma(-rest, d, scale(late, v))
+        d = fma(entry(f, K2, v), v, e)
+        v = fma(-h, e, scale(entry(f, A22, v), v))
+        e = fma(late, v, scale(entry(f, ALPHA - N_COEFFICIENTS, v), d))
     else:
-        d = vadd(d, step)
-        after = fma(-rest, d, scale(late, v))
-        v = fma(-entry(f, GAP, v), d, v)
-    return step, d, after, v
+        d = e
+        e = fma(entry(f, PHI, v), d, scale(late, v))
+        v = fma(-h, d, v)
+    return d, e, v
 
 
 @njit(inline="always", **JIT)
 def backward(steps, tables, k, knots, slot, target, state):
-    """Carry the cotangents of the rise beyond and of the slope, and the step on; store the rows."""
+    """Carry the cotangents of innovation, slope and the rise beyond; store the rows."""
     f = tables.forward + k * KNOT_BYTES
-    d, step, v, check = state
+    e, v, beyond, check = state
     if k == knots - 1 and needs_slopes(tables.nu):
-        v = vload(slot + n_bytes((d, v)), v)
+        v = vload(slot + n_bytes((e, v)), v)
         if not entry(f, SHARP, v) > 0.0:
-            step = scale(entry(f, K2, v), v)
-    r = step
-    if k > 0:
-        r, d, step, v = steps.filter_step(f, d, vadd(step, vload(slot, d)), v)
+            e = scale(entry(f, K2, v), v)
+    r = scale(-1.0, beyond)
     if peek(tables.needed + k * 8, "i8"):
-        r = vadd(r, vload(slot + n_bytes(d), d))
+        r = vsub(vload(slot + n_bytes(e), e), beyond)
+    if k > 0:
+        beyond, e, v = steps.filter_step(f, vadd(e, vload(slot, e)), v)
+        r = vadd(r, beyond)
     row = vcast(r, check)
     check = fma(0.0, row, check)  # 0 inf is NaN, and NaN stays
     vput(target, peek(tables.sources + k * 8, "i8"), row)
-    return d, step, v, check
+    return e, v, beyond, check

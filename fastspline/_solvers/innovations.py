@@ -67,7 +67,7 @@ class InnovationsSolver:
 
     @property
     def co(self) -> Vector:
-        """The coefficients, (n, 12)."""
+        """The coefficients, (n, 11)."""
         n = self.gaps.knots.size
         return self.table[n : n * (1 + N_COEFFICIENTS)].reshape(n, N_COEFFICIENTS)
 
