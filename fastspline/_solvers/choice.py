@@ -80,11 +80,13 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     gaps = Gaps(knots, weights, table[: n - 1], unit, top, scaled_lam)
     if kappa <= KAPPA_EXACT:
         return ReinschSolver(gaps, table, kappa)
+    if lightest < UNEVEN:
+        return PanelSolver(gaps)
     if LAM_RANGE[0] <= scaled_lam <= LAM_RANGE[1]:
         solver = InnovationsSolver(gaps, table, kappa)
         if solver.bound <= BOUND_EXACT:
             return solver
-    return StateSpaceSolver.of(gaps) if lightest >= UNEVEN else PanelSolver(gaps)
+    return StateSpaceSolver.of(gaps)
 
 
 def bind_exactly(solver: Solver, points: Vector, nu: int, sources: Rows) -> Evaluator:
