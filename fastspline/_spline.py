@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
 from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastspline._arguments import check_nu
-from fastspline._fit import Group, fit_groups, rest_of, third_derivatives
+from fastspline._curve import Curve
+from fastspline._fit import Group, fit_groups, rest_of
 from fastspline._gradient import FitGradient, differentiate
-from fastspline._jet import Jet
 from fastspline._score import score_group
 from fastspline._solvers.tableau import Vector
-from fastspline.arrays import (
-    FloatArray,
-    Restore,
-    read_array,
-    read_only,
-    require_finite,
-)
+from fastspline.arrays import FloatArray, Restore, read_only
 
 if TYPE_CHECKING:
     from scipy.interpolate import BSpline, PPoly
 
 
 @final
-class Spline:
+class Spline(Curve):
     """A fitted smoothing spline: a natural cubic spline, a straight line outside its knots.
 
     Made by `smooth_spline` or `Smoother.fit`. Holds one curve for each column of the values it was
@@ -63,11 +55,6 @@ class Spline:
     __slots__ = ("_groups", "_jet", "_place", "_restore", "_third", "lam")
 
     lam: float | Vector
-    _groups: tuple[Group, ...]
-    _jet: Jet
-    _place: tuple[tuple[int, ...], int]
-    _restore: Restore
-    _third: Vector | None  # made when first asked for
 
     def __init__(
         self,
@@ -165,138 +152,6 @@ class Spline:
             result[group.columns] = score(group)
         trailing, _ = self._place
         return result.reshape(trailing) if trailing else float(result[0])
-
-    def __call__(self, points: ArrayLike, nu: int = 0) -> FloatArray:
-        """Evaluate the curve, or its derivative `nu` in [0, 3], at points of any shape.
-
-        Parameters
-        ----------
-        points : array_like
-            Outside the knots the curve is the straight line that continues it; a periodic one
-            repeats.
-        nu : int, optional
-            The third derivative is the right limit at a knot, and 0 at the last one.
-
-        Returns
-        -------
-        array of the kind and dtype of the fitted values, with the axes of `points` in the place of
-        the knots' axis
-
-        Raises
-        ------
-        ValueError
-            If a point is not finite or nu not in [0, 3].
-        """
-        order = check_nu(nu)
-        flat, shape = self._read_points(points)
-        jet = self._jet
-        out = jet.step(flat, self._thirds) if order == 3 else jet.at(flat, order)
-        if not np.isfinite(out).all():
-            raise ValueError(
-                "the curve overflows at some of the points, which lie too far outside the knots; "
-                "evaluate nearer points"
-            )
-        return self._restore(self._at_points(out, shape))
-
-    @property
-    def _thirds(self) -> Vector:
-        """Third derivatives after the nodes; differences of second ones would lose their digits."""
-        third = self._third
-        if third is None:
-            third = third_derivatives(self._groups, self._jet)
-            object.__setattr__(self, "_third", third)
-        return third
-
-    def std(self, points: ArrayLike) -> FloatArray:
-        """Give the curve's posterior standard deviation at points of any shape.
-
-        The variance of f given the values, where f is a priori an integrated Wiener process and the
-        values' noise has variance ``residual_variance / weights`` (Wahba 1983). Outside the knots
-        the uncertainty of the process goes on; beyond given end slopes the slope is known.
-
-        Parameters
-        ----------
-        points : array_like
-
-        Returns
-        -------
-        array shaped as that of a call
-
-        Raises
-        ------
-        ValueError
-            If a point is not finite or too far outside the knots, or where lam is 0 or n - df is 0:
-            then the values leave nothing to tell noise from. For natural ends also where all values
-            lie at one knot.
-
-        References
-        ----------
-        G. Wahba, "Bayesian confidence intervals for the cross-validated smoothing spline",
-        J. R. Statist. Soc. B 45 (1983), 133-150.
-        """
-        flat, shape = self._read_points(points)
-        out = np.empty((flat.size, self._columns))
-        for group in self._groups:
-            if not group.values.shape[1]:
-                continue
-            rest = rest_of(group)
-            if group.plan.is_constant:
-                raise ValueError(
-                    f"values at one knot{self._of_column(group)} tell nothing of the slope, and "
-                    "the curve has no standard deviation; give values at two knots or more"
-                )
-            if group.plan.lam == 0.0 or not rest.freedom > 0.0:
-                raise ValueError(
-                    "a curve that interpolates (lam = 0, or as many degrees of freedom as values"
-                    f"{self._of_column(group)}) has no standard deviation; smooth with lam > 0, or "
-                    "give more values"
-                )
-            unit = group.plan.solver.exact().variances(flat)
-            out[:, group.columns] = np.sqrt(unit)[:, np.newaxis] * rest.deviation
-        if not np.isfinite(out).all():
-            raise ValueError(
-                "the standard deviation overflows at some of the points, which lie too far outside "
-                "the knots; take nearer points"
-            )
-        return self._restore(self._at_points(out, shape))
-
-    def interval(self, points: ArrayLike, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
-        """Give the ends of the pointwise band ``f(t) -+ z std(t)``, z the normal quantile.
-
-        It covers the true curve with probability `level` on average over the knots (Nychka 1988),
-        not at every point.
-
-        Parameters
-        ----------
-        points : array_like
-        level : float, optional
-            In (0, 1).
-
-        Returns
-        -------
-        lower, upper : arrays shaped as that of a call
-
-        Raises
-        ------
-        ValueError
-            As `std`, or if `level` is not in (0, 1).
-        TypeError
-            If `level` is not a real number.
-
-        References
-        ----------
-        D. Nychka, "Bayesian confidence intervals for smoothing splines", J. Amer. Statist. Assoc.
-        83 (1988), 1134-1143.
-        """
-        if isinstance(level, bool) or not isinstance(level, Real):
-            raise TypeError(f"level must be a number between 0 and 1, got {level!r}")
-        if not 0.0 < level < 1.0:
-            raise ValueError(f"level must lie between 0 and 1, got {level}; 0.95 is usual")
-        from statistics import NormalDist
-
-        spread = NormalDist().inv_cdf(0.5 + level / 2.0) * self.std(points)
-        centre = self(points)
-        return centre - spread, centre + spread
 
     def to_ppoly(self) -> PPoly:
         """Give the curve as a scipy PPoly that extrapolates alike.
@@ -457,31 +312,6 @@ class Spline:
         lam = float(parts.lam.sum()) if one else parts.lam.reshape(self._place[0])
         values = self._restore(self._shaped(parts.values))
         return FitGradient(values, lam, parts.weights, parts.knots)
-
-    @property
-    def _columns(self) -> int:
-        return int(self._jet.values.shape[1])
-
-    def _of_column(self, group: Group) -> str:
-        """Name the first column of a group, if there are others."""
-        if len(self._groups) == 1:
-            return ""
-        first = np.arange(self._columns)[group.columns][0]
-        return f" in column {', '.join(str(i) for i in np.unravel_index(first, self._place[0]))}"
-
-    def _read_points(self, points: ArrayLike) -> tuple[Vector, tuple[int, ...]]:
-        """Give points in one row, within the period if there is one, and their shape."""
-        array, _ = read_array(points, "points")
-        require_finite(array, "points")
-        flat = np.ascontiguousarray(array.reshape(-1), np.float64)
-        return self._jet.wrap(flat), array.shape
-
-    def _at_points(self, rows: Vector, shape: tuple[int, ...]) -> Vector:
-        """(points, columns) with the axes of the points in the place of the knots' axis."""
-        trailing, axis = self._place
-        shaped = rows.reshape(shape + trailing)
-        ndim = len(shape)
-        return np.moveaxis(shaped, range(ndim), range(axis, axis + ndim)) if axis else shaped
 
     def _at_knots(self, part: Vector) -> FloatArray:
         """Give a part of the jet as the values are shaped, without what a lone knot is held by."""

@@ -7,6 +7,8 @@ References: G. Wahba, "Bayesian confidence intervals for the cross-validated smo
 J. R. Statist. Soc. B 45 (1983); C. F. Ansley and R. Kohn, Biometrika 69 (1982).
 """
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -101,13 +103,15 @@ def place_points(knots, unit, points, cells, before, after):
 
 
 @njit(**JIT)
-def variances(h, roughness, clamped, q, r, outer, cells, before, after, out):
-    """Write the posterior variances of f at the points of `place_points`; a value has r.
+def covariances(h, roughness, clamped, q, r, outer, cells, before, after, out):
+    """Write of (f, f') at the points of `place_points` (4, m): variances and covariance of both.
 
-    From the knots on both sides of a point; outside the knots from one side, where the variance of
-    a process that goes on as it did inside the end gap adds up, or as in gaps `outer` without
-    values: two of (2, k), gaps and their process noise, from the first and the last knot outwards.
-    Beyond clamped ends the slope is known, and the variance that of the end.
+    Rows are var f, cov(f, f'), var f' and, from the determinant of the three, the standard
+    deviation of the derivative of f / std(f): the root of det / (var f)**2. A value has r. From the
+    knots on both sides of a point; outside the knots from one side, where the variance of a process
+    that goes on as it did inside the end gap adds up, or as in gaps `outer` without values: two of
+    (2, k), gaps and their process noise, from the first and the last knot outwards. Beyond clamped
+    ends the slope is known, and the variance that of the end.
     """
     n = r.size
     left, right = np.empty((3, n)), np.empty((3, n))
@@ -130,4 +134,9 @@ def variances(h, roughness, clamped, q, r, outer, cells, before, after, out):
             from_left = predict_side(left, k, u, q_gap, clamped)
             from_right = predict_side(right, n - 2 - k, v, q_gap, clamped)
         c, d = both_sides(from_left, from_right)
-        out[p] = c / d
+        e, a, b = from_left[0], from_left[1], from_left[2]
+        er, ar, br = from_right[0], from_right[1], from_right[2]
+        out[0, p] = c / d
+        out[1, p] = (b * er - br * e) / d
+        out[2, p] = (a * er + ar * e) / d
+        out[3, p] = math.sqrt(e * d * er) / c

@@ -22,7 +22,7 @@ N_COEFFICIENTS = 9
 
 
 @njit(**JIT)
-def _from_nothing(h, q, c):
+def cross_unseen(h, q, c):
     """Write the coefficients of a gap with no data before it."""
     c[N11], c[N12], c[N22] = q * h * h * h / 3.0, -0.5 * q * h * h, q * h
     c[C11], c[C12], c[C21], c[C22] = 1.0, -h, 0.0, 1.0
@@ -30,7 +30,7 @@ def _from_nothing(h, q, c):
 
 
 @njit(**JIT)
-def _from_data(h, q, rho, beta, s, one, c):
+def cross_seen(h, q, rho, beta, s, one, c):
     """Write the coefficients of a gap; give what `predict_information` gives."""
     e, pa, pb, pc = predict_information(h, q, rho, beta, s, one)
     b = one * beta
@@ -68,14 +68,14 @@ def respond(h, roughness, clamped, q, precision, load, value, slope, moment):
         c, w = co[i], precision[i + 1]
         if known:
             one = 0.0 if clamped and i == 0 else 1.0
-            e, pa, pb, pc = _from_data(h[i], qi, rho, beta, s, one, c)
+            e, pa, pb, pc = cross_seen(h[i], qi, rho, beta, s, one, c)
             if w == np.inf:
                 rho, beta, s = 0.0, 0.0, pc / e
             else:
                 g = e * w + pa
                 rho, beta, s = e / g, pb / g, (s + pc * w) / g
         else:
-            _from_nothing(h[i], qi, c)
+            cross_unseen(h[i], qi, c)
             if w > 0.0:
                 known, rho, beta, s = True, 1.0 / w, 0.0, 0.0
         for j in range(columns):

@@ -10,7 +10,7 @@ others are answered by `response` at nodes between the knots.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from fastspline._solvers.loads import (
 from fastspline._solvers.tableau import ALL_ONE, Gaps, Rows, Tableau, Vector, tabulate
 from fastspline._threads import cut, run_blocks
 from fastspline.arrays import FloatArray
+
+if TYPE_CHECKING:
+    from fastspline._solvers.draws import Draws
 
 FAR = 1e100  # scaled lam beyond which nothing is smoothed further; inf has no process noise
 NEAR = 1e-40  # lam against cubed gaps at which a curve interpolates, as far as one can tell
@@ -213,19 +216,69 @@ class PanelSolver:
 
     def variances(self, points: Vector) -> Vector:
         """Give the posterior variance of f at points, relative to that of a value of weight 1."""
-        gaps, out = self.gaps, np.empty(points.size)
+        result: Vector = self.covariances(points)[0]
+        return result
+
+    def covariances(self, points: Vector) -> Vector:
+        """Give var f, cov(f, f'), var f', so scaled, and the deviation of (f / std)': (4, m)."""
+        gaps = self.gaps
+        out = self._covariances(gaps.h, gaps.roughness, self.noise, *self._cells(points))
+        return self._unscale(out)
+
+    def _cells(self, points: Vector) -> tuple[Rows, Vector, Vector]:
+        """Give each point's interval and its distances from both knots there."""
         cells, before, after = np.empty(points.size, np.int64), *np.empty((2, points.size))
-        posterior.place_points(gaps.knots, gaps.unit, points, cells, before, after)
-        q, outer = self.process_noise, self._outer
+        posterior.place_points(self.gaps.knots, self.gaps.unit, points, cells, before, after)
+        return cells, before, after
+
+    def _covariances(
+        self,
+        h: Vector,
+        roughness: Vector,
+        noise: Vector,
+        cells: Rows,
+        before: Vector,
+        after: Vector,
+    ) -> Vector:
+        """`covariances` in scaled units."""
+        out, q, outer = np.empty((4, cells.size)), self.process_noise, self._outer
         if outer is not NO_OUTER:
             first, last = (
-                np.stack([h / gaps.unit, q / (rough / gaps.rough_top)]) for h, rough in outer
+                np.stack([gaps / self.gaps.unit, q / (rough / self.gaps.rough_top)])
+                for gaps, rough in outer
             )
             outer = first, last
-        posterior.variances(
-            gaps.h, gaps.roughness, self.clamped, q, self.noise, outer, cells, before, after, out
+        posterior.covariances(
+            h, roughness, self.clamped, q, noise, outer, cells, before, after, out
         )
-        return out / self.noise_of_weight_1()
+        return out
+
+    def _unscale(self, out: Vector) -> Vector:
+        """Take covariances from scaled units to those of the knots and of the noise."""
+        per_unit, per_noise = 1.0 / self.gaps.unit, 1.0 / self.noise_of_weight_1()
+        scale = [per_noise, per_noise * per_unit, per_noise * per_unit * per_unit, per_unit]
+        result: Vector = out * np.array(scale)[:, np.newaxis]
+        return result
+
+    def draws(self, points: Vector) -> Draws:
+        """Prepare draws from the posterior at points; see `_kernels.draws`."""
+        # Few plans are drawn from.
+        from fastspline._solvers.draws import Draws, cut_gaps, plan_steps
+
+        gaps = self.gaps
+        if self.clamped:  # beyond, the slope is known
+            points = points.clip(gaps.knots[0], gaps.knots[-1])
+        nodes, h, roughness = cut_gaps(gaps, self._outer, points)
+        q, precision = self.process_noise, self._precision(nodes)
+        steps = plan_steps(h, roughness, q, precision, clamped=self.clamped)
+        scale = self.noise_of_weight_1() ** -0.5
+        return Draws(steps, np.searchsorted(nodes, points), gaps.unit, scale)
+
+    def _precision(self, nodes: Vector) -> Vector:
+        """Give 1 / r at nodes, 0 at those without data."""
+        precision = np.zeros(nodes.size)
+        precision[np.searchsorted(nodes, self.gaps.knots)] = 1.0 / self.noise
+        return precision
 
     def noise_of_weight_1(self) -> float:
         """Give the scaled noise of a value of weight 1: what variances and c are measured by."""
@@ -303,8 +356,7 @@ class PanelSolver:
         self, nodes: Vector, h: Vector, roughness: Vector, load: Vector
     ) -> tuple[Vector, Vector, Vector]:
         """Give X, its slope and its moment at nodes, the knots among them."""
-        precision, (x, turn, bend) = np.zeros(nodes.size), np.empty((3, *load.shape))
-        precision[np.searchsorted(nodes, self.gaps.knots)] = 1.0 / self.noise
+        precision, (x, turn, bend) = self._precision(nodes), np.empty((3, *load.shape))
         q = self.process_noise
         respond(h, roughness, self.clamped, q, precision, load, x, turn, bend)
         return x, turn, bend

@@ -13,6 +13,8 @@ does. So Theta_1k = a(1, F_k) = sum_i F_k(x_i) / r_i, however large lam is.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastspline._kernels import posterior, state_space
@@ -21,6 +23,9 @@ from fastspline._kernels.response import respond
 from fastspline._solvers.loads import Fitted, Loads, Representer
 from fastspline._solvers.panel import FAR, NEAR, NO_OUTER, UNEVEN, Bars, PanelEvaluator, PanelSolver
 from fastspline._solvers.tableau import Gaps, Rows, Vector, tabulate
+
+if TYPE_CHECKING:
+    from fastspline._solvers.draws import Draws
 
 HEAVY = 0.01  # weight, relative to the largest, of what is heavy
 KEPT = 0.05  # of a difference: a digit may be lost
@@ -78,7 +83,7 @@ class PeriodicSolver(PanelSolver):
         curves, _, slope, moment, _ = self._sweep(self._circle[0], known, shear)
         per_noise = np.empty((h.size, 2))
         seam_kernels.refine_at_knots(curves, shear, self.process_noise, r, per_noise)
-        self._curves = curves, slope
+        self._curves = curves, slope, moment
         bending = _bending(self._circle[0], roughness, curves[:, 1], slope[:, 1], moment[:, 1])
         # What all values but that at the seam tell of its state, and then that value.
         first, both = per_noise[1:].sum(axis=0)
@@ -226,22 +231,32 @@ class PeriodicSolver(PanelSolver):
         )
         return np.stack([lever[:-1], complement[:-1]], axis=1), kept
 
-    def variances(self, points: Vector) -> Vector:
-        """See `PanelSolver.variances`."""
+    def covariances(self, points: Vector) -> Vector:
+        """See `PanelSolver.covariances`; here the last row comes from a subtraction."""
         gaps = self.gaps
         points = wrap(points, gaps.knots[0], gaps.knots[-1])
-        cells, before, after = np.empty(points.size, np.int64), *np.empty((2, points.size))
-        posterior.place_points(gaps.knots, gaps.unit, points, cells, before, after)
-        out, of_state = np.empty(points.size), np.empty((points.size, 2))
-        posterior.variances(
-            self._circle[0], self._circle[1], self.clamped, self.process_noise, self._circle[2],
-            NO_OUTER, (cells - self._seam) % gaps.h.size, before, after, out,
-        )  # fmt: skip
-        t = tabulate(gaps, points, 0)
-        curves, slope = (self._from_circle(part) for part in self._curves)
-        state_space.evaluate_panel(t.spans, t.weights, t.rows, curves, slope, of_state)
-        out += np.einsum("ij,jk,ik->i", of_state, self._covariance, of_state)
-        return out / self.noise_of_weight_1()
+        cells, before, after = self._cells(points)
+        around = (cells - self._seam) % gaps.h.size
+        out = self._covariances(*self._circle, around, before, after)
+        of_value, of_slope = self._of_state(around, before, after)
+        both = (of_value, of_value), (of_value, of_slope), (of_slope, of_slope)
+        for row, (one, other) in enumerate(both):
+            out[row] += np.einsum("ij,jk,ik->i", one, self._covariance, other)
+        out[3] = np.sqrt(np.maximum(out[0] * out[2] - out[1] * out[1], 0.0)) / out[0]
+        return self._unscale(out)
+
+    def _of_state(self, cells: Rows, before: Vector, after: Vector) -> tuple[Vector, Vector]:
+        """Give values and slopes of F_1 and F_2 (m, 2) in intervals counted from the seam."""
+        (h, roughness, _), (value, slope, moment) = self._circle, self._curves
+        gap = h[cells, np.newaxis]
+        u, v = before[:, np.newaxis] / gap, after[:, np.newaxis] / gap
+        turn = slope[cells + 1] - slope[cells]
+        # Not of moments round the circle: they jump at the seam.
+        bend = moment[cells] - moment[cells + 1]
+        bend = bend / roughness[cells, np.newaxis] if roughness.size else bend
+        values = value[cells] + u * u * (1.0 + 2.0 * v) * (value[cells + 1] - value[cells])
+        values += u * v * gap * (v * slope[cells] - u * slope[cells + 1])
+        return values, slope[cells] + u * turn + 0.5 * u * v * gap * bend
 
     def represent(self, loads: Loads, fitted: Fitted) -> Representer:
         """See `PanelSolver.represent`; with the derivative by the end of the period."""
@@ -313,12 +328,32 @@ class PeriodicSolver(PanelSolver):
         The solver that gives F_1 and F_2 at all nodes takes those without data as of next to no
         weight.
         """
+        return self._with_nodes(nodes, h, roughness)._answer(self.process_noise, load)
+
+    def _with_nodes(self, nodes: Vector, h: Vector, roughness: Vector) -> PeriodicSolver:
+        """Give the plan that has knots of next to no weight at nodes without data."""
         gaps, q = self.gaps, self.process_noise
         weights = np.full(h.size, FAINT * gaps.weights.min())
         weights[np.searchsorted(nodes, gaps.knots[:-1])] = gaps.weights
         lam = self.noise_of_weight_1() / gaps.top / q
         scaled = Gaps(nodes, weights, h, gaps.unit, gaps.top, lam, roughness)
-        return PeriodicSolver(scaled, 0, None, (nodes[0], nodes[-1]))._answer(q, load)
+        return PeriodicSolver(scaled, 0, None, (nodes[0], nodes[-1]))
+
+    def draws(self, points: Vector) -> Draws:
+        """See `PanelSolver.draws`."""
+        from fastspline._solvers.draws import Draws, Seam, cut_gaps, plan_steps
+
+        points = wrap(points, self.gaps.knots[0], self.gaps.knots[-1])
+        nodes, h, roughness = cut_gaps(self.gaps, NO_OUTER, points)
+        fine = self._with_nodes(nodes, h, roughness)
+        h, roughness, noise = fine._circle
+        with np.errstate(divide="ignore"):  # none at the seam
+            precision = 1.0 / noise
+        steps = plan_steps(h, roughness, fine.process_noise, precision, clamped=fine.clamped)
+        rows = (np.searchsorted(nodes, points) - fine._seam) % h.size
+        values, slopes, _ = fine._curves
+        seam = Seam(np.linalg.cholesky(fine._covariance), values, slopes)
+        return Draws(steps, rows, fine.gaps.unit, fine.noise_of_weight_1() ** -0.5, seam)
 
     def _answer(self, q: float, load: Vector) -> tuple[Vector, Vector, Vector]:
         """Answer to loads (n, b) at the knots, the last of which is the first again."""

@@ -99,7 +99,7 @@ for n in (2, 30):
                 spline.to_bspline(), spline.to_ppoly(), spline.derivative(), spline.integrate(0, 1)
                 spline.gcv, spline.loo, spline.leverages, spline.df
             if n > 2:
-                spline.std(points), spline.interval(0.5)
+                spline.std(points), spline.interval(0.5), spline.sample(points[::-1], 2, nu=1)
                 for criterion in ("gcv", "loo", "reml"):
                     fs.select_lam(x, laid_out, weights=weights, criterion=criterion)
                     fs.select_lam(x, y, criterion=criterion, per_column=False)
@@ -111,6 +111,7 @@ for options in ({"bc": "periodic"}, {"bc": ("slope", 0.0, 1.0)}, {"roughness": w
         plan = fs.Smoother(x, lam=1.0, **options)
         y = rng.standard_normal((n, 20)).astype(dtype)
         plan.operator(points)(y), plan.fit(y)(points), plan.fit(y).interval(points), plan.leverages
+        plan.fit(y).sample(points), plan.fit(y).interval(0.5, nu=1, kind="simultaneous")
 lines, there = rng.random((3, n)), rng.random((3, 7))
 for places in lay_out(lines):
     for lam in (0.0, 1, np.inf):

@@ -325,6 +325,11 @@ class HermiteSmoother:
         rows = self._rows(points, 0)
         return rounded(np.sum((rows @ self._inverse) * rows, axis=1))
 
+    def joint_covariance(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Of f at the points and then f' there, (2 m, 2 m): what the states at the knots make."""
+        rows = np.concatenate([self._rows(points, 0), self._rows(points, 1)])
+        return rounded(rows @ self._inverse @ rows.T)
+
     def _rows(self, points: ArrayLike, nu: int) -> Exact:
         x, h, n = self._x, self._h, len(self._x)
         rows = np.full((np.size(points), 2 * n), mpfr(0), dtype=object)

@@ -1,0 +1,406 @@
+"""`Curve`: what can be asked of fitted curves at points: their course, its bands, draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from numbers import Real
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastspline._arguments import check_nu
+from fastspline._fit import Group, Rest, rest_of, third_derivatives
+from fastspline._jet import Jet
+from fastspline._solvers.tableau import Vector
+from fastspline.arrays import FloatArray, Restore, read_array, require_finite
+
+Known: TypeAlias = tuple[tuple[Group, Rest], ...]
+Band: TypeAlias = Literal["pointwise", "simultaneous", "prediction"]
+
+
+class Curve:
+    """What a `Spline` does at points."""
+
+    __slots__ = ()
+
+    _groups: tuple[Group, ...]
+    _jet: Jet
+    _place: tuple[tuple[int, ...], int]
+    _restore: Restore
+    _third: Vector | None  # made when first asked for
+
+    def __call__(self, points: ArrayLike, nu: int = 0) -> FloatArray:
+        """Evaluate the curve, or its derivative `nu` in [0, 3], at points of any shape.
+
+        Parameters
+        ----------
+        points : array_like
+            Outside the knots the curve is the straight line that continues it; a periodic one
+            repeats.
+        nu : int, optional
+            The third derivative is the right limit at a knot, and 0 at the last one.
+
+        Returns
+        -------
+        array of the kind and dtype of the fitted values, with the axes of `points` in the place of
+        the knots' axis
+
+        Raises
+        ------
+        ValueError
+            If a point is not finite or nu not in [0, 3].
+        """
+        order = check_nu(nu)
+        flat, shape = self._read_points(points)
+        jet = self._jet
+        out = jet.step(flat, self._thirds) if order == 3 else jet.at(flat, order)
+        if not np.isfinite(out).all():
+            raise ValueError(
+                "the curve overflows at some of the points, which lie too far outside the knots; "
+                "evaluate nearer points"
+            )
+        return self._restore(self._at_points(out, shape))
+
+    @property
+    def _thirds(self) -> Vector:
+        """Third derivatives after the nodes; differences of second ones would lose their digits."""
+        third = self._third
+        if third is None:
+            third = third_derivatives(self._groups, self._jet)
+            object.__setattr__(self, "_third", third)
+        return third
+
+    def std(self, points: ArrayLike, nu: int = 0) -> FloatArray:
+        """Give the posterior standard deviation of the curve, or of its slope, at points.
+
+        The variance of f or f' given the values, where f is a priori an integrated Wiener process
+        and the values' noise has variance ``residual_variance / weights`` (Wahba 1983). Outside the
+        knots the uncertainty of the process goes on; beyond given end slopes the slope is known.
+
+        Parameters
+        ----------
+        points : array_like
+            Of any shape.
+        nu : int, optional
+            0 for the curve, 1 for its slope. The process has no second derivative. It is rougher
+            than most curves, which shows in its slope: the slope of a sine errs by about half of
+            this.
+
+        Returns
+        -------
+        array shaped as that of a call
+
+        Raises
+        ------
+        ValueError
+            If a point is not finite or too far outside the knots, or nu not 0 or 1, or where lam is
+            0 or n - df is 0: then the values leave nothing to tell noise from. For natural ends
+            also where all values lie at one knot.
+
+        References
+        ----------
+        G. Wahba, "Bayesian confidence intervals for the cross-validated smoothing spline",
+        J. R. Statist. Soc. B 45 (1983), 133-150.
+        """
+        order = _check_order(nu)
+        flat, shape = self._read_points(points)
+        out = self._deviations(tuple(self._with_rest()), flat, order)
+        return self._restore(self._at_points(out, shape))
+
+    def interval(
+        self,
+        points: ArrayLike,
+        level: float = 0.95,
+        *,
+        nu: int = 0,
+        kind: Band = "pointwise",
+        rng: int | np.random.Generator = 0,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Give the ends of a band about the curve, or about its slope.
+
+        They are ``f(t) -+ c std(t)``, of which `kind` says what lies between them with probability
+        `level`:
+
+        - "pointwise": the true curve, on average over the knots (Nychka 1988), not at every point;
+          c is the normal quantile. Of the slope of a smooth curve more, see `std`.
+        - "simultaneous": the true curve, everywhere between the least and the greatest of the
+          points at once (of a periodic curve: everywhere). For nu = 0, c solves ``1 - level = P(|T|
+          > c) + (k / pi) (1 + c**2 / d)**(-d / 2)``, where T has Student's distribution with d = n
+          - df degrees of freedom, and k is the length of the path of f / std on the unit sphere,
+          the integral of the standard deviation of its derivative (Rice's number of crossings; Sun
+          and Loader 1994). For nu = 1, whose process crosses infinitely often where it crosses, c
+          is the quantile of the largest ``|f' - mean| / std`` at points and the knots between them
+          in 10,000 draws.
+        - "prediction": a further value of weight 1 at a point; ``c sqrt(std(t)**2 +
+          residual_variance)`` with c of Student's distribution, as in regression.
+
+        Parameters
+        ----------
+        points : array_like
+        level : float, optional
+            In (0, 1).
+        nu : int, optional
+            0 for the curve, 1 for its slope.
+        kind : {"pointwise", "simultaneous", "prediction"}, optional
+        rng : int or numpy.random.Generator, optional
+            For the draws; a generator stays as it is.
+
+        Returns
+        -------
+        lower, upper : arrays shaped as that of a call
+
+        Raises
+        ------
+        ValueError
+            As `std`, or if `level` is not in (0, 1), `kind` none of these, or a value of the slope
+            is to be predicted.
+        TypeError
+            If `level` is not a real number, or `rng` neither an int nor a generator.
+
+        References
+        ----------
+        D. Nychka, "Bayesian confidence intervals for smoothing splines", J. Amer. Statist. Assoc.
+        83 (1988), 1134-1143. J. Sun and C. R. Loader, "Simultaneous confidence bands for linear
+        regression and smoothing", Ann. Statist. 22 (1994), eq. 2.6.
+
+        Examples
+        --------
+        >>> from fastspline import smooth_spline
+        >>> x = np.linspace(0.0, 1.0, 50)
+        >>> curve = smooth_spline(x, x**2 + 0.1 * np.cos(40.0 * np.arange(50) ** 2), lam=1e-2)
+        >>> widths = [curve.interval(0.5, kind=kind)[1] - curve(0.5)
+        ...           for kind in ("pointwise", "simultaneous", "prediction")]
+        >>> widths[0] < curve.interval(x, kind="simultaneous")[1][25] - curve(x)[25] < widths[2]
+        np.True_
+        """
+        order = _check_order(nu)
+        flat, shape = self._read_points(points)
+        half = self._half_width(flat, order, level, kind, rng)
+        centre, width = self(points, order), self._restore(self._at_points(half, shape))
+        return centre - width, centre + width
+
+    def slope_signs(
+        self,
+        points: ArrayLike,
+        level: float = 0.95,
+        *,
+        kind: Literal["pointwise", "simultaneous"] = "pointwise",
+        rng: int | np.random.Generator = 0,
+    ) -> NDArray[np.int8]:
+        """Tell where the curve rises or falls for all that its values leave open.
+
+        Parameters
+        ----------
+        points : array_like
+        level, kind, rng
+            Of the band of the slope, see `interval`.
+
+        Returns
+        -------
+        ndarray of int8, shaped as that of a call
+            1 where the band lies above 0, -1 where it lies below, 0 where it holds 0.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `interval`.
+
+        References
+        ----------
+        P. Chaudhuri and J. S. Marron, "SiZer for exploration of structures in curves", J. Amer.
+        Statist. Assoc. 94 (1999), 807-823.
+
+        Examples
+        --------
+        >>> from fastspline import smooth_spline
+        >>> x = np.linspace(-1.0, 1.0, 41)
+        >>> curve = smooth_spline(x, x**2 + 0.01 * np.cos(40.0 * x**2), lam=1e-3)
+        >>> curve.slope_signs([-0.5, 0.0, 0.5])
+        array([-1,  0,  1], dtype=int8)
+        """
+        flat, shape = self._read_points(points)
+        half, slope = self._half_width(flat, 1, level, kind, rng), self._jet.at(flat, 1)
+        signs = np.where(np.abs(slope) > half, np.sign(slope), 0.0)
+        return self._at_points(signs, shape).astype(np.int8)
+
+    def sample(
+        self,
+        points: ArrayLike,
+        size: int = 1,
+        rng: int | np.random.Generator = 0,
+        *,
+        nu: int = 0,
+    ) -> FloatArray:
+        """Draw curves, or their slopes, from what the values leave open, see `std`.
+
+        Given lam and the variance of the noise. O(n + m) a draw for m points, by a recursion from
+        the last knot or point to the first; columns are independent.
+
+        Parameters
+        ----------
+        points : array_like
+            Of any shape; outside the knots as in `std`.
+        size : int, optional
+            How many draws of each column.
+        rng : int or numpy.random.Generator, optional
+            The same one gives the same draws; a generator stays as it is.
+        nu : int, optional
+            0 for curves, 1 for their slopes; with the same `rng` these belong together.
+
+        Returns
+        -------
+        array of the kind and dtype of the fitted values, shape (size, ...)
+            Each draw is shaped as the result of a call.
+
+        Raises
+        ------
+        ValueError
+            As `std`, or if `size` is negative.
+        TypeError
+            If `size` is not an integer, or `rng` neither an int nor a generator.
+
+        References
+        ----------
+        C. K. Carter and R. Kohn, "On Gibbs sampling for state space models", Biometrika 81 (1994),
+        lemma 2.1.
+
+        Examples
+        --------
+        Where may the maximum be? Among 2.5 and 97.5 % of the draws:
+
+        >>> from fastspline import smooth_spline
+        >>> x = np.linspace(0.0, 1.0, 50)
+        >>> y = np.sin(4.0 * x) + 0.3 * np.cos(40.0 * np.arange(50) ** 2)
+        >>> draws = smooth_spline(x, y, lam=1e-3).sample(x, 1000, rng=1)
+        >>> draws.shape
+        (1000, 50)
+        >>> np.quantile(x[draws.argmax(axis=1)], [0.025, 0.975]).round(1)
+        array([0.3, 0.5])
+        """
+        from fastspline._posterior import draw
+
+        order = _check_order(nu)
+        if isinstance(size, bool) or not hasattr(size, "__index__"):
+            raise TypeError(f"size must be an integer, got {size!r}")
+        if size < 0:
+            raise ValueError(f"size must not be negative, got {size}")
+        flat, shape = self._read_points(points)
+        drawn = draw(tuple(self._with_rest()), flat, order, int(size), rng, self._columns)
+        drawn += self._jet.at(flat, order)
+        self._require_finite(drawn, "a draw")
+        result = np.stack([self._at_points(one, shape) for one in drawn]) if size else drawn
+        trailing, axis = self._place
+        empty = (0, *trailing[:axis], *shape, *trailing[axis:])
+        return self._restore(result if size else result.reshape(empty))
+
+    def _half_width(
+        self, points: Vector, nu: int, level: float, kind: Band, rng: int | np.random.Generator
+    ) -> Vector:
+        """Give half the width of a band, (points, columns)."""
+        if isinstance(level, bool) or not isinstance(level, Real):
+            raise TypeError(f"level must be a number between 0 and 1, got {level!r}")
+        if not 0.0 < level < 1.0:
+            raise ValueError(f"level must lie between 0 and 1, got {level}; 0.95 is usual")
+        known = tuple(self._with_rest())
+        deviations = self._deviations(known, points, nu)
+        if kind == "pointwise":
+            from statistics import NormalDist
+
+            return deviations * NormalDist().inv_cdf(0.5 + level / 2.0)
+        from fastspline import _posterior
+
+        if kind == "simultaneous":
+            factors = _posterior.simultaneous_factors(known, points, nu, level, rng)
+        elif kind == "prediction" and nu == 0:
+            factors = _posterior.student_factors(known, level)
+        elif kind == "prediction":
+            raise ValueError(
+                'kind="prediction" is of values, and these have no slope; take nu=0, or '
+                'kind="pointwise" for the slope of the curve'
+            )
+        else:
+            raise ValueError(
+                f'kind must be "pointwise", "simultaneous" or "prediction", got {kind!r}'
+            )
+        for (group, rest), factor in zip(known, factors, strict=True):
+            if kind == "prediction":
+                deviations[:, group.columns] = np.hypot(
+                    deviations[:, group.columns], rest.deviation
+                )
+            deviations[:, group.columns] *= factor
+        self._require_finite(deviations, "the band")
+        return deviations
+
+    def _deviations(self, known: Known, points: Vector, nu: int) -> Vector:
+        """Give standard deviations, (points, columns)."""
+        out = np.empty((points.size, self._columns))
+        for group, rest in known:
+            unit = group.plan.solver.exact().covariances(points)[2 * nu]
+            out[:, group.columns] = np.sqrt(unit)[:, np.newaxis] * rest.deviation
+        self._require_finite(out, "the standard deviation")
+        return out
+
+    def _with_rest(self) -> Iterator[tuple[Group, Rest]]:
+        """Give groups that have columns and noise, with what their fits leave; else raise."""
+        for group in self._groups:
+            if not group.values.shape[1]:
+                continue
+            rest = rest_of(group)
+            if group.plan.is_constant:
+                raise ValueError(
+                    f"values at one knot{self._of_column(group)} tell nothing of the slope, and "
+                    "the curve has no standard deviation; give values at two knots or more"
+                )
+            if group.plan.lam == 0.0 or not rest.freedom > 0.0:
+                raise ValueError(
+                    "a curve that interpolates (lam = 0, or as many degrees of freedom as values"
+                    f"{self._of_column(group)}) has no standard deviation; smooth with lam > 0, or "
+                    "give more values"
+                )
+            yield group, rest
+
+    @staticmethod
+    def _require_finite(out: Vector, what: str) -> None:
+        """Raise if something overflows."""
+        if not np.isfinite(out).all():
+            raise ValueError(
+                f"{what} overflows at some of the points, which lie too far outside the knots; "
+                "take nearer points"
+            )
+
+    @property
+    def _columns(self) -> int:
+        return int(self._jet.values.shape[1])
+
+    def _of_column(self, group: Group) -> str:
+        """Name the first column of a group, if there are others."""
+        if len(self._groups) == 1:
+            return ""
+        first = np.arange(self._columns)[group.columns][0]
+        return f" in column {', '.join(str(i) for i in np.unravel_index(first, self._place[0]))}"
+
+    def _read_points(self, points: ArrayLike) -> tuple[Vector, tuple[int, ...]]:
+        """Give points in one row, within the period if there is one, and their shape."""
+        array, _ = read_array(points, "points")
+        require_finite(array, "points")
+        flat = np.ascontiguousarray(array.reshape(-1), np.float64)
+        return self._jet.wrap(flat), array.shape
+
+    def _at_points(self, rows: Vector, shape: tuple[int, ...]) -> Vector:
+        """(points, columns) with the axes of the points in the place of the knots' axis."""
+        trailing, axis = self._place
+        shaped = rows.reshape(shape + trailing)
+        ndim = len(shape)
+        return np.moveaxis(shaped, range(ndim), range(axis, axis + ndim)) if axis else shaped
+
+
+def _check_order(nu: int) -> int:
+    """Give the order of a derivative that has a standard deviation."""
+    order = check_nu(nu)
+    if order > 1:
+        raise ValueError(
+            f"nu must be 0 (the curve) or 1 (its slope), got {nu}: a priori the curve is an "
+            "integrated Wiener process, which has no second derivative"
+        )
+    return order
