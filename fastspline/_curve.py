@@ -55,11 +55,7 @@ class Curve:
         flat, shape = self._read_points(points)
         jet = self._jet
         out = jet.step(flat, self._thirds) if order == 3 else jet.at(flat, order)
-        if not np.isfinite(out).all():
-            raise ValueError(
-                "the curve overflows at some of the points, which lie too far outside the knots; "
-                "evaluate nearer points"
-            )
+        self._require_finite(out, "the curve")
         return self._restore(self._at_points(out, shape))
 
     @property
@@ -334,7 +330,7 @@ class Curve:
 
     def _deviations(self, known: Known, points: Vector, nu: int) -> Vector:
         """Give standard deviations, (points, columns)."""
-        out = np.empty((points.size, self._columns))
+        out = np.full((points.size, self._columns), np.nan)
         for group, rest in known:
             unit = group.plan.solver.exact().covariances(points)[2 * nu]
             out[:, group.columns] = np.sqrt(unit)[:, np.newaxis] * rest.deviation
@@ -344,7 +340,7 @@ class Curve:
     def _with_rest(self) -> Iterator[tuple[Group, Rest]]:
         """Give groups that have columns and noise, with what their fits leave; else raise."""
         for group in self._groups:
-            if not group.values.shape[1]:
+            if group.is_lost or not group.values.shape[1]:
                 continue
             rest = rest_of(group)
             if group.plan.is_constant:
@@ -360,14 +356,22 @@ class Curve:
                 )
             yield group, rest
 
-    @staticmethod
-    def _require_finite(out: Vector, what: str) -> None:
-        """Raise if something overflows."""
-        if not np.isfinite(out).all():
+    def _require_finite(self, out: Vector, what: str) -> None:
+        """Raise if something overflows, (..., columns), but for columns without values."""
+        finite = np.isfinite(out)
+        if not (finite.all() or (finite | self._lost).all()):
             raise ValueError(
                 f"{what} overflows at some of the points, which lie too far outside the knots; "
                 "take nearer points"
             )
+
+    @property
+    def _lost(self) -> NDArray[np.bool_]:
+        """Tell which columns have no values, (columns,)."""
+        lost = np.zeros(self._columns, np.bool_)
+        for group in self._groups:
+            lost[group.columns] = group.is_lost
+        return lost
 
     @property
     def _columns(self) -> int:

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastspline._jet import Jet
 from fastspline._kernels.scores import caution
@@ -28,6 +29,13 @@ class Repeats(NamedTuple):
         return Repeats(self.knot[counts], self.values[counts], self.weights[counts])
 
 
+class Robust(NamedTuple):
+    """What a loss that is not squared found, of one column."""
+
+    scale: float  # of the noise
+    outliers: NDArray[np.bool_]  # of the values as they were given
+
+
 class Group(NamedTuple):
     """Columns of one fit that share a plan: (n, columns) `values` at its knots."""
 
@@ -35,6 +43,9 @@ class Group(NamedTuple):
     columns: Rows | slice  # where they stand among the columns of the fit
     values: Vector
     repeats: Repeats | None = None
+    is_lost: bool = False  # no value counts: curves are NaN
+    own_weights: bool = False  # of each value, as they were given
+    robust: Robust | None = None
 
 
 class Rest(NamedTuple):
@@ -45,6 +56,7 @@ class Rest(NamedTuple):
     residuals: Vector  # (n, columns), to full relative accuracy
     weights: Vector  # (n,)
     complement: Vector  # (n,)
+    scale: float | None = None  # of the noise, where it is not told by squares
 
     @property
     def freedom(self) -> float:
@@ -54,11 +66,15 @@ class Rest(NamedTuple):
     @property
     def variance(self) -> Vector:
         """``RSS / (n - df)``, one a column."""
+        if self.scale is not None:
+            return np.full(self.power.size, self.scale**2)
         return self._unscaled(_squares(self.weights, self.residuals) / (self.freedom or np.nan))
 
     @property
     def deviation(self) -> Vector:
         """Square root of the variance, also where that over- or underflows."""
+        if self.scale is not None:
+            return np.full(self.power.size, self.scale)
         ratio = _squares(self.weights, self.residuals) / (self.freedom or np.nan)
         deviation: Vector = np.ldexp(np.sqrt(ratio), self.power)
         return deviation
@@ -107,6 +123,9 @@ def third_derivatives(groups: tuple[Group, ...], jet: Jet) -> Vector:
     """Give the third derivative in the gap after each node, (n, columns), and 0 after the last."""
     thirds = np.zeros(jet.values.shape)
     for group in groups:
+        if group.is_lost:
+            thirds[:, group.columns] = np.nan
+            continue
         plan = group.plan
         own = np.empty((jet.nodes.size - 1, group.values.shape[1]))
         evaluator = bind_exactly(plan.solver, jet.nodes[:-1], 3, plan.active)
@@ -119,6 +138,9 @@ def _fit_group(
     group: Group, nodes: Vector, place: tuple[tuple[int, ...], int]
 ) -> tuple[Vector, Vector, Vector]:
     """Give values, slopes and second derivatives of a group's curves."""
+    if group.is_lost:
+        nothing = np.full((nodes.size, group.values.shape[1]), np.nan)
+        return nothing, nothing, nothing
     active = group.plan.active
     *jet, bad = group.plan.solver.fit(nodes, active, group.values)
     if bad >= 0:
@@ -140,13 +162,15 @@ def rest_of(group: Group) -> Rest:
         both_ends = active[0] == 0 and active[-1] == plan.knots.size - 1
         alone = slice(1, -1) if both_ends else slice(None)
         residuals[alone] = complement[alone] = 0.0
+    scale = None if group.robust is None else group.robust.scale
     if group.repeats is None:
-        return Rest(weights.size, power, residuals, weights, complement)
+        return Rest(weights.size, power, residuals, weights, complement, scale)
     knot, values, own = group.repeats.that_count()
     row = np.searchsorted(active, knot)
     share = own / weights[row]
     apart = np.ldexp(values - y[row], -power) + residuals[row]
-    return Rest(own.size, power, apart, own, (1.0 - share) + share * complement[row])
+    rest = (1.0 - share) + share * complement[row]
+    return Rest(own.size, power, apart, own, rest, scale)
 
 
 def magnitude(group: Group) -> Rows:

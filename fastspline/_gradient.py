@@ -39,7 +39,7 @@ class FitGradient(NamedTuple):
     lam : float or ndarray
         Shaped as `Spline.lam`; summed over the columns where they share one.
     weights, knots : ndarray, shape (n,)
-        Summed over the columns.
+        Summed over the columns; weights shaped as the values where each has its own.
     """
 
     values: FloatArray
@@ -49,7 +49,7 @@ class FitGradient(NamedTuple):
 
 
 class Derivatives(NamedTuple):
-    """By values (n, columns), by lam (columns,), and by weights and knots (n,)."""
+    """By values and weights (n, columns), by lam (columns,), and by knots (n,)."""
 
     values: Vector
     lam: Vector
@@ -72,11 +72,18 @@ def differentiate(
     bars = _read_cotangent(cotangent, where.size, place, what)
     width, columns = panel_width(knots.size + where.size), np.arange(bars.shape[1])
     made = Derivatives(
-        np.zeros((knots.size, columns.size)), np.zeros(columns.size), *np.zeros((2, knots.size))
+        np.zeros((knots.size, columns.size)),
+        np.zeros(columns.size),
+        np.zeros((knots.size, columns.size)),
+        np.zeros(knots.size),
     )
     with np.errstate(all="ignore"):  # what is not finite is reported below
         for group in groups:
             plan, own = group.plan, columns[group.columns]
+            if group.robust is not None:
+                raise ValueError("gradients are of the squared loss; fit without loss=")
+            if group.is_lost:
+                continue
             if plan.is_constant:
                 made.values[plan.active[0], own] = bars[:, own].sum(axis=0)
                 continue
@@ -89,7 +96,7 @@ def differentiate(
                 part = group._replace(columns=panel, values=group.values[:, first : first + width])
                 added = _differentiate_panel(part, jet, solver, loads, idle)
                 made.values[:, panel], made.lam[panel] = added.values, added.lam
-                made.weights[:] += added.weights
+                made.weights[:, panel] = added.weights
                 made.knots[:] += added.knots
     if not all(np.isfinite(part).all() for part in (made.values, made.lam, made.knots)):
         raise ValueError(
@@ -149,7 +156,7 @@ def _differentiate_panel(
         _tell_ends_apart(plan, of_knots, eta.period)
         if solver.process_noise < STIFF:  # a constant, whose slopes are rounding
             of_lam[:] = of_knots[:] = 0.0
-    return Derivatives(of_values, of_lam, of_weights.sum(axis=1), of_knots)
+    return Derivatives(of_values, of_lam, of_weights, of_knots)
 
 
 def _tell_ends_apart(plan: Plan, of_knots: Vector, by_end: float) -> None:

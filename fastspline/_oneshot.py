@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Literal, NamedTuple, TypeAlias, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastspline._arguments import Boundary, check_lam, check_weights
-from fastspline._fit import Group, Repeats
-from fastspline._freedom import DegreesOfFreedom, lam_for_df
-from fastspline._plan import Plan
+from fastspline._arguments import Boundary, check_lam
+from fastspline._fit import Group
+from fastspline._freedom import DegreesOfFreedom
+from fastspline._parts import Lam, Part, Problem, Table, read_table
 from fastspline._score import Criterion
-from fastspline._selection import CRITERIA, Choice, choose_for, choose_shared
+from fastspline._selection import CRITERIA, Choice, choose_shared
 from fastspline._smoother import Smoother
-from fastspline._solvers.tableau import ALL_ONE, Rows, Vector
+from fastspline._solvers.tableau import ALL_ONE, Vector
 from fastspline._spline import Spline
-from fastspline.arrays import (
-    FloatArray,
-    as_columns,
-    read_array,
-    read_vector,
-    refuse_values,
-    require_finite,
-)
-
-Lam: TypeAlias = float | ArrayLike | Criterion | DegreesOfFreedom
+from fastspline.arrays import FloatArray, as_columns, read_array, read_vector
 
 
 def smooth_spline(
@@ -42,6 +32,7 @@ def smooth_spline(
     bc: Boundary = "natural",
     roughness: ArrayLike | None = None,
     shared: bool = False,
+    loss: Literal["squared", "huber", "tukey"] = "squared",
 ) -> Spline:
     """Fit a smoothing spline to values at knots.
 
@@ -51,11 +42,12 @@ def smooth_spline(
     Parameters
     ----------
     knots : array_like, shape (n,)
-        Strictly ascending; with ``duplicates="merge"`` some may be equal.
+        Strictly ascending; with ``duplicates="merge"`` in any order, and some may be equal.
     values : array_like, shape (..., n, ...)
         Values at the knots along `axis`; all other axes are independent columns.
-    weights : array_like, shape (n,), optional
+    weights : array_like, shape (n,) or (..., n, ...), optional
         Not negative and not squared; default ones. Values at knots of weight 0 are not looked at.
+        Shaped as the values, each value has its own; columns with the same weights share a plan.
     lam : float, array_like, "gcv", "gcv-plain", "loo", "reml" or DegreesOfFreedom, optional
         A number in [0, inf] for all columns, an array with one a column (of the shape of `values`
         without `axis`), the name of a score that chooses one for each column, see `select_lam`
@@ -66,16 +58,23 @@ def smooth_spline(
     duplicates : "raise" or "merge", optional
         "merge" puts the weighted mean of values at equal knots in their place, with the sum of
         their weights: curve, lam and scores are those of the values as they were given.
-        `Spline.knots` then holds each knot once.
+        `Spline.knots` then holds each knot once, ascending.
     missing : "raise" or "omit", optional
         What NaN among the values means: an error, or that the column has no value there. Columns
-        that lack the same values share a plan.
+        that lack the same values share a plan; the curve of a column without any is NaN.
     bc, roughness
         As in `Smoother`; one roughness weight for each gap between different knots. With them, or
         with merged values, choosing lam by a score takes milliseconds a column.
     shared : bool, optional
         Whether a score chooses one lam for all columns, by the sum of their scores, also where they
-        lack different values. Only for lam that is the name of a score.
+        lack different values. Only for lam that is the name of a score, and the squared loss.
+    loss : "squared", "huber" or "tukey", optional
+        What is added up of residuals, in units of the noise. "huber": squares up to 1.345 standard
+        deviations, beyond them lines, so that no value pulls harder than that. "tukey": a loss that
+        is constant from 4.685 on, so that values far away do not pull at all. The noise is told by
+        a median of residuals, which fewer than half of the values do not move; lam is chosen for
+        the weights that values have in the end. `Spline.outliers` tells which lie far away. Takes
+        milliseconds a column.
 
     Returns
     -------
@@ -84,20 +83,22 @@ def smooth_spline(
     Warns
     -----
     UserWarning
-        If the optimum of a score lies at a bound of the search, see `select_lam`.
+        If the optimum of a score lies at a bound of the search, see `select_lam`, or if a column
+        has no value that counts.
 
     Raises
     ------
     ValueError
         If knots do not ascend, an entry is not finite, lengths do not match, lam or a weight is
-        negative, a column has no value at all, or an option is none of the above.
+        negative, all weights of a column are 0, or an option is none of the above.
     TypeError
         If an argument does not hold real numbers.
 
     References
     ----------
     P. J. Green and B. W. Silverman, "Nonparametric Regression and Generalized Linear Models"
-    (1994), chapter 2.
+    (1994), chapter 2. P. J. Huber and E. M. Ronchetti, "Robust Statistics" (2nd ed. 2009), section
+    7.8, for other losses.
 
     Examples
     --------
@@ -106,121 +107,115 @@ def smooth_spline(
     >>> line = smooth_spline(x, 2.0 * x + 1.0, lam=1e-3)
     >>> np.allclose(line([0.25, 2.0]), [1.5, 5.0])
     True
-    >>> mean = smooth_spline([0, 1, 1, 2], [0.0, 1.0, 3.0, np.nan], lam=0.0,
+    >>> mean = smooth_spline([1, 0, 2, 1], [1.0, 0.0, np.nan, 3.0], lam=0.0,
     ...                      duplicates="merge", missing="omit")
     >>> mean([1.0, 2.0]).tolist()
     [2.0, 4.0]
+    >>> y = np.sin(6.0 * x) + 0.1 * np.cos(40.0 * np.arange(30) ** 2)
+    >>> y[[4, 11, 20]] += 5.0
+    >>> np.flatnonzero(smooth_spline(x, y, loss="tukey").outliers)
+    array([ 4, 11, 20])
     """
-    spline, choice = fit_columns(
-        Problem(knots, values, weights, lam, axis, duplicates, missing, bc, roughness, shared)
+    fit = fit_columns(
+        Problem(knots, values, weights, lam, axis, duplicates, missing, bc, roughness, shared, loss)
     )
-    if choice is not None:
-        choice.warn()
-    return spline
+    if fit.choice is not None:
+        fit.choice.warn()
+    if fit.lost:
+        import warnings
+
+        of = f"{fit.lost} columns have" if fit.lost > 1 else "one column has"
+        warnings.warn(f"{of} no value that counts; the curve there is NaN", UserWarning, 2)
+    return fit.spline
 
 
-class Problem(NamedTuple):
-    """What `smooth_spline` is asked, unchecked."""
+class Fit(NamedTuple):
+    """A spline, how lam was chosen, if it was, and how many columns have no values."""
 
-    knots: ArrayLike
-    values: ArrayLike
-    weights: ArrayLike | None
-    lam: Lam
-    axis: int
-    duplicates: str = "raise"
-    missing: str = "raise"
-    bc: Boundary = "natural"
-    roughness: ArrayLike | None = None
-    shared: bool = False
+    spline: Spline
+    choice: Choice | None
+    lost: int = 0
 
 
-class _Part(NamedTuple):
-    """Columns that lack the same values: where they stand, and their data at distinct knots."""
-
-    columns: Rows
-    knots: Vector
-    weights: Vector | None
-    values: Vector
-    repeats: Repeats | None
-
-    def group(self, problem: Problem, lam: float, some: Rows | slice = slice(None)) -> Group:
-        """Give some of the columns with their plan."""
-        plan = Plan(self.knots, lam, self.weights, problem.bc, problem.roughness)
-        repeats = self.repeats
-        if repeats is not None:
-            repeats = repeats._replace(values=repeats.values[:, some])
-        return Group(plan, self.columns[some], self.values[:, some], repeats)
-
-
-def fit_columns(problem: Problem) -> tuple[Spline, Choice | None]:
-    """`smooth_spline` without its warning: the choice of lam, where there was one, comes too."""
-    knots, values, weights, lam, axis, duplicates, missing, bc, roughness, together = problem
-    _check_option("duplicates", duplicates, "merge")
-    _check_option("missing", missing, "omit")
-    if together and not isinstance(lam, str):
-        raise ValueError(
-            f'shared=True is for a lam that a score chooses, as lam="gcv", got lam={lam!r}; '
-            "a number or DegreesOfFreedom is one for all columns anyway"
-        )
-    if duplicates == missing == "raise" and isinstance(lam, int | float):
+def fit_columns(problem: Problem) -> Fit:
+    """`smooth_spline` without its warnings."""
+    knots, values, weights, lam, axis, duplicates, missing, bc, roughness, together, loss = problem
+    _check_option("duplicates", duplicates, ("raise", "merge"))
+    _check_option("missing", missing, ("raise", "omit"))
+    _check_option("loss", loss, ("squared", "huber", "tukey"))
+    if together:
+        _check_shared(lam, loss)
+    is_plain = duplicates == missing == "raise" and loss == "squared"
+    if is_plain and isinstance(lam, int | float) and not _is_table(weights):
         plan = Smoother(knots, lam=lam, weights=weights, bc=bc, roughness=roughness)
-        return plan.fit(values, axis=axis), None
+        return Fit(plan.fit(values, axis=axis), None)
     read = read_vector(knots, "knots")
     array, restore = read_array(values, "values")
     columns, trailing, axis = as_columns(array, read.size, axis, "values", "knots")
     given, shared = _read_lam(lam, trailing)
-    data = columns.astype(np.float64)
-    positive = None if weights is None else check_weights(weights, read.size)
-    _require_finite(data, positive, (trailing, axis), omit=missing == "omit")
-    merge = _Merge(read) if duplicates == "merge" else None
+    table = read_table(problem, read, columns.astype(np.float64), (trailing, axis))
+    lams = np.empty(columns.shape[1])
     groups: list[Group] = []
     choices: list[Choice] = []
-    parts: list[_Part] = []
-    lams = np.empty(data.shape[1])
-    for mine, own, y in _split(data, positive, (trailing, axis), omit=missing == "omit"):
-        parts.append(_Part(mine, *((read, own, y, None) if merge is None else merge(own, y))))
-    if together:
-        whole = [part.group(problem, 0.0) for part in parts]
-        choices = [choose_shared(whole, cast(Criterion, lam))]
-        given, shared = np.broadcast_to(choices[0].lam, max(data.shape[1], 1)), True
+    lost = 0
+    parts = list(table.parts(omit=missing == "omit"))
+    if together and any(part.counts for part in parts):
+        telling = [part.group(problem, 0.0) for part in parts if part.counts]
+        choices = [choose_shared(telling, cast(Criterion, lam))]
+        given, shared = np.broadcast_to(choices[0].lam, max(columns.shape[1], 1)), True
         problem = problem._replace(lam=float(given[0]))
     for part in parts:
-        chosen, choice = _choose(problem, part, given)
-        lams[part.columns] = chosen[: part.columns.size]
-        groups += _split_by_lam(problem, part, chosen)
-        choices += [] if choice is None else [choice]
+        if not part.counts:
+            groups.append(part.lost(problem))
+            lams[part.columns] = np.nan
+            lost += part.columns.size
+            continue
+        made, choice = _fit_part(problem, table, part, given)
+        for group in made:
+            lams[group.columns] = group.plan.lam
+        groups += made
+        choices += choice
     lams.flags.writeable = False
     one = (shared and len(groups) == 1) or not trailing
-    all_lams = groups[0].plan.lam if one else lams.reshape(trailing)
-    return Spline(tuple(groups), (trailing, axis), restore, all_lams), Choice.joined(choices)
+    alone = np.nan if lost else groups[0].plan.lam
+    all_lams = alone if one else lams.reshape(trailing)
+    spline = Spline(tuple(groups), (trailing, axis), restore, all_lams)
+    return Fit(spline, Choice.joined(choices), lost)
 
 
-def _choose(problem: Problem, part: _Part, given: Vector) -> tuple[Vector, Choice | None]:
-    """Give the lam of each column, at least one where there are none; and how it was chosen."""
-    lam, choice = problem.lam, None
-    if isinstance(lam, DegreesOfFreedom):
-        one = lam_for_df(
-            part.knots, lam.df,
-            weights=part.weights, bc=problem.bc, roughness=problem.roughness,
-        )  # fmt: skip
-        lams = np.full(max(part.columns.size, 1), one)
-    elif isinstance(lam, str):
-        choice = choose_for(part.group(problem, 0.0), cast(Criterion, lam))
-        lams = choice.lam
-    else:
-        lams = given[part.columns] if part.columns.size else given[:1]
-    return lams if lams.size else np.zeros(1), choice
+def _check_shared(lam: Lam, loss: str) -> None:
+    """Raise if there is no score of which columns could share the lam."""
+    is_chosen = isinstance(lam, str)
+    if not is_chosen:
+        raise ValueError(
+            f'shared=True is for a lam that a score chooses, as lam="gcv", got lam={lam!r}; '
+            "a number or DegreesOfFreedom is one for all columns anyway"
+        )
+    if loss != "squared":
+        raise ValueError(
+            f'shared=True is for loss="squared", got loss={loss!r}: other losses weigh the values '
+            "of each column by its own lam; give one lam as a number"
+        )
 
 
-def _split_by_lam(problem: Problem, part: _Part, lams: Vector) -> list[Group]:
-    """Give the columns that share a lam with their plan."""
-    if (lams == lams[0]).all():
-        return [part.group(problem, float(lams[0]))]
-    distinct, which = np.unique(lams, return_inverse=True)
-    return [
-        part.group(problem, one, np.flatnonzero(which == k))
-        for k, one in enumerate(distinct.tolist())
-    ]
+def _is_table(weights: ArrayLike | None) -> bool:
+    """Tell whether each value has a weight of its own."""
+    if isinstance(weights, list | tuple):
+        return bool(weights) and np.ndim(weights[0]) > 0
+    return getattr(weights, "ndim", 1) > 1
+
+
+def _fit_part(
+    problem: Problem, table: Table, part: Part, given: Vector
+) -> tuple[list[Group], list[Choice]]:
+    """Choose lam, and by what loss values count; give groups, and choices where there were any."""
+    if problem.loss == "squared":
+        lams, choice = part.choose(problem, given)
+        return part.groups(problem, lams), [] if choice is None else [choice]
+    from fastspline._robust import reweigh  # few fits are robust
+
+    made = [reweigh(problem, table, part, column, given) for column in range(part.columns.size)]
+    return [one.group for one in made], [one.choice for one in made if one.choice is not None]
 
 
 def _read_lam(lam: Lam, trailing: tuple[int, ...]) -> tuple[Vector, bool]:
@@ -247,77 +242,12 @@ def _read_lam(lam: Lam, trailing: tuple[int, ...]) -> tuple[Vector, bool]:
     return lams.ravel().astype(np.float64), False
 
 
-def _check_option(name: str, option: str, other: str) -> None:
-    """Raise unless an option is "raise" or `other`."""
-    if option not in ("raise", other):
-        raise ValueError(f'{name} must be "raise" or "{other}", got {option!r}')
-
-
-def _require_finite(
-    data: Vector, weights: Vector | None, place: tuple[tuple[int, ...], int], *, omit: bool
-) -> None:
-    """Raise for a value that counts and is not finite, or not NaN where that means missing."""
-    fits = ~np.isinf(data) if omit else np.isfinite(data)
-    if fits.all():
-        return
-    counts = np.arange(len(data)) if weights is None else np.flatnonzero(weights)
-    columns = np.flatnonzero(~fits[counts].all(axis=0))
-    if columns.size:
-        refuse_values(np.where(fits, 0.0, data), counts, *place, int(columns[0]))
-
-
-def _split(
-    data: Vector, weights: Vector | None, place: tuple[tuple[int, ...], int], *, omit: bool
-) -> Iterator[tuple[Rows, Vector | None, Vector]]:
-    """Give columns that lack the same values: where they stand, their weights and values."""
-    everywhere = np.arange(data.shape[1])
-    if not (omit and np.isnan(data).any()):
-        yield everywhere, weights, data
-        return
-    own = np.ones(len(data)) if weights is None else weights
-    missing = np.isnan(data) & (own > 0.0)[:, np.newaxis]
-    masks, which = np.unique(missing, axis=1, return_inverse=True)
-    for k in range(masks.shape[1]):
-        mine = np.flatnonzero(which == k)
-        present = np.where(masks[:, k], 0.0, own)
-        if not present.any():
-            where = ", ".join(str(int(i)) for i in np.unravel_index(int(mine[0]), place[0] or (1,)))
-            column = f" in column {where}" if place[0] else ""
-            raise ValueError(
-                f"values has no value that counts{column}: all are NaN or have weight 0; drop the "
-                "column, or give it a value"
-            )
-        yield mine, present, data[:, mine]
-
-
-class _Merge:
-    """Puts weighted means in the place of values at equal knots."""
-
-    def __init__(self, knots: Vector) -> None:
-        bad = np.flatnonzero(~(np.diff(knots) >= 0.0))
-        require_finite(knots, "knots")
-        if bad.size:
-            i = int(bad[0])
-            raise ValueError(
-                f"knots must ascend, or be equal, but knots[{i + 1}] = {knots[i + 1]} follows "
-                f"knots[{i}] = {knots[i]}; sort them with their values"
-            )
-        self.places, self.starts, self.knot = np.unique(
-            knots, return_index=True, return_inverse=True
-        )
-
-    def __call__(
-        self, weights: Vector | None, y: Vector
-    ) -> tuple[Vector, Vector | None, Vector, Repeats | None]:
-        """Give knots, weights, values, and what stood there if some are equal."""
-        if self.places.size == self.knot.size or self.knot.size == 0:
-            return self.places, weights, y, None
-        own = np.ones(self.knot.size) if weights is None else weights
-        total = np.add.reduceat(own, self.starts)
-        share = own / np.where(total > 0.0, total, 1.0)[self.knot]
-        counts = (share > 0.0)[:, np.newaxis]  # what does not count may be NaN
-        mean = np.add.reduceat(share[:, np.newaxis] * np.where(counts, y, 0.0), self.starts)
-        return self.places, total, mean, Repeats(self.knot, y, own)
+def _check_option(name: str, option: str, allowed: tuple[str, ...]) -> None:
+    """Raise unless an option is one of those allowed."""
+    if option not in allowed:
+        which = " or ".join(f'"{one}"' for one in allowed[-2:])
+        which = "".join(f'"{one}", ' for one in allowed[:-2]) + which
+        raise ValueError(f"{name} must be {which}, got {option!r}")
 
 
 def resample(

@@ -34,7 +34,7 @@ def draw(
 ) -> Vector:
     """Draw from the posterior, less its mean: (size, points, columns)."""
     streams = derived(rng).spawn(columns)
-    out = np.empty((size, points.size, columns))
+    out = np.full((size, points.size, columns), np.nan)
     for group, rest in known:
         draws = group.plan.solver.exact().draws(points)
         for column, deviation in zip(

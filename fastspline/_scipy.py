@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastspline._kernels.tables import first_bad_knot
-from fastspline._oneshot import Lam, Problem, fit_columns
+from fastspline._oneshot import fit_columns
+from fastspline._parts import Lam, Problem
 from fastspline._solvers.choice import refuse_knots
 from fastspline.arrays import (
     as_columns,
@@ -107,7 +108,7 @@ def _fit(
     """Fit what needs no conversion."""
     weights = None if w is None else _bounded(read_vector(w, "w"))
     chosen: Lam = "gcv-plain" if lam is None else lam
-    curve, choice = fit_columns(Problem(x, y, weights, chosen, axis))
+    curve, choice, _ = fit_columns(Problem(x, y, weights, chosen, axis))
     least = LEAST_FOR_GCV if lam is None else 2
     if curve.knots.size < least or not (weights is None or weights.min() > 0.0):
         _check(x, y, w, lam, axis)

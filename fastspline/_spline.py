@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, TypeVar, final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fastspline._curve import Curve
 from fastspline._fit import Group, fit_groups, rest_of
@@ -17,6 +17,8 @@ from fastspline.arrays import FloatArray, Restore, read_only
 
 if TYPE_CHECKING:
     from scipy.interpolate import BSpline, PPoly
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 @final
@@ -40,7 +42,10 @@ class Spline(Curve):
         Degrees of freedom, the sum of the leverages.
     gcv, loo, reml, residual_variance : float or ndarray
         One a column. The scores that `select_lam` minimises, and ``RSS / (n - df)``, an estimate of
-        the noise variance of a value of weight 1; NaN where n - df is 0 (interpolation).
+        the noise variance of a value of weight 1; NaN where n - df is 0 (interpolation). Of a
+        robust fit the squared robust scale, and scores with its last weights.
+    outliers : ndarray of bool, shape (..., n, ...)
+        Of a robust fit.
 
     Examples
     --------
@@ -106,22 +111,35 @@ class Spline(Curve):
     @property
     def leverages(self) -> Vector:
         """See the class."""
-        if len(self._groups) == 1:
+        if len(self._groups) == 1 and not self._groups[0].is_lost:
             return self._groups[0].plan.leverages
-        result = np.empty((self.knots.size, self._columns))
+        result = np.full((self.knots.size, self._columns), np.nan)
         for group in self._groups:
-            result[:, group.columns] = group.plan.leverages[:, np.newaxis]
+            if not group.is_lost:
+                result[:, group.columns] = group.plan.leverages[:, np.newaxis]
         return self._shaped(result)
 
     @property
     def df(self) -> float | Vector:
         """See the class."""
-        if len(self._groups) == 1:
+        if len(self._groups) == 1 and not self._groups[0].is_lost:
             return self._groups[0].plan.df
-        result = np.empty(self._columns)
-        for group in self._groups:
-            result[group.columns] = group.plan.df
-        return result.reshape(self._place[0])
+        return self._a_column(lambda group: group.plan.df)
+
+    @property
+    def outliers(self) -> NDArray[np.bool_]:
+        """Which values lie 4.685 standard deviations from the curve, or further.
+
+        Shaped as the values, in their order; of fits with ``loss="huber"`` or "tukey", whose
+        standard deviation such values do not move. Else a ValueError.
+        """
+        found = [(group.columns, group.robust) for group in self._groups if group.robust]
+        if not found:
+            raise ValueError('outliers are told by a robust fit; fit with loss="tukey", or "huber"')
+        result = np.zeros((found[0][1].outliers.size, self._columns), np.bool_)
+        for columns, robust in found:
+            result[:, columns] = robust.outliers[:, np.newaxis]
+        return self._shaped(result)
 
     @property
     def gcv(self) -> float | Vector:
@@ -145,11 +163,12 @@ class Spline(Curve):
         """See the class."""
         return self._a_column(lambda group: rest_of(group).variance)
 
-    def _a_column(self, score: Callable[[Group], Vector]) -> float | Vector:
+    def _a_column(self, score: Callable[[Group], float | Vector]) -> float | Vector:
         """Give a number of each column, as the values' other axes are shaped."""
-        result = np.empty(self._columns)
+        result = np.full(self._columns, np.nan)
         for group in self._groups:
-            result[group.columns] = score(group)
+            if not group.is_lost:
+                result[group.columns] = score(group)
         trailing, _ = self._place
         return result.reshape(trailing) if trailing else float(result[0])
 
@@ -216,7 +235,7 @@ class Spline(Curve):
         unit = self._jet.unit
         pieces = self._jet.to_ppoly(*self._place, unit)
         result: FloatArray = pieces.integrate(a / unit, b / unit) * unit
-        if not np.isfinite(result).all():
+        if not (np.isfinite(result).ravel() | self._lost).all():
             raise ValueError(
                 f"the integral from {a} to {b} overflows; take bounds nearer the knots"
             )
@@ -233,8 +252,12 @@ class Spline(Curve):
             The roots, ascending, with a NaN after the start of a piece that is 0 all along; of
             several columns an object array of such arrays, shape (...).
         """
-        unit = self._jet.unit
-        pieces = self._jet.to_ppoly(*self._place, unit)
+        unit, jet, lost = self._jet.unit, self._jet, self._lost
+        if lost.any():  # which have none: as curves that are 1
+            values = np.where(lost, 1.0, jet.values)
+            slopes, curvatures = (np.where(lost, 0.0, m) for m in (jet.slopes, jet.curvatures))
+            jet = jet._replace(values=values, slopes=slopes, curvatures=curvatures)
+        pieces = jet.to_ppoly(*self._place, unit)
         result: Vector = pieces.roots(extrapolate=self._jet.bc != "periodic") * unit
         return result
 
@@ -311,13 +334,16 @@ class Spline(Curve):
         one = np.ndim(self.lam) == 0
         lam = float(parts.lam.sum()) if one else parts.lam.reshape(self._place[0])
         values = self._restore(self._shaped(parts.values))
-        return FitGradient(values, lam, parts.weights, parts.knots)
+        by_weights = parts.weights.sum(axis=1)
+        if self._groups[0].own_weights:
+            by_weights = self._shaped(parts.weights)
+        return FitGradient(values, lam, by_weights, parts.knots)
 
     def _at_knots(self, part: Vector) -> FloatArray:
         """Give a part of the jet as the values are shaped, without what a lone knot is held by."""
         return self._restore(self._shaped(part[: self.knots.size].copy()))
 
-    def _shaped(self, columns: Vector) -> Vector:
+    def _shaped(self, columns: NDArray[Number]) -> NDArray[Number]:
         """(n, columns) with the axes of the fitted values."""
         trailing, axis = self._place
         shaped = columns.reshape(columns.shape[0], *trailing)
@@ -326,5 +352,8 @@ class Spline(Curve):
 
 def _tell_range(numbers: Vector) -> str:
     """Write a number, or the least and the largest of several."""
-    least, largest = numbers.min(), numbers.max()
+    known = numbers[~np.isnan(numbers)]  # of columns that have values
+    least, largest = known.min(initial=np.inf), known.max(initial=-np.inf)
+    if not known.size:
+        return "nan"
     return f"{least:.4g}" if least == largest else f"{least:.4g} to {largest:.4g}"

@@ -43,10 +43,10 @@ class Restore:
         if result.dtype == self.dtype:
             return result
         with np.errstate(over="ignore"):
-            result = result.astype(self.dtype)
-        if not np.isfinite(result).all():
+            cast = result.astype(self.dtype)
+        if np.isinf(cast).any():
             raise ValueError(f"a result overflows {self.dtype}; pass float32 or float64")
-        return result
+        return cast
 
 
 _PLAIN = {dtype: Restore(dtype) for dtype in _KEPT}  # of what needs no conversion
