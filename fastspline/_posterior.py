@@ -13,7 +13,7 @@ from fastspline._solvers.periodic import PeriodicSolver
 from fastspline._solvers.tableau import Vector
 
 DRAWS = 10_000  # of which quantiles are taken
-BLOCK = 500  # draws at a time
+BLOCK, AT_ONCE = 500, 1 << 21  # draws at a time, and nodes of all of these
 ABREAST = 100  # groups that share the numbers of their draws
 # Five points of Gauss and Lobatto: ends of an interval count, next to which speeds can peak.
 PLACES = np.array([0.0, 0.5 - np.sqrt(3.0 / 28.0), 0.5, 0.5 + np.sqrt(3.0 / 28.0), 1.0])
@@ -40,8 +40,9 @@ def draw(
         for column, deviation in zip(
             np.arange(columns)[group.columns], rest.deviation, strict=True
         ):
-            for first in range(0, size, BLOCK):
-                count = min(BLOCK, size - first)
+            block = _block(draws.nodes)
+            for first in range(0, size, block):
+                count = min(block, size - first)
                 made = draws(streams[column].standard_normal((2, draws.nodes, count)), nu)
                 out[first : first + count, :, column] = deviation * made.T
     return out
@@ -140,23 +141,29 @@ def drawn_factors(
     stream, prepared = derived(rng), []
     largest = np.zeros((len(known), DRAWS))
     for solver, _ in _solvers_of(known):
-        places = np.append(_stretch(solver, points), points)
+        places = np.union1d(_stretch(solver, points), points)
         deviation = np.sqrt(solver.covariances(places)[2])
         places, deviation = places[deviation > 0.0], deviation[deviation > 0.0]
         prepared.append((solver.draws(places), deviation[:, np.newaxis]))
     most = max(draws.nodes for draws, _ in prepared)
-    for first in range(0, DRAWS, BLOCK):
-        normals = stream.standard_normal((2, most, BLOCK))
+    block = _block(most)
+    for first in range(0, DRAWS, block):
+        normals = stream.standard_normal((2, most, min(block, DRAWS - first)))
         for mine, (draws, deviation) in zip(largest, prepared, strict=True):
             if deviation.size:  # else the slope is known everywhere
                 made = draws(normals[:, : draws.nodes].copy(), 1)
                 made /= deviation
-                np.abs(made, out=made).max(axis=0, out=mine[first : first + BLOCK])
+                np.abs(made, out=made).max(axis=0, out=mine[first : first + block])
     factors = []
     for mine, (_, rest) in zip(largest, known, strict=True):
         scale = copy.deepcopy(stream).chisquare(rest.freedom, DRAWS) / rest.freedom
         factors.append(float(np.quantile(mine / np.sqrt(scale), level)))
     return factors
+
+
+def _block(nodes: int) -> int:
+    """Give how many draws fit in memory at a time."""
+    return min(BLOCK, max(1, AT_ONCE // nodes))
 
 
 def derived(rng: int | np.random.Generator) -> np.random.Generator:
