@@ -13,7 +13,8 @@ from fastspline._arguments import check_nu
 from fastspline._fit import Group, Rest, rest_of, third_derivatives
 from fastspline._jet import Jet
 from fastspline._solvers.tableau import Vector
-from fastspline.arrays import FloatArray, Restore, read_array, require_finite
+from fastspline._source import Source
+from fastspline.arrays import FloatArray, Restore, require_finite
 
 Known: TypeAlias = tuple[tuple[Group, Rest], ...]
 Band: TypeAlias = Literal["pointwise", "simultaneous", "prediction"]
@@ -28,6 +29,7 @@ class Curve:
     _jet: Jet
     _place: tuple[tuple[int, ...], int]
     _restore: Restore
+    _source: Source
     _third: Vector | None  # made when first asked for
 
     def __call__(self, points: ArrayLike, nu: int = 0) -> FloatArray:
@@ -37,7 +39,7 @@ class Curve:
         ----------
         points : array_like
             Outside the knots the curve is the straight line that continues it; a periodic one
-            repeats.
+            repeats. Where knots are times: such times, or seconds.
         nu : int, optional
             The third derivative is the right limit at a knot, and 0 at the last one.
 
@@ -56,7 +58,7 @@ class Curve:
         jet = self._jet
         out = jet.step(flat, self._thirds) if order == 3 else jet.at(flat, order)
         self._require_finite(out, "the curve")
-        return self._restore(self._at_points(out, shape))
+        return self._label(self._at_points(out, shape), points, same_unit=order == 0)
 
     @property
     def _thirds(self) -> Vector:
@@ -102,7 +104,7 @@ class Curve:
         order = _check_order(nu)
         flat, shape = self._read_points(points)
         out = self._deviations(tuple(self._with_rest()), flat, order)
-        return self._restore(self._at_points(out, shape))
+        return self._label(self._at_points(out, shape), points, same_unit=order == 0)
 
     def interval(
         self,
@@ -173,7 +175,8 @@ class Curve:
         order = _check_order(nu)
         flat, shape = self._read_points(points)
         half = self._half_width(flat, order, level, kind, rng)
-        centre, width = self(points, order), self._restore(self._at_points(half, shape))
+        centre = self(points, order)
+        width = self._label(self._at_points(half, shape), points, same_unit=order == 0)
         return centre - width, centre + width
 
     def slope_signs(
@@ -247,7 +250,7 @@ class Curve:
         Returns
         -------
         array of the kind and dtype of the fitted values, shape (size, ...)
-            Each draw is shaped as the result of a call.
+            Each draw is shaped as the result of a call, without labels.
 
         Raises
         ------
@@ -386,7 +389,7 @@ class Curve:
 
     def _read_points(self, points: ArrayLike) -> tuple[Vector, tuple[int, ...]]:
         """Give points in one row, within the period if there is one, and their shape."""
-        array, _ = read_array(points, "points")
+        array = self._source.read_points(points)
         require_finite(array, "points")
         flat = np.ascontiguousarray(array.reshape(-1), np.float64)
         return self._jet.wrap(flat), array.shape
@@ -397,6 +400,11 @@ class Curve:
         shaped = rows.reshape(shape + trailing)
         ndim = len(shape)
         return np.moveaxis(shaped, range(ndim), range(axis, axis + ndim)) if axis else shaped
+
+    def _label(self, shaped: Vector, points: object, *, same_unit: bool = True) -> FloatArray:
+        """Give a result in the kind, dtype and container of the values, at points or the knots."""
+        restored = self._restore(shaped)
+        return self._source.label(restored, self._place[1], points, same_unit=same_unit)
 
 
 def _check_order(nu: int) -> int:

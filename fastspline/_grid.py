@@ -13,11 +13,19 @@ from numpy.typing import ArrayLike, NDArray
 from fastspline._arguments import check_lam
 from fastspline._freedom import DegreesOfFreedom, lam_for_df
 from fastspline._kernels.scores import caution
+from fastspline._labels import take_labels
 from fastspline._operator import SplineOperator
 from fastspline._plan import Plan
 from fastspline._selection import minimise_score, search_bounds
 from fastspline._smoother import Smoother
-from fastspline.arrays import FloatArray, read_array, require_finite
+from fastspline.arrays import (
+    FloatArray,
+    JoinParts,
+    Restore,
+    read_numbers,
+    require_finite,
+    split_parts,
+)
 
 LamOfAxis: TypeAlias = float | Literal["gcv"] | DegreesOfFreedom
 Matrix: TypeAlias = NDArray[np.float64]
@@ -78,7 +86,7 @@ def smooth_grid(
     Returns
     -------
     array of the kind and dtype of `values`, shape (m_1, ..., m_d, ...)
-        The values of f, in C order; on the grid itself by default.
+        The values of f, in C order; on the grid itself by default, with the labels of `values`.
 
     Raises
     ------
@@ -110,7 +118,8 @@ def smooth_grid(
     """
     if missing not in ("raise", "omit"):
         raise ValueError(f'missing must be "raise" or "omit", got {missing!r}')
-    array, restore = read_array(values, "values")
+    given = take_labels(values, "values")
+    array, restore = _read_values(given.numbers)
     lams, weights = _read_axes(knots_by_axis, lam, weights_by_axis)
     plans = _plan_axes(knots_by_axis, lams, weights)
     grid = tuple(plan.knots.size for plan in plans)
@@ -137,7 +146,19 @@ def smooth_grid(
     if chosen:
         plans = _choose(plans, chosen, array)
     operators = [plan.operator(place) for plan, place in zip(plans, points, strict=True)]
-    return restore(_apply(operators, array))
+    result = restore(_apply(operators, array))
+    if given.labels is None or points_by_axis is not None:
+        return result
+    labelled: FloatArray = given.labels.put(result, 0, None)
+    return labelled
+
+
+def _read_values(values: ArrayLike) -> tuple[FloatArray, Restore]:
+    """Give real values, complex ones as two along a last axis, and the way back."""
+    array, restore = read_numbers(values, "values")
+    if array.dtype.kind != "c":
+        return array, restore
+    return split_parts(array), JoinParts(restore.dtype, restore.device)
 
 
 def _apply(operators: Sequence[SplineOperator], array: FloatArray) -> FloatArray:

@@ -11,6 +11,7 @@ from fastspline._kernels.state_space import evaluate_panel, write_coefficients
 from fastspline._kernels.tables import power_of_two
 from fastspline._solvers.periodic import wrap
 from fastspline._solvers.tableau import ALL_ONE, Gaps, Vector, tabulate
+from fastspline.arrays import FloatArray, join_parts
 
 if TYPE_CHECKING:
     from scipy.interpolate import BSpline, PPoly
@@ -61,8 +62,10 @@ class Jet(NamedTuple):
         result: Vector = after[np.searchsorted(self.nodes, points, side="right") - 1]
         return result
 
-    def to_ppoly(self, trailing: tuple[int, ...], axis: int, unit: float = 1.0) -> PPoly:
-        """See `Spline.to_ppoly`; with nodes in a unit."""
+    def to_ppoly(
+        self, trailing: tuple[int, ...], axis: int, unit: float = 1.0, *, joined: bool = False
+    ) -> PPoly:
+        """See `Spline.to_ppoly`; with nodes in a unit, and parts joined to complex numbers."""
         from scipy.interpolate import PPoly
 
         x, g, slope = self.nodes / unit, self.values, self.slopes * unit
@@ -79,11 +82,11 @@ class Jet(NamedTuple):
             c = np.concatenate([ends[0], c, ends[1]], axis=1)
             x = np.concatenate([[x[0] - h[0]], x, [x[-1] + h[-1]]])
             extrapolate = True
-        return PPoly.construct_fast(
-            c.reshape(c.shape[:2] + trailing), x, extrapolate=extrapolate, axis=axis
-        )
+        shaped: FloatArray = c.reshape(c.shape[:2] + trailing)
+        shaped = join_parts(shaped) if joined else shaped
+        return PPoly.construct_fast(shaped, x, extrapolate=extrapolate, axis=axis)
 
-    def to_bspline(self, trailing: tuple[int, ...], axis: int) -> BSpline:
+    def to_bspline(self, trailing: tuple[int, ...], axis: int, *, joined: bool = False) -> BSpline:
         """See `Spline.to_bspline`."""
         from scipy.interpolate import BSpline
 
@@ -96,6 +99,18 @@ class Jet(NamedTuple):
         c = np.empty((self.nodes.size + 2, self.values.shape[1]))
         write_coefficients(self.nodes, self.values, self.slopes, self.curvatures, t, c)
         extrapolate = "periodic" if self.bc == "periodic" else True
-        return BSpline.construct_fast(
-            t, c.reshape(c.shape[:1] + trailing), 3, extrapolate=extrapolate, axis=axis
-        )
+        shaped: FloatArray = c.reshape(c.shape[:1] + trailing)
+        shaped = join_parts(shaped) if joined else shaped
+        return BSpline.construct_fast(t, shaped, 3, extrapolate=extrapolate, axis=axis)
+
+    def integrate(self, a: float, b: float, place: tuple[tuple[int, ...], int]) -> FloatArray:
+        """See `Spline.integrate`."""
+        pieces = self.to_ppoly(*place, self.unit)
+        result: FloatArray = pieces.integrate(a / self.unit, b / self.unit) * self.unit
+        return result
+
+    def roots(self, place: tuple[tuple[int, ...], int]) -> Vector:
+        """See `Spline.roots`."""
+        pieces = self.to_ppoly(*place, self.unit)
+        result: Vector = pieces.roots(extrapolate=self.bc != "periodic") * self.unit
+        return result

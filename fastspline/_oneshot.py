@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastspline._arguments import Boundary, check_lam
+from fastspline._clock import read_knots
 from fastspline._fit import Group
 from fastspline._freedom import DegreesOfFreedom
 from fastspline._parts import Lam, Part, Problem, Table, read_table
@@ -16,8 +17,9 @@ from fastspline._score import Criterion
 from fastspline._selection import CRITERIA, Choice, choose_shared
 from fastspline._smoother import Smoother
 from fastspline._solvers.tableau import ALL_ONE, Vector
+from fastspline._source import Source, read_columns
 from fastspline._spline import Spline
-from fastspline.arrays import FloatArray, as_columns, read_array, read_vector
+from fastspline.arrays import FloatArray, JoinParts, read_array
 
 
 def smooth_spline(
@@ -42,9 +44,11 @@ def smooth_spline(
     Parameters
     ----------
     knots : array_like, shape (n,)
-        Strictly ascending; with ``duplicates="merge"`` in any order, and some may be equal.
+        Strictly ascending; with ``duplicates="merge"`` in any order, and some may be equal. Times
+        are counted in seconds, see `Smoother`.
     values : array_like, shape (..., n, ...)
-        Values at the knots along `axis`; all other axes are independent columns.
+        Values at the knots along `axis`; all other axes are independent columns, and complex
+        numbers are two: see `Spline`.
     weights : array_like, shape (n,) or (..., n, ...), optional
         Not negative and not squared; default ones. Values at knots of weight 0 are not looked at.
         Shaped as the values, each value has its own; columns with the same weights share a plan.
@@ -54,7 +58,7 @@ def smooth_spline(
         ("reml" needs natural ends and no roughness weights), or ``DegreesOfFreedom(df)``, see
         `lam_for_df`.
     axis : int, optional
-        Axis of `values` that runs along the knots.
+        Axis of `values` that runs along the knots; of a DataArray also by name.
     duplicates : "raise" or "merge", optional
         "merge" puts the weighted mean of values at equal knots in their place, with the sum of
         their weights: curve, lam and scores are those of the values as they were given.
@@ -149,9 +153,11 @@ def fit_columns(problem: Problem) -> Fit:
     if is_plain and isinstance(lam, int | float) and not _is_table(weights):
         plan = Smoother(knots, lam=lam, weights=weights, bc=bc, roughness=roughness)
         return Fit(plan.fit(values, axis=axis), None)
-    read = read_vector(knots, "knots")
-    array, restore = read_array(values, "values")
-    columns, trailing, axis = as_columns(array, read.size, axis, "values", "knots")
+    read, clock = read_knots(knots)
+    columns, (trailing, axis), restore, labels = read_columns(values, read.size, axis)
+    if isinstance(restore, JoinParts) and _is_table(weights):  # real and imaginary parts have one
+        own, _ = read_array(cast(ArrayLike, weights), "weights")
+        problem = problem._replace(weights=np.stack([own, own], axis=-1))
     given, shared = _read_lam(lam, trailing)
     table = read_table(problem, read, columns.astype(np.float64), (trailing, axis))
     lams = np.empty(columns.shape[1])
@@ -179,7 +185,8 @@ def fit_columns(problem: Problem) -> Fit:
     one = (shared and len(groups) == 1) or not trailing
     alone = np.nan if lost else groups[0].plan.lam
     all_lams = alone if one else lams.reshape(trailing)
-    spline = Spline(tuple(groups), (trailing, axis), restore, all_lams)
+    source = Source(clock, labels)
+    spline = Spline(tuple(groups), (trailing, axis), restore, all_lams, source)
     return Fit(spline, Choice.joined(choices), lost)
 
 
@@ -280,6 +287,7 @@ def resample(
     Returns
     -------
     array of the kind and dtype of `values`, shape (..., m, ...)
+        A Series, DataFrame or DataArray with the points for labels, where `values` is one.
 
     Raises
     ------

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastspline._labels import take_labels
 from fastspline._plan import Plan
 from fastspline._solvers.choice import Evaluator, bind_exactly
 from fastspline._solvers.columns import QUICK, Prepared
@@ -14,9 +15,10 @@ from fastspline._threads import check_threads
 from fastspline.arrays import (
     FloatArray,
     as_columns,
+    as_parts,
     deliver,
     prepare_out,
-    read_array,
+    read_numbers,
     refuse_values,
     require_finite,
 )
@@ -49,7 +51,10 @@ class SplineOperator:
     True
     """
 
-    __slots__ = ("_evaluator", "_plan", "_points", "_sources", "nu", "shape")
+    __slots__ = (
+        *("_evaluator", "_given", "_plan", "_points", "_sources"),
+        *("nu", "shape", "__weakref__"),  # jax.jit refers to what it is given weakly
+    )
 
     shape: tuple[int, int]
     nu: int
@@ -57,6 +62,7 @@ class SplineOperator:
     _points: NDArray[np.float64]
     _sources: NDArray[np.int64]
     _evaluator: Evaluator
+    _given: Any  # points as they were given, to label results; None for plain numbers
 
     def __init__(
         self,
@@ -66,9 +72,11 @@ class SplineOperator:
         *,
         sources: NDArray[np.int64] | None = None,
         n_rows: int | None = None,
+        given: object = None,
     ) -> None:
         rows = plan.active if sources is None else sources
-        self._set(plan, points, nu, rows, n_rows, bind_exactly(plan.solver, points, nu, rows))
+        evaluator = bind_exactly(plan.solver, points, nu, rows)
+        self._set(plan, points, nu, rows, n_rows, evaluator, given)
 
     def _set(
         self,
@@ -78,6 +86,7 @@ class SplineOperator:
         sources: NDArray[np.int64],
         n_rows: int | None,
         evaluator: Evaluator,
+        given: object,
     ) -> None:
         setter = object.__setattr__
         setter(self, "_plan", plan)
@@ -85,6 +94,7 @@ class SplineOperator:
         setter(self, "nu", nu)
         setter(self, "_sources", sources)
         setter(self, "_evaluator", evaluator)
+        setter(self, "_given", given)
         setter(self, "shape", (points.size, plan.knots.size if n_rows is None else n_rows))
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -95,7 +105,8 @@ class SplineOperator:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as plan, points and rows."""
-        return _operator_from, (self._plan, self._points, self.nu, self._sources, self.shape[1])
+        rows = self._sources, self.shape[1]
+        return _operator_from, (self._plan, self._points, self.nu, *rows, self._given)
 
     def __repr__(self) -> str:
         """Tell shape, lam, degrees of freedom and solver."""
@@ -148,7 +159,7 @@ class SplineOperator:
         sources = rows.astype(np.int64)[self._sources]
         gathered = SplineOperator.__new__(SplineOperator)
         evaluator = self._evaluator.reading(sources)
-        gathered._set(self._plan, self._points, self.nu, sources, n_rows, evaluator)
+        gathered._set(self._plan, self._points, self.nu, sources, n_rows, evaluator, self._given)
         return gathered
 
     def __call__(
@@ -166,10 +177,12 @@ class SplineOperator:
         values : array_like, shape (..., n, ...)
             Values at the knots along `axis`; all other axes are independent columns. Float32 and
             float64 give their like (float32 within a few ulps of the largest value: the recurrences
-            run in double wherever float32 would lose digits), float16 too, integers give float64;
-            torch tensors give tensors.
+            run in double wherever float32 would lose digits), float16 and complex dtypes too,
+            integers give float64. Arrays of torch, JAX and CuPy give their like, Series, DataFrames
+            and DataArrays theirs, with the points as they were given for labels.
         axis : int, optional
-            Axis of `values`, and of the result, that runs along knots and points.
+            Axis of `values`, and of the result, that runs along knots and points; of a DataArray
+            also by name.
         out : array, optional
             Written to and returned: of the result's shape and dtype.
         threads : int, optional
@@ -186,7 +199,7 @@ class SplineOperator:
             If `values` has not n entries along `axis`, if one of them is not finite (`out` is then
             undefined), if a result overflows, if `out` does not fit, or if `threads` is below 1.
         TypeError
-            If `values` does not hold real numbers, `out` is no array, or `threads` no integer.
+            If `values` does not hold numbers, `out` is no array, or `threads` no integer.
         """
         if type(values) is np.ndarray and out is None and type(axis) is int and axis == 0:
             prepared = self._evaluator.prepared.get(values.dtype)
@@ -196,15 +209,23 @@ class SplineOperator:
                 if quick is not None:
                     return quick
         check_threads(threads)
-        array, restore = read_array(values, "values")
+        given = take_labels(values, "values")
+        array, restore = read_numbers(given.numbers, "values")
+        axis = given.find_axis(axis)
         columns, trailing, axis = as_columns(array, self.shape[1], axis, "values", "knots")
         shape = (*trailing[:axis], self.shape[0], *trailing[axis:])
         result, target = prepare_out(out, shape, axis, array, restore)
         if target.size and columns.size:
-            bad = self._evaluator.apply(columns, target, threads)
+            bad = self._evaluator.apply(as_parts(columns), as_parts(target), threads)
             if bad >= 0:
+                bad //= as_parts(columns).shape[1] // columns.shape[1]
                 refuse_values(columns, self._sources, trailing, axis, bad)
-        return deliver(out, result, target, shape, axis, restore)
+        delivered = deliver(out, result, target, shape, axis, restore)
+        if out is not None or given.labels is None:
+            return delivered
+        points = self._points if self._given is None else self._given
+        labelled: FloatArray = given.labels.put(delivered, axis, points, same_unit=self.nu == 0)
+        return labelled
 
     def adjoint(
         self,
@@ -227,7 +248,7 @@ class SplineOperator:
 
         Returns
         -------
-        array of the kind and dtype of `cotangent`, shape (..., n, ...)
+        array of the kind and dtype of `cotangent`, without labels, shape (..., n, ...)
 
         Raises
         ------
@@ -235,7 +256,7 @@ class SplineOperator:
             If `cotangent` has not m entries along `axis`, if one is not finite (`out` is then
             undefined), if a sum overflows, if `out` does not fit, or if `threads` is below 1.
         TypeError
-            If `cotangent` does not hold real numbers, `out` is no array, or `threads` no integer.
+            If `cotangent` does not hold numbers, `out` is no array, or `threads` no integer.
         """
         if type(cotangent) is np.ndarray and out is None and type(axis) is int and axis == 0:
             prepared = self._evaluator.transposed.get(cotangent.dtype)
@@ -245,11 +266,12 @@ class SplineOperator:
                 if quick is not None:
                     return quick
         check_threads(threads)
-        array, restore = read_array(cotangent, "cotangent")
+        array, restore = read_numbers(take_labels(cotangent, "cotangent").numbers, "cotangent")
         columns, trailing, axis = as_columns(array, self.shape[0], axis, "cotangent", "points")
         shape = (*trailing[:axis], self.shape[1], *trailing[axis:])
         result, target = prepare_out(out, shape, axis, array, restore)
-        if target.size and self._evaluator.adjoint(columns, target, threads) >= 0:
+        parts = as_parts(columns), as_parts(target)
+        if target.size and self._evaluator.adjoint(*parts, threads) >= 0:
             require_finite(array, "cotangent")
             raise ValueError(
                 f"cotangent overflows: max |cotangent| = {np.abs(columns).max():g} is too large "
@@ -290,7 +312,8 @@ def _operator_from(
     nu: int,
     sources: NDArray[np.int64],
     n_rows: int,
+    given: object,
 ) -> SplineOperator:
     # Our own: arrays unpickled from another's buffers may be read-only, which compiles anew.
     own = np.array(points), np.array(sources)
-    return SplineOperator(plan, own[0], nu, sources=own[1], n_rows=n_rows)
+    return SplineOperator(plan, own[0], nu, sources=own[1], n_rows=n_rows, given=given)

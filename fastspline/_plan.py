@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastspline._arguments import Boundary, check_bc, check_lam, check_roughness, check_weights
+from fastspline._clock import read_knots
 from fastspline._kernels.tables import first_bad_knot
 from fastspline._solvers.choice import (
     Solver,
@@ -22,7 +23,6 @@ from fastspline._solvers.choice import (
 )
 from fastspline._solvers.panel import NO_OUTER
 from fastspline._solvers.tableau import ALL_ONE, Rows, Vector
-from fastspline.arrays import read_vector
 
 
 class Plan:
@@ -52,7 +52,7 @@ class Plan:
         bc: Boundary = "natural",
         roughness: ArrayLike | None = None,
     ) -> None:
-        read = np.array(read_vector(knots, "knots"))  # our own: the caller may write to it
+        read = np.array(read_knots(knots)[0])  # our own: the caller may write to it
         if read.size == 0:
             raise ValueError("knots is empty; give at least one knot")
         if not (type(lam) is float and lam >= 0.0):

@@ -107,8 +107,9 @@ def _fit(
 ) -> BSpline:
     """Fit what needs no conversion."""
     weights = None if w is None else _bounded(read_vector(w, "w"))
+    knots, (values, _) = read_vector(x, "x"), read_array(y, "y")
     chosen: Lam = "gcv-plain" if lam is None else lam
-    curve, choice, _ = fit_columns(Problem(x, y, weights, chosen, axis))
+    curve, choice, _ = fit_columns(Problem(knots, values, weights, chosen, axis))
     least = LEAST_FOR_GCV if lam is None else 2
     if curve.knots.size < least or not (weights is None or weights.min() > 0.0):
         _check(x, y, w, lam, axis)

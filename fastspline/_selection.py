@@ -23,8 +23,9 @@ from fastspline._score import (
 )
 from fastspline._solvers.columns import INTERPRETED, THREADS_FROM
 from fastspline._solvers.tableau import Gaps
+from fastspline._source import read_columns
 from fastspline._threads import cut, default_threads, run_blocks
-from fastspline.arrays import as_columns, read_array, refuse_values
+from fastspline.arrays import refuse_values
 
 Score: TypeAlias = Callable[[float, slice], NDArray[np.float64]]  # of lam and some columns
 
@@ -182,8 +183,7 @@ def find_lam(
             f'criterion must be "gcv", "gcv-plain", "loo" or "reml", got {criterion!r}'
         )
     plan = Plan(knots, 0.0, weights)
-    array, _ = read_array(values, "values")
-    columns, trailing, axis = as_columns(array, plan.knots.size, axis, "values", "knots")
+    columns, (trailing, axis), _, _ = read_columns(values, plan.knots.size, axis)
     active = plan.active
     doubles = np.ascontiguousarray(columns[active], np.float64)
     if not np.isfinite(doubles).all():

@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastspline._arguments import Boundary, check_nu
+from fastspline._clock import Clock, read_knots, read_points
 from fastspline._fit import Group
+from fastspline._labels import keep_points
 from fastspline._operator import SplineOperator
 from fastspline._plan import Plan
+from fastspline._source import Source, read_columns
 from fastspline._spline import Spline
-from fastspline.arrays import as_columns, read_array, read_only, read_vector
+from fastspline.arrays import read_only, read_vector
 
 
 @final
@@ -29,7 +32,9 @@ class Smoother:
     Parameters
     ----------
     knots : array_like, shape (n,)
-        Strictly ascending; n >= 1. One knot gives a constant, two give a line.
+        Strictly ascending; n >= 1. One knot gives a constant, two give a line. Times are counted in
+        seconds: dates since the first knot, durations since 0. Slopes are then per second, lam has
+        the unit of seconds cubed, and points may be such times, or seconds.
     lam : float
         In [0, inf], as in `scipy.interpolate.make_smoothing_spline`: 0 interpolates, inf gives the
         weighted least-squares line.
@@ -53,7 +58,7 @@ class Smoother:
     Attributes
     ----------
     knots : ndarray, shape (n,)
-        Read-only, as all that a plan holds.
+        Read-only, as all that a plan holds; of times their seconds.
     lam : float
     weights : ndarray, shape (n,), or None
         As given; None stands for ones.
@@ -97,13 +102,14 @@ class Smoother:
     J. R. Statist. Soc. B 40 (1978), for the recursion.
     """
 
-    __slots__ = ("_plan", "bc", "lam", "roughness", "weights")
+    __slots__ = ("_clock", "_plan", "bc", "lam", "roughness", "weights")
 
     lam: float
     weights: NDArray[np.float64] | None
     bc: Boundary
     roughness: NDArray[np.float64] | None
     _plan: Plan
+    _clock: Clock | None  # where knots are times
 
     def __init__(
         self,
@@ -114,8 +120,10 @@ class Smoother:
         bc: Boundary = "natural",
         roughness: ArrayLike | None = None,
     ) -> None:
-        plan = Plan(knots, lam, weights, bc, roughness)
+        read, clock = read_knots(knots)
+        plan = Plan(read, lam, weights, bc, roughness)
         setter = object.__setattr__
+        setter(self, "_clock", clock)
         setter(self, "_plan", plan)
         setter(self, "lam", plan.lam)
         setter(self, "weights", None if plan.weights is None else read_only(plan.weights))
@@ -128,7 +136,8 @@ class Smoother:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as the arguments: the plan is factored again in microseconds."""
-        return _smoother_from, (self.knots, self.lam, self.weights, self.bc, self.roughness)
+        options = self.lam, self.weights, self.bc, self.roughness
+        return _smoother_from, (self.knots, *options, self._clock)
 
     def __repr__(self) -> str:
         """Tell size, lam, degrees of freedom, boundary condition and solver."""
@@ -167,9 +176,10 @@ class Smoother:
         Parameters
         ----------
         values : array_like, shape (..., n, ...)
-            Values at the knots along `axis`; all other axes are independent columns.
+            Values at the knots along `axis`; all other axes are independent columns, and complex
+            numbers are two: see `Spline`.
         axis : int, optional
-            Axis of `values` that runs along the knots.
+            Axis of `values` that runs along the knots; of a DataArray also by name.
 
         Returns
         -------
@@ -180,12 +190,12 @@ class Smoother:
         ValueError
             If `values` has not n entries along `axis`, or one that counts is not finite.
         TypeError
-            If `values` does not hold real numbers.
+            If `values` does not hold numbers.
         """
-        array, restore = read_array(values, "values")
-        columns, trailing, axis = as_columns(array, self._plan.knots.size, axis, "values", "knots")
-        group = Group(self._plan, slice(None), columns.astype(np.float64))
-        return Spline((group,), (trailing, axis), restore, self.lam)
+        read = read_columns(values, self._plan.knots.size, axis)
+        group = Group(self._plan, slice(None), read.columns.astype(np.float64))
+        source = Source(self._clock, read.labels)
+        return Spline((group,), read.place, read.restore, self.lam, source)
 
     def operator(self, points: ArrayLike, *, nu: int = 0) -> SplineOperator:
         """Bind the plan to points: values at the knots in, derivative `nu` of the spline out.
@@ -209,8 +219,8 @@ class Smoother:
         TypeError
             If `points` does not hold real numbers, or nu is no integer.
         """
-        read = np.array(read_vector(points, "points"))
-        return SplineOperator(self._plan, read, check_nu(nu))
+        read = np.array(read_vector(read_points(points, self._clock), "points"))
+        return SplineOperator(self._plan, read, check_nu(nu), given=keep_points(points))
 
 
 def _smoother_from(
@@ -219,5 +229,8 @@ def _smoother_from(
     weights: NDArray[np.float64] | None,
     bc: Boundary,
     roughness: NDArray[np.float64] | None,
+    clock: Clock | None,
 ) -> Smoother:
-    return Smoother(knots, lam=lam, weights=weights, bc=bc, roughness=roughness)
+    plan = Smoother(knots, lam=lam, weights=weights, bc=bc, roughness=roughness)
+    object.__setattr__(plan, "_clock", clock)
+    return plan

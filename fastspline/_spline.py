@@ -13,7 +13,8 @@ from fastspline._fit import Group, fit_groups, rest_of
 from fastspline._gradient import FitGradient, differentiate
 from fastspline._score import score_group
 from fastspline._solvers.tableau import Vector
-from fastspline.arrays import FloatArray, Restore, read_only
+from fastspline._source import NUMBERS, Source, read_cotangent
+from fastspline.arrays import FloatArray, JoinParts, Restore, join_parts, read_only
 
 if TYPE_CHECKING:
     from scipy.interpolate import BSpline, PPoly
@@ -27,11 +28,14 @@ class Spline(Curve):
 
     Made by `smooth_spline` or `Smoother.fit`. Holds one curve for each column of the values it was
     fitted to; where the values have more axes, results have them too, with the knots' axis replaced
-    by that of the points. All of a column without values is NaN. Immutable.
+    by that of the points, and the labels of a Series, DataFrame or DataArray. Complex values have a
+    curve for the real and one for the imaginary part: the curve is complex, and what is one a
+    column has a last axis of 2. All of a column without values is NaN. Immutable.
 
     Attributes
     ----------
     knots : ndarray, shape (n,)
+        Times in seconds, see `Smoother`.
     values, second_derivatives : ndarray, shape (..., n, ...)
         Of the fitted curve, at the knots.
     lam : float or ndarray
@@ -57,7 +61,7 @@ class Spline(Curve):
     True
     """
 
-    __slots__ = ("_groups", "_jet", "_place", "_restore", "_third", "lam")
+    __slots__ = ("_groups", "_jet", "_place", "_restore", "_source", "_third", "lam")
 
     lam: float | Vector
 
@@ -67,15 +71,12 @@ class Spline(Curve):
         place: tuple[tuple[int, ...], int],
         restore: Restore,
         lam: float | Vector,
+        source: Source = NUMBERS,
     ) -> None:
         """Fit each group of columns; users call `Smoother.fit` or `smooth_spline`."""
-        setter = object.__setattr__
-        setter(self, "_groups", groups)
-        setter(self, "_jet", fit_groups(groups, place))
-        setter(self, "_place", place)
-        setter(self, "_restore", restore)
-        setter(self, "_third", None)
-        setter(self, "lam", lam)
+        held = groups, fit_groups(groups, place), place, restore, source, None, lam
+        for name, part in zip(self.__slots__, held, strict=True):
+            object.__setattr__(self, name, part)
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: a spline is immutable."""
@@ -83,7 +84,7 @@ class Spline(Curve):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as plans and data."""
-        return Spline, (self._groups, self._place, self._restore, self.lam)
+        return Spline, (self._groups, self._place, self._restore, self.lam, self._source)
 
     def __repr__(self) -> str:
         """Tell size, columns, lam and degrees of freedom."""
@@ -106,7 +107,7 @@ class Spline(Curve):
     @property
     def second_derivatives(self) -> FloatArray:
         """The curve's second derivatives at the knots; 0 at both ends of a natural spline."""
-        return self._at_knots(self._jet.curvatures)
+        return self._at_knots(self._jet.curvatures, same_unit=False)
 
     @property
     def leverages(self) -> Vector:
@@ -181,7 +182,7 @@ class Spline(Curve):
         -------
         scipy.interpolate.PPoly
         """
-        return self._jet.to_ppoly(*self._place)
+        return self._jet.to_ppoly(*self._place, joined=self._is_complex)
 
     def to_bspline(self) -> BSpline:
         """Give the curve as a scipy BSpline on the same knots.
@@ -199,7 +200,7 @@ class Spline(Curve):
         ValueError
             With roughness weights, which make second derivatives jump at the knots.
         """
-        return self._jet.to_bspline(*self._place)
+        return self._jet.to_bspline(*self._place, joined=self._is_complex)
 
     def derivative(self, nu: int = 1) -> PPoly:
         """Give derivative `nu` as a scipy PPoly.
@@ -221,7 +222,7 @@ class Spline(Curve):
 
         Returns
         -------
-        ndarray of float64, shape (...)
+        ndarray of float64 or complex128, shape (...)
             One number a column.
 
         Raises
@@ -229,17 +230,16 @@ class Spline(Curve):
         ValueError
             If a bound is not finite, or the integral overflows.
         """
+        a, b = (float(self._source.read_points(*pair)) for pair in ((a, "a"), (b, "b")))
         for name, bound in (("a", a), ("b", b)):
             if not np.isfinite(bound):
                 raise ValueError(f"{name} must be finite, got {bound}; the spline ends in lines")
-        unit = self._jet.unit
-        pieces = self._jet.to_ppoly(*self._place, unit)
-        result: FloatArray = pieces.integrate(a / unit, b / unit) * unit
+        result = self._jet.integrate(a, b, self._place)
         if not (np.isfinite(result).ravel() | self._lost).all():
             raise ValueError(
-                f"the integral from {a} to {b} overflows; take bounds nearer the knots"
+                f"the integral from {a:g} to {b:g} overflows; take bounds nearer the knots"
             )
-        return result
+        return join_parts(result) if self._is_complex else result
 
     def roots(self) -> Vector:
         """Give where the curve is 0, as `scipy.interpolate.PPoly.roots`.
@@ -252,14 +252,12 @@ class Spline(Curve):
             The roots, ascending, with a NaN after the start of a piece that is 0 all along; of
             several columns an object array of such arrays, shape (...).
         """
-        unit, jet, lost = self._jet.unit, self._jet, self._lost
+        jet, lost = self._jet, self._lost
         if lost.any():  # which have none: as curves that are 1
             values = np.where(lost, 1.0, jet.values)
             slopes, curvatures = (np.where(lost, 0.0, m) for m in (jet.slopes, jet.curvatures))
             jet = jet._replace(values=values, slopes=slopes, curvatures=curvatures)
-        pieces = jet.to_ppoly(*self._place, unit)
-        result: Vector = pieces.roots(extrapolate=self._jet.bc != "periodic") * unit
-        return result
+        return jet.roots(self._place)
 
     def gradient(self, cotangent: ArrayLike, points: ArrayLike | None = None) -> FitGradient:
         """Differentiate what is computed from the curve by all that it was fitted to.
@@ -331,18 +329,27 @@ class Spline(Curve):
         >>> bool(abs(rise / 1e-6 - slope) < 1e-5 * abs(slope))
         True
         """
-        parts = differentiate(self._groups, self._jet, self._place, cotangent, points)
+        at = None if points is None else self._source.read_points(points)
+        given = read_cotangent(cotangent)
+        parts = differentiate(self._groups, self._jet, self._place, given, at)
         one = np.ndim(self.lam) == 0
         lam = float(parts.lam.sum()) if one else parts.lam.reshape(self._place[0])
-        values = self._restore(self._shaped(parts.values))
+        values = self._label(self._shaped(parts.values), None)
         by_weights = parts.weights.sum(axis=1)
         if self._groups[0].own_weights:
             by_weights = self._shaped(parts.weights)
+            if self._is_complex:  # both parts have one
+                by_weights = by_weights.sum(axis=-1)
         return FitGradient(values, lam, by_weights, parts.knots)
 
-    def _at_knots(self, part: Vector) -> FloatArray:
+    @property
+    def _is_complex(self) -> bool:
+        return isinstance(self._restore, JoinParts)
+
+    def _at_knots(self, part: Vector, *, same_unit: bool = True) -> FloatArray:
         """Give a part of the jet as the values are shaped, without what a lone knot is held by."""
-        return self._restore(self._shaped(part[: self.knots.size].copy()))
+        shaped = self._shaped(part[: self.knots.size].copy())
+        return self._label(shaped, None, same_unit=same_unit)
 
     def _shaped(self, columns: NDArray[Number]) -> NDArray[Number]:
         """(n, columns) with the axes of the fitted values."""

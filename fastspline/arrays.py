@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastspline._frameworks import is_torch_tensor as is_torch_tensor
+from fastspline._frameworks import read_device_array, to_device
 from fastspline._memory import lend
 
 FloatArray: TypeAlias = NDArray[np.floating]
@@ -19,6 +19,7 @@ STREAM_BYTES = 4 << 20  # results larger than this are stored past the caches
 LENT_BYTES = 128 << 10  # allocators give memory of results from this size on back to the system
 
 _KEPT = (np.dtype(np.float32), np.dtype(np.float64))
+_PARTS = {np.dtype(np.complex64): np.float32, np.dtype(np.complex128): np.float64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +27,14 @@ class Restore:
     """The way back from a numpy result to the caller's kind of array and floating dtype."""
 
     dtype: np.dtype[Any]
-    device: str | None = None  # where the caller's torch tensor lies; None for numpy
+    device: str | None = None  # where the caller's array lies, see `_frameworks`; None for numpy
 
     def __call__(self, result: FloatArray) -> FloatArray:
         """Give `result` as an array of the caller's kind; no copy where none is needed."""
         result = self.cast(result)
         if self.device is None:
             return result
-        # The caller's process has torch; one that unpickles a curve may not have imported it yet.
-        tensor = importlib.import_module("torch").from_numpy(result)
-        moved: FloatArray = tensor if self.device == "cpu" else tensor.to(self.device)
+        moved: FloatArray = to_device(result, self.device)
         return moved
 
     def cast(self, result: FloatArray) -> FloatArray:
@@ -49,13 +48,17 @@ class Restore:
         return cast
 
 
+class JoinParts(Restore):
+    """The way back of complex values, whose real and imaginary parts run along a last axis of 2."""
+
+    __slots__ = ()
+
+    def __call__(self, result: FloatArray) -> FloatArray:
+        """Give the two parts as complex numbers."""
+        return Restore.__call__(self, join_parts(result))
+
+
 _PLAIN = {dtype: Restore(dtype) for dtype in _KEPT}  # of what needs no conversion
-
-
-def is_torch_tensor(values: object) -> bool:
-    """Tell whether `values` is a torch tensor, without importing torch."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(values, torch.Tensor)
 
 
 def read_array(values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
@@ -67,7 +70,7 @@ def read_array(values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
     Parameters
     ----------
     values : array_like
-        A numpy array, a torch tensor, a sequence or a number.
+        An array of numpy, torch, JAX or CuPy, a sequence or a number.
     name : str
         What the caller calls the argument; it begins every error message.
 
@@ -76,8 +79,8 @@ def read_array(values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
     array : ndarray of float32 or float64
         A view of `values` where dtype and kind allow it.
     restore : callable
-        Turns a result array into the kind (numpy or torch, device kept) and floating dtype of
-        `values`.
+        Turns a result array into the kind (numpy, torch, JAX or CuPy, device kept) and floating
+        dtype of `values`.
 
     Raises
     ------
@@ -92,24 +95,57 @@ def read_array(values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
     return computed, Restore(np.dtype(np.float16) if is_half else computed.dtype, device)
 
 
+def read_numbers(values: ArrayLike, name: str) -> tuple[FloatArray, Restore]:
+    """`read_array` that takes complex64 and complex128 too, and keeps them as they are.
+
+    Linear maps act on their real and imaginary parts: see `as_parts`.
+    """
+    if type(values) is np.ndarray and (plain := _PLAIN.get(values.dtype)) is not None:
+        return values, plain
+    given, device = as_numpy(values, name)
+    native = given.dtype.newbyteorder("=")
+    if native in _PARTS:
+        whole: FloatArray = given.astype(native, copy=False)
+        return whole, Restore(native, device)
+    return read_array(values, name)
+
+
+def as_parts(columns: FloatArray) -> FloatArray:
+    """View (n, columns) complex numbers as (n, 2 columns) real ones; real ones as they are."""
+    part = _PARTS.get(columns.dtype)
+    if part is None:
+        return columns
+    parts: FloatArray = np.ascontiguousarray(columns).view(part)
+    return parts
+
+
+def split_parts(array: FloatArray) -> FloatArray:
+    """Give complex numbers as real and imaginary part along a last axis; both NaN if one is."""
+    parts: FloatArray = np.stack([array.real, array.imag], axis=-1)
+    parts[np.isnan(array)] = np.nan
+    return parts
+
+
+def join_parts(result: FloatArray) -> FloatArray:
+    """Give an array whose last axis is real and imaginary part as complex numbers."""
+    whole = np.complex64 if result.dtype == np.float32 else np.complex128
+    joined: NDArray[Any] = np.ascontiguousarray(result).view(whole)[..., 0]
+    return joined
+
+
 def as_numpy(values: ArrayLike, name: str) -> tuple[NDArray[Any], str | None]:
-    """Give `values` as a numpy array of its own dtype, and the device of a torch tensor.
+    """Give `values` as a numpy array of its own dtype, and the device of another framework's.
 
     Raises
     ------
     TypeError
-        If `values` is ragged, masked, or a tensor that numpy cannot hold.
+        If `values` is ragged, has masked entries, or is an array that numpy cannot hold.
     """
-    if is_torch_tensor(values):
-        tensor: Any = values
-        try:
-            return tensor.detach().cpu().numpy(), str(tensor.device)
-        except TypeError as error:
-            raise TypeError(
-                f"{name} cannot be read as a numpy array: {error}; pass {name}.float()"
-            ) from error
+    found = None if type(values) is np.ndarray else read_device_array(values, name)
+    if found is not None:
+        return found
     if isinstance(values, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; fill it, or give weight 0 to masked points")
+        _refuse_masked(values, name)
     try:
         return np.asarray(values), None
     except ValueError as error:
@@ -225,6 +261,7 @@ def prepare_out(
         and target.dtype == array.dtype
         and result.flags.behaved
         and (columns == 1 or target.strides[1] == target.itemsize)
+        and (target.dtype not in _PARTS or target.flags.c_contiguous)
     )
     return result, target if fits else empty_aligned(rows, columns, array.dtype)
 
@@ -274,6 +311,17 @@ def read_only(own: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
+def _refuse_masked(values: np.ma.MaskedArray, name: str) -> None:
+    """Raise if an entry is masked, and would be taken for a number."""
+    masked = np.ma.getmaskarray(values)
+    if masked.any():
+        place = ", ".join(str(i) for i in np.argwhere(masked)[0])
+        raise TypeError(
+            f"{name} is a masked array, and {name}[{place}] is masked; give weight 0 to masked "
+            f'points, or pass {name}.filled(numpy.nan) with missing="omit"'
+        )
+
+
 def _as_computed(array: NDArray[Any], name: str) -> FloatArray:
     """Give the array in the dtype that is computed in."""
     native = array.dtype.newbyteorder("=")
@@ -283,7 +331,10 @@ def _as_computed(array: NDArray[Any], name: str) -> FloatArray:
         return array.astype(np.float32)
     if array.dtype.kind in "iub":
         return array.astype(np.float64)
+    mend = "convert it first, for example with .astype(float)"
+    if array.dtype.kind in "mM":
+        mend = "count it in a unit, for example (t - t[0]) / numpy.timedelta64(1, 's')"
     raise TypeError(
         f"{name} must hold real numbers (float16, float32, float64, integers or booleans), "
-        f"got dtype {array.dtype}; convert it first, for example with .astype(float)"
+        f"got dtype {array.dtype}; {mend}"
     )

@@ -314,8 +314,8 @@ BAD = {
     "weights count": (ValueError, "weights_by_axis has 1 ", {"weights_by_axis": [[1.0] * 3]}),
     "weights length": (ValueError, "of axis 1", {"weights_by_axis": [None, [1.0] * 3]}),
     "nan": (ValueError, r"values\[1, 1\] = nan", {"values": [[0, 0], [0, np.nan], [0, 0]]}),
-    "complex": (TypeError, "real numbers", {"values": np.ones((3, 2), complex)}),
-    "masked": (TypeError, "masked", {"values": np.ma.ones((3, 2))}),
+    "text": (TypeError, "real numbers", {"values": [["a", "b"]] * 3}),
+    "masked": (TypeError, "masked", {"values": np.ma.masked_less(np.eye(3, 2), 0.5)}),
 }
 
 

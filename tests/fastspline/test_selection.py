@@ -419,7 +419,7 @@ BAD = {
     "wrong length": (ValueError, ["values", "(5,)"], {"values": np.ones(5)}),
     "unsorted": (ValueError, ["knots[1]"], {"knots": np.arange(6.0)[::-1]}),
     "weights": (ValueError, ["weights[5]", "-1"], {"weights": [1, 1, 1, 1, 1, -1]}),
-    "complex": (TypeError, ["values"], {"values": 1j * np.ones(6)}),
+    "text": (TypeError, ["values"], {"values": list("abcdef")}),
     "axis": (ValueError, ["axis"], {"axis": 1}),
     "criterion": (ValueError, ['"gcv-plain", "loo" or "reml"', "'aic'"], {"criterion": "aic"}),
 }

@@ -633,7 +633,6 @@ BAD_VALUES = {
     "empty": (ValueError, ["values", "(0,)"], [], 0),
     "axis too large": (ValueError, ["axis", "2"], np.ones((3, 3)), 2),
     "axis fractional": (TypeError, ["axis"], np.ones((3, 3)), 0.5),
-    "complex": (TypeError, ["values", "complex"], [1j, 0, 0], 0),
     "text": (TypeError, ["values"], ["a", "b", "c"], 0),
     "object": (TypeError, ["values", "object"], np.array(THREE, dtype=object), 0),
     "ragged": (TypeError, ["values"], [[1.0], [1.0, 2.0], [3.0]], 0),

@@ -1,0 +1,161 @@
+"""Times as knots and points: counted in seconds, from the first knot on where they are dates."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastspline.arrays import FloatArray, as_numpy, read_array, read_vector
+
+_COARSE = ("W", "D", "h", "m")  # units of whole seconds
+
+
+class Times(NamedTuple):
+    """Dates or durations as numpy holds them, and whether their time zone was known."""
+
+    array: NDArray[Any]  # datetime64, in UTC where the zone is known, or timedelta64
+    aware: bool
+
+    @property
+    def kind(self) -> str:
+        """What they are, for messages."""
+        if self.array.dtype.kind == "m":
+            return "durations"
+        return "dates with a time zone" if self.aware else "dates without a time zone"
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How the times of a plan are counted: in seconds, dates from `origin` on."""
+
+    kind: str
+    origin: np.datetime64 | None
+
+    def count(self, times: Times, name: str) -> NDArray[np.float64]:
+        """Give times of the clock's kind as seconds, NaN for what is no time."""
+        if times.kind != self.kind:
+            raise TypeError(
+                f"{name} holds {times.kind}, and the knots are {self.kind}; give these, or seconds"
+                + ("" if self.origin is None else " since the first knot")
+            )
+        whole, rest = _split(times.array)
+        if self.origin is not None:
+            first, after = _split(np.asarray(self.origin))
+            whole, rest = whole - first, rest - after
+        # In two parts: centuries overflow in nanoseconds, and lose them in one float.
+        seconds: NDArray[np.float64] = whole / np.timedelta64(1, "s") + rest
+        return seconds
+
+
+def read_knots(knots: ArrayLike) -> tuple[NDArray[np.float64], Clock | None]:
+    """Give knots as a vector, and their clock if they are times.
+
+    Raises
+    ------
+    ValueError
+        If they are not one-dimensional.
+    TypeError
+        If they are neither real numbers nor times.
+    """
+    times = None if _is_plain(knots) else as_times(knots, "knots")
+    if times is None:
+        return read_vector(knots, "knots"), None
+    origin = None
+    if times.array.dtype.kind == "M":
+        origin = times.array.flat[0] if times.array.size else np.datetime64(0, "s")
+    clock = Clock(times.kind, origin)
+    return read_vector(clock.count(times, "knots"), "knots"), clock
+
+
+def read_points(points: ArrayLike, clock: Clock | None, name: str = "points") -> FloatArray:
+    """Give points as real numbers: times in seconds on the clock of the knots.
+
+    Raises
+    ------
+    TypeError
+        If they are neither real numbers nor times as the knots are.
+    """
+    times = None if _is_plain(points) else as_times(points, name)
+    if times is None:
+        return read_array(points, name)[0]
+    if clock is None:
+        raise TypeError(
+            f"{name} holds {times.kind} (dtype {times.array.dtype}), and the knots are numbers; "
+            f"give {name} in the unit of the knots"
+        )
+    return clock.count(times, name)
+
+
+def as_times(values: ArrayLike, name: str) -> Times | None:
+    """Give dates and durations of numpy, pandas and the standard library, or None for all else."""
+    values, aware = _without_zone(values)
+    array, _ = as_numpy(values, name)
+    if array.dtype == object and array.size:
+        first = array.flat[0]
+        if isinstance(first, dt.date | dt.timedelta):
+            array, aware = _from_objects(array, name)
+    if array.dtype.kind not in "mM":
+        return None
+    if array.dtype.kind == "m" and np.datetime_data(array.dtype)[0] in ("Y", "M", "generic"):
+        raise TypeError(
+            f"{name} has dtype {array.dtype}, a unit of no fixed length; give days or seconds"
+        )
+    return Times(array, aware)
+
+
+def _is_plain(values: object) -> bool:
+    return type(values) is np.ndarray and values.dtype.kind in "fiub"
+
+
+def _without_zone(values: Any) -> tuple[Any, bool]:
+    """Give dates of pandas that know their time zone in UTC, and whether they do."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None:
+        return values, False
+    if isinstance(values, pandas.DatetimeIndex) and values.tz is not None:
+        return values.tz_convert(None), True
+    if isinstance(values, pandas.Series) and isinstance(values.dtype, pandas.DatetimeTZDtype):
+        return values.dt.tz_convert(None), True
+    return values, False
+
+
+def _from_objects(array: NDArray[Any], name: str) -> tuple[NDArray[Any], bool]:
+    """Give objects of the standard library, or of pandas, as numpy's times."""
+    flat, zones = [], set()
+    for one in array.flat:
+        zone = getattr(one, "tzinfo", None)
+        if one == one:  # pandas' NaT is of any zone
+            zones.add(zone is not None)
+        plain = one if zone is None else one.astimezone(dt.UTC).replace(tzinfo=None)
+        exact = getattr(plain, "to_numpy", None)  # of pandas, with its nanoseconds
+        flat.append(np.asarray(plain, _dtype_of(plain)) if exact is None else exact())
+    if len(zones) > 1:
+        raise TypeError(f"{name} holds dates with and without a time zone; give one kind")
+    kinds = {one.dtype.kind for one in flat}
+    if kinds not in ({"m"}, {"M"}):
+        raise TypeError(f"{name} holds times and other objects; give one kind")
+    return np.array(flat).reshape(array.shape), True in zones
+
+
+def _dtype_of(one: object) -> str | None:
+    """Give numpy's dtype of a date, a time or a duration, None if it is numpy's own."""
+    if isinstance(one, dt.datetime):
+        return "M8[us]"
+    if isinstance(one, dt.date):
+        return "M8[D]"
+    return "m8[us]" if isinstance(one, dt.timedelta) else None
+
+
+def _split(times: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Give whole seconds, as integers of numpy, and what is beyond them."""
+    kind, unit = times.dtype.kind, np.datetime_data(times.dtype)[0]
+    whole = times.astype(f"{kind}8[s]")
+    if unit in (*_COARSE, "Y", "M"):
+        return whole, np.zeros(times.shape)
+    rest: NDArray[np.float64] = (times - whole.astype(times.dtype)) / np.timedelta64(1, "s")
+    return whole, rest
