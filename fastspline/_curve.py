@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from numbers import Real
-from typing import Literal, TypeAlias
+from typing import Any, Generic, Literal, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,13 +14,14 @@ from fastspline._fit import Group, Rest, rest_of, third_derivatives
 from fastspline._jet import Jet
 from fastspline._solvers.tableau import Vector
 from fastspline._source import Source
+from fastspline._typing import Shaped
 from fastspline.arrays import FloatArray, Restore, require_finite
 
 Known: TypeAlias = tuple[tuple[Group, Rest], ...]
 Band: TypeAlias = Literal["pointwise", "simultaneous", "prediction"]
 
 
-class Curve:
+class Curve(Generic[Shaped]):
     """What a `Spline` does at points."""
 
     __slots__ = ()
@@ -32,7 +33,7 @@ class Curve:
     _source: Source
     _third: Vector | None  # made when first asked for
 
-    def __call__(self, points: ArrayLike, nu: int = 0) -> FloatArray:
+    def __call__(self, points: ArrayLike, nu: int = 0) -> Shaped:
         """Evaluate the curve, or its derivative `nu` in [0, 3], at points of any shape.
 
         Parameters
@@ -69,7 +70,7 @@ class Curve:
             object.__setattr__(self, "_third", third)
         return third
 
-    def std(self, points: ArrayLike, nu: int = 0) -> FloatArray:
+    def std(self, points: ArrayLike, nu: int = 0) -> Shaped:
         """Give the posterior standard deviation of the curve, or of its slope, at points.
 
         The variance of f or f' given the values, where f is a priori an integrated Wiener process
@@ -114,7 +115,7 @@ class Curve:
         nu: int = 0,
         kind: Band = "pointwise",
         rng: int | np.random.Generator = 0,
-    ) -> tuple[FloatArray, FloatArray]:
+    ) -> tuple[Shaped, Shaped]:
         """Give the ends of a band about the curve, or about its slope.
 
         They are ``f(t) -+ c std(t)``, of which `kind` says what lies between them with probability
@@ -175,8 +176,8 @@ class Curve:
         order = _check_order(nu)
         flat, shape = self._read_points(points)
         half = self._half_width(flat, order, level, kind, rng)
-        centre = self(points, order)
-        width = self._label(self._at_points(half, shape), points, same_unit=order == 0)
+        centre: Any = self(points, order)
+        width: Any = self._label(self._at_points(half, shape), points, same_unit=order == 0)
         return centre - width, centre + width
 
     def slope_signs(
@@ -401,10 +402,11 @@ class Curve:
         ndim = len(shape)
         return np.moveaxis(shaped, range(ndim), range(axis, axis + ndim)) if axis else shaped
 
-    def _label(self, shaped: Vector, points: object, *, same_unit: bool = True) -> FloatArray:
+    def _label(self, shaped: Vector, points: object, *, same_unit: bool = True) -> Shaped:
         """Give a result in the kind, dtype and container of the values, at points or the knots."""
         restored = self._restore(shaped)
-        return self._source.label(restored, self._place[1], points, same_unit=same_unit)
+        result = self._source.label(restored, self._place[1], points, same_unit=same_unit)
+        return cast(Shaped, result)
 
 
 def _check_order(nu: int) -> int:

@@ -41,9 +41,11 @@ class Labelled:
         self.numbers = numbers
         self.labels = labels
 
-    def find_axis(self, axis: int) -> int:
+    def find_axis(self, axis: int | str) -> int:
         """Give an axis that may be a dimension's name as a number."""
-        return axis if self.labels is None else self.labels.find_axis(axis)
+        if self.labels is not None:
+            return self.labels.find_axis(axis)
+        return axis  # type: ignore[return-value]  # what is no number is refused later
 
 
 def take_labels(values: ArrayLike, name: str) -> Labelled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, TypedDict, Unpack, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,7 +19,53 @@ from fastspline._smoother import Smoother
 from fastspline._solvers.tableau import ALL_ONE, Vector
 from fastspline._source import Source, read_columns
 from fastspline._spline import Spline
+from fastspline._typing import NumpyLike, OneColumn, SeveralColumns, UnknownShape
 from fastspline.arrays import FloatArray, JoinParts, read_array
+
+
+class _Apart(TypedDict, total=False):
+    """What `smooth_spline` takes beside data and lam, with one lam a column."""
+
+    weights: ArrayLike | None
+    axis: int | str
+    duplicates: Literal["raise", "merge"]
+    missing: Literal["raise", "omit"]
+    bc: Boundary
+    roughness: ArrayLike | None
+    loss: Literal["squared", "huber", "tukey"]
+
+
+class _Options(_Apart, total=False):
+    """What `smooth_spline` takes beside data and lam."""
+
+    shared: bool
+
+
+class _Linear(TypedDict, total=False):
+    """What `resample` takes beside arrays."""
+
+    lam: float
+    weights: ArrayLike | None
+    axis: int | str
+    out: FloatArray | None
+
+
+@overload
+def smooth_spline(
+    knots: ArrayLike, values: UnknownShape, *, lam: Lam = ..., **options: Unpack[_Options]
+) -> Spline[Any, Any]: ...
+@overload
+def smooth_spline(
+    knots: ArrayLike, values: OneColumn, *, lam: Lam = ..., **options: Unpack[_Options]
+) -> Spline[float, float]: ...
+@overload
+def smooth_spline(
+    knots: ArrayLike, values: SeveralColumns, *, lam: Criterion = ..., **options: Unpack[_Apart]
+) -> Spline[Vector, Vector]: ...
+@overload
+def smooth_spline(
+    knots: ArrayLike, values: ArrayLike, *, lam: Lam = ..., **options: Unpack[_Options]
+) -> Spline[Any, Any, Any]: ...
 
 
 def smooth_spline(
@@ -28,14 +74,14 @@ def smooth_spline(
     *,
     weights: ArrayLike | None = None,
     lam: Lam = "gcv",
-    axis: int = 0,
+    axis: int | str = 0,
     duplicates: Literal["raise", "merge"] = "raise",
     missing: Literal["raise", "omit"] = "raise",
     bc: Boundary = "natural",
     roughness: ArrayLike | None = None,
     shared: bool = False,
     loss: Literal["squared", "huber", "tukey"] = "squared",
-) -> Spline:
+) -> Spline[Any, Any, Any]:
     """Fit a smoothing spline to values at knots.
 
     It is the natural cubic spline f that minimises
@@ -257,6 +303,16 @@ def _check_option(name: str, option: str, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be {which}, got {option!r}")
 
 
+@overload
+def resample(
+    knots: ArrayLike, values: NumpyLike, points: ArrayLike, **options: Unpack[_Linear]
+) -> FloatArray: ...
+@overload
+def resample(
+    knots: ArrayLike, values: ArrayLike, points: ArrayLike, **options: Unpack[_Linear]
+) -> Any: ...
+
+
 def resample(
     knots: ArrayLike,
     values: ArrayLike,
@@ -264,7 +320,7 @@ def resample(
     *,
     lam: float = 0.0,
     weights: ArrayLike | None = None,
-    axis: int = 0,
+    axis: int | str = 0,
     out: FloatArray | None = None,
 ) -> FloatArray:
     """Give the smoothing spline of `values` at other points, in one call.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, final, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from fastspline._plan import Plan
 from fastspline._solvers.choice import Evaluator, bind_exactly
 from fastspline._solvers.columns import QUICK, Prepared
 from fastspline._threads import check_threads
+from fastspline._typing import NumpyLike
 from fastspline.arrays import (
     FloatArray,
     as_columns,
@@ -162,11 +163,30 @@ class SplineOperator:
         gathered._set(self._plan, self._points, self.nu, sources, n_rows, evaluator, self._given)
         return gathered
 
+    @overload
+    def __call__(
+        self,
+        values: NumpyLike,
+        *,
+        axis: int | str = 0,
+        out: FloatArray | None = None,
+        threads: int | None = None,
+    ) -> FloatArray: ...
+    @overload
     def __call__(
         self,
         values: ArrayLike,
         *,
-        axis: int = 0,
+        axis: int | str = 0,
+        out: FloatArray | None = None,
+        threads: int | None = None,
+    ) -> Any: ...
+
+    def __call__(
+        self,
+        values: ArrayLike,
+        *,
+        axis: int | str = 0,
         out: FloatArray | None = None,
         threads: int | None = None,
     ) -> FloatArray:

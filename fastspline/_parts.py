@@ -28,7 +28,7 @@ class Problem(NamedTuple):
     values: ArrayLike
     weights: ArrayLike | None
     lam: Lam
-    axis: int
+    axis: int | str
     duplicates: str = "raise"
     missing: str = "raise"
     bc: Boundary = "natural"

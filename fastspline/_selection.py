@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +25,7 @@ from fastspline._solvers.columns import INTERPRETED, THREADS_FROM
 from fastspline._solvers.tableau import Gaps
 from fastspline._source import read_columns
 from fastspline._threads import cut, default_threads, run_blocks
+from fastspline._typing import OneColumn, SeveralColumns, UnknownShape
 from fastspline.arrays import refuse_values
 
 Score: TypeAlias = Callable[[float, slice], NDArray[np.float64]]  # of lam and some columns
@@ -77,6 +78,40 @@ class Choice(NamedTuple):
             )
 
 
+class _Options(TypedDict, total=False):
+    """What `select_lam` takes beside data and ``per_column``."""
+
+    weights: ArrayLike | None
+    criterion: Criterion
+    axis: int | str
+
+
+@overload
+def select_lam(
+    knots: ArrayLike, values: ArrayLike, *, per_column: Literal[False], **options: Unpack[_Options]
+) -> float: ...
+@overload
+def select_lam(
+    knots: ArrayLike, values: UnknownShape, *, per_column: bool = ..., **options: Unpack[_Options]
+) -> Any: ...
+@overload
+def select_lam(
+    knots: ArrayLike, values: OneColumn, *, per_column: bool = ..., **options: Unpack[_Options]
+) -> float: ...
+@overload
+def select_lam(
+    knots: ArrayLike,
+    values: SeveralColumns,
+    *,
+    per_column: Literal[True] = ...,
+    **options: Unpack[_Options],
+) -> NDArray[np.float64]: ...
+@overload
+def select_lam(
+    knots: ArrayLike, values: ArrayLike, *, per_column: bool = ..., **options: Unpack[_Options]
+) -> NDArray[np.float64] | float: ...
+
+
 def select_lam(
     knots: ArrayLike,
     values: ArrayLike,
@@ -84,7 +119,7 @@ def select_lam(
     weights: ArrayLike | None = None,
     criterion: Criterion = "gcv",
     per_column: bool = True,
-    axis: int = 0,
+    axis: int | str = 0,
 ) -> NDArray[np.float64] | float:
     """Choose lam by the data: the minimiser of a score over [0, inf].
 
@@ -175,7 +210,7 @@ def find_lam(
     weights: ArrayLike | None = None,
     criterion: str = "gcv",
     per_column: bool = True,
-    axis: int = 0,
+    axis: int | str = 0,
 ) -> tuple[NDArray[np.float64] | float, Choice]:
     """`select_lam` without its warning: that is left to the caller."""
     if criterion not in CRITERIA:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, final
+from typing import Any, Literal, final, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,8 +13,10 @@ from fastspline._fit import Group
 from fastspline._labels import keep_points
 from fastspline._operator import SplineOperator
 from fastspline._plan import Plan
+from fastspline._solvers.tableau import Vector
 from fastspline._source import Source, read_columns
 from fastspline._spline import Spline
+from fastspline._typing import OneColumn, SeveralColumns, UnknownShape
 from fastspline.arrays import read_only, read_vector
 
 
@@ -170,7 +172,16 @@ class Smoother:
         """
         return self._plan.df
 
-    def fit(self, values: ArrayLike, *, axis: int = 0) -> Spline:
+    @overload
+    def fit(self, values: UnknownShape, *, axis: int | str = 0) -> Spline[Any, float]: ...
+    @overload
+    def fit(self, values: OneColumn, *, axis: int | str = 0) -> Spline[float, float]: ...
+    @overload
+    def fit(self, values: SeveralColumns, *, axis: int | str = 0) -> Spline[Vector, float]: ...
+    @overload
+    def fit(self, values: ArrayLike, *, axis: int | str = 0) -> Spline[Any, float, Any]: ...
+
+    def fit(self, values: ArrayLike, *, axis: int | str = 0) -> Spline[Any, float, Any]:
         """Fit the spline to values at the knots.
 
         Parameters

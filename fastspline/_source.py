@@ -50,7 +50,7 @@ class Columns(NamedTuple):
     labels: Labels | None
 
 
-def read_columns(values: ArrayLike, n: int, axis: int) -> Columns:
+def read_columns(values: ArrayLike, n: int, axis: int | str) -> Columns:
     """Give values at n knots as columns; complex ones as two, along a last axis of their place.
 
     Raises

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar, final
+from typing import TYPE_CHECKING, Generic, TypeVar, cast, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,7 @@ from fastspline._gradient import FitGradient, differentiate
 from fastspline._score import score_group
 from fastspline._solvers.tableau import Vector
 from fastspline._source import NUMBERS, Source, read_cotangent
+from fastspline._typing import EachColumn, EachPlan, Shaped
 from fastspline.arrays import FloatArray, JoinParts, Restore, join_parts, read_only
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ Number = TypeVar("Number", bound=np.generic)
 
 
 @final
-class Spline(Curve):
+class Spline(Curve[Shaped], Generic[EachColumn, EachPlan, Shaped]):
     """A fitted smoothing spline: a natural cubic spline, a straight line outside its knots.
 
     Made by `smooth_spline` or `Smoother.fit`. Holds one curve for each column of the values it was
@@ -39,7 +40,7 @@ class Spline(Curve):
     values, second_derivatives : ndarray, shape (..., n, ...)
         Of the fitted curve, at the knots.
     lam : float or ndarray
-        One number, or one a column where each has its own.
+        One number, or one a column where each may have its own.
     leverages : ndarray, shape (n,), or (..., n, ...) where each column has its own plan
         The diagonal of the map from values to fitted values.
     df : float or ndarray
@@ -63,14 +64,14 @@ class Spline(Curve):
 
     __slots__ = ("_groups", "_jet", "_place", "_restore", "_source", "_third", "lam")
 
-    lam: float | Vector
+    lam: EachPlan
 
     def __init__(
         self,
         groups: tuple[Group, ...],
         place: tuple[tuple[int, ...], int],
         restore: Restore,
-        lam: float | Vector,
+        lam: EachPlan,
         source: Source = NUMBERS,
     ) -> None:
         """Fit each group of columns; users call `Smoother.fit` or `smooth_spline`."""
@@ -100,12 +101,12 @@ class Spline(Curve):
         return read_only(self._groups[0].plan.knots)
 
     @property
-    def values(self) -> FloatArray:
+    def values(self) -> Shaped:
         """The curve at the knots, of the shape and kind of the values it was fitted to."""
         return self._at_knots(self._jet.values)
 
     @property
-    def second_derivatives(self) -> FloatArray:
+    def second_derivatives(self) -> Shaped:
         """The curve's second derivatives at the knots; 0 at both ends of a natural spline."""
         return self._at_knots(self._jet.curvatures, same_unit=False)
 
@@ -121,11 +122,12 @@ class Spline(Curve):
         return self._shaped(result)
 
     @property
-    def df(self) -> float | Vector:
+    def df(self) -> EachPlan:
         """See the class."""
-        if len(self._groups) == 1 and not self._groups[0].is_lost:
-            return self._groups[0].plan.df
-        return self._a_column(lambda group: group.plan.df)
+        first = self._groups[0]
+        shared = np.ndim(self.lam) == 0 and not first.is_lost  # as the overloads of who fits say
+        one = first.plan.df if shared else self._a_column(lambda group: group.plan.df)
+        return cast(EachPlan, one)
 
     @property
     def outliers(self) -> NDArray[np.bool_]:
@@ -143,35 +145,35 @@ class Spline(Curve):
         return self._shaped(result)
 
     @property
-    def gcv(self) -> float | Vector:
+    def gcv(self) -> EachColumn:
         """See the class."""
         return self._a_column(lambda group: rest_of(group).gcv)
 
     @property
-    def loo(self) -> float | Vector:
+    def loo(self) -> EachColumn:
         """See the class."""
         return self._a_column(lambda group: rest_of(group).loo)
 
     @property
-    def reml(self) -> float | Vector:
+    def reml(self) -> EachColumn:
         """See `select_lam`; ValueError but for natural ends without roughness weights."""
         if self._jet.bc != "natural" or self._jet.roughness.size:
             raise ValueError("reml is defined for natural ends without roughness weights")
         return self._a_column(lambda group: score_group(group, "reml"))
 
     @property
-    def residual_variance(self) -> float | Vector:
+    def residual_variance(self) -> EachColumn:
         """See the class."""
         return self._a_column(lambda group: rest_of(group).variance)
 
-    def _a_column(self, score: Callable[[Group], float | Vector]) -> float | Vector:
+    def _a_column(self, score: Callable[[Group], float | Vector]) -> EachColumn:
         """Give a number of each column, as the values' other axes are shaped."""
         result = np.full(self._columns, np.nan)
         for group in self._groups:
             if not group.is_lost:
                 result[group.columns] = score(group)
         trailing, _ = self._place
-        return result.reshape(trailing) if trailing else float(result[0])
+        return cast(EachColumn, result.reshape(trailing) if trailing else float(result[0]))
 
     def to_ppoly(self) -> PPoly:
         """Give the curve as a scipy PPoly that extrapolates alike.
@@ -334,7 +336,7 @@ class Spline(Curve):
         parts = differentiate(self._groups, self._jet, self._place, given, at)
         one = np.ndim(self.lam) == 0
         lam = float(parts.lam.sum()) if one else parts.lam.reshape(self._place[0])
-        values = self._label(self._shaped(parts.values), None)
+        values = cast(FloatArray, self._label(self._shaped(parts.values), None))
         by_weights = parts.weights.sum(axis=1)
         if self._groups[0].own_weights:
             by_weights = self._shaped(parts.weights)
@@ -346,7 +348,7 @@ class Spline(Curve):
     def _is_complex(self) -> bool:
         return isinstance(self._restore, JoinParts)
 
-    def _at_knots(self, part: Vector, *, same_unit: bool = True) -> FloatArray:
+    def _at_knots(self, part: Vector, *, same_unit: bool = True) -> Shaped:
         """Give a part of the jet as the values are shaped, without what a lone knot is held by."""
         shaped = self._shaped(part[: self.knots.size].copy())
         return self._label(shaped, None, same_unit=same_unit)
