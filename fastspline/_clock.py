@@ -51,6 +51,14 @@ class Clock:
         seconds: NDArray[np.float64] = whole / np.timedelta64(1, "s") + rest
         return seconds
 
+    def dates(self, seconds: NDArray[np.float64]) -> NDArray[Any]:
+        """Give seconds as dates, to the microsecond; durations stay seconds."""
+        if self.origin is None:
+            return seconds
+        steps: NDArray[Any] = np.round(1e6 * seconds).astype("m8[us]")
+        dates: NDArray[Any] = self.origin.astype("M8[us]") + steps
+        return dates
+
 
 def read_knots(knots: ArrayLike) -> tuple[NDArray[np.float64], Clock | None]:
     """Give knots as a vector, and their clock if they are times.

@@ -105,8 +105,16 @@ class Jet(NamedTuple):
 
     def integrate(self, a: float, b: float, place: tuple[tuple[int, ...], int]) -> FloatArray:
         """See `Spline.integrate`."""
+        for name, bound in (("a", a), ("b", b)):
+            if not np.isfinite(bound):
+                raise ValueError(f"{name} must be finite, got {bound}; the spline ends in lines")
         pieces = self.to_ppoly(*place, self.unit)
         result: FloatArray = pieces.integrate(a / self.unit, b / self.unit) * self.unit
+        lost = np.isnan(self.values).any(axis=0)  # columns without values
+        if not (np.isfinite(result).ravel() | lost).all():
+            raise ValueError(
+                f"the integral from {a:g} to {b:g} overflows; take bounds nearer the knots"
+            )
         return result
 
     def roots(self, place: tuple[tuple[int, ...], int]) -> Vector:

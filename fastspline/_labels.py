@@ -31,6 +31,10 @@ class Labels(Protocol):
         """
         ...
 
+    def names(self, axis: int) -> list[str]:
+        """Give names of columns along the one other axis than `axis`, or none."""
+        ...
+
 
 class Labelled:
     """Numbers and what stands beside them."""
@@ -111,6 +115,10 @@ class _MaskedLabels:
         del axis, points, same_unit
         return np.ma.asarray(result)
 
+    def names(self, axis: int) -> list[str]:
+        del axis
+        return []
+
 
 @dataclass(frozen=True, slots=True)
 class _SeriesLabels:
@@ -129,6 +137,10 @@ class _SeriesLabels:
         pandas = importlib.import_module("pandas")
         index = self.index if points is None else _index_of(points, self.index.name)
         return pandas.Series(result, index=index, name=self.name)
+
+    def names(self, axis: int) -> list[str]:
+        del axis
+        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +165,9 @@ class _FrameLabels:
             return result
         axes.insert(axis, along if points is None else _index_of(points, along.name))
         return pandas.DataFrame(result, index=axes[0], columns=axes[1])
+
+    def names(self, axis: int) -> list[str]:
+        return [str(name) for name in (self.columns if axis == 0 else self.index)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +199,12 @@ class _ArrayLabels:
         dims = (*self.dims[:axis], *places, *self.dims[axis + 1 :])
         made = xarray.DataArray(result, kept.coords, dims, self.name, attrs)
         return made.assign_coords(added)
+
+    def names(self, axis: int) -> list[str]:
+        others = [dim for i, dim in enumerate(self.dims) if i != axis]
+        if len(others) != 1 or others[0] not in self.coords.indexes:
+            return []
+        return [str(name) for name in self.coords.indexes[others[0]]]
 
 
 def _index_of(points: Any, name: Any) -> Any:
