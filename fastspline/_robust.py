@@ -29,7 +29,7 @@ from fastspline.arrays import read_vector
 
 HUBER, TUKEY = 1.345, 4.685  # standard deviations; 95 % efficient where the noise is normal
 FAR = TUKEY  # beyond which a value is told to be an outlier
-NORMAL = 1.4826  # standard deviations of normal noise a median of its absolute value
+NORMAL = 1.4826  # the standard deviation of normal noise over the median of its absolute value
 ROUNDS, STEADY = 20, 1e-3  # in which lam and s are found, relative
 STEPS, STILL = 500, 1e-10  # of weights, absolute
 LEAST = 1e-12  # a scale relative to the median value, and a share 1 - leverage: rounding
