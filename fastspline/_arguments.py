@@ -86,6 +86,22 @@ def check_roughness(roughness: ArrayLike, gaps: int) -> NDArray[np.float64]:
     return read
 
 
+def check_gamma(gamma: float, lam: object) -> float:
+    """Give what degrees of freedom are multiplied by in GCV, and in nothing else."""
+    if isinstance(gamma, bool) or not isinstance(gamma, Real):
+        raise TypeError(f"gamma must be a number, got {gamma!r}; 1.4 is usual")
+    if not 1.0 <= gamma < np.inf:
+        raise ValueError(
+            f"gamma must lie in [1, inf), got {gamma}; 1.4 is usual, and below 1 every curve would "
+            "interpolate"
+        )
+    if gamma != 1.0 and not (isinstance(lam, str) and lam in ("gcv", "gcv-plain")):
+        raise ValueError(
+            f'gamma belongs to lam="gcv" and "gcv-plain", got lam={_describe(lam)}; leave gamma out'
+        )
+    return float(gamma)
+
+
 def check_nu(nu: int) -> int:
     """Give the order of derivative as an int in [0, 3]."""
     if type(nu) is int and 0 <= nu <= 3:

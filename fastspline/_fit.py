@@ -79,6 +79,11 @@ class Rest(NamedTuple):
         deviation: Vector = np.ldexp(np.sqrt(ratio), self.power)
         return deviation
 
+    def inflate(self, score: Vector, gamma: float) -> Vector:
+        """Give a score with ``n - gamma df`` for ``n - df``, infinite where that reaches 0."""
+        left = gamma * self.freedom - (gamma - 1.0) * self.n
+        return score * (self.freedom / left) ** 2 if left > 0.0 else np.full(score.size, np.inf)
+
     @property
     def gcv(self) -> Vector:
         """``n RSS / (n - df)**2`` (Craven and Wahba 1979, eq. 1.9), one a column."""

@@ -35,6 +35,7 @@ class Problem(NamedTuple):
     roughness: ArrayLike | None = None
     shared: bool = False
     loss: str = "squared"
+    gamma: float = 1.0
 
 
 class Part(NamedTuple):
@@ -86,7 +87,8 @@ class Part(NamedTuple):
             )  # fmt: skip
             lams = np.full(max(self.columns.size, 1), one)
         elif isinstance(lam, str):
-            choice = choose_for(self.group(problem, 0.0), cast(Criterion, lam))
+            group = self.group(problem, 0.0)
+            choice = choose_for(group, cast(Criterion, lam), problem.gamma)
             lams = choice.lam
         else:
             lams = given[self.columns] if self.columns.size else given[:1]

@@ -229,21 +229,26 @@ def find_lam(
     return float(choice.lam[0]), choice
 
 
-def choose_for(group: Group, criterion: Criterion) -> Choice:
-    """Search for the lam of each column of a group, whatever its plan's ends and repeats."""
-    return _choose_groups([group], criterion, shared=False)
+def choose_for(group: Group, criterion: Criterion, gamma: float = 1.0) -> Choice:
+    """Search for the lam of each column of a group, whatever its plan's ends and repeats.
+
+    `gamma` is by how much more "gcv" counts degrees of freedom, see `smooth_spline`.
+    """
+    return _choose_groups([group], criterion, gamma, shared=False)
 
 
-def choose_shared(groups: Sequence[Group], criterion: Criterion) -> Choice:
+def choose_shared(groups: Sequence[Group], criterion: Criterion, gamma: float = 1.0) -> Choice:
     """Search for the lam at which the scores of all columns of some groups have the least sum."""
-    return _choose_groups(groups, criterion, shared=True)
+    return _choose_groups(groups, criterion, gamma, shared=True)
 
 
-def _choose_groups(groups: Sequence[Group], criterion: Criterion, *, shared: bool) -> Choice:
+def _choose_groups(
+    groups: Sequence[Group], criterion: Criterion, gamma: float, *, shared: bool
+) -> Choice:
     """`choose_for` and `choose_shared`: one lam a column of the one group, or one for all."""
     plan, first = groups[0].plan, groups[0]
     plain = plan.bc == "natural" and plan.roughness is None
-    if plain and first.repeats is None and len(groups) == 1:
+    if plain and first.repeats is None and len(groups) == 1 and gamma == 1.0:
         values = np.ascontiguousarray(first.values[plan.active])
         return choose_lam(plan.solver.gaps, values, criterion, shared=shared)
     if criterion == "reml" and not plain:
@@ -260,9 +265,9 @@ def _choose_groups(groups: Sequence[Group], criterion: Criterion, *, shared: boo
 
     def score(lam: float, part: slice) -> NDArray[np.float64]:
         if not shared:
-            return _score_at(lam, telling[0], part, criterion)
+            return _score_at(lam, telling[0], part, criterion, gamma)
         sums = [
-            _score_at(lam, group, slice(None), criterion, power).sum(keepdims=True)
+            _score_at(lam, group, slice(None), criterion, gamma, power).sum(keepdims=True)
             for group in telling
         ]
         return np.asarray(np.sum(sums, axis=0))
@@ -303,7 +308,12 @@ def _power(group: Group) -> int:
 
 
 def _score_at(
-    lam: float, group: Group, part: slice, criterion: Criterion, power: int | None = None
+    lam: float,
+    group: Group,
+    part: slice,
+    criterion: Criterion,
+    gamma: float,
+    power: int | None = None,
 ) -> NDArray[np.float64]:
     """Score some columns of a group: each in a unit of its own, or all in one of 2**power."""
     tried = group._replace(plan=group.plan.with_lam(lam), values=group.values[:, part])
@@ -314,7 +324,8 @@ def _score_at(
         return score_group(tried, criterion)
     rest = rest_of(tried)
     unit = 0 * rest.power if power is None else rest.power - power
-    return OF_REST[criterion](rest._replace(power=unit))
+    score = OF_REST[criterion](rest._replace(power=unit))
+    return score if gamma == 1.0 else rest.inflate(score, gamma)
 
 
 def search_bounds(plan: Plan) -> tuple[float, float]:
@@ -415,7 +426,8 @@ def minimise_score(score: Score, lower: float, upper: float) -> Choice:
     lam, bound = np.empty(line.size), np.zeros(line.size, np.int8)
     places, found = np.empty((2, ROUND + 2))
     for j in range(line.size):
-        place, least = _refine((score, j), grid, table[:, j].copy(), grid.size, places, found)
+        with np.errstate(invalid="ignore"):  # infinite scores are passed over
+            place, least = _refine((score, j), grid, table[:, j].copy(), grid.size, places, found)
         if line[j] <= least:
             lam[j], bound[j] = np.inf, 1
         else:
