@@ -112,3 +112,30 @@ def test_gamma_is_checked(options, error, text):
     knots, values = make_waves(10, 3)
     with pytest.raises(error, match=text):
         smooth_spline(knots, values, **options)
+
+
+# R 4.5.0: smooth.spline(x, y, penalty = gamma, all.knots = TRUE, control.spar = list(tol = 1e-10,
+# low = 0.4, high = 1.5))$df; mgcv 1.9-3: sum(gam(y ~ s(x, bs = "cr", k = 40), gamma = 1.4,
+# method = "GCV.Cp")$edf). Both stop their search early.
+OF_R = {1.0: 16.38809504, 1.4: 6.56688848, 2.0: 5.54115616}
+OF_MGCV = {1.4: 6.566801152}
+
+
+@pytest.mark.parametrize("gamma", OF_R)
+def test_gamma_is_rs_penalty_and_mgcvs_gamma(gamma):
+    i = np.arange(40)
+    x = i / 39
+    y = np.sin(6.0 * x) + 0.3 * np.cos(40.0 * i**2)
+    df = smooth_spline(x, y, lam="gcv-plain", gamma=gamma).df
+    assert df == pytest.approx(OF_R[gamma], rel=3e-4)
+    assert df == pytest.approx(OF_MGCV.get(gamma, df), rel=3e-6)
+
+
+def test_std_at_the_knots_is_mgcvs():
+    # As above, predict(..., se.fit = TRUE)$se.fit / sqrt(sig2) at x = 0 and x = 1, knots both.
+    i = np.arange(40)
+    x = i / 39
+    y = np.sin(6.0 * x) + 0.3 * np.cos(40.0 * i**2)
+    spline = smooth_spline(x, y, lam="gcv-plain", gamma=1.4)
+    unit = spline.std([0.0, 1.0]) / np.sqrt(spline.residual_variance)
+    np.testing.assert_allclose(unit, 0.6539536915, rtol=2e-6)
