@@ -9,6 +9,7 @@ from fastspline._grid import smooth_grid
 from fastspline._migration import lam_from_csaps, lam_from_r
 from fastspline._oneshot import resample, smooth_spline
 from fastspline._operator import SplineOperator
+from fastspline._regression import RegressionSpline, regression_spline
 from fastspline._scipy import make_smoothing_spline
 from fastspline._selection import select_lam
 from fastspline._smoother import Smoother
@@ -18,6 +19,7 @@ from fastspline._stream import SplineStream
 __all__ = [
     "DegreesOfFreedom",
     "FitGradient",
+    "RegressionSpline",
     "Smoother",
     "Spline",
     "SplineOperator",
@@ -26,6 +28,7 @@ __all__ = [
     "lam_from_csaps",
     "lam_from_r",
     "make_smoothing_spline",
+    "regression_spline",
     "resample",
     "select_lam",
     "smooth_grid",

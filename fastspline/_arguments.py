@@ -32,12 +32,12 @@ def check_lam(lam: float, name: str = "lam") -> float:
         raise ValueError(f"{name} is too large for a float; pass inf for a line") from None
 
 
-def check_weights(weights: ArrayLike, n: int) -> NDArray[np.float64]:
+def check_weights(weights: ArrayLike, n: int, of: str = "knots") -> NDArray[np.float64]:
     """Give weights as a vector of n numbers that are finite, not negative and not all zero."""
     read = read_vector(weights, "weights")
     if read.size != n:
         raise ValueError(
-            f"weights has {read.size} entries and there are {n} knots; give one weight a knot"
+            f"weights has {read.size} entries and there are {n} {of}; give one weight a {of[:-1]}"
         )
     require_finite(read, "weights")
     if read.min() < 0.0:

@@ -60,7 +60,7 @@ class Clock:
         return dates
 
 
-def read_knots(knots: ArrayLike) -> tuple[NDArray[np.float64], Clock | None]:
+def read_knots(knots: ArrayLike, name: str = "knots") -> tuple[NDArray[np.float64], Clock | None]:
     """Give knots as a vector, and their clock if they are times.
 
     Raises
@@ -70,14 +70,14 @@ def read_knots(knots: ArrayLike) -> tuple[NDArray[np.float64], Clock | None]:
     TypeError
         If they are neither real numbers nor times.
     """
-    times = None if _is_plain(knots) else as_times(knots, "knots")
+    times = None if _is_plain(knots) else as_times(knots, name)
     if times is None:
-        return read_vector(knots, "knots"), None
+        return read_vector(knots, name), None
     origin = None
     if times.array.dtype.kind == "M":
         origin = times.array.flat[0] if times.array.size else np.datetime64(0, "s")
     clock = Clock(times.kind, origin)
-    return read_vector(clock.count(times, "knots"), "knots"), clock
+    return read_vector(clock.count(times, name), name), clock
 
 
 def read_points(points: ArrayLike, clock: Clock | None, name: str = "points") -> FloatArray:

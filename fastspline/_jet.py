@@ -57,6 +57,11 @@ class Jet(NamedTuple):
         evaluate_panel(t.spans, t.weights, t.rows, parts[nu], parts[min(nu + 1, 2)], out)
         return out
 
+    def thirds(self) -> Vector:
+        """Give third derivatives after the nodes by differences, (n, columns), 0 after the last."""
+        after = np.diff(self.curvatures, axis=0) / np.diff(self.nodes)[:, np.newaxis]
+        return np.concatenate([after, np.zeros((1, after.shape[1]))])
+
     def step(self, points: Vector, after: Vector) -> Vector:
         """Give at points what is constant `after` each node, (n, columns), 0 after the last."""
         result: Vector = after[np.searchsorted(self.nodes, points, side="right") - 1]

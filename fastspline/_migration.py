@@ -8,6 +8,7 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastspline._regression import spread
 from fastspline._smoother import Smoother
 
 R_LEAST_KNOTS = 4
@@ -188,9 +189,7 @@ def _thin(n: int) -> NDArray[np.int64]:
         count = int(2.0 ** np.interp(n, [50, 200, 800, 3200], np.log2([50, 100, 140, 200])))
     else:
         count = int(200 + (n - 3200) ** 0.2)
-    kept = (1.0 + np.arange(count) * ((n - 1) / (count - 1))).astype(np.int64) - 1
-    kept[-1] = n - 1
-    return kept
+    return spread(n, count)
 
 
 def _ratio(x: NDArray[np.float64], w: NDArray[np.float64], breaks: NDArray[np.float64]) -> float:

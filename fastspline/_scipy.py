@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastspline._kernels.tables import first_bad_knot
 from fastspline._oneshot import fit_columns
 from fastspline._parts import Lam, Problem
+from fastspline._regression import regression_spline
 from fastspline._solvers.choice import refuse_knots
 from fastspline.arrays import (
     as_columns,
@@ -34,6 +35,7 @@ def make_smoothing_spline(
     lam: float | ArrayLike | None = None,
     *,
     axis: int = 0,
+    t: ArrayLike | None = None,
 ) -> BSpline:
     """Fit a smoothing spline: a drop-in for `scipy.interpolate.make_smoothing_spline`.
 
@@ -57,6 +59,11 @@ def make_smoothing_spline(
         cross-validation, `select_lam`'s "gcv-plain".
     axis : int, optional
         Axis of `y` that runs along x.
+    t : array_like, shape (k,), optional
+        The knots of the cubic B-splines to fit by, k >= 8, as in scipy's releases after August
+        2026; by default those of the smoothing spline, at x. From t[3] to t[-4], where x must lie
+        and the penalty is taken, they ascend strictly. Few of them make a penalised regression
+        spline, see `regression_spline`.
 
     Returns
     -------
@@ -71,7 +78,7 @@ def make_smoothing_spline(
     ------
     ValueError
         If x does not ascend or has too few entries, lengths do not match, an entry is not finite, w
-        is not positive or lam is negative.
+        is not positive, lam is negative or t no knots for x.
     TypeError
         If an argument does not hold real numbers.
 
@@ -93,6 +100,9 @@ def make_smoothing_spline(
     """
     if isinstance(lam, str):
         raise TypeError(f"lam must be a number in [0, inf] or None, got {lam!r}; None chooses it")
+    if t is not None:
+        _check(x, y, w, lam, axis)
+        return _fit_by(_read_full_knots(t, x), x, y, w, lam, axis)
     try:
         spline = _fit(x, y, w, lam, axis)
     except (ValueError, TypeError):
@@ -154,6 +164,44 @@ class _NoPointsError(ValueError, IndexError):
 
 class _NoArrayError(TypeError, ValueError):
     """None stands in the place of an array; scipy has a ValueError."""
+
+
+def _fit_by(
+    t: NDArray[np.float64],
+    x: ArrayLike,
+    y: ArrayLike,
+    w: ArrayLike | None,
+    lam: float | ArrayLike | None,
+    axis: int,
+) -> BSpline:
+    """Fit by the B-splines of the knots t."""
+    chosen = "gcv" if lam is None else lam
+    return regression_spline(x, y, t[3:-3], weights=w, lam=chosen, axis=axis).to_bspline(t)
+
+
+def _read_full_knots(t: ArrayLike, x: ArrayLike) -> NDArray[np.float64]:
+    """Give the knots of B-splines, checked."""
+    read, sites = read_vector(t, "t"), read_vector(x, "x")
+    if read.size < 8:
+        raise ValueError(
+            f"t must have at least 8 entries, got {read.size}; repeat its ends 4 times"
+        )
+    require_finite(read, "t")
+    steps = np.diff(read)
+    allowed = steps >= 0.0
+    allowed[3:-3] = steps[3:-3] > 0.0
+    if not allowed.all():
+        i = int(allowed.argmin())
+        raise ValueError(
+            "t must not descend, and ascend strictly from t[3] to t[-4], but "
+            f"t[{i + 1}] = {read[i + 1]} follows t[{i}] = {read[i]}"
+        )
+    if sites[0] < read[3] or sites[-1] > read[-4]:
+        raise ValueError(
+            f"x must lie within [t[3], t[-4]] = [{read[3]}, {read[-4]}], got {sites[0]} to "
+            f"{sites[-1]}"
+        )
+    return read
 
 
 def _check(

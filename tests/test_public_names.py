@@ -18,7 +18,12 @@ MODULES = {  # that the README imports
     "coded.plots": ("Curve", "draw_curves", "draw_timeline"),
     "coded.schemes": ("codes",),
 }
-MADE_FOR_USERS = {"FitGradient", "Spline", "SplineOperator"}  # nobody else calls their classes
+MADE_FOR_USERS = {
+    "FitGradient",
+    "RegressionSpline",
+    "Spline",
+    "SplineOperator",
+}  # nobody else calls their classes
 EXTRAS = (  # of coded, each needs an extra
     "CodedConv2d", "CodedLinear", "ProgressBar", "RayExecutor", "TorchWorker", "coded_layer",
 )  # fmt: skip
