@@ -8,7 +8,7 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline._regression import spread
+from fastspline._regression import check_count, spread
 from fastspline._smoother import Smoother
 
 R_LEAST_KNOTS = 4
@@ -23,6 +23,7 @@ def lam_from_r(
     lambda_: float | None = None,
     weights: ArrayLike | None = None,
     all_knots: bool = True,
+    nknots: int | None = None,
 ) -> float:
     """Give the lam of R's ``smooth.spline(x, y, w, spar= or lambda=, all.knots = TRUE)``.
 
@@ -48,6 +49,9 @@ def lam_from_r(
         R's `all.knots`, which matters to `spar` alone. R's own default is False: with 50 knots
         or more R then fits with a part of them, the ratio is another one, and R's curve is only
         near a smoothing spline.
+    nknots : int, optional
+        R's `nknots`, in place of `all_knots`: then fit ``regression_spline(knots, values, nknots,
+        lam=lam, weights=weights)``, R's curve also there.
 
     Returns
     -------
@@ -62,7 +66,7 @@ def lam_from_r(
     ------
     ValueError
         If not exactly one of `spar` and `lambda_` is given, `spar` is not finite, `lambda_` is
-        negative, there are fewer than 4 knots, or as `Smoother`.
+        negative, there are fewer than 4 knots, `nknots` is not in [2, n], or as `Smoother`.
     TypeError
         If an argument does not hold real numbers.
 
@@ -99,6 +103,9 @@ def lam_from_r(
         if not math.isfinite(exponent):
             raise ValueError(f"spar must be finite, got {spar}")
         breaks = x if all_knots else x[_thin(x.size)]
+        if nknots is not None:
+            breaks = x[w > 0.0]
+            breaks = breaks[spread(breaks.size, check_count(nknots, breaks.size))]
         with np.errstate(over="ignore"):  # inf then: the straight line
             power = float(np.exp2(24.0 * exponent - 8.0))
         scaled = _ratio((x - x[0]) / width, w / mean, (breaks - x[0]) / width) * power

@@ -111,3 +111,19 @@ class Reduced:
         out = np.empty(gap.size)
         regression.square_rows(gap, np.ascontiguousarray(rows), factors, out)
         return out
+
+
+def require_determined(sites: Vector, knots: Vector) -> None:
+    """Raise unless each B-spline has one of the different sites to itself, as lam = 0 needs."""
+    t = np.concatenate([knots[[0] * 3], knots, knots[[-1] * 3]])
+    i = 0
+    for site in sites.tolist():
+        if i == t.size - 4:
+            return
+        inside = t[i] < site < t[i + 4] or (i == 0 and site == t[0])
+        i += bool(inside or (i == t.size - 5 and site == t[-1]))
+    if i < t.size - 4:
+        raise ValueError(
+            f"lam = 0 needs a site of its own for each of {t.size - 4} B-splines, and near knot "
+            f"{t[min(i + 2, t.size - 4)]} there are too few; take fewer knots, or lam > 0"
+        )

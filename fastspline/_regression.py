@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from fastspline._arguments import check_lam, check_nu, check_weights
 from fastspline._clock import Clock, read_knots, read_points
 from fastspline._jet import Jet
-from fastspline._reduced import Reduced, Solution
+from fastspline._reduced import Reduced, Solution, require_determined
 from fastspline._selection import minimise_score
 from fastspline._solvers.tableau import ALL_ONE, Rows, Vector
 from fastspline._source import Source, read_columns
@@ -111,7 +111,7 @@ def regression_spline(
     reduced = Reduced(x, w, places, data)
     lams, one = _choose(reduced, lam, read.place[0])
     if lams.size and not lams.min() > 0.0:
-        _require_determined(seen, places)
+        require_determined(seen, places)
     trailing = read.place[0]
     all_lams = float(lams[0]) if one else read_only(lams[: data.shape[1]].reshape(trailing))
     source = Source(clock, read.labels)
@@ -408,15 +408,22 @@ def spread(n: int, count: int) -> Rows:
     return kept
 
 
+def check_count(count: int | np.integer, n: int) -> int:
+    """Give a number of knots as an int in [2, n]."""
+    if not hasattr(count, "__index__") or isinstance(count, bool):
+        raise TypeError(f"the number of knots must be an integer, got {count!r}")
+    if not 2 <= count <= n:
+        raise ValueError(
+            f"knots must lie in [2, {n}], at most the number of different sites of positive "
+            f"weight, got {count}"
+        )
+    return int(count)
+
+
 def _read_places(knots: int | ArrayLike, sites: Vector, clock: Clock | None) -> Vector:
     """Give the knots: so many of the sites, or those that are given."""
     if isinstance(knots, int | np.integer) and not isinstance(knots, bool):
-        if not 2 <= knots <= sites.size:
-            raise ValueError(
-                f"knots must lie in [2, {sites.size}], at most the number of different sites of "
-                f"positive weight, got {knots}"
-            )
-        return sites[spread(sites.size, int(knots))]
+        return sites[spread(sites.size, check_count(knots, sites.size))]
     array, _ = read_array(read_points(knots, clock, "knots"), "knots")
     if array.ndim != 1 or array.size < 2:
         raise ValueError(f"knots must be a number, or two or more, got shape {array.shape}")
@@ -479,19 +486,3 @@ def _minimise_gcv(reduced: Reduced) -> Vector:
     a_gap = reduced.weights.sum() / reduced.steps.size * reduced.top * reduced.unit**3
     upper = 1e3 * a_gap * float(reduced.steps.size) ** 4
     return minimise_score(score, 1e-9 * a_gap * float(reduced.steps.min()) ** 3, upper).lam
-
-
-def _require_determined(sites: Vector, knots: Vector) -> None:
-    """Raise unless each B-spline has one of the different sites to itself, as lam = 0 needs."""
-    t = np.concatenate([knots[[0] * 3], knots, knots[[-1] * 3]])
-    i = 0
-    for site in sites.tolist():
-        if i == t.size - 4:
-            return
-        inside = t[i] < site < t[i + 4] or (i == 0 and site == t[0])
-        i += bool(inside or (i == t.size - 5 and site == t[-1]))
-    if i < t.size - 4:
-        raise ValueError(
-            f"lam = 0 needs a site of its own for each of {t.size - 4} B-splines, and near knot "
-            f"{t[min(i + 2, t.size - 4)]} there are too few; take fewer knots, or lam > 0"
-        )

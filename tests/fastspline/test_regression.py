@@ -12,7 +12,7 @@ import scipy.interpolate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastspline import make_smoothing_spline, regression_spline, smooth_spline
+from fastspline import lam_from_r, make_smoothing_spline, regression_spline, smooth_spline
 from tests.support.strategies import KNOT_KINDS, LAMS, make_knots, make_weights
 
 DIGITS = 80
@@ -183,6 +183,33 @@ def test_knots_by_number_are_those_that_r_takes():
     doubled = regression_spline(np.repeat(sites, 2), np.repeat(sites**2, 2), 7, lam=2.0)
     assert doubled.knots.tolist() == curve.knots.tolist()
     close(doubled(sites), curve(sites))
+
+
+def test_fits_are_rs():
+    """R 4.5.0: smooth.spline(x, y, w, nknots = 12, ...); its penalty has .333 in place of 1/3."""
+    i = np.arange(60.0)
+    x, w, points = i**1.3 / 60.0, 1.0 + i % 3, [0.1, 1.7, 2.9, 4.0]
+    y = np.sin(1.3 * x) + 0.1 * np.cos(7.0 * i**2)
+    given = regression_spline(x, y, 12, lam=lam_from_r(x, lambda_=1e-5, weights=w), weights=w)
+    assert given.df == pytest.approx(12.12615333, rel=3e-4)
+    close(given(points), [0.150717725057, 0.813807061424, -0.64333365839, -1.26484416807], 4e-4)
+    close(
+        given.leverages[:4],
+        [0.247490610343, 0.332510647083, 0.328174636769, 0.0837918987354],
+        3e-4,
+    )
+    by_gcv = regression_spline(x, y, 12, weights=w)
+    assert by_gcv.df == pytest.approx(8.952105426, rel=1e-4)
+    close(by_gcv(points), [0.142469945954, 0.811267099064, -0.613883491858, -1.18874513921], 5e-4)
+    unit = lam_from_r(x, lambda_=1.0, weights=w)
+    by_spar = lam_from_r(x, spar=0.3, weights=w, nknots=12)
+    assert by_spar / unit == pytest.approx(0.0001802751433, rel=1e-9)
+    curve = regression_spline(x, y, 12, lam=by_spar, weights=w)
+    close(curve(points), [0.142405303693, 0.811106790028, -0.609973653151, -1.20567304308], 5e-4)
+    with pytest.raises(ValueError, match="got 61"):
+        lam_from_r(x, spar=0.3, nknots=61)
+    with pytest.raises(TypeError, match=r"integer, got 2\.5"):
+        lam_from_r(x, spar=0.3, nknots=2.5)
 
 
 def test_equal_sites_and_weights_of_zero():
