@@ -124,7 +124,7 @@ def _fit(
     if curve.knots.size < least or not (weights is None or weights.min() > 0.0):
         _check(x, y, w, lam, axis)
     if choice is not None:  # of straight lines it says nothing, as scipy does not
-        choice._replace(bound=np.minimum(choice.bound, 0)).warn()
+        choice._replace(bound=np.minimum(choice.bound, 0)).warn(stacklevel=4)
     spline = curve.to_bspline()
     if not (is_torch_tensor(x) or is_torch_tensor(y)):
         return spline

