@@ -89,14 +89,14 @@ MUTANTS = (
         "tests/fastspline/test_boundary.py::test_periodic_with_weights_of_zero",
     ),
     Mutant(
-        "fastspline/_solvers/periodic.py",
-        "complement[:-1] - of_state",
-        "complement[:-1]",
+        "fastspline/_kernels/seam.py",
+        "alone - of_state",
+        "alone",
         "tests/fastspline/test_boundary.py::test_leverages_and_residuals",
     ),
     Mutant(
         "fastspline/_solvers/periodic.py",
-        "            bar[0] += bar[-1]\n",
+        "        bar[0] += bar[-1]\n",
         "",
         "tests/fastspline/test_boundary.py::test_adjoint_is_the_transpose",
     ),
@@ -138,7 +138,7 @@ MUTANTS = (
         "tests/fastspline/test_selection.py::test_general_search_finds_the_same",
     ),
     Mutant(
-        "fastspline/_spline.py",
+        "fastspline/_curve.py",
         "inv_cdf(0.5 + level / 2.0)",
         "inv_cdf(level)",
         "tests/fastspline/test_inference.py::test_interval_is_centre_and_quantile",
@@ -176,7 +176,7 @@ MUTANTS = (
     ),
     Mutant(
         "fastspline/_memory.py",
-        "if size + 64 <= block[0].size",
+        "if size + 128 <= block[0].size",
         "if size <= block[0].size",
         "tests/fastspline/test_memory.py",
     ),
