@@ -1,0 +1,34 @@
+"""make_smoothing_spline gives tensors back where scipy does."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+TENSORS = """
+import sys
+import numpy as np, scipy.interpolate, torch
+from fastspline import make_smoothing_spline
+x, y = torch.arange(8, dtype=torch.float64), torch.sin(torch.arange(8, dtype=torch.float64))
+for smooth in (scipy.interpolate.make_smoothing_spline, make_smoothing_spline):
+    spline = smooth(x, y, lam=0.1)
+    points = x if sys.argv[1] == "1" else x.numpy()
+    kinds = [type(part).__name__ for part in (spline.t, spline.c, spline(points))]
+    print(*kinds, spline.c.dtype, spline.extrapolate, spline.axis, f"{float(spline.c[3]):.12f}")
+"""
+
+
+@pytest.mark.parametrize("setting", ["0", "1"])
+def test_tensors_come_back_as_from_scipy(setting):
+    """scipy reads SCIPY_ARRAY_API once, when it is imported."""
+    environment = {name: text for name, text in os.environ.items() if name != "SCIPY_ARRAY_API"}
+    if setting == "1":
+        environment["SCIPY_ARRAY_API"] = "1"
+    command = [sys.executable, "-c", TENSORS, setting]
+    ran = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, check=True
+    )
+    scipys, ours = ran.stdout.splitlines()
+    assert ours == scipys
+    assert ours.startswith("Tensor Tensor Tensor" if setting == "1" else "ndarray ndarray ndarray")
