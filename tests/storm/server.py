@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,7 @@ from tests.storm.engines import (
     tormented,
 )
 from tests.storm.promises import LATE, Control, Report, draw_rows, find_leftovers, mark_processes
+from tests.support.ports import free_port
 
 CLIENTS = 8
 SIZE = 100  # numbers in an answer
@@ -183,9 +183,7 @@ def _count_well(pids: list[int]) -> int:
 @contextmanager
 def _served(report: Report) -> Iterator[tuple[psutil.Process, str]]:
     """A server and its address; at the end Ctrl-C, and no complaint of anybody."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     # Not by -m: what starts a program is started again in each process that it spawns.
     program = f"from tests.storm.server import serve; serve({port})"
     with tempfile.TemporaryFile() as log:

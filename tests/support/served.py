@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.ports import free_port
 from tests.support.printed import printed
 
 START, END, GIVE_UP = 180.0, 60.0, 10.0  # longest waits: for a server, for its end, for a reply
@@ -127,7 +127,7 @@ def served(name, folder, end=signal.SIGINT):
     before = Path.cwd()
     os.chdir(folder)
     try:
-        port = _free_port()
+        port = free_port()
         with (folder / "log").open("wb") as log:
             process = psutil.Popen(
                 command(port),
@@ -177,9 +177,3 @@ def _end(process, end):
             left.append(str(one.cmdline()))
             one.kill()
     return left
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

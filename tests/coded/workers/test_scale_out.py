@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.printed import printed
 from tests.support.worker_functions import WAIT, wait_until_gone
 
@@ -41,12 +42,6 @@ for K in range(1, 17):
     inputs, placement = np.linspace(0.0, 3.0, K), balanced_copies(K, 2 * K, n_executors=2)
     scheme = ReplicationScheme(K, 2 * K, placement=placement)
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_for_listener(port):
