@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, final, overload
+from typing import Any, NamedTuple, final, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,14 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 from fastspline._labels import take_labels
 from fastspline._plan import Plan
 from fastspline._solvers.choice import Evaluator, bind_exactly
-from fastspline._solvers.columns import QUICK, Prepared
+from fastspline._solvers.columns import ALONE_BYTES, Quick
 from fastspline._threads import check_threads
 from fastspline._typing import NumpyLike
 from fastspline.arrays import (
+    LENT_BYTES,
     FloatArray,
     as_columns,
     as_parts,
     deliver,
+    empty_aligned,
     prepare_out,
     read_numbers,
     refuse_values,
@@ -53,7 +55,7 @@ class SplineOperator:
     """
 
     __slots__ = (
-        *("_evaluator", "_given", "_plan", "_points", "_sources"),
+        *("_calls", "_evaluator", "_given", "_plan", "_points", "_pulls", "_sources"),
         *("nu", "shape", "__weakref__"),  # jax.jit refers to what it is given weakly
     )
 
@@ -63,6 +65,8 @@ class SplineOperator:
     _points: NDArray[np.float64]
     _sources: NDArray[np.int64]
     _evaluator: Evaluator
+    _calls: dict[np.dtype[Any], _Quick]
+    _pulls: dict[np.dtype[Any], _Quick]
     _given: Any  # points as they were given, to label results; None for plain numbers
 
     def __init__(
@@ -95,6 +99,8 @@ class SplineOperator:
         setter(self, "nu", nu)
         setter(self, "_sources", sources)
         setter(self, "_evaluator", evaluator)
+        setter(self, "_calls", {})
+        setter(self, "_pulls", {})
         setter(self, "_given", given)
         setter(self, "shape", (points.size, plan.knots.size if n_rows is None else n_rows))
 
@@ -115,6 +121,25 @@ class SplineOperator:
         of = self._plan
         plan = f"lam={of.lam:g}, df={of.df:.4g}, solver={of.solver.name!r}"
         return f"SplineOperator({n} -> {m}, nu={self.nu}, {plan})"
+
+    def _find_quick(self, dtype: np.dtype[Any], *, transposed: bool = False) -> _Quick | None:
+        """Give how a sweep that is ready is called, and keep it; None where there is none."""
+        evaluator = self._evaluator
+        prepared = (evaluator.transposed if transposed else evaluator.prepared).get(dtype)
+        if prepared is None or 0 in self.shape or prepared.idle.size > 0:
+            return None
+        rows, reads = self.shape[::-1] if transposed else self.shape
+        found = _Quick(
+            prepared.kernel.quick,
+            prepared.knots,
+            prepared.tables,
+            rows,
+            reads,
+            ALONE_BYTES // ((rows + reads) * dtype.itemsize),
+            LENT_BYTES // (rows * dtype.itemsize),
+        )
+        (self._pulls if transposed else self._calls)[dtype] = found
+        return found
 
     def gather(self, index: ArrayLike, n_rows: int) -> SplineOperator:
         """Give the operator that reads row ``index[i]`` of its values where this one reads row i.
@@ -221,13 +246,10 @@ class SplineOperator:
         TypeError
             If `values` does not hold numbers, `out` is no array, or `threads` no integer.
         """
-        if type(values) is np.ndarray and out is None and type(axis) is int and axis == 0:
-            prepared = self._evaluator.prepared.get(values.dtype)
-            if prepared is not None and threads is None:
-                m, n = self.shape
-                quick = _sweep_quickly(prepared, values, m, n)
-                if quick is not None:
-                    return quick
+        if type(values) is np.ndarray and threads is None and type(axis) is int and axis == 0:
+            quick = self._calls.get(values.dtype) or self._find_quick(values.dtype)
+            if quick is not None and (done := _sweep_quickly(quick, values, out)) is not None:
+                return done
         check_threads(threads)
         given = take_labels(values, "values")
         array, restore = read_numbers(given.numbers, "values")
@@ -278,13 +300,11 @@ class SplineOperator:
         TypeError
             If `cotangent` does not hold numbers, `out` is no array, or `threads` no integer.
         """
-        if type(cotangent) is np.ndarray and out is None and type(axis) is int and axis == 0:
-            prepared = self._evaluator.transposed.get(cotangent.dtype)
-            if prepared is not None and threads is None and prepared.idle.size == 0:
-                m, n = self.shape
-                quick = _sweep_quickly(prepared, cotangent, n, m)
-                if quick is not None:
-                    return quick
+        if type(cotangent) is np.ndarray and threads is None and type(axis) is int and axis == 0:
+            dtype = cotangent.dtype
+            quick = self._pulls.get(dtype) or self._find_quick(dtype, transposed=True)
+            if quick is not None and (done := _sweep_quickly(quick, cotangent, out)) is not None:
+                return done
         check_threads(threads)
         array, restore = read_numbers(take_labels(cotangent, "cotangent").numbers, "cotangent")
         columns, trailing, axis = as_columns(array, self.shape[0], axis, "cotangent", "points")
@@ -310,20 +330,66 @@ class SplineOperator:
         return matrix[:, :n] - matrix[:, n:] if matrix[:, n].any() else matrix[:, :n].copy()
 
 
-def _sweep_quickly(prepared: Prepared, values: FloatArray, m: int, n: int) -> FloatArray | None:
-    """Map few contiguous (n,) or (n, columns) values to m rows, or give None: look closer."""
+class _Quick(NamedTuple):
+    """How a sweep is called where arrays are contiguous and one thread is enough.
+
+    Up to `most` columns; from `many` on the result's memory is lent.
+    """
+
+    kernel: Quick
+    knots: int
+    tables: int
+    rows: int
+    reads: int
+    most: int
+    many: int
+
+
+def _sweep_quickly(quick: _Quick, values: FloatArray, out: FloatArray | None) -> FloatArray | None:
+    """Map (reads,) or (reads, columns) values at once, or give None: look closer.
+
+    Small calls are mostly overhead: what is tested is what compiled code takes for granted.
+    """
+    kernel, knots, tables, rows, reads, most, many = quick
     shape = values.shape
-    if not 0 < len(shape) <= 2 or shape[0] != n:
+    if len(shape) != 2:
+        return _sweep_one(quick, values, out) if len(shape) == 1 else None
+    columns = shape[1]
+    if shape[0] != reads or not 0 < columns <= most or not values.flags.carray:
         return None
-    columns = 1 if len(shape) == 1 else shape[1]
-    if not 0 < (m + n) * columns < QUICK or not values.flags.carray or m == 0:
+    if out is not None:
+        fits = _takes(out, values) and out.shape == (rows, columns)
+        return out if fits and kernel(values, out, knots, tables) < 0 else None
+    result: FloatArray
+    if columns < many:
+        result = np.empty((rows, columns), values.dtype)
+    else:
+        result = empty_aligned(rows, columns, values.dtype)
+    return result if kernel(values, result, knots, tables) < 0 else None
+
+
+def _sweep_one(quick: _Quick, values: FloatArray, out: FloatArray | None) -> FloatArray | None:
+    """Map a single column."""
+    kernel, knots, tables, rows, reads, most, _ = quick
+    if values.size != reads or most == 0 or not values.flags.carray:
         return None
-    kernel, knots, tables, _, _, _ = prepared
-    result: FloatArray = np.empty((m, columns), values.dtype)
-    if len(shape) == 2:
-        return result if kernel.quick(values, result, knots, tables) < 0 else None
-    bad = kernel.quick(values.reshape(n, 1), result, knots, tables)
-    return result.reshape(m) if bad < 0 else None
+    if out is None:
+        result = np.empty(rows, values.dtype)
+    elif _takes(out, values) and out.shape == (rows,):
+        result = out
+    else:
+        return None
+    column, target = values[:, np.newaxis], result[:, np.newaxis]
+    return result if kernel(column, target, knots, tables) < 0 else None
+
+
+def _takes(out: FloatArray, values: FloatArray) -> bool:
+    """Tell whether compiled code may write results of `values` to `out`, if shapes fit."""
+    if type(out) is not np.ndarray or out.dtype is not values.dtype or not out.flags.carray:
+        return False
+    if out.base is None and values.base is None and out is not values:
+        return True
+    return not np.may_share_memory(out, values)
 
 
 def _operator_from(

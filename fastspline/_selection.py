@@ -21,7 +21,7 @@ from fastspline._score import (
     scores_without_lines,
     take_lines_out,
 )
-from fastspline._solvers.columns import INTERPRETED, THREADS_FROM
+from fastspline._solvers.columns import ALONE_BYTES, INTERPRETED
 from fastspline._solvers.tableau import Gaps
 from fastspline._source import read_columns
 from fastspline._threads import cut, default_threads, run_blocks
@@ -380,7 +380,7 @@ def choose_lam(
         )  # fmt: skip
         return bad
 
-    threads = default_threads() if y.size * COLUMN_WORK >= THREADS_FROM and columns > 1 else 1
+    threads = default_threads() if y.nbytes * COLUMN_WORK >= ALONE_BYTES and columns > 1 else 1
     run_blocks(work, cut(columns, max(1, min(64, columns // (4 * threads)))), threads)
     return Choice(lam * gaps.unit**3 * gaps.top, bound)
 

@@ -23,8 +23,7 @@ DType: TypeAlias = "np.dtype[np.floating]"
 
 F4, F8 = np.dtype(np.float32), np.dtype(np.float64)
 
-QUICK = 20_000  # values read and written below which a call is mostly overhead
-THREADS_FROM = 400_000  # doubles read and written, or twice the floats: a second thread pays
+ALONE_BYTES = 3_200_000  # read and written, below which a second thread does not pay
 STREAM_SAFE = platform.machine().lower() in ("x86_64", "amd64")
 STAGE_BYTES = 256 << 10  # what a staged panel may fill of the second-level cache
 STAGE_ROW_BYTES = 512  # narrower panels store faster without streaming
@@ -223,7 +222,12 @@ def sweep_columns(
 ) -> int:
     """Sweep columns, (rows, columns) both; give a bad column or -1."""
     kernel, knots, tables, reads, _, _ = prepared
-    if values.size + out.size < QUICK and values.flags.carray and out.flags.carray:
+    if (
+        threads in {None, 1}
+        and values.nbytes + out.nbytes < ALONE_BYTES
+        and values.flags.carray
+        and out.flags.carray
+    ):
         return kernel.quick(values, out, knots, tables)
     size, columns, rows = values.itemsize, values.shape[1], out.shape[0]
     row_bytes = size * kernel.lanes
@@ -270,7 +274,7 @@ def sweep_columns(
 
 def threads_for(values: FloatArray, out: FloatArray, threads: int | None) -> int:
     """Give how many threads to use: at most what the caller allows; one for small work."""
-    if threads is None and values.nbytes + out.nbytes < 8 * THREADS_FROM:
+    if threads is None and values.nbytes + out.nbytes < ALONE_BYTES:
         return 1
     return default_threads() if threads is None else min(threads, usable_cpus())
 

@@ -163,7 +163,7 @@ def test_threads_change_nothing(columns, rng, monkeypatch):
     values = make_columns(places, rng, columns)
     expected = select_lam(places, values)
     monkeypatch.setattr("fastspline._selection.default_threads", lambda: 3)
-    monkeypatch.setattr("fastspline._selection.THREADS_FROM", 0)
+    monkeypatch.setattr("fastspline._selection.ALONE_BYTES", 0)
     np.testing.assert_array_equal(select_lam(places, values), expected)
 
 
