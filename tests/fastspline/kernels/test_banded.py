@@ -28,7 +28,7 @@ def decoder(points=20, lam=1e-6, knots=CHEBYSHEV):
 @pytest.mark.parametrize("lam", [1e-6, 1e-2, 1e4])
 @pytest.mark.parametrize("columns", [1, WIDE - 1, WIDE, WIDE + 1, 3 * WIDE + 5])
 def test_equals_the_sweep_in_double(points, lam, columns):
-    """Within half an ulp a summand of sums whose weights are at most 4 in all."""
+    """Within half an ulp a summand of sums whose weights are at most 8 in all."""
     operator = decoder(points, lam)
     values = np.random.default_rng(0).standard_normal((100, columns)).astype(F4)
     expected = operator(values.astype(float))
