@@ -14,6 +14,9 @@ import numpy as np
 import threadpoolctl
 
 SHORT_SECONDS = 2e-3  # calls are repeated within a round up to about this long
+# Before it is timed each runs so long: BLAS's threads spin for 20 ms after a product, on the
+# processors that the next one needs.
+SETTLE_SECONDS = 0.03
 LEAST_ROUNDS = 7
 LEAST_SLOW_ROUNDS = 3  # where a round takes more than a few seconds
 PATIENCE = 8  # budgets after which a race of few rounds ends
@@ -63,9 +66,9 @@ class Race:
             errors = self._check(competitors, error, tolerance)
             if self._benchmark.disabled:
                 return
-            seconds, rounds = run_rounds(
-                {name: one.call for name, one in competitors.items()}, self._seconds
-            )
+            calls = {name: one.call for name, one in competitors.items()}
+            settle = SETTLE_SECONDS if threads > 1 else 0.0
+            seconds, rounds = run_rounds(calls, self._seconds, settle)
         seconds = {name: spent * competitors[name].scale for name, spent in seconds.items()}
         self._benchmark.extra_info.update(
             case=case,
@@ -94,9 +97,12 @@ class Race:
 
 
 def run_rounds(
-    calls: Mapping[str, Callable[[], object]], budget: float
+    calls: Mapping[str, Callable[[], object]], budget: float, settle: float = 0.0
 ) -> tuple[dict[str, float], int]:
-    """Give the least seconds that a call of each took, and the number of rounds."""
+    """Give the least seconds that a call of each took, and the number of rounds.
+
+    In its turn each is called for `settle` seconds before it is timed.
+    """
     repeats = {
         name: max(1, int(SHORT_SECONDS / _seconds_of(call, 1))) for name, call in calls.items()
     }
@@ -108,6 +114,9 @@ def run_rounds(
     try:
         while not _is_enough(rounds, time.perf_counter() - start, budget):
             for name, call in calls.items():
+                settled = time.perf_counter() + settle
+                while time.perf_counter() < settled:
+                    call()
                 best[name] = min(best[name], _seconds_of(call, repeats[name]))
             rounds += 1
     finally:
