@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastspline._arguments import Boundary
+from fastspline._clock import read_knots
 from fastspline._plan import Plan
 
 FURTHEST = -60.0, 20.0  # where lam is sought, powers of ten
@@ -94,7 +95,7 @@ def lam_for_df(
     from scipy.optimize import brentq
 
     wanted = _check_df(df)
-    through = Plan(knots, 0.0, weights, bc, roughness)
+    through = Plan(read_knots(knots)[0], 0.0, weights, bc, roughness)
     most, least = round(through.df), 2 if through.bc == "natural" else 1
     if most <= least:
         raise ValueError(

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastspline._arguments import Boundary, check_bc, check_lam, check_roughness, check_weights
-from fastspline._clock import read_knots
 from fastspline._kernels.tables import first_bad_knot
 from fastspline._solvers.choice import (
     Solver,
@@ -27,6 +26,8 @@ from fastspline._solvers.tableau import ALL_ONE, Rows, Vector
 
 class Plan:
     """A smoothing spline without its values; see `Smoother` for the arguments and their errors.
+
+    `knots` have been read already, by `read_knots`.
 
     Attributes
     ----------
@@ -46,13 +47,13 @@ class Plan:
 
     def __init__(
         self,
-        knots: ArrayLike,
+        knots: Vector,
         lam: float,
         weights: ArrayLike | None = None,
         bc: Boundary = "natural",
         roughness: ArrayLike | None = None,
     ) -> None:
-        read = np.array(read_knots(knots)[0])  # our own: the caller may write to it
+        read = np.array(knots)  # our own: the caller may write to it
         if read.size == 0:
             raise ValueError("knots is empty; give at least one knot")
         if not (type(lam) is float and lam >= 0.0):

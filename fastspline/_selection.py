@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict, Unpack, overl
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastspline._clock import read_knots
 from fastspline._fit import Group, magnitude, rest_of
 from fastspline._kernels import score_lanes, scores
 from fastspline._plan import Plan
@@ -217,7 +218,7 @@ def find_lam(
         raise ValueError(
             f'criterion must be "gcv", "gcv-plain", "loo" or "reml", got {criterion!r}'
         )
-    plan = Plan(knots, 0.0, weights)
+    plan = Plan(read_knots(knots)[0], 0.0, weights)
     columns, (trailing, axis), _, _ = read_columns(values, plan.knots.size, axis)
     active = plan.active
     doubles = np.ascontiguousarray(columns[active], np.float64)
