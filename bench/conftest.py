@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from bench.races.beside import SLOWS_BLAS
 from bench.races.race import Race
-from bench.report import SLOWS_BLAS
 
 
 def pytest_addoption(parser):

@@ -3,7 +3,7 @@
     python -m bench.report              write all tables and pictures from the newest records
     python -m bench.report stale        list records older than the code that they measure
     python -m bench.report record       run all races and store a record
-    python -m bench.report compare A B  flag each ratio that fell
+    python -m bench.report compare A B  flag each ratio that fell; of two commits, race both now
     python -m bench.report fold         keep of records that no table is made of the ratios alone
     python -m bench.report plot         draw the ratios over all records, folded ones too
 
@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -27,14 +26,13 @@ from typing import Any, NamedTuple
 
 from bench.documents import DOCUMENTS, to_markdown, write_tables
 from bench.experiments import EXPERIMENTS, publish
+from bench.races.beside import WORTH_A_FLAG, calm_environment, race_commits, tell_commits
 from bench.records import RESULTS, ROOT, Record, origin_now, read, store, tell_origin
 from bench.science.claims import collect, tell_claims
 from bench.stale import changed_since, files_of
 
 RACES = RESULTS / "races"
 RECORDING = "python -m bench.report record"
-SLOWS_BLAS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-WORTH_A_FLAG = 0.9  # a ratio below 0.9 times its old value has fallen by more than 10 %
 FOLDED = "ratios.csv"
 RACERS = {  # by the group of the race
     "coded": "bench.races.bench_coded",
@@ -59,17 +57,19 @@ class Ratio(NamedTuple):
 
     time: str
     commit: str
+    cpu: str
     group: str
     race: str
     rival: str
     ratio: float
 
 
-def tables_of_races(records: Iterable[Record]) -> dict[str, str]:
+def tables_of_races(records: Sequence[Record], folded: Sequence[Ratio]) -> dict[str, str]:
     """Make each group's table from the newest record of it, and a few rows for the front page."""
     newest = newest_of_groups(records)
     tables = {group: tell_races(record, group) for group, record in newest.items()}
-    return tables | {"races-front": tell_front(newest.values())}
+    ratios = [*folded, *(one for record in records for one in ratios_of(record))]
+    return tables | {"races-front": tell_front(list(newest.values()), ratios)}
 
 
 def newest_of_groups(records: Iterable[Record]) -> dict[str, Record]:
@@ -77,28 +77,40 @@ def newest_of_groups(records: Iterable[Record]) -> dict[str, Record]:
     return {race["group"]: record for record in records for race in record["benchmarks"]}
 
 
-def tell_front(records: Iterable[Record]) -> str:
-    """Make the table of a few races, each with the commit that it ran on."""
-    found = {
-        race["name"]: (race["extra_info"], record["origin"])
-        for record in records
-        for race in record["benchmarks"]
+def tell_front(records: Sequence[Record], ratios: Iterable[Ratio]) -> str:
+    """Make the table of a few races: of each CPU's newest ratios the least.
+
+    `records` are the newest, `ratios` those of all records, of any age.
+    """
+    found = {race["name"]: race["extra_info"] for one in records for race in one["benchmarks"]}
+    newest = {
+        (one.race, one.rival, one.cpu): one for one in sorted(ratios, key=lambda one: one.time)
     }
-    shown = [found[name] for name in FRONT if name in found]
-    rivals = ("scipy", "dense x BLAS")
-    rows = [
-        [race["case"], race["shape"], race["dtype"], *(_tell_ratio(race, one) for one in rivals)]
-        for race, _ in shown
-    ]
-    header = ["", "shape", "dtype", *(f"{one} / ours" for one in rivals)]
-    notes = dict.fromkeys(note for race, _ in shown for note in race["notes"].values())
-    origins = dict.fromkeys(tell_origin(origin) for _, origin in shown)
-    lines = [
-        "An operator is made once, scipy fits anew at each call.",
-        *(f"\\* {note}." for note in notes),
-        *origins,
-    ]
+    rows, used = [], []
+    for name in (name for name in FRONT if name in found):
+        race, least = found[name], {}
+        for rival in ("scipy", "dense x BLAS"):
+            of_cpus = [one for (*key, _), one in newest.items() if key == [name, rival]]
+            used += of_cpus
+            if rival in race["ratios"]:
+                least[rival] = min(one.ratio for one in of_cpus)
+        told = [_tell_ratio(race | {"ratios": least}, one) for one in ("scipy", "dense x BLAS")]
+        rows.append([race["case"], race["shape"], race["dtype"], *told])
+    header = ["", "shape", "dtype", "scipy / ours", "dense x BLAS / ours"]
+    notes = dict.fromkeys(
+        note for name in FRONT if name in found for note in found[name]["notes"].values()
+    )
+    places = dict.fromkeys(f"{one.cpu} ({one.commit}, {one.time[:10]})" for one in used)
+    told = "An operator is made once, scipy fits anew at each call."
+    if len(places) > 1:
+        told += f" Each ratio is the lowest of {' and '.join(places)}."
+    origins = dict.fromkeys(tell_origin(one["origin"]) for one in records if _has_front(one))
+    lines = [told, *(f"\\* {note}." for note in notes), *origins]
     return "\n".join([to_markdown(header, rows, words=3), "", *lines])
+
+
+def _has_front(record: Record) -> bool:
+    return any(race["name"] in FRONT for race in record["benchmarks"])
 
 
 def tell_races(record: Record, group: str) -> str:
@@ -170,7 +182,6 @@ def record_races(*, seconds: float, results: Path = RACES) -> Path:
     changed = changed_since("HEAD", files_of({SPLINES, *RACERS.values()}))
     if changed:
         raise ValueError(f"{', '.join(changed[:3])} differ from the last commit; commit first")
-    environment = {name: value for name, value in os.environ.items() if name not in SLOWS_BLAS}
     origin = origin_now(RECORDING)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "raw.json"
@@ -181,7 +192,7 @@ def record_races(*, seconds: float, results: Path = RACES) -> Path:
             f"--race-seconds={seconds}",
         ]
         command = [sys.executable, "-m", "pytest", "bench", "-v", *options]
-        subprocess.run(command, cwd=ROOT, env=environment, check=True)
+        subprocess.run(command, cwd=ROOT, env=calm_environment(), check=True)
         races = slim(json.loads(path.read_text(encoding="utf-8")))
     stored = results / f"{origin['date'][:10]}-{origin['commit'][:7]}.json"
     store({"origin": origin, "benchmarks": races}, stored)
@@ -204,9 +215,10 @@ def read_records(results: Path = RACES) -> dict[Path, Record]:
 
 def ratios_of(record: Record) -> list[Ratio]:
     """Give the ratio of each race and rival."""
-    time, commit = record["origin"]["date"][:19], record["origin"]["commit"][:7]
+    origin = record["origin"]
+    where = origin["date"][:19], origin["commit"][:7], origin["machine"]["cpu"]
     return [
-        Ratio(time, commit, race["group"], race["name"], rival, ratio)
+        Ratio(*where, race["group"], race["name"], rival, ratio)
         for race in record["benchmarks"]
         for rival, ratio in race["extra_info"]["ratios"].items()
     ]
@@ -246,7 +258,12 @@ def publish_all() -> None:
     """Write every table and picture from the newest records."""
     for experiment in EXPERIMENTS.values():
         publish(experiment)
-    write_tables({"claims": tell_claims(collect()), **tables_of_races(read_records().values())})
+    write_tables(
+        {
+            "claims": tell_claims(collect()),
+            **tables_of_races(list(read_records().values()), read_folded()),
+        }
+    )
 
 
 def tell_stale() -> Iterable[str]:
@@ -289,6 +306,19 @@ def compare(old: Record, new: Record) -> tuple[str, int]:
         flag = "  FELL" if has_fallen else ""
         lines.append(f"{label:72} {was:10.4g} {now:10.4g} {100 * (now / was - 1):+6.0f} %{flag}")
     return "\n".join(lines), fallen
+
+
+def _compare(options: argparse.Namespace) -> tuple[str, int]:
+    """Compare two records, or two commits, as the options say."""
+    names = options.old, options.new
+    if any(name.endswith(".json") for name in names):
+        old, new = (json.loads(Path(name).read_text("utf-8")) for name in names)
+        return compare(old, new)
+    if options.rounds < 1 or options.seconds <= 0.0:
+        raise ValueError("--rounds must be at least 1, and --seconds above 0")
+    return tell_commits(
+        *race_commits(*names, only=options.only, rounds=options.rounds, seconds=options.seconds)
+    )
 
 
 def plot(ratios: Sequence[Ratio], path: Path) -> None:
@@ -347,10 +377,23 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     two = commands.add_parser(
         "compare",
-        help="print the ratios of two records; exit code 1 if one fell by more than 10 %%",
+        help="print the ratios of two records, or race two commits in turn and print their times; "
+        "exit code 1 if something fell by more than 10 %%",
     )
-    two.add_argument("old", type=Path, metavar="OLD", help="a record, bench/results/races/*.json")
-    two.add_argument("new", type=Path, metavar="NEW", help="a later one")
+    two.add_argument("old", metavar="OLD", help="a record, bench/results/races/*.json, or a commit")
+    two.add_argument("new", metavar="NEW", help="a later one")
+    two.add_argument(
+        "-k", dest="only", default="", metavar="NAME", help="of commits: race these alone"
+    )
+    two.add_argument(
+        "--rounds", type=int, default=4, help="of commits: turns of each (default %(default)s)"
+    )
+    two.add_argument(
+        "--seconds",
+        type=float,
+        default=0.3,
+        help="of commits: how long a race lasts at least (default %(default)s)",
+    )
     commands.add_parser(
         "fold", help="keep the ratios alone of records that no table is made of, in ratios.csv"
     )
@@ -378,10 +421,9 @@ def _run(options: argparse.Namespace) -> int:
         case "record":
             print(record_races(seconds=options.seconds))
         case "compare":
-            old, new = (json.loads(path.read_text("utf-8")) for path in (options.old, options.new))
-            text, fallen = compare(old, new)
+            text, fallen = _compare(options)
             print(text)
-            print(f"{fallen} ratios fell by more than 10 %")
+            print(f"{fallen} fell by more than 10 %")
             return int(fallen > 0)
         case "plot":
             path = RACES / "ratios.png"

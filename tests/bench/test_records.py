@@ -9,7 +9,7 @@ import pytest
 from bench import experiments, records, stale
 from bench.documents import DOCUMENTS
 from bench.experiments import EXPERIMENTS, tables_of
-from bench.report import RACES, read_records, tables_of_races
+from bench.report import RACES, read_folded, read_records, tables_of_races
 from bench.science.claims import collect, tell_claims
 
 RECORDS = {key: one.path for key, one in EXPERIMENTS.items()}
@@ -129,7 +129,8 @@ def test_every_record_tells_where_it_comes_from(path):
 
 def test_tables_are_those_of_the_records():
     texts = [path.read_text(encoding="utf-8") for path in DOCUMENTS]
-    tables = tables_of_races(read_records().values()) | {"claims": tell_claims(collect())}
+    races = tables_of_races(list(read_records().values()), read_folded())
+    tables = races | {"claims": tell_claims(collect())}
     for experiment in EXPERIMENTS.values():
         tables |= tables_of(experiment, records.read(experiment.path))
     for name, table in tables.items():

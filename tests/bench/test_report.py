@@ -4,6 +4,7 @@ import pytest
 
 from bench import report
 from bench.demo_tables import tell_accuracy, tell_live
+from bench.races.beside import tell_commits
 from bench.records import ask_git
 
 MACHINE = {
@@ -83,6 +84,43 @@ def test_improvements_and_new_races_are_not_flagged(tmp_path, capsys):
     assert "only in the old record" in printed
 
 
+def test_the_front_page_tells_the_cpu_that_is_worse_for_us():
+    name = report.FRONT[0]
+    new = record(race(name, scipy=400.0, copy=0.5))
+    other = [
+        report.Ratio("2024-05-02T10:00:00", "fedcba9", "Other CPU", "small", name, "scipy", 300.0),
+        report.Ratio("2024-05-01T10:00:00", "0123456", "Other CPU", "small", name, "scipy", 1.0),
+        report.Ratio("2024-05-02T10:00:00", "fedcba9", "Some CPU", "small", name, "scipy", 2.0),
+    ]
+    table = report.tables_of_races([new], other)["races-front"]
+    assert "| 300 | - |" in table
+    assert f"lowest of Other CPU (fedcba9, 2024-05-02) and Some CPU ({HEAD[:7]}" in table
+
+
+@pytest.mark.outer
+def test_two_commits_are_raced_in_turn(capsys):
+    options = ["-k", "test_plan_and_call", "--rounds", "1", "--seconds", "0.01"]
+    assert report.main(["compare", HEAD, HEAD, *options]) in {0, 1}
+    _, line, _ = capsys.readouterr().out.splitlines()
+    race, old, new, ratio, *_ = line.split()
+    assert race == "test_plan_and_call"
+    assert float(ratio) == pytest.approx(float(old) / float(new), abs=0.01)
+
+
+def test_commits_that_are_none_and_races_without_name_are_refused(capsys):
+    assert report.main(["compare", "no-such-commit", HEAD]) == 2
+    assert "neither a record's file nor a commit" in capsys.readouterr().err
+    assert report.main(["compare", HEAD, HEAD, "--rounds", "0"]) == 2
+    assert "--rounds" in capsys.readouterr().err
+
+
+def test_what_became_a_tenth_slower_is_flagged():
+    text, fallen = tell_commits({"a": 1e-6, "b": 1e-6, "gone": 1.0}, {"a": 1.2e-6, "b": 1.05e-6})
+    assert fallen == 1
+    assert [line.split()[0] for line in text.splitlines() if "FELL" in line] == ["a"]
+    assert "gone" in text
+
+
 def test_an_unreadable_record_gives_one_line_and_code_2(tmp_path, capsys):
     assert report.main(["compare", str(tmp_path / "none.json"), str(tmp_path / "none.json")]) == 2
     assert "none.json" in capsys.readouterr().err
@@ -115,7 +153,7 @@ def test_the_newest_record_is_the_last(tmp_path):
 def test_each_table_is_made_of_the_newest_record_of_its_group():
     old = record(race(scipy=2.0), race("test_b", "other", scipy=5.0))
     new = record(race(scipy=3.0), date="2024-06-02T10:00:00", commit="fedcba9")
-    tables = report.tables_of_races([old, new])
+    tables = report.tables_of_races([old, new], [])
     assert list(tables) == ["small", "other", "races-front"]
     assert "| 3.0 |" in tables["small"]
     assert "Commit fedcba9, 2024-06-02" in tables["small"]
@@ -148,7 +186,7 @@ def test_folding_keeps_the_ratios_of_records_that_no_table_is_made_of(tmp_path):
 def test_the_plot_is_a_picture(tmp_path):
     ratios = [
         *report.ratios_of(record(race(scipy=2.0, copy=0.5))),
-        report.Ratio("2024-06-02T10:00:00", "fedcba9", "small", "test_b", "scipy", 1.0),
+        report.Ratio("2024-06-02T10:00:00", "fedcba9", "Some CPU", "small", "test_b", "scipy", 1.0),
     ]
     report.plot(ratios, tmp_path / "results" / "ratios.png")
     assert (tmp_path / "results" / "ratios.png").read_bytes()[:4] == b"\x89PNG"
