@@ -70,14 +70,23 @@ def read_knots(knots: ArrayLike, name: str = "knots") -> tuple[NDArray[np.float6
     TypeError
         If they are neither real numbers nor times.
     """
+    read, clock = read_first(knots, name)
+    return read_vector(read, name), clock
+
+
+def read_first(knots: ArrayLike, name: str = "knots") -> tuple[FloatArray, Clock | None]:
+    """Give the first of knots that more will follow, of any shape, and their clock, if any.
+
+    Raises
+    ------
+    TypeError
+        If they are neither real numbers nor times.
+    """
     times = None if _is_plain(knots) else as_times(knots, name)
     if times is None:
-        return read_vector(knots, name), None
-    origin = None
-    if times.array.dtype.kind == "M":
-        origin = times.array.flat[0] if times.array.size else np.datetime64(0, "s")
-    clock = Clock(times.kind, origin)
-    return read_vector(clock.count(times, name), name), clock
+        return read_array(knots, name)[0], None
+    clock = _start(times)
+    return clock.count(times, name), clock
 
 
 def read_points(points: ArrayLike, clock: Clock | None, name: str = "points") -> FloatArray:
@@ -116,8 +125,18 @@ def as_times(values: ArrayLike, name: str) -> Times | None:
     return Times(array, aware)
 
 
+def _start(times: Times) -> Clock:
+    """Give the clock that begins with the first of some times."""
+    origin = None
+    if times.array.dtype.kind == "M":
+        origin = times.array.flat[0] if times.array.size else np.datetime64(0, "s")
+    return Clock(times.kind, origin)
+
+
 def _is_plain(values: object) -> bool:
-    return type(values) is np.ndarray and values.dtype.kind in "fiub"
+    if type(values) is np.ndarray:
+        return values.dtype.kind in "fiub"
+    return isinstance(values, float | int)
 
 
 def _without_zone(values: Any) -> tuple[Any, bool]:

@@ -139,7 +139,7 @@ class Smoother:
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as the arguments: the plan is factored again in microseconds."""
         options = self.lam, self.weights, self.bc, self.roughness
-        return _smoother_from, (self.knots, *options, self._clock)
+        return smoother_from, (self.knots, *options, self._clock)
 
     def __repr__(self) -> str:
         """Tell size, lam, degrees of freedom, boundary condition and solver."""
@@ -234,7 +234,7 @@ class Smoother:
         return SplineOperator(self._plan, read, check_nu(nu), given=keep_points(points))
 
 
-def _smoother_from(
+def smoother_from(
     knots: NDArray[np.float64],
     lam: float,
     weights: NDArray[np.float64] | None,
@@ -242,6 +242,7 @@ def _smoother_from(
     roughness: NDArray[np.float64] | None,
     clock: Clock | None,
 ) -> Smoother:
+    """Give the plan for knots that were counted on a clock, if there is one."""
     plan = Smoother(knots, lam=lam, weights=weights, bc=bc, roughness=roughness)
     object.__setattr__(plan, "_clock", clock)
     return plan

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastspline._arguments import check_lam
+from fastspline._clock import Clock, read_first, read_points
 from fastspline._kernels import append
 from fastspline._kernels.state_space import N_COEFFICIENTS
-from fastspline._smoother import Smoother
+from fastspline._smoother import smoother_from
 from fastspline._solvers.choice import refuse_knots
 from fastspline._spline import Spline
 from fastspline.arrays import FloatArray, Restore, read_array, read_vector, require_finite
@@ -73,13 +74,16 @@ class SplineStream:
     _panels: NDArray[np.float64]
     _ranges: NDArray[np.float64]
 
-    __slots__ = ("_co", "_lam", "_panels", "_ranges", "_restore", "_totals", "_track", "_trailing")
+    __slots__ = (
+        "_clock", "_co", "_lam", "_panels", "_ranges", "_restore", "_totals", "_track", "_trailing",
+    )  # fmt: skip
 
     def __init__(self, *, lam: float) -> None:
         self._lam = check_lam(lam)
         self._totals = np.zeros(append.N_TOTALS)
         self._totals[[append.UNIT, append.SHORTEST, append.LIGHTEST]] = 1.0, np.inf, np.inf
         self._trailing: tuple[int, ...] | None = None
+        self._clock: Clock | None = None  # where knots are times
         self._restore = Restore(np.dtype(np.float64))
         self._make_room(0, 0)
 
@@ -117,7 +121,7 @@ class SplineStream:
 
     @property
     def knots(self) -> NDArray[np.float64]:
-        """A copy of the knots so far, shape (n,)."""
+        """A copy of the knots so far, shape (n,); of times their seconds."""
         return self._track[append.KNOT, : len(self)].copy()
 
     @property
@@ -148,7 +152,8 @@ class SplineStream:
         Parameters
         ----------
         knots : array_like, shape (k,), or a number
-            Ascending, and beyond all knots so far.
+            Ascending, and beyond all knots so far. Times are counted as in `Smoother`; the first
+            append decides, and times of its kind, or seconds, follow.
         values : array_like, shape (k, ...), or (...) for a number
             The first append decides for all on the trailing axes, each entry a column, and on the
             kind and floating dtype of results. Absolute values up to 1e200.
@@ -169,9 +174,9 @@ class SplineStream:
             not finite, if values that count are not finite, or if shapes do not fit. The stream is
             then as before.
         TypeError
-            If an argument does not hold real numbers.
+            If an argument does not hold real numbers, or knots are not of the kind of those so far.
         """
-        at, _ = read_array(knots, "knots")
+        at, clock = self._read_knots(knots)
         array, restore = read_array(values, "values")
         if at.ndim == 0:
             at, array = at.reshape(1), array[np.newaxis]
@@ -190,7 +195,7 @@ class SplineStream:
         if fault < 0:
             self._refuse(fault, index, places, array, given)
         if self._trailing is None:
-            self._trailing, self._restore = trailing, restore
+            self._trailing, self._restore, self._clock = trailing, restore, clock
         return self._shaped(self._panels[append.FITTED, index : count + k])
 
     def spline(self) -> Spline:
@@ -209,10 +214,15 @@ class SplineStream:
         data = np.zeros((len(self), self._ranges.size))
         data[self._track[append.PLACE, :active].astype(np.int64)] = self._panels[append.Y, :active]
         weights = self.weights
-        plan = Smoother(
-            self.knots, lam=self._lam, weights=None if (weights == 1.0).all() else weights
-        )
+        own = None if (weights == 1.0).all() else weights
+        plan = smoother_from(self.knots, self._lam, own, "natural", None, self._clock)
         return plan.fit(self._shaped(data))
+
+    def _read_knots(self, knots: ArrayLike) -> tuple[FloatArray, Clock | None]:
+        """Give new knots as numbers, and the clock that counts them if they are times."""
+        if self._trailing is None:
+            return read_first(knots)
+        return read_points(knots, self._clock, "knots"), self._clock
 
     def _shaped(self, columns: NDArray[np.float64]) -> FloatArray:
         """Copy (rows, columns) into the shape and kind of the values given."""

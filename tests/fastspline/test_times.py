@@ -15,6 +15,7 @@ from scipy import interpolate
 
 from fastspline import (
     Smoother,
+    SplineStream,
     lam_for_df,
     make_smoothing_spline,
     resample,
@@ -91,6 +92,46 @@ def test_lam_has_the_unit_of_seconds_cubed():
     # What scipy's function reads, its namesake reads alike: dates count in their own unit.
     scipys = interpolate.make_smoothing_spline(DATES, Y, lam=LAM)
     np.testing.assert_array_equal(make_smoothing_spline(DATES, Y, lam=LAM).t, scipys.t)
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_stream_counts_times_from_its_first_knot(form):
+    times, stream, bare = form(DATES), SplineStream(lam=LAM), SplineStream(lam=LAM)
+    one_by_one = list(times) if not hasattr(times, "dims") else list(times.values)
+    for i in range(3):
+        given = one_by_one[i] if i else form(DATES[:1])
+        y = Y[i] if i else Y[:1]
+        np.testing.assert_array_equal(stream.append(given, y), bare.append(SECONDS[i], Y[i]))
+    stream = pickle.loads(pickle.dumps(stream))
+    stream.append(form(DATES[3:6]), Y[3:6])
+    stream.append(SECONDS[6:], Y[6:])  # seconds go on too
+    bare.append(SECONDS[3:], Y[3:])
+    np.testing.assert_array_equal(stream.knots, SECONDS)
+    np.testing.assert_array_equal(stream.values, bare.values)
+    curve = stream.spline()
+    np.testing.assert_array_equal(np.asarray(curve(form(POINTS))), bare.spline()(AT))
+    np.testing.assert_array_equal(curve(AT), bare.spline()(AT))
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "text"),
+    [
+        (0.0, DATES[0], r"knots holds dates without .* and the knots are numbers"),
+        (DATES[0], zoned(DATES)[1], r"dates with a time zone, and the knots are dates without"),
+        (DATES[0], DATES[1] - START, r"durations, and the knots are dates without"),
+        (DATES[0], "tomorrow", r"knots must hold real numbers"),
+    ],
+)
+def test_a_stream_stays_with_the_kind_of_its_first_knot(first, then, text):
+    stream = SplineStream(lam=LAM)
+    with pytest.raises(ValueError, match="values"):
+        stream.append(DATES[3], np.nan)  # refused, so that it decides nothing
+    stream.append(first, 1.0)
+    with pytest.raises(TypeError, match=text):
+        stream.append(then, 2.0)
+    with pytest.raises(ValueError, match=r"knots must be finite, but knots\[0\] = nan"):
+        stream.append(np.datetime64("NaT") if first is DATES[0] else np.nan, 2.0)
+    assert len(stream) == 1
 
 
 def test_labels_are_the_times_as_they_were_given():
