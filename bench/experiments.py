@@ -100,6 +100,10 @@ EXPERIMENTS = {
         Experiment("exact", "bench.exactness.__main__", "python -m bench.exactness"),
         _alone("programs", "bench.exactness.programs", packages=["csaps"]),
         _alone("selection", "bench.exactness.selection", packages=["csaps"]),
+        Experiment(
+            "neighbours", "bench.neighbours.__main__", "python -m bench.neighbours",
+            packages=["csaps"],
+        ),
         _alone("latency", "bench.engines.latency"),
         _alone("traffic", "bench.engines.traffic", packages=["torch", "distributed", "ray"]),
         _alone(
