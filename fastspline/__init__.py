@@ -3,18 +3,23 @@
 Arrays in, arrays out: nothing here knows of codes, workers or models.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from fastspline._freedom import DegreesOfFreedom, lam_for_df
 from fastspline._gradient import FitGradient
 from fastspline._grid import smooth_grid
 from fastspline._migration import lam_from_csaps, lam_from_r
 from fastspline._oneshot import resample, smooth_spline
 from fastspline._operator import SplineOperator
-from fastspline._regression import RegressionSpline, regression_spline
 from fastspline._scipy import make_smoothing_spline
 from fastspline._selection import select_lam
 from fastspline._smoother import Smoother
 from fastspline._spline import Spline
-from fastspline._stream import SplineStream
+
+if TYPE_CHECKING:
+    from fastspline._regression import RegressionSpline, regression_spline
+    from fastspline._stream import SplineStream
 
 __all__ = [
     "DegreesOfFreedom",
@@ -36,11 +41,28 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> str:
-    """Look up the version when it is asked for: that costs a tenth of the import."""
-    if name == "__version__":
+# Doors that few go through, with kernels of their own.
+_LATER = {
+    "RegressionSpline": "fastspline._regression",
+    "SplineStream": "fastspline._stream",
+    "regression_spline": "fastspline._regression",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what few need, and look up the version, when it is asked for."""
+    if name == "__version__":  # a tenth of the import
         return _find_version()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_LATER[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Name what is imported later too."""
+    return sorted({*globals(), *__all__})
 
 
 def _find_version() -> str:

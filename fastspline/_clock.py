@@ -29,7 +29,7 @@ class Times(NamedTuple):
         return "dates with a time zone" if self.aware else "dates without a time zone"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False, slots=True)  # as in _labels
 class Clock:
     """How the times of a plan are counted: in seconds, dates from `origin` on."""
 

@@ -104,7 +104,6 @@ def _numbers_of(values: Any, dtypes: Any, name: str) -> Any:
         raise TypeError(f"{name} must hold real numbers, got columns of {kinds}") from error
 
 
-@dataclass(frozen=True, slots=True)
 class _MaskedLabels:
     """A masked array of numpy, of which nothing is masked."""
 
@@ -120,7 +119,8 @@ class _MaskedLabels:
         return []
 
 
-@dataclass(frozen=True, slots=True)
+# Without what nobody calls: all that a dataclass can have takes four times as long to import.
+@dataclass(eq=False, repr=False, slots=True)
 class _SeriesLabels:
     """A Series: its index and its name."""
 
@@ -143,7 +143,7 @@ class _SeriesLabels:
         return []
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class _FrameLabels:
     """A DataFrame: its index and its columns."""
 
@@ -170,7 +170,7 @@ class _FrameLabels:
         return [str(name) for name in (self.columns if axis == 0 else self.index)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class _ArrayLabels:
     """A DataArray: its dimensions, coordinates, name and attributes."""
 

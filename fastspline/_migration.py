@@ -8,7 +8,6 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline._regression import check_count, spread
 from fastspline._smoother import Smoother
 
 R_LEAST_KNOTS = 4
@@ -102,10 +101,7 @@ def lam_from_r(
         exponent = _read_number(spar, "spar")
         if not math.isfinite(exponent):
             raise ValueError(f"spar must be finite, got {spar}")
-        breaks = x if all_knots else x[_thin(x.size)]
-        if nknots is not None:
-            breaks = x[w > 0.0]
-            breaks = breaks[spread(breaks.size, check_count(nknots, breaks.size))]
+        breaks = _breaks(x, w, nknots, all_knots=all_knots)
         with np.errstate(over="ignore"):  # inf then: the straight line
             power = float(np.exp2(24.0 * exponent - 8.0))
         scaled = _ratio((x - x[0]) / width, w / mean, (breaks - x[0]) / width) * power
@@ -188,15 +184,25 @@ def _read_number(value: object, name: str) -> float:
     return float(number)
 
 
-def _thin(n: int) -> NDArray[np.int64]:
-    """Give the indices of the knots that R keeps by default (its `.nknots.smspl`)."""
-    if n <= R_ALL_KNOTS:
-        return np.arange(n)
+def _breaks(
+    x: NDArray[np.float64], w: NDArray[np.float64], nknots: int | None, *, all_knots: bool
+) -> NDArray[np.float64]:
+    """Give the knots that R takes."""
+    if nknots is None and (all_knots or x.size <= R_ALL_KNOTS):
+        return x
+    from fastspline._regression import check_count, spread
+
+    if nknots is None:
+        return x[spread(x.size, _count(x.size))]
+    seen = x[w > 0.0]
+    return seen[spread(seen.size, check_count(nknots, seen.size))]
+
+
+def _count(n: int) -> int:
+    """Give how many knots R keeps by default of 50 or more (its `.nknots.smspl`)."""
     if n < 3200:
-        count = int(2.0 ** np.interp(n, [50, 200, 800, 3200], np.log2([50, 100, 140, 200])))
-    else:
-        count = int(200 + (n - 3200) ** 0.2)
-    return spread(n, count)
+        return int(2.0 ** np.interp(n, [50, 200, 800, 3200], np.log2([50, 100, 140, 200])))
+    return int(200 + (n - 3200) ** 0.2)
 
 
 def _ratio(x: NDArray[np.float64], w: NDArray[np.float64], breaks: NDArray[np.float64]) -> float:

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from fastspline._kernels.tables import first_bad_knot
 from fastspline._oneshot import fit_columns
 from fastspline._parts import Lam, Problem
-from fastspline._regression import regression_spline
 from fastspline._solvers.choice import refuse_knots
 from fastspline.arrays import (
     as_columns,
@@ -175,6 +174,8 @@ def _fit_by(
     axis: int,
 ) -> BSpline:
     """Fit by the B-splines of the knots t."""
+    from fastspline._regression import regression_spline  # few have such knots
+
     chosen = "gcv" if lam is None else lam
     return regression_spline(x, y, t[3:-3], weights=w, lam=chosen, axis=axis).to_bspline(t)
 

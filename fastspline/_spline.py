@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastspline._curve import Curve
-from fastspline._display import draw, tabulate_html, tell
 from fastspline._fit import Group, fit_groups, rest_of
 from fastspline._gradient import FitGradient, differentiate
 from fastspline._score import score_group
@@ -91,10 +90,14 @@ class Spline(Curve[Shaped], Generic[EachColumn, EachPlan, Shaped]):
 
     def __repr__(self) -> str:
         """Tell size, columns, lam and degrees of freedom."""
+        from fastspline._display import tell
+
         return tell(self)
 
     def _repr_html_(self) -> str:
         """Tell the same in a notebook, with a sketch of the curves."""
+        from fastspline._display import tabulate_html
+
         return tabulate_html(self)
 
     @property
@@ -189,6 +192,8 @@ class Spline(Curve[Shaped], Generic[EachColumn, EachPlan, Shaped]):
         -------
         matplotlib.axes.Axes
         """
+        from fastspline._display import draw
+
         return draw(self, ax, points, level)
 
     def to_ppoly(self) -> PPoly:

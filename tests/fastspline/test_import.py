@@ -9,6 +9,8 @@ import fastspline
 
 PROBE = """
 import json, sys, threading
+import numba
+numbas = set(sys.modules)
 import fastspline
 
 dispatchers = {
@@ -20,6 +22,7 @@ dispatchers = {
 }
 print(json.dumps({
     "modules": sorted(sys.modules),
+    "numbas": sorted(numbas),
     "dispatchers": dispatchers,
     "threads": threading.active_count(),
 }))
@@ -46,11 +49,38 @@ def test_import_loads_no_framework_and_compiles_nothing():
         "pandas",
         "xarray",
         "jax",
+        "cupy",
+        "IPython",
     )
     assert not set(found["modules"]) & set(heavy)
     assert found["dispatchers"], "no kernel was found"
     assert {name for name, count in found["dispatchers"].items() if count} == set()
     assert found["threads"] == 1
+
+
+def test_import_loads_little_but_numba_and_what_all_need():
+    """What few need, and pictures, come when they are asked for: an import costs what it must."""
+    found = probe()
+    added = set(found["modules"]) - set(found["numbas"])
+    others = {name for name in added if name.partition(".")[0] not in {"fastspline", "concurrent"}}
+    assert others <= {
+        "__future__",
+        "_queue",
+        "queue",
+        "numpy.typing",
+        "numpy._typing._add_docstring",
+    }
+    later = ("regression", "reduced", "stream", "display", "robust", "posterior")
+    assert not {f"fastspline._{name}" for name in later} & added
+    assert not {f"fastspline._kernels.{name}" for name in ("append", "regression")} & added
+
+
+def test_what_comes_later_is_named_and_there():
+    assert set(fastspline.__all__) <= set(dir(fastspline))
+    assert fastspline.SplineStream is fastspline._stream.SplineStream
+    assert "SplineStream" in vars(fastspline)  # kept
+    with pytest.raises(AttributeError, match="'fastspline' has no attribute 'spline'"):
+        fastspline.spline  # noqa: B018 (the look-up is what is tried)
 
 
 def test_public_names():
