@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastspline._arguments import check_nu
-from fastspline._fit import Group, Rest, rest_of, third_derivatives
+from fastspline._fit import Group, Noise, noise_of, third_derivatives
 from fastspline._jet import Jet
 from fastspline._solvers.tableau import Vector
 from fastspline._source import Source
 from fastspline._typing import Shaped
 from fastspline.arrays import FloatArray, Restore, require_finite
 
-Known: TypeAlias = tuple[tuple[Group, Rest], ...]
+Known: TypeAlias = tuple[tuple[Group, Noise], ...]
 Band: TypeAlias = Literal["pointwise", "simultaneous", "prediction"]
 
 
@@ -74,7 +74,10 @@ class Curve(Generic[Shaped]):
         """Give the posterior standard deviation of the curve, or of its slope, at points.
 
         The variance of f or f' given the values, where f is a priori an integrated Wiener process
-        and the values' noise has variance ``residual_variance / weights`` (Wahba 1983). Outside the
+        and the values' noise has variance ``residual_variance / weights`` (Wahba 1983), whether lam
+        was given or chosen. That is ``RSS / tr((I - S)**2)``, which `interval` takes to have
+        ``(n - df)**2 / tr((I - S)**2)`` degrees of freedom, n - 2 for the line: those that give
+        ``y' (I - S) y`` of noise alone its mean and variance (Satterthwaite 1946). Outside the
         knots the uncertainty of the process goes on; beyond given end slopes the slope is known.
 
         Parameters
@@ -100,11 +103,13 @@ class Curve(Generic[Shaped]):
         References
         ----------
         G. Wahba, "Bayesian confidence intervals for the cross-validated smoothing spline",
-        J. R. Statist. Soc. B 45 (1983), 133-150.
+        J. R. Statist. Soc. B 45 (1983), 133-150. T. Hastie and R. Tibshirani, "Generalized Additive
+        Models" (1990), section 3.5, for the variance of the noise. F. E. Satterthwaite, "An
+        approximate distribution of estimates of variance components", Biometrics Bull. 2 (1946).
         """
         order = _check_order(nu)
         flat, shape = self._read_points(points)
-        out = self._deviations(tuple(self._with_rest()), flat, order)
+        out = self._deviations(tuple(self._with_noise()), flat, order)
         return self._label(self._at_points(out, shape), points, same_unit=order == 0)
 
     def interval(
@@ -122,17 +127,18 @@ class Curve(Generic[Shaped]):
         `level`:
 
         - "pointwise": the true curve, on average over the knots (Nychka 1988), not at every point;
-          c is the normal quantile. Of the slope of a smooth curve more, see `std`.
+          c is the quantile of Student's distribution with the degrees of freedom of `std`. Of the
+          slope of a smooth curve more, see there.
         - "simultaneous": the true curve, everywhere between the least and the greatest of the
           points at once (of a periodic curve: everywhere). For nu = 0, c solves ``1 - level = P(|T|
-          > c) + (k / pi) (1 + c**2 / d)**(-d / 2)``, where T has Student's distribution with d = n
-          - df degrees of freedom, and k is the length of the path of f / std on the unit sphere,
+          > c) + (k / pi) (1 + c**2 / d)**(-d / 2)``, where T has that distribution, d are its
+          degrees of freedom, and k is the length of the path of f / std on the unit sphere,
           the integral of the standard deviation of its derivative (Rice's number of crossings; Sun
           and Loader 1994). For nu = 1, whose process crosses infinitely often where it crosses, c
           is the quantile of the largest ``|f' - mean| / std`` at points and the knots between them
           in 10,000 draws.
         - "prediction": a further value of weight 1 at a point; ``c sqrt(std(t)**2 +
-          residual_variance)`` with c of Student's distribution, as in regression.
+          residual_variance)`` with the c of "pointwise", as in regression.
 
         Parameters
         ----------
@@ -286,7 +292,7 @@ class Curve(Generic[Shaped]):
         if size < 0:
             raise ValueError(f"size must not be negative, got {size}")
         flat, shape = self._read_points(points)
-        drawn = draw(tuple(self._with_rest()), flat, order, int(size), rng, self._columns)
+        drawn = draw(tuple(self._with_noise()), flat, order, int(size), rng, self._columns)
         drawn += self._jet.at(flat, order)
         self._require_finite(drawn, "a draw")
         result = np.stack([self._at_points(one, shape) for one in drawn]) if size else drawn
@@ -302,15 +308,13 @@ class Curve(Generic[Shaped]):
             raise TypeError(f"level must be a number between 0 and 1, got {level!r}")
         if not 0.0 < level < 1.0:
             raise ValueError(f"level must lie between 0 and 1, got {level}; 0.95 is usual")
-        known = tuple(self._with_rest())
+        known = tuple(self._with_noise())
         deviations = self._deviations(known, points, nu)
-        if kind == "pointwise":
-            from statistics import NormalDist
-
-            return deviations * NormalDist().inv_cdf(0.5 + level / 2.0)
         from fastspline import _posterior
 
-        if kind == "simultaneous":
+        if kind == "pointwise":
+            factors = _posterior.student_factors(known, level)
+        elif kind == "simultaneous":
             factors = _posterior.simultaneous_factors(known, points, nu, level, rng)
         elif kind == "prediction" and nu == 0:
             factors = _posterior.student_factors(known, level)
@@ -323,10 +327,10 @@ class Curve(Generic[Shaped]):
             raise ValueError(
                 f'kind must be "pointwise", "simultaneous" or "prediction", got {kind!r}'
             )
-        for (group, rest), factor in zip(known, factors, strict=True):
+        for (group, noise), factor in zip(known, factors, strict=True):
             if kind == "prediction":
                 deviations[:, group.columns] = np.hypot(
-                    deviations[:, group.columns], rest.deviation
+                    deviations[:, group.columns], noise.deviation
                 )
             deviations[:, group.columns] *= factor
         self._require_finite(deviations, "the band")
@@ -335,30 +339,30 @@ class Curve(Generic[Shaped]):
     def _deviations(self, known: Known, points: Vector, nu: int) -> Vector:
         """Give standard deviations, (points, columns)."""
         out = np.full((points.size, self._columns), np.nan)
-        for group, rest in known:
+        for group, noise in known:
             unit = group.plan.solver.exact().covariances(points)[2 * nu]
-            out[:, group.columns] = np.sqrt(unit)[:, np.newaxis] * rest.deviation
+            out[:, group.columns] = np.sqrt(unit)[:, np.newaxis] * noise.deviation
         self._require_finite(out, "the standard deviation")
         return out
 
-    def _with_rest(self) -> Iterator[tuple[Group, Rest]]:
+    def _with_noise(self) -> Iterator[tuple[Group, Noise]]:
         """Give groups that have columns and noise, with what their fits leave; else raise."""
         for group in self._groups:
             if group.is_lost or not group.values.shape[1]:
                 continue
-            rest = rest_of(group)
+            noise = noise_of(group)
             if group.plan.is_constant:
                 raise ValueError(
                     f"values at one knot{self._of_column(group)} tell nothing of the slope, and "
                     "the curve has no standard deviation; give values at two knots or more"
                 )
-            if group.plan.lam == 0.0 or not rest.freedom > 0.0:
+            if group.plan.lam == 0.0 or not noise.freedom > 0.0:
                 raise ValueError(
                     "a curve that interpolates (lam = 0, or as many degrees of freedom as values"
                     f"{self._of_column(group)}) has no standard deviation; smooth with lam > 0, or "
                     "give more values"
                 )
-            yield group, rest
+            yield group, noise
 
     def _require_finite(self, out: Vector, what: str) -> None:
         """Raise if something overflows, (..., columns), but for columns without values."""

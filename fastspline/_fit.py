@@ -56,28 +56,11 @@ class Rest(NamedTuple):
     residuals: Vector  # (n, columns), to full relative accuracy
     weights: Vector  # (n,)
     complement: Vector  # (n,)
-    scale: float | None = None  # of the noise, where it is not told by squares
 
     @property
     def freedom(self) -> float:
         """Give n - df, without that subtraction."""
         return float(self.complement.sum())
-
-    @property
-    def variance(self) -> Vector:
-        """``RSS / (n - df)``, one a column."""
-        if self.scale is not None:
-            return np.full(self.power.size, self.scale**2)
-        return self._unscaled(_squares(self.weights, self.residuals) / (self.freedom or np.nan))
-
-    @property
-    def deviation(self) -> Vector:
-        """Square root of the variance, also where that over- or underflows."""
-        if self.scale is not None:
-            return np.full(self.power.size, self.scale)
-        ratio = _squares(self.weights, self.residuals) / (self.freedom or np.nan)
-        deviation: Vector = np.ldexp(np.sqrt(ratio), self.power)
-        return deviation
 
     def inflate(self, score: Vector, gamma: float) -> Vector:
         """Give a score with ``n - gamma df`` for ``n - df``, infinite where that reaches 0."""
@@ -87,8 +70,7 @@ class Rest(NamedTuple):
     @property
     def gcv(self) -> Vector:
         """``n RSS / (n - df)**2`` (Craven and Wahba 1979, eq. 1.9), one a column."""
-        squares = _squares(self.weights, self.residuals)
-        return self._unscaled(self.n * squares / (self.freedom or np.nan) ** 2)
+        return self._unscaled(self.n * self.squares / (self.freedom or np.nan) ** 2)
 
     @property
     def robust(self) -> Vector:
@@ -103,9 +85,28 @@ class Rest(NamedTuple):
         kept = np.where(self.complement > 0.0, self.complement, np.nan)
         return self._unscaled(_squares(self.weights, self.residuals / kept[:, np.newaxis]) / self.n)
 
+    @property
+    def squares(self) -> Vector:
+        """The sum of weighted squares of residuals, in units of 4**power; one a column."""
+        return _squares(self.weights, self.residuals)
+
     def _unscaled(self, squares: Vector) -> Vector:
         with np.errstate(over="ignore", under="ignore"):
             result: Vector = np.ldexp(squares, 2 * self.power)
+        return result
+
+
+class Noise(NamedTuple):
+    """What a fit tells of the noise: what `Spline.residual_variance` and all bands are made of."""
+
+    deviation: Vector  # (columns,) of a value of weight 1; NaN where the fit interpolates
+    freedom: float  # degrees of freedom of that estimate, see `Curve.std`; 0 likewise
+
+    @property
+    def variance(self) -> Vector:
+        """Square of the deviation, one a column."""
+        with np.errstate(over="ignore", under="ignore"):
+            result: Vector = self.deviation**2
         return result
 
 
@@ -167,15 +168,28 @@ def rest_of(group: Group) -> Rest:
         both_ends = active[0] == 0 and active[-1] == plan.knots.size - 1
         alone = slice(1, -1) if both_ends else slice(None)
         residuals[alone] = complement[alone] = 0.0
-    scale = None if group.robust is None else group.robust.scale
     if group.repeats is None:
-        return Rest(weights.size, power, residuals, weights, complement, scale)
+        return Rest(weights.size, power, residuals, weights, complement)
     knot, values, own = group.repeats.that_count()
     row = np.searchsorted(active, knot)
     share = own / weights[row]
     apart = np.ldexp(values - y[row], -power) + residuals[row]
     rest = (1.0 - share) + share * complement[row]
-    return Rest(own.size, power, apart, own, rest, scale)
+    return Rest(own.size, power, apart, own, rest)
+
+
+def noise_of(group: Group) -> Noise:
+    """Estimate the noise by ``RSS / tr((I - S)**2)``, or take a robust fit's."""
+    rest, plan = rest_of(group), group.plan
+    squared = rest.freedom  # where S is a projection
+    if plan.lam > 0.0 and not plan.is_constant:
+        # Values at one knot differ from their mean by noise alone.
+        squared = plan.solver.exact().squared_rest() + (rest.n - plan.active.size)
+    freedom = rest.freedom / squared * rest.freedom if squared > 0.0 else 0.0
+    if group.robust is not None:
+        return Noise(np.full(rest.power.size, group.robust.scale), freedom)
+    deviation: Vector = np.ldexp(np.sqrt(rest.squares / (squared or np.nan)), rest.power)
+    return Noise(deviation, freedom)
 
 
 def magnitude(group: Group) -> Rows:

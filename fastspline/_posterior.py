@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fastspline._fit import Group, Rest
+from fastspline._fit import Group, Noise
 from fastspline._solvers.panel import PanelSolver
 from fastspline._solvers.periodic import PeriodicSolver
 from fastspline._solvers.tableau import Vector
@@ -21,7 +21,7 @@ SHARES = np.array([1.0 / 20.0, 49.0 / 180.0, 16.0 / 45.0, 49.0 / 180.0, 1.0 / 20
 CLOSE = 1e-7  # relative error of the length of a path
 HALVINGS = 60
 
-Known = tuple[tuple[Group, Rest], ...]
+Known = tuple[tuple[Group, Noise], ...]
 
 
 def draw(
@@ -35,10 +35,10 @@ def draw(
     """Draw from the posterior, less its mean: (size, points, columns)."""
     streams = derived(rng).spawn(columns)
     out = np.full((size, points.size, columns), np.nan)
-    for group, rest in known:
+    for group, noise in known:
         draws = group.plan.solver.exact().draws(points)
         for column, deviation in zip(
-            np.arange(columns)[group.columns], rest.deviation, strict=True
+            np.arange(columns)[group.columns], noise.deviation, strict=True
         ):
             block = _block(draws.nodes)
             for first in range(0, size, block):
@@ -49,10 +49,10 @@ def draw(
 
 
 def student_factors(known: Known, level: float) -> list[float]:
-    """Give the quantile of Student's distribution for each group's n - df."""
+    """Give the quantile of Student's distribution by what each group tells of the noise."""
     from scipy.special import stdtrit
 
-    return [float(stdtrit(rest.freedom, 0.5 + level / 2.0)) for _, rest in known]
+    return [float(stdtrit(noise.freedom, 0.5 + level / 2.0)) for _, noise in known]
 
 
 def simultaneous_factors(
@@ -63,8 +63,8 @@ def simultaneous_factors(
         return [0.0 for _ in known]
     if nu == 0:
         return [
-            crossing_factor(path_length(solver, _stretch(solver, points)), rest.freedom, level)
-            for solver, rest in _solvers_of(known)
+            crossing_factor(path_length(solver, _stretch(solver, points)), noise.freedom, level)
+            for solver, noise in _solvers_of(known)
         ]
     factors: list[float] = []
     for first in range(0, len(known), ABREAST):
@@ -72,9 +72,9 @@ def simultaneous_factors(
     return factors
 
 
-def _solvers_of(known: Known) -> Iterator[tuple[PanelSolver, Rest]]:
+def _solvers_of(known: Known) -> Iterator[tuple[PanelSolver, Noise]]:
     """Give each group's solver."""
-    return ((group.plan.solver.exact(), rest) for group, rest in known)
+    return ((group.plan.solver.exact(), noise) for group, noise in known)
 
 
 def _stretch(solver: PanelSolver, points: Vector) -> Vector:
@@ -155,8 +155,8 @@ def drawn_factors(
                 made /= deviation
                 np.abs(made, out=made).max(axis=0, out=mine[first : first + block])
     factors = []
-    for mine, (_, rest) in zip(largest, known, strict=True):
-        scale = copy.deepcopy(stream).chisquare(rest.freedom, DRAWS) / rest.freedom
+    for mine, (_, noise) in zip(largest, known, strict=True):
+        scale = copy.deepcopy(stream).chisquare(noise.freedom, DRAWS) / noise.freedom
         factors.append(float(np.quantile(mine / np.sqrt(scale), level)))
     return factors
 

@@ -143,7 +143,8 @@ class RegressionSpline:
     leverages : ndarray, shape (n,), or (n, columns) where each column has its own lam
         The diagonal of that map.
     gcv, residual_variance : float or ndarray
-        One a column: ``n RSS / (n - df)**2`` and ``RSS / (n - df)``.
+        One a column: ``n RSS / (n - df)**2`` and ``RSS / (n - df)``, which is a little less than
+        `Spline.residual_variance` where knots are few.
     """
 
     __slots__ = ("_jet", "_lams", "_parts", "_place", "_reduced", "_restore", "_source", "lam")

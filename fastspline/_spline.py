@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastspline._curve import Curve
-from fastspline._fit import Group, fit_groups, rest_of
+from fastspline._fit import Group, fit_groups, noise_of, rest_of
 from fastspline._gradient import FitGradient, differentiate
 from fastspline._score import score_group
 from fastspline._solvers.tableau import Vector
@@ -47,9 +47,11 @@ class Spline(Curve[Shaped], Generic[EachColumn, EachPlan, Shaped]):
     df : float or ndarray
         Degrees of freedom, the sum of the leverages.
     gcv, loo, reml, residual_variance : float or ndarray
-        One a column. The scores that `select_lam` minimises, and ``RSS / (n - df)``, an estimate of
-        the noise variance of a value of weight 1; NaN where n - df is 0 (interpolation). Of a
-        robust fit the squared robust scale, and scores with its last weights.
+        One a column. The scores that `select_lam` minimises, and an estimate of the variance of a
+        value of weight 1, ``RSS / tr((I - S)**2)``, S the map from values to fitted values; NaN
+        where n - df is 0 (interpolation). It is unbiased where the curve is right but for noise,
+        for every lam; ``RSS / (n - df)``, which mgcv takes, is smaller, by much where df is near n.
+        Of a robust fit the squared robust scale, and scores with its last weights.
     outliers : ndarray of bool, shape (..., n, ...)
         Of a robust fit.
 
@@ -169,7 +171,7 @@ class Spline(Curve[Shaped], Generic[EachColumn, EachPlan, Shaped]):
     @property
     def residual_variance(self) -> EachColumn:
         """See the class."""
-        return self._a_column(lambda group: rest_of(group).variance)
+        return self._a_column(lambda group: noise_of(group).variance)
 
     def _a_column(self, score: Callable[[Group], float | Vector]) -> EachColumn:
         """Give a number of each column, as the values' other axes are shaped."""

@@ -138,10 +138,16 @@ MUTANTS = (
         "tests/fastspline/test_selection.py::test_general_search_finds_the_same",
     ),
     Mutant(
-        "fastspline/_curve.py",
-        "inv_cdf(0.5 + level / 2.0)",
-        "inv_cdf(level)",
+        "fastspline/_posterior.py",
+        "stdtrit(noise.freedom, 0.5 + level / 2.0)",
+        "stdtrit(noise.freedom, level)",
         "tests/fastspline/test_inference.py::test_interval_is_centre_and_quantile",
+    ),
+    Mutant(
+        "fastspline/_solvers/periodic.py",
+        "- 2.0 * (rest @ self._covariance)",
+        "- (rest @ self._covariance)",
+        "tests/fastspline/test_inference.py::test_the_trace_of_the_squared_rest_is_that_of_dense_algebra",
     ),
     Mutant(
         "fastspline/_stream.py",

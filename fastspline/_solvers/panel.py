@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from fastspline._kernels import centred, posterior, state_space
+from fastspline._kernels import centred, posterior, residuals, state_space
 from fastspline._kernels.response import respond
 from fastspline._solvers.columns import (
     DType,
@@ -213,6 +213,17 @@ class PanelSolver:
             gaps.h, gaps.roughness, self.clamped, self.process_noise, self.noise, lever, complement
         )
         return lever, complement
+
+    def squared_rest(self) -> float:
+        """Give the trace of (I - S)(I - S)."""
+        return float(self._residual_variances(self.gaps.h, self.gaps.roughness, self.noise).sum())
+
+    def _residual_variances(self, h: Vector, roughness: Vector, noise: Vector) -> Vector:
+        """Give, over its own noise, the variance of each residual of values that are noise."""
+        out = np.zeros(noise.size)
+        if noise.size > 2 or self.clamped:  # else the line goes through both
+            residuals.residual_variances(h, roughness, self.clamped, self.process_noise, noise, out)
+        return out
 
     def variances(self, points: Vector) -> Vector:
         """Give the posterior variance of f at points, relative to that of a value of weight 1."""

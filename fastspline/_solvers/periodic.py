@@ -231,6 +231,24 @@ class PeriodicSolver(PanelSolver):
         )
         return np.stack([lever[:-1], complement[:-1]], axis=1), kept
 
+    def squared_rest(self) -> float:
+        """See `PanelSolver.squared_rest`.
+
+        Residuals are those with the seam known less F times the error of its state; both are made
+        of the values' noises, and covary.
+        """
+        curves, noise = self._curves[0], np.roll(self.noise, -self._seam)
+        inside, to_state = curves[1:-1], self._to_state
+        known = np.concatenate([np.zeros((1, 2)), inside, np.zeros((3, 2))])
+        rest = self._sweep(self._circle[0], known)[1][1:-1]
+        apart = self._residual_variances(*self._circle)[1:-1]
+        of_state = (to_state * noise) @ to_state.T
+        mixed = inside @ of_state - 2.0 * (rest @ self._covariance)
+        apart += np.einsum("ij,ij->i", mixed, inside) / noise[1:]
+        at_seam = self._spared**2 + noise[1:] @ to_state[0, 1:] ** 2 / noise[0]
+        between = 0.0 if self._share is None else 1.0  # of both values at the first knot
+        return float(apart.sum() + at_seam + between)
+
     def covariances(self, points: Vector) -> Vector:
         """See `PanelSolver.covariances`; here the last row comes from a subtraction."""
         gaps = self.gaps

@@ -3,13 +3,14 @@
 import math
 import statistics
 
-import mpmath
 import numpy as np
 import pytest
 import torch
 from gmpy2 import mpfr
+from scipy import stats
 
 from fastspline import Smoother, select_lam, smooth_spline
+from fastspline._plan import Plan
 from tests.oracles.beam import BeamSmoother
 from tests.oracles.raw import RawFit
 from tests.oracles.splines import (
@@ -19,6 +20,7 @@ from tests.oracles.splines import (
     exact_scores,
     rounded,
     solve,
+    squared_trace,
 )
 from tests.support.strategies import KNOT_KINDS, make_knots, make_weights
 
@@ -79,7 +81,7 @@ def test_std_at_the_knots_is_wahbas(weight_kind, lam, rng):
     hat = ExactSmoother(knots, lam=lam, weights=weights).hat()
     lever = np.diag(hat)[used]
     residuals = (exact(values) - hat @ exact(values))[used]
-    variance = exact(w[used]) @ residuals**2 / (used.sum() - lever.sum())
+    variance = exact(w[used]) @ residuals**2 / squared_trace(hat[np.ix_(used, used)])
     expected = np.sqrt(rounded(variance * lever / exact(w[used])))
     spline = smooth_spline(knots, values, weights=weights, lam=lam)
     np.testing.assert_allclose(spline.std(knots[used]), expected, rtol=CLOSE)
@@ -176,12 +178,13 @@ def test_shapes_of_bands(axis, points_shape, rng):
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
 def test_interval_is_centre_and_quantile(level, rng):
     knots = make_knots("random", 15)
-    spline = smooth_spline(knots, rng.standard_normal((15, 2)), lam=0.01)
+    values = rng.standard_normal((15, 2))
+    spline = smooth_spline(knots, values, lam=0.01)
     points = np.linspace(-0.5, 1.5, 9)
     lower, upper = spline.interval(points, level)
-    z = math.sqrt(2.0) * float(mpmath.erfinv(level))
+    factor = stats.t.ppf(0.5 + level / 2, RawFit(knots, values, lam=0.01).freedom)
     np.testing.assert_allclose((lower + upper) / 2, spline(points), rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose((upper - lower) / 2, z * spline.std(points), rtol=1e-12)
+    np.testing.assert_allclose((upper - lower) / 2, factor * spline.std(points), rtol=1e-10)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
@@ -251,9 +254,26 @@ def test_band_covers_the_truth_on_average_over_the_knots(weighted, level):
     assert abs(fractions.mean() - level) <= 3.0 * error + 0.01
 
 
+@pytest.mark.parametrize("rough", [False, True])
+@pytest.mark.parametrize("decades", [0.0, 6.0])
+@pytest.mark.parametrize("bc", ["natural", "periodic", SLOPES], ids=str)
+@pytest.mark.parametrize("kind", KNOT_KINDS)
+@pytest.mark.parametrize("lam", [1e-14, 1e-6, 1e-2, 1e8])
+def test_the_trace_of_the_squared_rest_is_that_of_dense_algebra(lam, kind, bc, decades, rough):
+    n, rng = 8, np.random.default_rng(17)
+    knots, weights = make_knots(kind, n), 10.0 ** rng.uniform(-decades / 2, decades / 2, n)
+    if bc == "periodic":
+        weights[-1] *= rng.integers(2)  # there is a value at one end, or at both
+    roughness = 10.0 ** rng.uniform(-1.0, 1.0, n - 1) if rough else None
+    plan = Plan(knots, lam, weights, bc, roughness)
+    raw = RawFit(knots, np.zeros((n, 1)), lam=lam, weights=weights, bc=bc, roughness=roughness)
+    expected = float(squared_trace(raw.hat))
+    assert plan.solver.exact().squared_rest() == pytest.approx(expected, rel=1e-10, abs=0.0)
+
+
 def test_variance_estimates_the_noise():
-    # RSS / (n - df) has mean sigma**2 but for squared bias, and variance about 2 sigma**4 / (n -
-    # df): of 300 curves the mean lies within four standard errors.
+    # RSS / tr((I - S)^2) has mean sigma**2 but for squared bias, and variance about 2 sigma**4 / (n
+    # - df): of 300 curves the mean lies within four standard errors.
     n, curves, sigma = 100, 300, 0.2
     rng = np.random.default_rng(12)
     knots = np.sort(rng.uniform(0.0, 1.0, n))
@@ -262,6 +282,22 @@ def test_variance_estimates_the_noise():
     spline = smooth_spline(knots, values, lam=1e-5)
     error = sigma**2 * math.sqrt(2.0 / (n - spline.df) / curves)
     assert abs(spline.residual_variance.mean() - sigma**2) <= 4.0 * error
+
+
+@pytest.mark.parametrize("bc", ["natural", "periodic", ("slope", 0.0, 0.0)], ids=str)
+@pytest.mark.parametrize("lam", [1e-12, 1e-7, 1e-4, np.inf])
+def test_variance_of_noise_alone_is_unbiased_for_every_lam(lam, bc):
+    # RSS / (n - df) would be 2e-6 sigma**2 for the least lam. With M = (I - S)(I - S)' an estimate
+    # has the variance 2 sigma**4 tr(M M) / tr(M)**2.
+    n, draws, sigma = 60, 2000, 0.2
+    rng = np.random.default_rng(13)
+    knots = np.sort(rng.uniform(0.0, 1.0, n))
+    values = 2.0 + sigma * rng.standard_normal((n, draws))
+    found = smooth_spline(knots, values, lam=lam, bc=bc).residual_variance
+    hat = RawFit(knots, np.eye(n), lam=min(lam, 1e12), bc=bc, digits=False).hat
+    rest = (np.eye(n) - hat) @ (np.eye(n) - hat).T
+    error = sigma**2 * math.sqrt(2.0 * (rest * rest).sum() / draws) / np.trace(rest)
+    assert abs(found.mean() - sigma**2) <= 4.0 * error
 
 
 # --- scores --------------------------------------------------------------------------------------
@@ -278,7 +314,7 @@ def test_scores_by_their_definitions(kind, weight_kind, lam, rng):
     assert spline.gcv == pytest.approx(expected["gcv"], rel=CLOSE)
     assert spline.loo == pytest.approx(expected["loo"], rel=CLOSE)
     assert spline.reml == pytest.approx(expected["reml"], rel=CLOSE, abs=12 * CLOSE)
-    variance = expected["rss"] / expected["rest"]
+    variance = expected["rss"] / expected["squared"]
     assert spline.residual_variance == pytest.approx(variance, rel=CLOSE)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-from tests.oracles.splines import Exact, exact, log_determinant, rounded, solve
+from tests.oracles.splines import Exact, exact, log_determinant, rounded, solve, squared_trace
 
 
 class RawFit:
@@ -92,8 +92,13 @@ class RawFit:
 
     @property
     def variance(self) -> NDArray[np.float64]:
-        """RSS / (N - df), one a column."""
-        return rounded(self.w @ self.residuals**2 / (len(self.w) - np.trace(self.hat)))
+        """RSS / tr((I - H)^2), one a column."""
+        return rounded(self.w @ self.residuals**2 / squared_trace(self.hat))
+
+    @property
+    def freedom(self) -> float:
+        """(N - df)^2 / tr((I - H)^2)."""
+        return float((len(self.w) - np.trace(self.hat)) ** 2 / squared_trace(self.hat))
 
     @property
     def gcv(self) -> NDArray[np.float64]:

@@ -138,6 +138,12 @@ def _fit_thin_plate(x: Exact, w: Exact, lam: mpfr) -> Exact:
     return solve(system, units)
 
 
+def squared_trace(hat: Exact) -> mpfr:
+    """Of (I - H)(I - H), for the map H from values that count to fitted values."""
+    rest = np.eye(len(hat)) - hat
+    return (rest * rest.T).sum()
+
+
 def exact_scores(
     knots: ArrayLike, values: ArrayLike, *, lam: float, weights: ArrayLike | None = None
 ) -> dict[str, float]:
@@ -155,7 +161,7 @@ def exact_scores(
     left_out = 1 - np.diag(hat)[used]
     y, x, w = y[used], x[used] - x[used[0]], w[used]
     rss, rest = w @ residuals**2, left_out.sum()
-    scores = {"rss": rss, "rest": rest}
+    scores = {"rss": rss, "rest": rest, "squared": squared_trace(hat[np.ix_(used, used)])}
     if lam > 0:
         scores["gcv"] = n * rss / rest**2
         few = 15 * (left_out @ left_out) / rest**2
