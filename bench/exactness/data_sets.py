@@ -19,7 +19,10 @@ Generator = np.random.Generator
 
 
 class DataSet(NamedTuple):
-    """Knots (n,), weights (n,) or None, values (n,), and the curve that they measure there."""
+    """Knots (n,), weights (n,) or None, values (n,), and the curve that they measure there.
+
+    `noise` is the standard deviation of a value of weight 1.
+    """
 
     name: str
     kind: str
@@ -27,6 +30,7 @@ class DataSet(NamedTuple):
     weights: Array | None
     values: Array
     truth: Array
+    noise: float
 
     @property
     def is_aside(self) -> bool:
@@ -171,4 +175,5 @@ def _draw(kind: Kind, n: int, noise: float, draw: int) -> DataSet:
     truth = kind.curves[draw % len(kind.curves)](knots, rng)
     weights = 10.0 ** rng.uniform(-2.0, 2.0, n) if kind.weighted else None
     sigma = noise if weights is None else noise / np.sqrt(weights)
-    return DataSet(name, kind.name, knots, weights, truth + sigma * rng.standard_normal(n), truth)
+    values = truth + sigma * rng.standard_normal(n)
+    return DataSet(name, kind.name, knots, weights, values, truth, noise)

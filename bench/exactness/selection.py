@@ -16,6 +16,7 @@ import numpy as np
 from csaps import csaps
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from bench.documents import to_markdown
 from bench.exactness.data_sets import DataSet, data_sets
@@ -34,7 +35,7 @@ Numbers = dict[str, Any]
 SCORES = ("gcv", "gcv-plain", "loo", "reml")
 TITLES = {
     "gcv": '`lam="gcv"`, the default',
-    "gcv-plain": '`lam="gcv-plain"`',
+    "gcv-plain": '`lam="gcv-plain"`, the default before',
     "loo": '`lam="loo"`',
     "reml": '`lam="reml"`',
     "scipy": "scipy, `make_smoothing_spline`",
@@ -59,13 +60,18 @@ def best_loss(problem: DataSet) -> float:
     )
 
 
-def fit_ours(problem: DataSet, score: str) -> tuple[Array, float]:
-    """Fit by a score; give the values at the knots, and how much of the curve the band covers."""
+def fit_ours(problem: DataSet, score: str) -> tuple[Array, float, float]:
+    """Fit by a score; give the values at the knots, and what bands hold.
+
+    Of the curve the band, and of further values of weight 1 the prediction intervals.
+    """
     with warnings.catch_warnings(action="ignore"):  # that a score is best at an end of its search
         spline = smooth_spline(problem.knots, problem.values, weights=problem.weights, lam=score)
     low, high = spline.interval(problem.knots)
     covered = np.mean((low <= problem.truth) & (problem.truth <= high))
-    return np.asarray(spline.values), float(covered)
+    low, high = spline.interval(problem.knots, kind="prediction")
+    above, below = (ndtr((end - problem.truth) / problem.noise) for end in (high, low))
+    return np.asarray(spline.values), float(covered), float(np.mean(above - below))
 
 
 def fit_csaps(problem: DataSet) -> Array:
@@ -75,14 +81,15 @@ def fit_csaps(problem: DataSet) -> Array:
 
 
 def measure(problem: DataSet, r: R | None) -> Numbers:
-    """Give each way's ratio to the best loss, or what it said, and how much its band covers."""
+    """Give each way's ratio to the best loss, or what it said, and how much its bands hold."""
     best = best_loss(problem)
     ratios: dict[str, float | str] = {}
     covers: dict[str, float] = {}
+    predicts: dict[str, float] = {}
     for score in SCORES:
-        fitted, covered = fit_ours(problem, score)
+        fitted, covered, predicted = fit_ours(problem, score)
         ratios[score] = _rounded(problem.loss(fitted) / best)
-        covers[score] = _rounded(covered)
+        covers[score], predicts[score] = _rounded(covered), _rounded(predicted)
     asked = Problem(
         problem.knots, problem.weights, problem.values[:, np.newaxis], problem.knots, None
     )
@@ -104,6 +111,7 @@ def measure(problem: DataSet, r: R | None) -> Numbers:
         "aside": problem.is_aside,
         "ratios": ratios,
         "covers": covers,
+        "predicts": predicts,
     }
 
 
@@ -114,15 +122,22 @@ def _rounded(number: float) -> float:
 def tell_ways(sets: Sequence[Numbers]) -> str:
     """Make the table of the sets that were put aside."""
     some = [one for one in sets if one["aside"]]
-    header = ["lam by", "ratio", "worst", f"above {FAR:g}", "fails", "95 % band covers", "median"]
+    header = [
+        *("lam by", "ratio", "worst", f"above {FAR:g}", "fails"),
+        *("95 % band covers", "median", "95 % prediction holds"),
+    ]
     rows = []
     for name, title in TITLES.items():
         found = [one["ratios"][name] for one in some if name in one["ratios"]]
         ratios = np.array([ratio for ratio in found if not isinstance(ratio, str)])
         if not ratios.size:
             continue
-        covers = [one["covers"][name] for one in some if name in one["covers"]]
+        covers, predicts = (
+            [one[kind][name] for one in some if name in one.get(kind, {})]
+            for kind in ("covers", "predicts")
+        )
         band = [f"{np.mean(covers):.3f}", f"{np.median(covers):.3f}"] if covers else ["-", "-"]
+        band.append(f"{np.mean(predicts):.3f}" if predicts else "-")
         rows.append(
             [
                 title,
@@ -136,8 +151,9 @@ def tell_ways(sets: Sequence[Numbers]) -> str:
     caption = (
         f"{len(some)} of {len(sets)} data sets, put aside before a rule was chosen on the others. "
         "Ratio: mean square error at the knots over that of the best lam, which knows the curve; "
-        "geometric mean, worst, how many lie above 10. A set on which a program fails is left out "
-        "of its numbers."
+        "geometric mean, worst, how many lie above 10. Covers, holds: how much of the curve at the "
+        "knots lies in the band, and of further values in prediction intervals; means over sets. "
+        "A set on which a program fails is left out of its numbers."
     )
     return f"{to_markdown(header, rows)}\n\n{caption}"
 

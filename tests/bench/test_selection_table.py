@@ -5,6 +5,7 @@ import pytest
 
 from bench.exactness import selection
 from bench.exactness.data_sets import KINDS, data_sets
+from fastspline import smooth_spline
 from tests.oracles.splines import ExactSmoother
 
 SETS = list(data_sets())
@@ -37,6 +38,19 @@ def test_the_best_loss_is_that_of_the_best_lam(words):
         fitted = ExactSmoother(problem.knots, lam=lam).evaluate(problem.values, problem.knots)
         losses.append(np.mean((fitted - problem.truth) ** 2))
     assert selection.best_loss(problem) == pytest.approx(min(losses), rel=0.01)
+
+
+def test_predictions_hold_as_many_values_as_are_drawn_there():
+    problem = find("waves, random", "n 100, noise 0.3")
+    _, covered, predicted = selection.fit_ours(problem, "gcv")
+    spline = smooth_spline(problem.knots, problem.values)
+    further = problem.truth + problem.noise * np.random.default_rng(0).standard_normal((2000, 100))
+    for kind, values, share in (
+        ("pointwise", problem.truth, covered),
+        ("prediction", further, predicted),
+    ):
+        low, high = spline.interval(problem.knots, kind=kind)
+        assert np.mean((low <= values) & (values <= high)) == pytest.approx(share, abs=0.003)
 
 
 def test_tables_tell_the_sets_aside_and_all_kinds():
