@@ -33,8 +33,9 @@ def pooled_gcv(knots: Matrix, values: Matrix, which: NDArray[np.intp]) -> float:
 
     The score is that of `fastspline.select_lam`; repeated values at a knot count as so many
     measurements, with the squares about their means in RSS. Sought on a grid of two points a
-    decade, from next to interpolation to the line, then between the grid's best point and its
-    neighbours. Two knots, or three values, score the same at every lam: the line.
+    decade, from next to interpolation (where n - df is n / 740 on equidistant knots) to the line,
+    then between the grid's best point and its neighbours. Two knots, or three values, score the
+    same at every lam: the line.
 
     Parameters
     ----------

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import torch
 from csaps import NdGridCubicSmoothingSpline
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import brentq, minimize, minimize_scalar
 
 from fastspline import DegreesOfFreedom, Smoother, lam_for_df, smooth_grid
+from tests.oracles.raw import RawFit
 from tests.oracles.splines import ExactSmoother, rounded
 from tests.support.strategies import make_knots
 
@@ -266,6 +267,40 @@ def test_missing_values_are_left_out_of_the_sum(weighted, lams, rng):
             kept = np.diag(np.where(gone, 0.0, w))
             least = np.linalg.solve(kept + penalty, kept @ y)
             np.testing.assert_allclose(found[:, :, k].ravel(), least, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_points_beside_missing_values_and_degrees_of_freedom(weighted, rng):
+    # At the knots the surface is the minimiser over what is told: its penalty P makes the map of
+    # complete values (W + P)^-1 W, a product of one a axis. Elsewhere it is what smoothing the
+    # surface itself, P f = W (z - f), says of the values z.
+    knots, weights = make_grid((7, 6), rng, weighted=weighted)
+    values = np.sin(3.0 * knots[0])[:, None] * knots[1] + 0.2 * rng.standard_normal((7, 6))
+    values[3, 2:4] = values[6, 5] = np.nan
+    points = [rng.uniform(-0.2, 1.2, 4), rng.uniform(0.0, 1.0, 3)]
+    found = smooth_grid(
+        knots, values, lam=[DegreesOfFreedom(4), DegreesOfFreedom(3.5)],
+        weights_by_axis=weights, points_by_axis=points, missing="omit",
+    )  # fmt: skip
+    own = [np.ones(x.size) if w is None else w for x, w in zip(knots, weights, strict=True)]
+    lams = [
+        10.0 ** brentq(lambda p, x=x, w=w, df=df: RawFit(
+            x, x[:, None], lam=10.0**p, weights=w, digits=False).df - df, -9.0, 4.0, xtol=1e-13)
+        for x, w, df in zip(knots, own, (4.0, 3.5), strict=True)
+    ]  # fmt: skip
+    matrix = reduce(np.kron, hats(knots, lams, weights))
+    w, told = np.kron(*own), ~np.isnan(values.ravel())
+    penalty = w[:, None] * (np.linalg.inv(matrix) - np.eye(w.size))
+    kept = np.where(told, w, 0.0)
+    surface = np.linalg.solve(np.diag(kept) + penalty, kept * np.where(told, values.ravel(), 0.0))
+    completed = np.where(told, values.ravel(), surface)
+    np.testing.assert_allclose(matrix @ completed, surface, rtol=0, atol=1e-9)
+    elsewhere = [
+        rounded(ExactSmoother(x, lam=lam, weights=w).matrix(place))
+        for x, lam, w, place in zip(knots, lams, own, points, strict=True)
+    ]
+    expected = (np.kron(*elsewhere) @ completed).reshape(4, 3)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8)
 
 
 def test_knots_of_weight_0_need_no_values(rng):

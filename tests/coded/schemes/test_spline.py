@@ -12,7 +12,7 @@ from coded.estimation.splines_on_lines import least_lam, left_out, risks
 from coded.nearness.features import pooled_gradients
 from coded.nearness.order import path_order
 from coded.places.input_lines import is_curve, several_lines
-from fastspline import Smoother
+from fastspline import Smoother, select_lam
 from fastspline.bundle import posterior_variances
 from tests.oracles import codes as reference
 
@@ -214,6 +214,20 @@ def test_pooled_gcv_does_not_follow_noise_between_close_knots():
         values = 2.0 * line + 0.3 * rng.normal(size=100)
         lam = pooled_gcv(line[None], values[:, None], np.arange(100))
         assert Smoother(line, lam=lam).df < 20.0, seed
+
+
+@pytest.mark.filterwarnings("ignore:.*the score is best:UserWarning")
+@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("noise", [1e-3, 0.05, 0.5])
+def test_pooled_gcv_on_one_line_chooses_as_select_lam_does(noise, columns):
+    rng = np.random.default_rng(3)
+    line = np.linspace(0.0, 1.0, 100)
+    values = np.sin(40.0 * np.pi * line)[:, None] + noise * rng.normal(size=(100, columns))
+    lam = pooled_gcv(line[None], values, np.arange(100))
+    chosen = select_lam(line, values, per_column=False)
+    assert Smoother(line, lam=lam).df == pytest.approx(Smoother(line, lam=chosen).df, abs=0.05)
+    if noise == 1e-3:  # five points a wave: interpolation is right
+        assert 99.8 < Smoother(line, lam=lam).df < 100.0
 
 
 def test_noisy_answers_are_smoothed_by_the_lam_that_they_choose():
