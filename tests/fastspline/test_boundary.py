@@ -235,7 +235,8 @@ def test_any_design(design, bc, seed):
     oracle = HermiteSmoother(x, lam=lam, weights=w, bc=bc, roughness=roughness)
     expected = oracle.evaluate(y, points)
     plan = Smoother(x, lam=lam, weights=w, bc=bc, roughness=roughness)
-    scale = max(1.0, np.abs(expected).max())
+    gaps = np.diff(x)  # the slope of a short gap goes on through long ones
+    scale = max(1.0, np.abs(expected).max()) * (1.0 + 1e-3 * gaps.max() / gaps.min())
     assert np.abs(plan.operator(points)(y) - expected).max() <= EXACT * scale
 
 
