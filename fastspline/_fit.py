@@ -192,6 +192,14 @@ def noise_of(group: Group) -> Noise:
     return Noise(deviation, freedom)
 
 
+def some_of(group: Group, part: slice) -> Group:
+    """Give some columns of a group."""
+    repeats = group.repeats
+    if repeats is not None:
+        repeats = repeats._replace(values=repeats.values[:, part])
+    return group._replace(values=group.values[:, part], repeats=repeats)
+
+
 def magnitude(group: Group) -> Rows:
     """Give the power of 2 above each column's values, and above the rise of given end slopes."""
     plan, values = group.plan, group.values[group.plan.active]

@@ -16,7 +16,7 @@ from fastspline._kernels.scores import caution
 from fastspline._labels import take_labels
 from fastspline._operator import SplineOperator
 from fastspline._plan import Plan
-from fastspline._selection import minimise_score, search_bounds
+from fastspline._search import minimise_score, search_bounds
 from fastspline._smoother import Smoother
 from fastspline.arrays import (
     FloatArray,

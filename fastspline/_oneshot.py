@@ -14,7 +14,8 @@ from fastspline._fit import Group
 from fastspline._freedom import DegreesOfFreedom
 from fastspline._parts import Lam, Part, Problem, Table, read_table
 from fastspline._score import Criterion
-from fastspline._selection import CRITERIA, Choice, choose_shared
+from fastspline._search import Choice
+from fastspline._selection import CRITERIA, choose_shared
 from fastspline._smoother import Smoother
 from fastspline._solvers.tableau import ALL_ONE, Vector
 from fastspline._source import Source, read_columns

@@ -13,7 +13,8 @@ from fastspline._fit import Group, Repeats
 from fastspline._freedom import DegreesOfFreedom, lam_for_df
 from fastspline._plan import Plan
 from fastspline._score import Criterion
-from fastspline._selection import Choice, choose_for
+from fastspline._search import Choice
+from fastspline._selection import choose_for
 from fastspline._solvers.tableau import Rows, Vector
 from fastspline.arrays import as_columns, read_array, refuse_values, require_finite
 

@@ -13,7 +13,7 @@ from fastspline._arguments import check_lam, check_nu, check_weights
 from fastspline._clock import Clock, read_knots, read_points
 from fastspline._jet import Jet
 from fastspline._reduced import Reduced, Solution, require_determined
-from fastspline._selection import minimise_score
+from fastspline._search import minimise_score
 from fastspline._solvers.tableau import ALL_ONE, Rows, Vector
 from fastspline._source import Source, read_columns
 from fastspline.arrays import (

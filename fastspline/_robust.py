@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from fastspline._fit import Group, Robust, fit_groups, rest_of
 from fastspline._parts import Part, Problem, Table
-from fastspline._selection import Choice
+from fastspline._search import Choice
 from fastspline._solvers.tableau import Rows, Vector
 from fastspline.arrays import read_vector
 

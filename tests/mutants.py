@@ -132,7 +132,7 @@ MUTANTS = (
         "tests/fastspline/test_selection.py::test_scores_are_exact",
     ),
     Mutant(
-        "fastspline/_selection.py",
+        "fastspline/_search.py",
         "table[:, j].copy()",
         "table[:, 0].copy()",
         "tests/fastspline/test_selection.py::test_general_search_finds_the_same",

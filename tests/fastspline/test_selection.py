@@ -15,7 +15,7 @@ from fastspline import (
     smooth_spline,
 )
 from fastspline._score import scores_at
-from fastspline._selection import minimise_score
+from fastspline._search import minimise_score
 from tests.oracles.splines import ExactSmoother, ScoreCurve, exact_scores
 from tests.support.strategies import KNOT_KINDS, LAMS, WEIGHT_KINDS, make_knots, make_weights
 from tests.support.strategies import knots as knot_lists
