@@ -14,9 +14,10 @@ import numpy as np
 import threadpoolctl
 
 SHORT_SECONDS = 2e-3  # calls are repeated within a round up to about this long
-# Before it is timed each runs so long: BLAS's threads spin for 20 ms after a product, on the
-# processors that the next one needs.
-SETTLE_SECONDS = 0.03
+# BLAS's threads spin on for .1 s of a processor's time after a product, where the next competitor
+# needs it; that then runs for a moment before it is timed.
+REST_SECONDS, SETTLE_SECONDS = 0.3, 0.02
+RESTLESS = "dense x BLAS"
 LEAST_ROUNDS = 7
 LEAST_SLOW_ROUNDS = 3  # where a round takes more than a few seconds
 PATIENCE = 8  # budgets after which a race of few rounds ends
@@ -67,8 +68,7 @@ class Race:
             if self._benchmark.disabled:
                 return
             calls = {name: one.call for name, one in competitors.items()}
-            settle = SETTLE_SECONDS if threads > 1 else 0.0
-            seconds, rounds = run_rounds(calls, self._seconds, settle)
+            seconds, rounds = run_rounds(calls, self._seconds, several=threads > 1)
         seconds = {name: spent * competitors[name].scale for name, spent in seconds.items()}
         self._benchmark.extra_info.update(
             case=case,
@@ -97,27 +97,29 @@ class Race:
 
 
 def run_rounds(
-    calls: Mapping[str, Callable[[], object]], budget: float, settle: float = 0.0
+    calls: Mapping[str, Callable[[], object]], budget: float, *, several: bool = False
 ) -> tuple[dict[str, float], int]:
     """Give the least seconds that a call of each took, and the number of rounds.
 
-    In its turn each is called for `settle` seconds before it is timed.
+    Where competitors have `several` threads, those of the one before are left to fall asleep.
     """
     repeats = {
         name: max(1, int(SHORT_SECONDS / _seconds_of(call, 1))) for name, call in calls.items()
     }
     best = dict.fromkeys(calls, math.inf)
-    rounds = 0
-    start = time.perf_counter()
+    rounds, spent = 0, 0.0
     gc.collect()
     gc.disable()
     try:
-        while not _is_enough(rounds, time.perf_counter() - start, budget):
+        while not _is_enough(rounds, spent, budget):
             for name, call in calls.items():
-                settled = time.perf_counter() + settle
-                while time.perf_counter() < settled:
+                start = time.perf_counter()
+                while several and time.perf_counter() - start < SETTLE_SECONDS:
                     call()
                 best[name] = min(best[name], _seconds_of(call, repeats[name]))
+                spent += time.perf_counter() - start
+                if several and name == RESTLESS:
+                    time.sleep(REST_SECONDS)
             rounds += 1
     finally:
         gc.enable()
