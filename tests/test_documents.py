@@ -13,7 +13,7 @@ DOCUMENTS = sorted(
     for path in (ROOT / "README.md", *FOUND)
     if "fetched" not in path.parts  # other people's
 )
-LIMITS = {"README.md": 250, "fastspline/README.md": 620, "coded/README.md": 1050}  # lines
+LIMITS = {"README.md": 250, "fastspline/README.md": 660, "coded/README.md": 1050}  # lines
 NO_CONTENTS = {"README.md"}  # a table says who starts where
 
 
