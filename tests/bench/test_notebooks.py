@@ -3,7 +3,7 @@ import pytest
 
 from bench.notebooks.execute import NOTEBOOKS, execute
 
-LARGEST = 200_000  # bytes
+LARGEST = 330_000  # bytes
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
 
@@ -39,6 +39,27 @@ def test_what_is_stored_is_a_whole_run_without_errors(path):
     assert kinds.count("picture") >= 3
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
     assert all(output.get("name") != "stderr" for output in outputs)
+
+
+SHOWN = (
+    ".interval(", "nu=1", 'kind="simultaneous"', 'kind="prediction"', ".slope_signs(", ".sample(",
+    'missing="omit"', 'loss="tukey"', ".outliers", "weights=", "regression_spline(", "pd.date",
+    "xr.DataArray(", ".plot(", ".operator(", 'bc="periodic"', "make_smoothing_spline(",
+)  # fmt: skip
+
+
+def test_that_on_splines_shows_what_people_come_for():
+    cells = code_cells(nbformat.read(NOTEBOOKS[1], as_version=4))
+    code = "\n".join(cell.source for cell in cells)
+    assert [one for one in SHOWN if one not in code] == []
+    tables = [
+        out.data["text/html"]
+        for cell in cells
+        for out in cell.outputs
+        if "data" in out and "text/html" in out.data
+    ]
+    assert any("<svg" in table for table in tables), "a fit as the last line of a cell"
+    assert any("<svg" not in table for table in tables), "a DataFrame"
 
 
 @each
