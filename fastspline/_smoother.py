@@ -230,6 +230,8 @@ class Smoother:
         TypeError
             If `points` does not hold real numbers, or nu is no integer.
         """
+        if type(points) is np.ndarray and points.dtype == np.float64 and points.ndim == 1:
+            return SplineOperator(self._plan, np.array(points), check_nu(nu))
         read = np.array(read_vector(read_points(points, self._clock), "points"))
         return SplineOperator(self._plan, read, check_nu(nu), given=keep_points(points))
 
