@@ -283,8 +283,9 @@ def tell_fits(numbers: Numbers) -> str:
         "theirs over ours, the median over the points, and the least and the largest where they "
         "differ. The first four rows have our lam; the others choose it, and are beside ours with "
         '`lam="gcv-plain"`. From the truth: RMS distance of the curve. mgcv\'s simultaneous band '
-        "and its band of the slope are computed as gratia does; that of the slope is narrower, "
-        "for mgcv's curve has no course of its own between the knots."
+        "and its band of the slope are computed as gratia does. At the same lam its bands are "
+        "narrower for another estimate of the noise, RSS / (n - df), and normal quantiles; that of "
+        "the slope also because its curve has no course of its own between the knots."
     )
     return f"{to_markdown(header, rows)}\n\n{caption}"
 
