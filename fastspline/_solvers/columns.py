@@ -23,7 +23,7 @@ DType: TypeAlias = "np.dtype[np.floating]"
 
 F4, F8 = np.dtype(np.float32), np.dtype(np.float64)
 
-ALONE_BYTES = 3_200_000  # read and written, below which a second thread does not pay
+ALONE_BYTES = 4_000_000  # read and written, below which a second thread does not pay
 STREAM_SAFE = platform.machine().lower() in ("x86_64", "amd64")
 STAGE_BYTES = 256 << 10  # what a staged panel may fill of the second-level cache
 STAGE_ROW_BYTES = 512  # narrower panels store faster without streaming
@@ -31,6 +31,7 @@ AHEAD_ABOVE = 4 << 20  # prefetch inputs larger than this
 STRIPS_UP_TO = 320  # rows that are read; more cost more page walks than their order saves
 AHEAD_BYTES = 384
 BLOCKS_A_THREAD = 4  # to even out a busy machine
+BLOCK_BYTES = 2_000_000  # read and written: less is done before another thread has woken up
 FEW = 8  # blocks of columns below which a masked one costs more than stores past the cache save
 PANEL_NUMBERS = 16_384  # numbers in one array of a panel, to stay in the second-level cache
 LEAST_PANEL = 8
@@ -244,6 +245,9 @@ def sweep_columns(
     elif values.nbytes > AHEAD_ABOVE:
         ahead = AHEAD_BYTES
 
+    is_plain = values.flags.aligned and (columns == 1 or values.strides[1] == size)
+    place, target = values.ctypes.data if is_plain else 0, out.ctypes.data
+
     def work(first: int, stop: int) -> int:
         if first > 0 or head == 0:
             return sweep(head + first, head + stop, int(stream))
@@ -251,13 +255,12 @@ def sweep_columns(
         return bad if bad >= 0 else sweep(head, head + stop, int(stream))
 
     def sweep(first: int, stop: int, stream: int) -> int:
-        block = values[:, first:stop]
-        if not block.flags.aligned or (block.shape[1] > 1 and block.strides[1] != size):
-            block = np.array(block, order="C")
-        # Addresses are taken here, so that this closure keeps the arrays alive.
+        block, at = values, place + first * size
+        if not is_plain:
+            block = np.array(values[:, first:stop], order="C")
+            at = block.ctypes.data
         bad: int = kernel.sweep(
-            block.ctypes.data, block.strides[0],
-            out.ctypes.data + first * size, out.strides[0], stop - first,
+            at, block.strides[0], target + first * size, out.strides[0], stop - first,
             knots, rows, tables, stream, panel, ahead, strips,
         )  # fmt: skip
         return bad if bad < 0 else first + bad
@@ -265,9 +268,10 @@ def sweep_columns(
     threads = threads_for(values, out, threads)
     width = columns - head
     if threads > 1:
-        cuts = threads * BLOCKS_A_THREAD
-        width = -(-width // (cuts * 64)) * 64  # whole cache lines
-    if columns > 1 and values.strides[1] != size:
+        blocks = (values.nbytes + out.nbytes) // BLOCK_BYTES
+        blocks = min(max(blocks, threads), threads * BLOCKS_A_THREAD)
+        width = -(-width // (blocks * 64)) * 64  # whole cache lines
+    if not is_plain:
         width = min(width, TRANSPOSED)
     return run_blocks(work, cut(columns - head, width), threads)
 
