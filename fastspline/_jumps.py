@@ -30,10 +30,14 @@ def past_jumps(group: Group, choice: Choice) -> Choice:
 
     It minimises ``RSS + 2 s**2 df``, s**2 being `difference_variance`.
     """
-    if group.plan.active.size < LEAST:
+    active = group.plan.active
+    if active.size < LEAST:
+        return choice
+    jumps = find_jumps(group.values if active.size == len(group.values) else group.values[active])
+    if not jumps.any():
         return choice
     lam, bound = choice.lam.copy(), choice.bound.copy()
-    for j in np.flatnonzero(find_jumps(group.values[group.plan.active])):
+    for j in np.flatnonzero(jumps):
         found = _choose(some_of(group, slice(j, j + 1)))
         if found is not None:
             lam[j], bound[j] = found.lam[0], found.bound[0]
@@ -43,7 +47,8 @@ def past_jumps(group: Group, choice: Choice) -> Choice:
 def find_jumps(y: Vector) -> NDArray[np.bool_]:
     """Tell which columns have most of the squares of their rises in one."""
     with np.errstate(all="ignore"):  # squares in units of the largest; of a constant they are NaN
-        rises = np.abs(y[1:] - y[:-1])
+        rises = y[1:] - y[:-1]
+        np.abs(rises, out=rises)
         rises /= rises[BESIDE:-BESIDE].max(axis=0)
         rises *= rises
         jumps: NDArray[np.bool_] = SHARE * rises.sum(axis=0) < 1.0

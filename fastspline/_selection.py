@@ -194,8 +194,10 @@ def find_lam(
         refuse_values(columns, active, trailing, axis, 0)
     choice = choose_lam(plan.solver.gaps, doubles, criterion, shared=not per_column)
     if criterion == "gcv" and per_column:
-        values = np.zeros((plan.knots.size, doubles.shape[1]))
-        values[active] = doubles
+        values = doubles
+        if active.size < plan.knots.size:
+            values = np.zeros((plan.knots.size, doubles.shape[1]))
+            values[active] = doubles
         choice = past_jumps(Group(plan, slice(None), values), choice)
     if per_column and trailing:
         return choice.lam.reshape(trailing), choice
