@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from fastspline._kernels import centred, posterior, residuals, state_space
+from fastspline._kernels import centred, posterior, state_space
 from fastspline._kernels.response import respond
 from fastspline._solvers.columns import (
     DType,
@@ -220,6 +220,8 @@ class PanelSolver:
 
     def _residual_variances(self, h: Vector, roughness: Vector, noise: Vector) -> Vector:
         """Give, over its own noise, the variance of each residual of values that are noise."""
+        from fastspline._kernels import residuals  # of bands alone
+
         out = np.zeros(noise.size)
         if noise.size > 2 or self.clamped:  # else the line goes through both
             residuals.residual_variances(h, roughness, self.clamped, self.process_noise, noise, out)
