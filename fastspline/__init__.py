@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from fastspline._freedom import DegreesOfFreedom, lam_for_df
 from fastspline._gradient import FitGradient
-from fastspline._grid import smooth_grid
-from fastspline._migration import lam_from_csaps, lam_from_r
 from fastspline._oneshot import resample, smooth_spline
 from fastspline._operator import SplineOperator
-from fastspline._scipy import make_smoothing_spline
 from fastspline._selection import select_lam
 from fastspline._smoother import Smoother
 from fastspline._spline import Spline
 
 if TYPE_CHECKING:
+    from fastspline._grid import smooth_grid
+    from fastspline._migration import lam_from_csaps, lam_from_r
     from fastspline._regression import RegressionSpline, regression_spline
+    from fastspline._scipy import make_smoothing_spline
     from fastspline._stream import SplineStream
 
 __all__ = [
@@ -41,11 +41,15 @@ __all__ = [
 ]
 
 
-# Doors that few go through, with kernels of their own.
+# Doors that not all go through: each is imported when it is asked for.
 _LATER = {
     "RegressionSpline": "fastspline._regression",
     "SplineStream": "fastspline._stream",
+    "lam_from_csaps": "fastspline._migration",
+    "lam_from_r": "fastspline._migration",
+    "make_smoothing_spline": "fastspline._scipy",
     "regression_spline": "fastspline._regression",
+    "smooth_grid": "fastspline._grid",
 }
 
 

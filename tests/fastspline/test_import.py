@@ -70,8 +70,8 @@ def test_import_loads_little_but_numba_and_what_all_need():
         "numpy.typing",
         "numpy._typing._add_docstring",
     }
-    later = ("regression", "reduced", "stream", "display", "robust", "posterior")
-    assert not {f"fastspline._{name}" for name in later} & added
+    later = ("display", "grid", "migration", "posterior", "reduced", "regression", "robust")
+    assert not {f"fastspline._{name}" for name in (*later, "scipy", "stream")} & added
     assert not {f"fastspline._kernels.{name}" for name in ("append", "regression")} & added
 
 
