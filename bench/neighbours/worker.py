@@ -15,6 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,13 +103,14 @@ def fit_pygam(problem: Problem, column: int) -> Any:
     return gam.gridsearch(problem.knots[:, np.newaxis], problem.values[:, column], progress=False)
 
 
-def take_ours(problem: Problem, columns: int) -> None:
+def take_ours(problem: Problem, columns: int, *, band: bool = True) -> None:
     """Fit by GCV, evaluate, and make the band of so many columns."""
     from fastspline import smooth_spline
 
     curve = smooth_spline(problem.knots, problem.values[:, :columns])
     curve(problem.points)
-    curve.interval(problem.points, WIDTH)
+    if band:
+        curve.interval(problem.points, WIDTH)
 
 
 def take_scipy(problem: Problem, columns: int) -> None:
@@ -138,6 +140,7 @@ SHOW: dict[str, Callable[[Problem], Shown]] = {
 }
 TAKE: dict[str, Callable[[Problem, int], None]] = {
     "ours": take_ours,
+    "ours-curve": partial(take_ours, band=False),
     "scipy": take_scipy,
     "pygam": take_pygam,
 }

@@ -45,6 +45,14 @@ NO_OUTER = np.empty((2, 0)), np.empty((2, 0))
 LEAST_LAM = 1e-290  # a normal number, as its product with a load of moderate size must be
 
 
+class _Factors(NamedTuple):
+    """What the sweeps go by: `factor_state_space`, and `factor_centred` for uneven weights."""
+
+    co: Vector
+    own: Vector | None
+    ends: tuple[float, float]
+
+
 class PanelSolver:
     """Natural ends, or slopes given at both ends, by which straight lines continue the curve.
 
@@ -66,8 +74,8 @@ class PanelSolver:
     """
 
     __slots__ = (
-        "_centred", "_outer", "_start", "clamped", "co", "ends", "gaps", "noise",
-        "process_noise", "slopes",
+        "_chain", "_factors", "_outer", "_start", "clamped", "gaps", "noise", "process_noise",
+        "slopes",
     )  # fmt: skip
     name: Literal["reinsch", "innovations", "state-space"] = "state-space"
     _start: tuple[Vector, Vector, float] | None
@@ -84,25 +92,25 @@ class PanelSolver:
         self._outer = outer
         lam = max(gaps.scaled_lam, least_lam)
         self._add_noise(min(lam, FAR) if self.clamped else lam)
-        self._factor(gaps.h, gaps.roughness, self.noise)
+        self._chain = gaps.h, gaps.roughness, self.noise
+        self._factors: _Factors | None = None
 
     def _add_noise(self, lam: float) -> None:
         gaps = self.gaps
         self.noise: Vector = np.empty(gaps.knots.size)
         self.process_noise: float = state_space.scale_noise(gaps.weights, gaps.top, lam, self.noise)
 
-    def _factor(self, h: Vector, roughness: Vector, noise: Vector) -> None:
-        weights = self.gaps.weights
-        self.co = np.empty((h.size, state_space.N_COEFFICIENTS))
-        self._centred: Vector | None = None
-        if weights.size and weights.min() < UNEVEN * weights.max():
-            self._centred = np.empty((h.size, centred.N_CENTRED))
-            centred.factor_centred(
-                h, roughness, self.clamped, self.process_noise, noise, self._centred
-            )
-        self.ends: tuple[float, float] = state_space.factor_state_space(
-            h, roughness, self.clamped, self.process_noise, noise, self.co
-        )
+    def _factored(self) -> _Factors:
+        """Factor at the first sweep: what leverages and variances are told by needs no factors."""
+        if self._factors is None:
+            h, roughness, noise = self._chain
+            weights, start = self.gaps.weights, (h, roughness, self.clamped, self.process_noise)
+            co, own = np.empty((h.size, state_space.N_COEFFICIENTS)), None
+            if weights.size and weights.min() < UNEVEN * weights.max():
+                own = np.empty((h.size, centred.N_CENTRED))
+                centred.factor_centred(*start, noise, own)
+            self._factors = _Factors(co, own, state_space.factor_state_space(*start, noise, co))
+        return self._factors
 
     def exact(self) -> PanelSolver:
         """See `Solver.exact`."""
@@ -159,12 +167,13 @@ class PanelSolver:
         residual, slope, moment = np.zeros((3, h.size + 1, y.shape[1]))
         shear = np.zeros((1, y.shape[1])) if shear is None else shear
         with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
-            parts = y, residual, slope, moment, shear, *self.ends
+            co, own, ends = self._factored()
+            parts = y, residual, slope, moment, shear, *ends
             bad: int
-            if self._centred is None:
-                bad = state_space.smooth_panel(h, self.co, *parts)
+            if own is None:
+                bad = state_space.smooth_panel(h, co, *parts)
             else:
-                bad = centred.smooth_centred(h, self.co, self._centred, *parts)
+                bad = centred.smooth_centred(h, co, own, *parts)
             return y[: h.size + 1] - residual, residual, slope, moment, bad
 
     def transpose(self, bars: Bars) -> Vector:
@@ -175,11 +184,12 @@ class PanelSolver:
         bar_y = bars.g
         if self.clamped:
             bar_y = np.concatenate([bars.g, np.zeros((2, bars.g.shape[1]))])
-        parts = bar_y, *bars[1:], *self.ends
-        if self._centred is None:
-            state_space.adjoint_smooth_panel(h, self.co, *parts)
+        co, own, ends = self._factored()
+        parts = bar_y, *bars[1:], *ends
+        if own is None:
+            state_space.adjoint_smooth_panel(h, co, *parts)
         else:
-            centred.adjoint_smooth_centred(h, self.co, self._centred, *parts)
+            centred.adjoint_smooth_centred(h, co, own, *parts)
         return bar_y
 
     def residuals(self, values: Vector) -> Vector:

@@ -53,7 +53,7 @@ class PeriodicSolver(PanelSolver):
     """
 
     __slots__ = (
-        "_circle", "_covariance", "_curves", "_offset", "_period", "_seam", "_share", "_spared",
+        "_covariance", "_curves", "_offset", "_period", "_seam", "_share", "_spared",
         "_to_state",
     )  # fmt: skip
 
@@ -75,16 +75,16 @@ class PeriodicSolver(PanelSolver):
         r = np.roll(self.noise, -seam)
         roughness = np.roll(gaps.roughness, -seam)
         # Round the circle from the seam, where there is no noise.
-        self._circle = np.roll(h, -seam), roughness, np.concatenate([[0.0], r[1:], [0.0]])
-        self._factor(*self._circle)
+        self._chain = np.roll(h, -seam), roughness, np.concatenate([[0.0], r[1:], [0.0]])
+        self._factors = None
         known = np.zeros((h.size + 3, 2))
         known[0, 0] = known[-3, 0] = known[-2, 1] = known[-1, 1] = 1.0
         shear = np.zeros((h.size + 1, 2))
-        curves, _, slope, moment, _ = self._sweep(self._circle[0], known, shear)
+        curves, _, slope, moment, _ = self._sweep(self._chain[0], known, shear)
         per_noise = np.empty((h.size, 2))
         seam_kernels.refine_at_knots(curves, shear, self.process_noise, r, per_noise)
         self._curves = curves, slope, moment
-        bending = _bending(self._circle[0], roughness, curves[:, 1], slope[:, 1], moment[:, 1])
+        bending = _bending(self._chain[0], roughness, curves[:, 1], slope[:, 1], moment[:, 1])
         # What all values but that at the seam tell of its state, and then that value.
         first, both = per_noise[1:].sum(axis=0)
         second = per_noise[1:, 1] @ curves[1:-1, 1] + bending / self.process_noise
@@ -116,11 +116,11 @@ class PeriodicSolver(PanelSolver):
         y = self._to_circle(y)
         with np.errstate(all="ignore"):  # one after another: bits do not depend on other columns
             shift = None
-            if self._centred is not None:  # what differs little from a heavy value there is kept
+            if self._factored().own is not None:  # keeps what differs little from it
                 shift, y = y[0], y - y[0]
             value, slope = (np.cumsum(k[:, np.newaxis] * y, axis=0)[-1] for k in self._to_state)
         known = np.concatenate([[value], y[1:], [value, slope, slope]])
-        g, residual, slopes, moment, bad = self._sweep(self._circle[0], known, shear)
+        g, residual, slopes, moment, bad = self._sweep(self._chain[0], known, shear)
         if shear is not None:
             shear[:] = self._from_circle(shear)
         with np.errstate(all="ignore"):
@@ -135,14 +135,14 @@ class PeriodicSolver(PanelSolver):
 
         By the former the error is eps times the value, by the latter eps times all other forces.
         """
-        direct, r = y - value, self._circle[2][1:-1]
+        direct, r = y - value, self._chain[2][1:-1]
         forces = self.noise[self._seam] * (others / r[:, np.newaxis])
         exact = np.abs(value) + np.abs(direct) <= np.abs(forces).sum(axis=0)
         return np.where(exact, direct, -forces.sum(axis=0))
 
     def transpose(self, bars: Bars) -> Vector:
         """See `PanelSolver.transpose`."""
-        known = self._transpose_sweep(self._circle[0], Bars(*map(self._bar_to_circle, bars)))
+        known = self._transpose_sweep(self._chain[0], Bars(*map(self._bar_to_circle, bars)))
         value, slope = known[0] + known[-3], known[-2] + known[-1]
         # Not a product of matrices, whose bits would depend on other columns.
         bar_y = self._to_state[0][:, np.newaxis] * value + self._to_state[1][:, np.newaxis] * slope
@@ -222,7 +222,7 @@ class PeriodicSolver(PanelSolver):
         """Give leverages and 1 - leverage from the seam on (n, 2), and what the latter keeps."""
         lever, complement = np.empty((2, self.noise.size + 1))
         posterior.leverages(
-            self._circle[0], self._circle[1], self.clamped, self.process_noise, self._circle[2],
+            self._chain[0], self._chain[1], self.clamped, self.process_noise, self._chain[2],
             lever, complement,
         )  # fmt: skip
         kept = np.empty(self.noise.size)
@@ -240,8 +240,8 @@ class PeriodicSolver(PanelSolver):
         curves, noise = self._curves[0], np.roll(self.noise, -self._seam)
         inside, to_state = curves[1:-1], self._to_state
         known = np.concatenate([np.zeros((1, 2)), inside, np.zeros((3, 2))])
-        rest = self._sweep(self._circle[0], known)[1][1:-1]
-        apart = self._residual_variances(*self._circle)[1:-1]
+        rest = self._sweep(self._chain[0], known)[1][1:-1]
+        apart = self._residual_variances(*self._chain)[1:-1]
         of_state = (to_state * noise) @ to_state.T
         mixed = inside @ of_state - 2.0 * (rest @ self._covariance)
         apart += np.einsum("ij,ij->i", mixed, inside) / noise[1:]
@@ -255,7 +255,7 @@ class PeriodicSolver(PanelSolver):
         points = wrap(points, gaps.knots[0], gaps.knots[-1])
         cells, before, after = self._cells(points)
         around = (cells - self._seam) % gaps.h.size
-        out = self._covariances(*self._circle, around, before, after)
+        out = self._covariances(*self._chain, around, before, after)
         of_value, of_slope = self._of_state(around, before, after)
         both = (of_value, of_value), (of_value, of_slope), (of_slope, of_slope)
         for row, (one, other) in enumerate(both):
@@ -265,7 +265,7 @@ class PeriodicSolver(PanelSolver):
 
     def _of_state(self, cells: Rows, before: Vector, after: Vector) -> tuple[Vector, Vector]:
         """Give values and slopes of F_1 and F_2 (m, 2) in intervals counted from the seam."""
-        (h, roughness, _), (value, slope, moment) = self._circle, self._curves
+        (h, roughness, _), (value, slope, moment) = self._chain, self._curves
         gap = h[cells, np.newaxis]
         u, v = before[:, np.newaxis] / gap, after[:, np.newaxis] / gap
         turn = slope[cells + 1] - slope[cells]
@@ -364,7 +364,7 @@ class PeriodicSolver(PanelSolver):
         points = wrap(points, self.gaps.knots[0], self.gaps.knots[-1])
         nodes, h, roughness = cut_gaps(self.gaps, NO_OUTER, points)
         fine = self._with_nodes(nodes, h, roughness)
-        h, roughness, noise = fine._circle
+        h, roughness, noise = fine._chain
         with np.errstate(divide="ignore"):  # none at the seam
             precision = 1.0 / noise
         steps = plan_steps(h, roughness, fine.process_noise, precision, clamped=fine.clamped)
@@ -375,7 +375,7 @@ class PeriodicSolver(PanelSolver):
 
     def _answer(self, q: float, load: Vector) -> tuple[Vector, Vector, Vector]:
         """Answer to loads (n, b) at the knots, the last of which is the first again."""
-        around, rough, r = self._circle
+        around, rough, r = self._chain
         known = np.zeros((around.size + 3, 2))
         known[0, 0] = known[-3, 0] = known[-2, 1] = known[-1, 1] = 1.0
         curves, _, slopes, moments, _ = self._sweep(around, known)
