@@ -74,10 +74,14 @@ class Curve(Generic[Shaped]):
         """Give the posterior standard deviation of the curve, or of its slope, at points.
 
         The variance of f or f' given the values, where f is a priori an integrated Wiener process
-        and the values' noise has variance ``residual_variance / weights`` (Wahba 1983), whether lam
-        was given or chosen. That is ``RSS / tr((I - S)**2)``, which `interval` takes to have
-        ``(n - df)**2 / tr((I - S)**2)`` degrees of freedom, n - 2 for the line: those that give
-        ``y' (I - S) y`` of noise alone its mean and variance (Satterthwaite 1946). Outside the
+        and the values' noise has variance ``s**2 / weights`` (Wahba 1983), whether lam was given or
+        chosen. With ``d = (n - df)**2 / tr((I - S)**2)``, n - 2 for the line, s**2 is
+        ``residual_variance (n - 2) / d = (n - 2) RSS / (n - df)**2``: but for n - 2, which makes it
+        that of regression for the line, the score of GCV, which measures the noise and the mean
+        square error of the curve (Craven and Wahba 1979), and so counts what smoothing bends and
+        what lam is chosen wrong. (n - 1 for other ends.) `interval` takes it to have d degrees of
+        freedom, those that give ``y' (I - S) y`` of noise alone its mean and variance
+        (Satterthwaite 1946). Outside the
         knots the uncertainty of the process goes on; beyond given end slopes the slope is known.
 
         Parameters
@@ -103,9 +107,10 @@ class Curve(Generic[Shaped]):
         References
         ----------
         G. Wahba, "Bayesian confidence intervals for the cross-validated smoothing spline",
-        J. R. Statist. Soc. B 45 (1983), 133-150. T. Hastie and R. Tibshirani, "Generalized Additive
-        Models" (1990), section 3.5, for the variance of the noise. F. E. Satterthwaite, "An
-        approximate distribution of estimates of variance components", Biometrics Bull. 2 (1946).
+        J. R. Statist. Soc. B 45 (1983), 133-150. P. Craven and G. Wahba, Numer. Math. 31 (1979),
+        eq. 1.9. T. Hastie and R. Tibshirani, "Generalized Additive Models" (1990), section 3.5, for
+        the variance of the noise. F. E. Satterthwaite, "An approximate distribution of estimates of
+        variance components", Biometrics Bull. 2 (1946).
         """
         order = _check_order(nu)
         flat, shape = self._read_points(points)
@@ -341,7 +346,7 @@ class Curve(Generic[Shaped]):
         out = np.full((points.size, self._columns), np.nan)
         for group, noise in known:
             unit = group.plan.solver.exact().covariances(points)[2 * nu]
-            out[:, group.columns] = np.sqrt(unit)[:, np.newaxis] * noise.deviation
+            out[:, group.columns] = np.sqrt(unit)[:, np.newaxis] * noise.of_curves
         self._require_finite(out, "the standard deviation")
         return out
 

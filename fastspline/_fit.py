@@ -101,6 +101,7 @@ class Noise(NamedTuple):
 
     deviation: Vector  # (columns,) of a value of weight 1; NaN where the fit interpolates
     freedom: float  # degrees of freedom of that estimate, see `Curve.std`; 0 likewise
+    of_curves: Vector  # (columns,) what curves deviate by, in units of a value known alone
 
     @property
     def variance(self) -> Vector:
@@ -187,9 +188,12 @@ def noise_of(group: Group) -> Noise:
         squared = plan.solver.exact().squared_rest() + (rest.n - plan.active.size)
     freedom = rest.freedom / squared * rest.freedom if squared > 0.0 else 0.0
     if group.robust is not None:
-        return Noise(np.full(rest.power.size, group.robust.scale), freedom)
-    deviation: Vector = np.ldexp(np.sqrt(rest.squares / (squared or np.nan)), rest.power)
-    return Noise(deviation, freedom)
+        deviation: Vector = np.full(rest.power.size, group.robust.scale)
+    else:
+        deviation = np.ldexp(np.sqrt(rest.squares / (squared or np.nan)), rest.power)
+    least = 2 if plan.bc == "natural" and not plan.is_constant else 1  # degrees of the stiffest
+    wider = math.sqrt(max((rest.n - least) / (freedom or np.nan), 1.0))
+    return Noise(deviation, freedom, wider * deviation)
 
 
 def some_of(group: Group, part: slice) -> Group:

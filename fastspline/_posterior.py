@@ -38,7 +38,7 @@ def draw(
     for group, noise in known:
         draws = group.plan.solver.exact().draws(points)
         for column, deviation in zip(
-            np.arange(columns)[group.columns], noise.deviation, strict=True
+            np.arange(columns)[group.columns], noise.of_curves, strict=True
         ):
             block = _block(draws.nodes)
             for first in range(0, size, block):

@@ -51,7 +51,8 @@ class Spline(Curve[Shaped], Generic[EachColumn, EachPlan, Shaped]):
         value of weight 1, ``RSS / tr((I - S)**2)``, S the map from values to fitted values; NaN
         where n - df is 0 (interpolation). It is unbiased where the curve is right but for noise,
         for every lam; ``RSS / (n - df)``, which mgcv takes, is smaller, by much where df is near n.
-        Of a robust fit the squared robust scale, and scores with its last weights.
+        Bands of curves take more, see `std`. Of a robust fit the squared robust scale, and scores
+        with its last weights.
     outliers : ndarray of bool, shape (..., n, ...)
         Of a robust fit.
 

@@ -74,7 +74,7 @@ def test_std_of_the_slope_is_that_of_the_gaussian_process(kind, weight_kind, lam
     unit = np.diag(posterior_covariance(knots[w > 0], w[w > 0], lam, points))[points.size :]
     raw = RawFit(knots, values, weights=weights, lam=lam)
     spline = smooth_spline(knots, values, weights=weights, lam=lam)
-    expected = np.sqrt(unit[:, np.newaxis] * raw.variance)
+    expected = np.sqrt(unit[:, np.newaxis] * raw.curve_variance)
     np.testing.assert_allclose(spline.std(points, nu=1), expected, rtol=CLOSE)
 
 
@@ -112,7 +112,7 @@ def test_std_of_the_slope_of_other_ends(bc, rough, lam, rng):
     bridge = h * v * (1.0 - 3.0 * v) / (lam * rho[cell])
     joint = HermiteSmoother(knots, **options).joint_covariance(points)
     unit = np.diag(joint)[points.size :] + bridge
-    expected = np.sqrt(unit[:, np.newaxis] * RawFit(knots, values, **options).variance)
+    expected = np.sqrt(unit[:, np.newaxis] * RawFit(knots, values, **options).curve_variance)
     least = 1e-10 * expected.max()  # a given slope has none
     np.testing.assert_allclose(spline.std(points, 1), expected, rtol=1e-9, atol=least)
     beyond = knots[-1] + np.array([0.1, 0.4])
@@ -216,7 +216,7 @@ def test_draws_of_slopes_belong_to_those_of_curves(rng):
     spline = smooth_spline(knots, values, lam=1e-3)
     near = np.array([0.5, 0.5 + 1e-7])
     curves, slopes = spline.sample(near, 5, rng=1), spline.sample(near, 5, rng=1, nu=1)
-    np.testing.assert_allclose(np.diff(curves)[:, 0] / 1e-7, slopes[:, 0], rtol=1e-2)
+    np.testing.assert_allclose(np.diff(curves)[:, 0] / 1e-7, slopes[:, 0], rtol=1e-2, atol=1e-2)
 
 
 def test_a_generator_draws_the_same_and_stays_as_it_is(rng):
@@ -385,17 +385,21 @@ def coverage(band, truth):
     return (lower <= truth) & (truth <= upper)
 
 
-def expected_coverage(level, x, spline):
-    """What bands hold of curves of the process, whose noise is estimated a little too large.
+def expected_coverage(level, x, spline, *, of_values=False):
+    """What bands hold of curves of the process, or of values about them: a little too much.
 
     Of these RSS has the mean ``sigma**2 (n - df)``, of noise alone ``sigma**2 tr((I - S)**2)``.
     """
-    hat = Smoother(x, lam=spline.lam).fit(np.eye(x.size)).values
-    squared = np.trace((np.eye(x.size) - hat) @ (np.eye(x.size) - hat))
-    freedom, larger = (x.size - spline.df) ** 2 / squared, (x.size - spline.df) / squared
-    assert 1.02 < larger < 1.06
-    factor = math.sqrt(larger) * stats.t.isf(0.5 - level / 2, freedom)
-    return 1.0 - 2.0 * stats.t.sf(factor, freedom)
+    n, rest = x.size, x.size - spline.df
+    hat = Smoother(x, lam=spline.lam).fit(np.eye(n)).values
+    squared = np.trace((np.eye(n) - hat) @ (np.eye(n) - hat))
+    freedom, larger = rest**2 / squared, np.array([(n - 2) / rest])
+    if of_values:
+        larger = (rest / squared + larger * np.diag(hat)) / (1.0 + np.diag(hat))
+    assert larger.min() > 1.02
+    assert larger.max() < 1.15
+    factors = np.sqrt(larger) * stats.t.isf(0.5 - level / 2, freedom)
+    return 1.0 - 2.0 * stats.t.sf(factors, freedom).mean()
 
 
 @pytest.fixture(scope="module")
@@ -442,7 +446,8 @@ def test_the_simultaneous_band_covers_the_whole_slope(curves, level):
     x, _, slope, _, spline = curves
     band = spline.interval(x, level, nu=1, kind="simultaneous")
     whole = coverage(band, slope).all(axis=0).mean()
-    assert abs(whole - level) < 3.0 * math.sqrt(level * (1.0 - level) / 1000) + 0.005
+    # The band is 1.06 times as wide as it need be for curves of the process.
+    assert level - 3.0 * math.sqrt(level * (1.0 - level) / 1000) < whole < 0.45 * level + 0.55
 
 
 def test_the_simultaneous_bands_cover_a_smooth_curve_of_chosen_lam(waves):
@@ -459,7 +464,8 @@ def test_the_prediction_interval_covers_further_values(curves, level):
     again = curve + sigma * np.random.default_rng(5).standard_normal(curve.shape)
     inside = coverage(spline.interval(x, level, kind="prediction"), again).mean(axis=0)
     error = inside.std() / math.sqrt(inside.size)
-    assert abs(inside.mean() - expected_coverage(level, x, spline)) < 3.0 * error + 0.001
+    expected = expected_coverage(level, x, spline, of_values=True)
+    assert abs(inside.mean() - expected) < 3.0 * error + 0.001
 
 
 def test_signs_tell_where_the_band_of_the_slope_excludes_0(curves):

