@@ -26,6 +26,7 @@ from fastspline._solvers.columns import (
 )
 from fastspline._solvers.panel import PanelSolver
 from fastspline._solvers.reinsch import ReinschSolver
+from fastspline._solvers.state_space import StateSpaceSolver
 from fastspline._solvers.tableau import Gaps, Rows, Tableau, Vector
 from fastspline.arrays import FloatArray
 
@@ -106,6 +107,10 @@ class InnovationsSolver:
         co: FloatArray = self.table[tableau.n :]
         return prepare(kernel, co, co, sources, tableau, tables)
 
+    def _by_state_space(self) -> StateSpaceSolver:
+        """Factor the recursion whose sweeps read the same tableau, if it is of slopes."""
+        return StateSpaceSolver.of(self.gaps)
+
     def _by_reinsch(self) -> ReinschSolver:
         """Factor Reinsch's system, whose sweeps read the same tableau."""
         gaps, n = self.gaps, self.gaps.knots.size
@@ -138,23 +143,24 @@ class InnovationsSolver:
         return -1
 
     def prepare_adjoint(self, tableau: Tableau, sources: Rows, dtype: DType) -> Prepared:
-        """See `Sweepable.prepare_adjoint`."""
+        """See `Sweepable.prepare_adjoint`: that of slopes would lose a digit over 1e5 knots."""
+        if tableau.nu == 1:
+            return self._by_state_space().prepare_adjoint(tableau, sources, dtype)
         if dtype == F4 and self._for_singles and tableau.nu in (0, 2):
             return self._by_reinsch().prepare_adjoint(tableau, sources, dtype)
         return self._prepare(_PULLS[dtype], tableau, sources)
 
     def pull_plainly(self, tableau: Tableau, cotangent: Vector) -> Vector:
         """See `Sweepable.pull_plainly`."""
+        if tableau.nu == 1:
+            return self._by_state_space().pull_plainly(tableau, cotangent)
         t, result = tableau, np.empty((tableau.n, cotangent.shape[1]))
         for j in range(cotangent.shape[1]):
             g, slope, gamma = np.zeros((3, t.n))
-            base = slope if t.nu == 1 else g
             tangent = slope if t.nu == BEYOND else gamma
             c = np.ascontiguousarray(cotangent[:, j])
             with np.errstate(all="ignore"):  # what is not finite is reported, not warned of
-                reinsch.adjoint_evaluate_column(t.spans, t.weights, t.rows, c, base, tangent)
-                if t.nu == 1:
-                    slope /= self.gaps.unit
+                reinsch.adjoint_evaluate_column(t.spans, t.weights, t.rows, c, g, tangent)
                 last = innovations.adjoint_add_slopes(self.co, slope, gamma)
                 innovations.adjoint_smooth_column(self.co, last, g, gamma)
             result[:, j] = g
