@@ -52,8 +52,8 @@ LETCC, LETCC_PATH, LETCC_ORACLE = (
 )
 MEAN, NEAREST = "replication-mean", "replication-nearest"
 SPLINE, KERNEL, CHORDS = "spline", "kernel", "kernel-labels"
-RAW, LOO, ORACLE, MEMORY = (
-    f"kernel, {how}" for how in ("raw pixels", "leave-one-out", "oracle features", "memory")
+RAW, FIXED, ORACLE, MEMORY = (
+    f"kernel, {how}" for how in ("raw pixels", "not fitted", "oracle features", "memory")
 )
 MEMORY_ALONE = "memory alone"
 PRIOR_MEAN, PRIOR_SPLINE, PRIOR_KERNEL = (f"ridge + {name}" for name in (MEAN, SPLINE, KERNEL))
@@ -68,7 +68,7 @@ NAMES = (
     SPLINE,
     KERNEL,
     RAW,
-    LOO,
+    FIXED,
     CHORDS,
     ORACLE,
     MEMORY,
@@ -175,7 +175,7 @@ class Case:
         }
         schemes = plain | {
             RAW: kernel(features=flattened),
-            LOO: kernel(features="loo"),
+            FIXED: kernel(fit=None),
             ORACLE: kernel(features=self.hidden),
             MEMORY: kernel(memory=self.memory),
             PRIOR_MEAN: WithPrior(plain[MEAN], self.ridge),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -42,25 +42,11 @@ class Space:
         return np.asarray(np.sqrt(all_of_them.variances_from_others()))
 
 
-def spaces_of(
-    phi: FeatureMap, sites: FloatArray, past: FloatArray, powers: tuple[float, ...]
-) -> list[Space]:
-    """Describe sites and remembered inputs by their features, once for all powers."""
+def space_of(phi: FeatureMap, sites: FloatArray, past: FloatArray, power: float) -> Space:
+    """Describe sites and remembered inputs by their features."""
     rows = phi(sites).astype(np.float64)
     remembered = phi(past).astype(np.float64) if len(past) else rows[:0]
     # The unit does not matter, but the squares of very large and very small numbers do.
     unit = max(np.abs(rows).max(initial=0.0), np.abs(remembered).max(initial=0.0)) or 1.0
     rows, remembered = rows / unit, remembered / unit
-    between = distances(rows, rows)
-    return [Space(rows, remembered, between, power) for power in powers]
-
-
-def best_space(spaces: Sequence[Space], known: NDArray[np.intp], values: Array) -> Space:
-    """Give the space and power with the smallest leave-one-out errors of the known values."""
-    values = values / (np.abs(values).max(initial=0.0) or 1.0)  # squares must not overflow
-    none = known[:0]
-    errors = []
-    for space in spaces:
-        left_out = space.krige(known, none).leave_one_out(values)
-        errors.append(np.linalg.norm(left_out, axis=1).mean() if len(left_out) else np.inf)
-    return spaces[int(np.argmin(errors))]
+    return Space(rows, remembered, distances(rows, rows), power)

@@ -17,6 +17,7 @@ from coded.schemes.protocol import (
     ErrorEstimating,
     Function,
     Scheme,
+    exact_of,
     read_numbers,
     require_scheme,
     worker_functions,
@@ -194,7 +195,7 @@ def simulate(
     else:
         outputs = np.stack([bound.decode(coded_outputs[who], who) for who in responders])
         std = None
-    exact = np.stack([bound.exact_mask(who) for who in responders])
+    exact = exact_of(np.stack([bound.exact_mask(who) for who in responders]), std)
     return Simulation(
         restore(outputs), responders, restore(reference), restore(fit_reference), exact, std
     )

@@ -11,11 +11,63 @@ from coded.nearness.gradients import gradient_means
 from fastspline.arrays import FloatArray, read_array, require_finite
 
 SMALLEST_SIDE = 8  # pixels: fewer do not fill the cells
+_MOST_PIXELS = 32  # along a side, when images are compared pixel by pixel
 
 
 def is_image(array: FloatArray) -> bool:
     """Tell whether a stack holds images: both of the last two axes at least 8 long."""
     return array.ndim >= 3 and min(array.shape[-2:]) >= SMALLEST_SIDE
+
+
+def as_images(array: FloatArray) -> FloatArray | None:
+    """Give a stack of images with height and width last, or None if it holds none.
+
+    A last axis of less than 8 after two of at least 8 are channels, which are moved before them.
+
+    Parameters
+    ----------
+    array : ndarray, shape (n, ...)
+
+    Returns
+    -------
+    ndarray, shape (n, ..., height, width), or None
+
+    Examples
+    --------
+    >>> as_images(np.zeros((5, 32, 20, 3))).shape
+    (5, 3, 32, 20)
+    """
+    if is_image(array):
+        return array
+    if array.ndim >= 4 and min(array.shape[-3:-1]) >= SMALLEST_SIDE:
+        return np.moveaxis(array, -1, -3)
+    return None
+
+
+def pooled_pixels(images: FloatArray) -> FloatArray:
+    """Give the images themselves, sides of more than 32 pixels averaged over 32 blocks.
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, ..., height, width)
+
+    Returns
+    -------
+    ndarray, shape (n, features)
+        At most 32 x 32 a channel.
+
+    Examples
+    --------
+    >>> pooled_pixels(np.ones((2, 3, 224, 224))).shape
+    (2, 3072)
+    """
+    for axis in (-1, -2):
+        side = images.shape[axis]
+        if side > _MOST_PIXELS:
+            edges = np.linspace(0, side, _MOST_PIXELS + 1).astype(np.intp)
+            sums = np.add.reduceat(images, edges[:-1], axis=axis)
+            images = np.moveaxis(np.moveaxis(sums, axis, -1) / np.diff(edges), -1, axis)
+    return np.ascontiguousarray(images).reshape(len(images), -1)
 
 
 def pooled_gradients(images: ArrayLike) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from coded.runtime.lateness import is_behind
 from coded.runtime.request import Request
 from coded.runtime.result import CodedResult, Indices
 from coded.schemes.job import Job
+from coded.schemes.protocol import exact_of
 
 if TYPE_CHECKING:
     from coded.runtime.asking_again import AskingAgain
@@ -211,7 +212,7 @@ class Call:
             stragglers=np.flatnonzero(is_straggler),
             latencies=self.latencies,
             failures=self.failures,
-            exact=self._job.exact_mask(responders),
+            exact=exact_of(self._job.exact_mask(responders), std),
             std=std,
             retries=0 if self._asking is None else self._asking.retries,
             hedges=0 if self._asking is None else self._asking.hedges,

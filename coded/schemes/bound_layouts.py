@@ -12,7 +12,7 @@ from coded.estimation.splines_on_lines import least_lam, risks, smoothing_matrix
 from coded.maps.arrays import LinearMap, Matrix
 from coded.maps.copies import FilledMap, RowMap
 from coded.nearness.distances import flattened, natural_units, steps_along
-from coded.nearness.features import is_image, pooled_gradients
+from coded.nearness.features import as_images, pooled_gradients
 from coded.nearness.order import path_order
 from coded.places.copies import copies_by_risk
 from coded.places.input_lines import chord_length, is_curve, several_lines
@@ -136,9 +136,10 @@ def _features(inputs: FloatArray) -> FloatArray:
     On tuning images that gave fewer wrong labels than gradients as they are, or of unit length,
     which would make images that differ in their contrast alone the same.
     """
-    if not is_image(inputs):
+    images = as_images(inputs)
+    if images is None:
         rows = flattened(inputs)
         return rows / natural_units(rows)
-    gradients = pooled_gradients(inputs)
+    gradients = pooled_gradients(images)
     length = np.linalg.norm(gradients, axis=1, keepdims=True)
     return gradients / np.sqrt(np.where(length > 0.0, length, 1.0))

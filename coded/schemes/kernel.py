@@ -5,20 +5,21 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.estimation.answer_memory import AnswerMemory
-from coded.estimation.kriging import Kriging, krige_nearest
-from coded.estimation.spaces import FeatureMap, Space, best_space, spaces_of
+from coded.estimation.estimator import Estimator
+from coded.estimation.measured import Answered, answered_at
+from coded.estimation.spaces import FeatureMap, Space, space_of
+from coded.estimation.views import Description
 from coded.maps.arrays import LinearMap, Matrix, MatrixMap, columns_of
 from coded.maps.copies import FilledMap
 from coded.maps.torch_compile import untraced
 from coded.nearness.distances import FEW, flattened, natural_units
-from coded.nearness.features import is_image, pooled_gradients
+from coded.nearness.features import as_images, pooled_gradients, pooled_pixels
 from coded.nearness.order import path_order
 from coded.places.designs import Design, design_for_labels, design_for_outputs, design_for_smooth
 from coded.places.input_lines import FEWEST_FOR_CURVE
@@ -31,21 +32,37 @@ from coded.schemes.protocol import Responders
 from coded.schemes.registry import Setting, Variant
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
-Features: TypeAlias = Callable[[FloatArray], ArrayLike] | Literal["loo"] | None
+Features: TypeAlias = Callable[[FloatArray], ArrayLike] | None
+Fit: TypeAlias = Literal["answers"] | None
 Objective: TypeAlias = Literal["outputs", "labels"]
 
 # Powers p of the covariance r^p: measured, not tuned.
 _LINEAR, _RAW, _SMOOTH, _CUBIC = 1.0, 1.5, 1.8, 3.0
-_NEAREST = 100  # answers, of this batch and remembered, that estimate a lost one
 
 
 class KernelScheme(LinearScheme):
     """Send inputs as they are; estimate lost answers by kriging over the inputs.
 
     Workers evaluate inputs, and an answer that arrives is that input's output, bit for bit. The
-    others are the best linear prediction from all answers, for a random function whose
-    increments vary with the distance of the inputs' features as ``|phi(u) - phi(v)|^p``: no
-    order, no smoothing parameter. `bind` fixes the features, their distances and who evaluates
+    others are the best linear prediction from all answers: kriging, over the inputs or features
+    of them. By default the answers at hand decide how (`estimate` tells the details):
+
+    - Up to ten numbers have a length each, on which f varies, so that their units do not matter;
+      lengths and noise are those of the largest restricted likelihood. Of more numbers, and of
+      images (pixels beside `pooled_gradients`, in either order of axes), all have one.
+    - Covariances from rough to analytic, with and without a linear trend, the nearest answer and
+      the mean are blended in inverse proportion to the fourth power of what each errs on
+      answers that are left out: what the answers do not support has no weight.
+    - Copies of an input that differ (by more than rounding) are measurements: their mean is the
+      output, which is then not called exact (`CodedResult.exact`), and has a std.
+
+    Where nothing is lost, nothing is fitted. That takes milliseconds for each batch with losses;
+    and as the answers choose the decoder, it has no matrix. With ``fit=None`` the decoder is one,
+    which depends on the responders alone: f is taken for a random function whose increments vary
+    with the distance of the features as ``|phi(u) - phi(v)|^p``, without noise, and the first of
+    the copies counts. That is for embedding, and where a decoder has to be linear.
+
+    `bind` fixes the features and who evaluates
     what: inputs that all others would estimate badly get more copies (`copies_by_risk`, for S
     losses), but each gets at least ``floor(N / K) - 1``, and ``floor(N / K)`` where S is less,
     so that all outputs are exact then. With N < K copies are dealt evenly (`balanced_copies`).
@@ -67,36 +84,40 @@ class KernelScheme(LinearScheme):
     n_stragglers : int, optional
         How many answers may be missing, in [0, N), for which copies are dealt. None means
         ``max(N - K, 0)``.
-    features : callable, "loo" or None, optional
-        phi. None: `pooled_gradients` (p = 1.8) of inputs whose last two axes are both at least
-        8 long, else the flattened input itself: p = 1.5, and for at most 3 numbers, in units of
-        each one's range, p = 3 with a linear trend, or 1 where inputs and memory are fewer than
-        eight. A callable maps a stack (n, ...) of inputs to (n, d) features, p = 1.8. "loo"
-        chooses among flattened input and gradients, with p of 1.5, 1.8 and for at most 3 numbers
-        that one, by the leave-one-out errors of the answers at hand; it is no linear code.
+    fit : {"answers", None}, optional
+        Whether the answers at hand choose the decoder, or it is linear.
+    features : callable or None, optional
+        phi: maps a stack (n, ...) of inputs to (n, d) features; p = 1.8. None: what is told
+        above, and for copies and ``fit=None`` `pooled_gradients` (p = 1.8) of images, both of
+        whose last two axes (before channels) are at least 8 long, else the flattened input: p =
+        1.5, and for at most 3 numbers, in units of each one's range, p = 3 with a linear trend,
+        or 1 where inputs and memory are fewer than eight.
     objective : {"outputs", "labels"}, optional
         What counts: small errors of the outputs, or that the largest output is the right one.
     memory : AnswerMemory, optional
         Earlier answers of the same function. What it holds at `bind` counts for the bound
-        scheme: each lost answer is then kriged from the 100 nearest of answers and memory.
+        scheme: what is lost is estimated from the nearest of answers and memory, the 200 nearest
+        to any lost input, or with ``fit=None`` the 100 nearest to each.
 
     Raises
     ------
     TypeError
         If a count is no integer, or `features` or `memory` of the wrong kind.
     ValueError
-        If a count is out of range or `objective` none of the two.
+        If a count is out of range, or `fit` or `objective` none of the two.
 
     References
     ----------
-    J.-P. Chiles, P. Delfiner, "Geostatistics", 2nd ed., Wiley 2012, chapters 3 and 4.
+    J.-P. Chiles, P. Delfiner, "Geostatistics", 2nd ed., Wiley 2012, chapters 3 and 4. H. D.
+    Patterson, R. Thompson, Biometrika 58 (1971), for the likelihood. O. Dubrule, Math. Geol. 15
+    (1983), for what is left out.
 
     Examples
     --------
     >>> inputs = np.linspace(0.0, 3.0, 9)
     >>> scheme = KernelScheme(9, 21).bind(inputs)
     >>> outputs = scheme.decode(np.sin(scheme.encode(inputs))[::2], np.arange(0, 21, 2))
-    >>> bool(np.abs(outputs - np.sin(inputs)).max() < 0.01)
+    >>> bool(np.abs(outputs - np.sin(inputs)).max() < 0.001)
     True
     """
 
@@ -109,15 +130,19 @@ class KernelScheme(LinearScheme):
         n_workers: int,
         *,
         n_stragglers: int | None = None,
+        fit: Fit = "answers",
         features: Features = None,
         objective: Objective = "outputs",
         memory: AnswerMemory | None = None,
     ) -> None:
         super().__init__(n_inputs, n_workers, n_stragglers)
-        is_named = isinstance(features, str) and features == "loo"
-        if not (features is None or is_named or callable(features)):
+        if not (fit is None or (isinstance(fit, str) and fit == "answers")):
+            raise ValueError(
+                f'fit must be "answers" or None, got {fit!r}; None keeps the decoder linear'
+            )
+        if not (features is None or callable(features)):
             raise TypeError(
-                f'features must be a callable, "loo" or None, got {features!r}; pass a function '
+                f"features must be a callable or None, got {features!r}; pass a function "
                 "from a stack of inputs to a stack of vectors"
             )
         if not (isinstance(objective, str) and objective in ("outputs", "labels")):
@@ -130,12 +155,17 @@ class KernelScheme(LinearScheme):
                 f"memory must be an AnswerMemory or None, got {memory!r}; make one, add answers "
                 "to it and pass it"
             )
+        self._fit: Fit = fit
         self._features = features
         self._objective = objective
         self._memory = memory
-        self._spaces: tuple[Space, ...] = ()
-        self._remembered: FloatArray | None = None
-        self._given: Design | None = None  # by `bind`
+        self._given: Design | None = None  # by `bind`, as are these
+        self._estimator: Estimator
+
+    @property
+    def fit(self) -> Fit:
+        """Whether the answers at hand choose the decoder, as given."""
+        return self._fit
 
     @property
     def features(self) -> Features:
@@ -180,28 +210,27 @@ class KernelScheme(LinearScheme):
         is_small = math.prod(array.shape[1:]) <= FEW
         is_smooth = is_small and len(array) + len(past) >= FEWEST_FOR_CURVE
         bound = copy.copy(self)
-        power = _CUBIC if is_smooth else _LINEAR if is_small else _RAW
-        maps = self._feature_maps(array, restore, power)
+        phi, power = self._feature_map(array, restore)
+        if power is None:
+            power = _CUBIC if is_smooth else _LINEAR if is_small else _RAW
         has_chords = is_smooth or self._objective == "labels"
         if is_smooth:
-            order = path_order(maps[0][0](array))
+            order = path_order(phi(array))
             bound._given = design_for_smooth(order, self._n_workers, self._n_stragglers)
         elif has_chords:
-            bound._given = design_for_labels(path_order(maps[0][0](array)), self._n_workers)
+            bound._given = design_for_labels(path_order(phi(array)), self._n_workers)
         sites = array
         if has_chords:
             sites = np.concatenate([array, MatrixMap(bound._design.chords)(array)])
-        bound._spaces = tuple(
-            space for phi, powers in maps for space in spaces_of(phi, sites, past, powers)
-        )
-        bound._remembered = answers if len(answers) else None
-        bound._looks_at_answers = len(bound._spaces) > 1 or bound._remembered is not None
+        space = space_of(phi, sites, past, power)
         if not has_chords and 1 < self._n_inputs <= self._n_workers:
-            risk = bound._spaces[0].risks()
+            risk = space.risks()
             bound._given = design_for_outputs(risk, self._n_workers, self._n_stragglers)
         elif not has_chords:
             copies = balanced_copies(self._n_inputs, self._n_workers)
             bound._given = Design(copies, np.empty((0, self._n_inputs)))
+        descriptions = () if self._fit is None else self._describe(space, sites, past)
+        bound._estimator = Estimator(space, descriptions, answers if len(answers) else None)
         return bound
 
     def decoding_matrix(self, responders: ArrayLike) -> Matrix:
@@ -220,15 +249,15 @@ class KernelScheme(LinearScheme):
         Raises
         ------
         TypeError
-            If the decoder is not linear: with ``features="loo"`` it depends on the answers, with
-            a memory it adds what is remembered. Else as `decode`.
+            If the decoder is not linear: it is fitted to the answers unless ``fit=None``, and
+            with a memory it adds what is remembered. Else as `decode`.
         ValueError, NotEnoughRespondersError
             As `decode`.
         """
-        if self._features == "loo":
+        if self._fit is not None:
             raise TypeError(
-                'features="loo" chooses the decoder by the answers, so that it has no matrix; '
-                "call decode, or choose the features"
+                'fit="answers" chooses the decoder by the answers, so that it has no matrix; '
+                "call decode, or make the scheme with fit=None"
             )
         if self._memory is not None:
             raise TypeError(
@@ -243,8 +272,9 @@ class KernelScheme(LinearScheme):
     ) -> tuple[FloatArray, NDArray[np.float64]]:
         """Give the outputs of all inputs, and how large their errors are expected to be.
 
-        The kriging variance times a factor that makes the answers' own leave-one-out errors as
-        large as it predicts.
+        The kriging variance, and where the answers are fitted the disagreement of what is
+        blended, times a factor that makes the answers' own leave-one-out errors as large as that
+        predicts.
 
         Parameters
         ----------
@@ -259,8 +289,8 @@ class KernelScheme(LinearScheme):
             As `decode`.
         std : ndarray of float, shape (K,)
             The expected root mean square of ``||output_k - f(x_k)||_2``. 0 where the output is
-            an exact answer; inf where all that is known is the answer to one other input, which
-            does not tell how much f varies.
+            an exact answer, that of the mean where copies differ; inf where all that is known is
+            the answer to one other input, which does not tell how much f varies.
 
         Raises
         ------
@@ -270,42 +300,34 @@ class KernelScheme(LinearScheme):
         if not is_float(coded_outputs):
             return decode_with_std_as_it_is(self, coded_outputs, responders)
         array, restore, workers = self._read_answers(coded_outputs, responders)
-        self._require_alike(array)
-        self._require_enough(workers)
-        survivors = self._survivors(workers)
-        parts = self._krige(array, survivors)
-        decoder = self._fill(survivors, parts)
-        outputs = apply_decoder(self, decoder, coded_outputs, array, restore)
-        values = columns_of(array)[survivors.first]
-        if self._remembered is not None:
-            values = np.concatenate([values, columns_of(self._remembered)])
-        std = np.zeros(self._n_inputs)
-        spread = [kriging.std(values[sources]) for sources, kriging in parts]
-        std[survivors.lost] = np.concatenate([np.empty(0), *spread])
-        return outputs, std
+        decoder, std = self._decoder_with_std(array, workers)
+        return apply_decoder(self, decoder, coded_outputs, array, restore), std
 
-    def _feature_maps(
-        self, array: FloatArray, restore: Restore, power: float
-    ) -> list[tuple[FeatureMap, tuple[float, ...]]]:
-        """Give the maps phi, the preferred one first, each with the powers to be tried."""
+    def _feature_map(self, array: FloatArray, restore: Restore) -> tuple[FeatureMap, float | None]:
+        """Give phi, and the power of its distances unless that is for the inputs to decide."""
         phi = self._features
-        if callable(phi):
+        if phi is not None:
 
             def checked(stack: FloatArray) -> FloatArray:
                 return _read_features(phi(restore(stack.copy())), len(stack))  # phi may write
 
-            return [(checked, (_SMOOTH,))]
-        if phi is None and is_image(array):
-            return [(pooled_gradients, (_SMOOTH,))]
+            return checked, _SMOOTH
+        if as_images(array) is not None:
+            return _gradients, _SMOOTH
         units = natural_units(flattened(array))
+        return lambda stack: flattened(stack) / units, None
 
-        def in_units(stack: FloatArray) -> FloatArray:
-            return flattened(stack) / units
-
-        if phi is None:
-            return [(in_units, (power,))]
-        raw = (in_units, tuple(dict.fromkeys((power, _RAW, _SMOOTH))))
-        return [(pooled_gradients, (_SMOOTH, _RAW)), raw] if is_image(array) else [raw]
+    def _describe(
+        self, space: Space, sites: FloatArray, past: FloatArray
+    ) -> tuple[Description, ...]:
+        """Give what views of sites and remembered inputs are made of, when they are needed."""
+        rows = np.concatenate([space.rows, space.past])
+        if self._features is not None:
+            return (Description(rows, in_units=False),)
+        if as_images(sites) is None:
+            return (Description(rows),)
+        pixels = np.concatenate([_pixels(stack) for stack in (sites, past) if len(stack)])
+        return Description(pixels), Description(rows, in_units=False)
 
     def _recall(self, array: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Give the memory's pairs, checked against the inputs."""
@@ -324,65 +346,45 @@ class KernelScheme(LinearScheme):
         return FilledMap(held, self._design.chords[self._design.site[held < 0] - self._n_inputs])
 
     def _build_decoder(self, responders: Responders) -> LinearMap:
-        """Copy the first answer to each input; krige the lost ones by the first space."""
-        survivors = self._survivors(responders)
-        return self._fill(survivors, self._krige(None, survivors))
+        """Copy the first answer to each input; krige the lost ones."""
+        return self._estimator.linear(self._answered(responders))
 
     def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:
-        """Give the decoder; with several spaces that which leaves out best."""
-        self._require_alike(coded_outputs)
-        if len(self._spaces) < 2:
-            return self._decoder(responders)
+        """Give the decoder, fitted to these answers or not."""
+        if self._fit is not None:
+            return self._decoder_with_std(coded_outputs, responders)[0]
         self._require_enough(responders)
-        survivors = self._survivors(responders)
-        return self._fill(survivors, self._krige(coded_outputs, survivors))
+        self._require_alike(coded_outputs)
+        return self._decoder(responders)
+
+    def _looks_at(self, responders: Responders) -> bool:  # noqa: ARG002 (the same for all)
+        return self._fit is not None or self._memory is not None
+
+    def _decoder_with_std(
+        self, coded_outputs: FloatArray, responders: Responders
+    ) -> tuple[LinearMap, NDArray[np.float64]]:
+        """Give the decoder for these answers, and the errors to expect of the outputs."""
+        self._require_enough(responders)
+        self._require_alike(coded_outputs)
+        answered = self._answered(responders)
+        rows = coded_outputs.reshape(len(coded_outputs), -1)
+        if self._fit is not None:
+            return self._estimator.fitted(answered, rows)
+        std = self._estimator.std(answered, columns_of(coded_outputs))
+        return self._decoder(responders), std
 
     def _require_alike(self, coded_outputs: FloatArray) -> None:
         """Raise ValueError unless answers have the shape of those remembered, if any are."""
-        past = self._remembered
+        past = self._estimator.remembered
         if past is not None and coded_outputs.shape[1:] != past.shape[1:]:
             raise ValueError(
                 f"coded_outputs have shape {coded_outputs.shape[1:]} each, but the memory holds "
                 f"answers of shape {past.shape[1:]}; use a memory for each function"
             )
 
-    def _survivors(self, responders: Responders) -> _Survivors:
+    def _answered(self, responders: Responders) -> Answered:
         """Tell which sites answered first where, and which inputs are lost."""
-        sites, first = np.unique(self._design.site[list(responders)], return_index=True)
-        source = np.full(self._n_inputs, -1)
-        is_copy = sites < self._n_inputs
-        source[sites[is_copy]] = first[is_copy]
-        return _Survivors(sites, first, source, np.flatnonzero(source < 0), len(responders))
-
-    def _krige(self, coded_outputs: FloatArray | None, survivors: _Survivors) -> list[_Part]:
-        """Krige the lost inputs: all from all answers or, with a memory, each from those near."""
-        if survivors.lost.size == 0:
-            return []
-        space = self._spaces[0]
-        if coded_outputs is not None and len(self._spaces) > 1:
-            values = columns_of(coded_outputs)[survivors.first]
-            space = best_space(self._spaces, survivors.sites, values)
-        if self._remembered is None:
-            found = space.krige(survivors.sites, survivors.lost)
-            return [(np.arange(len(survivors.sites)), found)]
-        known = np.concatenate([space.rows[survivors.sites], space.past])
-        return [krige_nearest(space.rows[k], known, space.power, _NEAREST) for k in survivors.lost]
-
-    def _fill(self, survivors: _Survivors, parts: list[_Part]) -> LinearMap:
-        """Give the map that copies answers and fills the lost inputs by kriging."""
-        n_sites = len(survivors.sites)
-        past = self._remembered
-        n_known = n_sites + (0 if past is None else len(past))
-        weights = np.zeros((len(survivors.lost), n_known))
-        at = 0
-        for sources, kriging in parts:
-            rows = slice(at, at := at + len(kriging.weights))
-            weights[rows, sources] = kriging.weights
-        on_answers = np.zeros((len(weights), survivors.count))
-        on_answers[:, survivors.first] = weights[:, :n_sites]
-        if past is None:
-            return FilledMap(survivors.source, on_answers)
-        return FilledMap(survivors.source, on_answers, weights[:, n_sites:] @ columns_of(past))
+        return answered_at(self._design.site[list(responders)], self._n_inputs)
 
     @property
     def _design(self) -> Design:
@@ -407,27 +409,25 @@ class KernelScheme(LinearScheme):
 
     def __repr__(self) -> str:
         """One line that could be typed, and whether data is bound."""
-        return f"{super().__repr__()}.bind(...)" if self._spaces else super().__repr__()
+        return f"{super().__repr__()}.bind(...)" if self._given else super().__repr__()
 
     def _settings(self) -> str:
         return (
-            f"{super()._settings()}, features={self._features!r}, objective={self._objective!r}, "
-            f"memory={self._memory!r}"
+            f"{super()._settings()}, fit={self._fit!r}, features={self._features!r}, "
+            f"objective={self._objective!r}, memory={self._memory!r}"
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Survivors:
-    """Who answered: the sites, ascending, the first answer to each, and the inputs without one."""
-
-    sites: NDArray[np.intp]
-    first: NDArray[np.intp]
-    source: NDArray[np.intp]  # (K,): which answer is the input's own, or -1
-    lost: NDArray[np.intp]
-    count: int  # all answers, the repeats included
+def _gradients(stack: FloatArray) -> FloatArray:
+    images = as_images(stack)
+    assert images is not None
+    return pooled_gradients(images)
 
 
-_Part: TypeAlias = tuple[NDArray[np.intp], Kriging]  # which of the known values, and their weights
+def _pixels(stack: FloatArray) -> FloatArray:
+    images = as_images(stack)
+    assert images is not None
+    return pooled_pixels(images)
 
 
 def _read_features(values: ArrayLike, count: int) -> FloatArray:

@@ -177,6 +177,11 @@ def worker_functions(scheme: Scheme, fn: Function) -> Sequence[Function]:
     return [fn] * scheme.n_workers
 
 
+def exact_of(mask: NDArray[np.bool_], std: NDArray[np.float64] | None) -> NDArray[np.bool_]:
+    """Give the outputs of `mask`, exact answers, but for those that are means: they have a std."""
+    return mask if std is None else mask & (std == 0.0)
+
+
 def require_scheme(scheme: object) -> None:
     """Raise TypeError unless `scheme` is a Scheme; a class of schemes is none."""
     if isinstance(scheme, type) or not isinstance(scheme, Scheme):

@@ -41,6 +41,23 @@ def test_the_published_code_loads_nothing_of_paths_and_copies():
     assert not [name for name in loaded if name.startswith(needless)]
 
 
+def test_where_nothing_is_lost_nothing_is_fitted():
+    code = (
+        "import sys, numpy as np\n"
+        "from coded import KernelScheme\n"
+        "scheme = KernelScheme(4, 8).bind(np.eye(4))\n"
+        "outputs = scheme.decode(scheme.encode(np.eye(4)), range(8))\n"
+        "assert np.array_equal(outputs, np.eye(4))\n"
+        "print(*(name for name in sys.modules if name.startswith('coded.estimation')))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = result.stdout.split()
+    assert "coded.estimation.measured" in loaded
+    assert "coded.estimation.fitted" not in loaded
+
+
 @pytest.mark.parametrize("name", sorted({*dir(coded)} - {"__version__"}))
 def test_every_public_name_is_there(name):
     value = getattr(coded, name)

@@ -129,8 +129,8 @@ def test_schemes_of_the_caller_take_part_beside_names():
     assert rows["SplineScheme"].scores == rows["spline"].scores
     assert rows["SplineScheme"].scheme == repr(own)
     assert "SplineScheme" in str(listed)
-    loo = KernelScheme(8, 16, n_stragglers=3, features="loo")
-    mine = {"plain": "kernel", "by answers": loo, "copies": ReplicationScheme(8, 16)}
+    fixed = KernelScheme(8, 16, n_stragglers=3, fit=None)
+    mine = {"plain": "kernel", "fixed": fixed, "copies": ReplicationScheme(8, 16)}
     named = compare(np.sin, inputs, 16, codes=mine, **settings)
     assert set(by_code(named)) == set(mine)
     assert all(name in repr(read_panel(named)) for name in mine)

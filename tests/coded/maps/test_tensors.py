@@ -33,6 +33,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is dep:Deprec
 
 K, N, WIDTH = 3, 9, 2
 REAL = {name: code for name, code in codes().items() if code.numbers == "real"}
+FIXED = {
+    "kernel": lambda: KernelScheme(K, N, n_stragglers=2, fit=None),
+    "kernel-labels": lambda: KernelScheme(K, N, n_stragglers=2, fit=None, objective="labels"),
+}
 MORE = {
     "spline-smooth": lambda: SplineScheme(K, N, lam_enc=1e-3, lam_dec=1e-3),
     "spline-few": lambda: SplineScheme(K, 2),
@@ -43,8 +47,8 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
 def make(name):
-    if name in MORE:
-        return MORE[name]()
+    if name in FIXED | MORE:
+        return (FIXED | MORE)[name]()
     return REAL[name].make(Setting(K, N, 2, degree=1))
 
 
@@ -194,7 +198,7 @@ def test_gradients_that_overflow_are_infinite():
 
 CHOOSING = {
     "gcv": lambda: SplineScheme(K, N, lam_dec="gcv"),
-    "loo": lambda: KernelScheme(K, N, features="loo"),
+    "fitted": lambda: KernelScheme(6, N),
     "approxifer": lambda: ApproxIFERScheme(2, N, n_liars=1),
 }
 
@@ -237,7 +241,7 @@ def test_no_gradient_reaches_a_liar():
 def test_what_a_memory_adds_is_a_constant():
     memory = AnswerMemory(5)
     memory.add(np.random.default_rng(0).normal(size=(5, WIDTH)), np.arange(10.0).reshape(5, 2))
-    scheme = KernelScheme(4, 5, memory=memory).bind(numbers(4, WIDTH))
+    scheme = KernelScheme(4, 5, fit=None, memory=memory).bind(numbers(4, WIDTH))
     who = [0, 2]
     answers = numbers(2, 2, seed=1, requires_grad=True)
     assert gradcheck(lambda y: scheme.decode(y, who), (answers,), check_forward_ad=True)

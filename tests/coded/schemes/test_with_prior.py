@@ -32,8 +32,8 @@ FAMILIES = {
     "lagrange": LagrangeScheme(4, 9, degree=2),
     "replication-nearest": ReplicationScheme(4, 9),
     "replication-mean": ReplicationScheme(4, 9, fallback="mean"),
-    "kernel": KernelScheme(4, 9),
-    "kernel-labels": KernelScheme(4, 9, objective="labels"),
+    "kernel": KernelScheme(4, 9, fit=None),
+    "kernel-labels": KernelScheme(4, 9, fit=None, objective="labels"),
 }
 every_family = pytest.mark.parametrize("family", FAMILIES)
 INPUTS = np.random.default_rng(0).normal(size=(4, 5))

@@ -1,0 +1,237 @@
+"""Predictors of a function's values elsewhere, and what each errs where a value is left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from coded.estimation.covariances import Array, Family, Stationary, covariances
+from coded.estimation.likelihood import (
+    Contrasts,
+    Values,
+    contrasts,
+    deviance,
+    factored,
+    fit_lengths,
+    inverted,
+)
+from coded.estimation.views import MANY
+from fastspline.arrays import FloatArray
+
+_WITH_CONSTANT: tuple[Family, ...] = (
+    "squared-exponential",
+    "matern-5/2",
+    "matern-3/2",
+    1.5,
+)
+_WITH_LINE: tuple[Family, ...] = "squared-exponential", "matern-5/2", 3.0
+_SMOOTHEST: Stationary = "squared-exponential"  # which has lengths of its own
+_SEARCHES = 14, 10  # evaluations of the likelihoods of Matern 5/2 and the smoothest
+_START_NOISE = 1e-4
+_NOISES = (1e-10, 1e-6, 1e-3, 3e-2, 0.3)  # variances, in units of the largest covariance
+_PER_TERM = 2  # values a term of a linear trend
+_FLAT = 1e-6  # a direction in which points spread by less has no trend
+
+
+class Candidate(Protocol):
+    """A predictor from n values, for each of which it is known what it errs without it."""
+
+    @property
+    def left_out(self) -> FloatArray:
+        """Give each value less what the others predict there, (n, columns)."""
+
+    def weights(self) -> Array:
+        """Give the weights of the values at the targets, (t, n); each row sums to 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trend:
+    """What is fitted without penalty, (n, p) and (t, p): a constant, or a linear function too."""
+
+    here: Array
+    there: Array
+    pseudo_inverse: Array  # (p, n), of `here`
+    given: Contrasts
+
+
+def trend_of(values: Values, here: Array, there: Array) -> Trend:
+    """Make a trend of a constant and the numbers of n places and t targets, (n, d) and (t, d)."""
+    basis, basis_there = (np.hstack([np.ones((len(rows), 1)), rows]) for rows in (here, there))
+    return Trend(basis, basis_there, np.linalg.pinv(basis), contrasts(basis, values))
+
+
+def trend_with_line(values: Values, here: Array, there: Array) -> Trend | None:
+    """Make a linear trend; None where the values are too few or the places do not span it."""
+    n, d = here.shape
+    if n < _PER_TERM * (d + 1):
+        return None
+    corner = np.linalg.qr(here - here.mean(axis=0), mode="r")
+    if np.abs(np.diagonal(corner)).min() <= _FLAT * np.sqrt(n):
+        return None
+    return trend_of(values, here, there)
+
+
+@dataclass(frozen=True, eq=False)
+class Process:
+    """Universal kriging by one covariance and trend.
+
+    With Q the contrasts and K the covariances of n places, noise included: ``V = Q (Q' K Q)^-1
+    Q'``. The others miss value i by ``(V y)_i / V_ii``, with variance ``1 / V_ii`` (Dubrule), and
+    the weights at targets with covariances k and trend t are ``k V + t T^+ (I - K V)``.
+
+    References
+    ----------
+    O. Dubrule, "Cross validation of kriging in a unique neighborhood", Math. Geol. 15 (1983),
+    687-699. J.-P. Chiles, P. Delfiner, "Geostatistics", 2nd ed., Wiley 2012, sections 3.4, 4.5.
+    """
+
+    trend: Trend
+    at_zero: float  # the covariance at distance 0
+    noise: float
+    among: Array  # K, (n, n)
+    to: Array  # k, (t, n)
+    inverse: Array  # V
+    left_out: FloatArray  # (n, columns)
+    variances: Array  # (n,), of what the others miss
+
+    @cached_property
+    def _at_targets(self) -> Array:
+        drift = self.trend.there @ self.trend.pseudo_inverse
+        return (self.to - drift @ self.among) @ self.inverse + drift
+
+    def weights(self) -> Array:
+        """Give the weights of the values at the targets, (t, n)."""
+        return self._at_targets
+
+    def target_variances(self) -> Array:
+        """Give the variances of what is missed at the targets, noise included, (t,)."""
+        weights = self._at_targets
+        both = ((weights @ self.among - 2.0 * self.to) * weights).sum(axis=1)
+        return np.asarray(np.maximum(self.at_zero + self.noise + both, 0.0))
+
+
+def fit_process(
+    family: Family, trend: Trend, squared: Array, squared_to: Array, values: Values
+) -> Process | None:
+    """Krige with the noise of the largest restricted likelihood; None where rounding forbids all.
+
+    Parameters
+    ----------
+    family : str or float
+    trend : Trend
+    squared, squared_to : ndarray, shape (n, n) and (t, n)
+        Squared distances among the places, and from the targets to them, in lengths.
+    values : Values
+        At the places.
+
+    Returns
+    -------
+    Process or None
+    """
+    among = covariances(family, squared)
+    is_stationary = isinstance(family, str)
+    largest = 1.0 if is_stationary else max(float(np.abs(among).max()), 1e-300)
+    among /= largest
+    basis = trend.given.basis
+    inner = basis.T @ among @ basis
+    tried = []
+    for noise in _NOISES:
+        factor = factored(inner, trend.given, noise)
+        if factor is not None:
+            tried.append((deviance(factor, trend.given, noise), noise, factor))
+    if not tried:
+        return None
+    _, noise, factor = min(tried, key=lambda one: one[0])
+    among.ravel()[:: len(among) + 1] += noise / values.counts
+    inverse = basis @ inverted(factor) @ basis.T
+    variances = 1.0 / np.maximum(inverse.diagonal(), 1e-300)
+    left_out = np.asarray((inverse @ values.means) * variances[:, None])
+    to = covariances(family, squared_to) / largest
+    at_zero = 1.0 if is_stationary else 0.0
+    return Process(trend, at_zero, noise, among, to, inverse, left_out, variances)
+
+
+class Nearest:
+    """The value at the nearest place."""
+
+    def __init__(self, squared: Array, squared_to: Array, values: FloatArray) -> None:
+        apart = squared + np.diag(np.full(len(squared), np.inf))
+        self.left_out = values - values[apart.argmin(axis=1)]
+        self._squared_to = squared_to
+
+    def weights(self) -> Array:
+        """Give ones and zeros, (t, n)."""
+        return np.asarray(np.eye(self._squared_to.shape[1])[self._squared_to.argmin(axis=1)])
+
+
+class Mean:
+    """The mean of all values."""
+
+    def __init__(self, n_targets: int, values: FloatArray) -> None:
+        n = len(values)
+        self.left_out = (values - values.mean(axis=0)) * (n / (n - 1.0))
+        self._shape = n_targets, n
+
+    def weights(self) -> Array:
+        """Give 1 / n everywhere, (t, n)."""
+        return np.full(self._shape, 1.0 / self._shape[1])
+
+
+def candidates(
+    here: Array, there: Array, between: tuple[Array, Array], values: Values
+) -> list[Candidate]:
+    """Give the predictors from one view of n points and t targets.
+
+    Parameters
+    ----------
+    here, there : ndarray, shape (n, d) and (t, d)
+        The points and the targets in that view.
+    between : tuple of ndarray, shape (lengths, n, n) and (lengths, t, n)
+        Squared differences among the points, and from the targets to them.
+    values : Values
+        At the points.
+
+    Returns
+    -------
+    list of Candidate
+        None where the points do not differ in the view.
+    """
+    n, t = len(here), len(there)
+    differs = between[0].any(axis=(1, 2))
+    squares, squares_to = (each[differs].reshape(differs.sum(), -1) for each in between)
+    if not len(squares):
+        return []
+    has_many = here.shape[1] > MANY
+    constant = trend_of(values, here[:, :0], there[:, :0])
+    line = None if has_many else trend_with_line(values, here[:, differs], there[:, differs])
+
+    def in_lengths(place: Array) -> tuple[Array, Array]:
+        each = np.exp(place)
+        return (each @ squares).reshape(n, n), (each @ squares_to).reshape(t, n)
+
+    rough, smooth = _searched(squares, constant.given, has_many=has_many)
+    scales = {False: in_lengths(rough[:-1]), True: in_lengths(smooth[:-1])}
+    equal = in_lengths(np.zeros(len(squares)))
+    todo = [(family, constant, scales[family == _SMOOTHEST]) for family in _WITH_CONSTANT]
+    if line is not None:
+        todo += [(family, line, scales[family == _SMOOTHEST]) for family in _WITH_LINE]
+    if not has_many and len(squares) > 1:
+        todo.append((1.5, constant, equal))
+    processes = [fit_process(family, trend, *near, values) for family, trend, near in todo]
+    return [Nearest(*equal, values.means), *(one for one in processes if one is not None)]
+
+
+def _searched(squares: Array, given: Contrasts, *, has_many: bool) -> tuple[Array, Array]:
+    """Search lengths for the rougher families, and for the smoothest one if there are few."""
+    lengths = len(squares)
+    typical = squares.mean(axis=1) * (min(2, lengths) * lengths)
+    centre = -np.log(np.maximum(typical, 1e-300))
+    start = np.append(centre, np.log(_START_NOISE))
+    rough = fit_lengths("matern-5/2", squares, given, start, centre, _SEARCHES[0])
+    if has_many:
+        return rough, rough
+    longer = rough - np.append(np.ones(lengths), 0.0)
+    return rough, fit_lengths(_SMOOTHEST, squares, given, longer, centre, _SEARCHES[1])

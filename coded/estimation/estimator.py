@@ -1,0 +1,153 @@
+"""The outputs of inputs that nobody answered, from all answers and what is remembered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coded.estimation.kriging import Kriging, krige_nearest
+from coded.estimation.measured import Answered, Measured, measured_at
+from coded.estimation.spaces import Space
+from coded.estimation.views import Description
+from coded.maps.arrays import LinearMap, Matrix, columns_of
+from coded.maps.copies import FilledMap
+from fastspline.arrays import FloatArray, require_finite
+
+_NEAREST = 100  # answers, of this batch and remembered, that krige a lost one
+_Part: TypeAlias = tuple[NDArray[np.intp], Kriging]  # which of the known values, and their weights
+
+
+@dataclass(frozen=True, eq=False)
+class Estimator:
+    """What is known of a code's points when answers come: where they lie, and earlier answers.
+
+    Attributes
+    ----------
+    space : Space
+        Sites (the inputs, then other points that workers evaluate) and remembered inputs.
+    descriptions : tuple of Description
+        What there is to be fitted to answers: of the sites and the remembered inputs.
+    remembered : ndarray, shape (remembered, columns), or None
+        The answers to remembered inputs.
+    """
+
+    space: Space
+    descriptions: tuple[Description, ...] = ()
+    remembered: FloatArray | None = None
+
+    def linear(self, answered: Answered) -> FilledMap:
+        """Give the map that copies the first answers, and kriges all others in a fixed way."""
+        return self._filled(answered, self._weights_of(answered, self._krige(answered)))
+
+    def std(self, answered: Answered, answers: Matrix) -> NDArray[np.float64]:
+        """Give the errors to expect of what `linear` makes of answers (R, columns), (K,)."""
+        std = np.zeros(len(answered.source))
+        std[answered.lost] = self._std_of(self._krige(answered), answers[answered.first])
+        return std
+
+    def fitted(
+        self, answered: Answered, answers: FloatArray
+    ) -> tuple[LinearMap, NDArray[np.float64]]:
+        """Give a map that is fitted to answers (R, columns), and the errors to expect, (K,).
+
+        Answers to an input are copied; if they differ, they are measurements, of which the mean
+        counts. Outputs without answer are what the answers support (`estimate`); what these are
+        too few for, as by `linear`.
+        """
+        measured = measured_at(answers, answered)
+        std = np.zeros(len(answered.source))
+        weights = np.zeros((0, len(answered.sites)))
+        if answered.lost.size or measured.spare:
+            require_finite(answers, "coded_outputs")
+        if answered.lost.size:
+            weights, std[answered.lost] = self._estimated(answers, answered, measured)
+        if not measured.spare:
+            return self._filled(answered, weights), std
+        inputs, counts = answered.sites[answered.is_copied], measured.counts[answered.is_copied]
+        std[inputs] = measured.deviation / np.sqrt(counts)
+        return self._averaged(answered, measured, weights), std
+
+    def _estimated(
+        self, answers: FloatArray, answered: Answered, measured: Measured
+    ) -> tuple[Matrix, NDArray[np.float64]]:
+        """Give the weights of all that is known for the lost inputs, and the errors to expect."""
+        # Loaded when something is lost, for it takes scipy's linear algebra with it.
+        from coded.estimation.fitted import estimate
+        from coded.estimation.likelihood import Values
+
+        known, counts = answered.sites, measured.counts
+        values = measured.averages @ answers if measured.spare else answers[answered.first]
+        if self.remembered is not None:
+            count = len(self.remembered)
+            known = np.append(known, len(self.space.rows) + np.arange(count))
+            values = np.concatenate([values, columns_of(self.remembered)])
+            counts = np.append(counts, np.ones(count))
+        views = [view for each in self.descriptions for view in each.views]
+        given = Values(values, counts, measured.deviation, measured.spare)
+        found = estimate(views, known, answered.lost, given)
+        if found is not None:
+            return found.weights, found.std
+        parts = self._krige(answered)
+        here = columns_of(values[: len(answered.sites)])
+        return self._weights_of(answered, parts), self._std_of(parts, here)
+
+    def _krige(self, answered: Answered) -> list[_Part]:
+        """Krige the lost inputs: all from all answers or, with a memory, each from those near."""
+        if answered.lost.size == 0:
+            return []
+        space = self.space
+        if self.remembered is None:
+            found = space.krige(answered.sites, answered.lost)
+            return [(np.arange(len(answered.sites)), found)]
+        known = np.concatenate([space.rows[answered.sites], space.past])
+        near = partial(krige_nearest, rows=known, power=space.power, count=_NEAREST)
+        return [near(space.rows[k]) for k in answered.lost]
+
+    def _weights_of(self, answered: Answered, parts: list[_Part]) -> Matrix:
+        """Give the weights of all that is known for the lost inputs."""
+        past = self.remembered
+        n_known = len(answered.sites) + (0 if past is None else len(past))
+        weights = np.zeros((len(answered.lost), n_known))
+        at = 0
+        for sources, kriging in parts:
+            rows = slice(at, at := at + len(kriging.weights))
+            weights[rows, sources] = kriging.weights
+        return weights
+
+    def _std_of(self, parts: list[_Part], values: Matrix) -> NDArray[np.float64]:
+        """Give the errors that kriging expects from the values at the sites and remembered ones."""
+        if self.remembered is not None:
+            values = np.concatenate([values, columns_of(self.remembered)])
+        return np.concatenate([np.empty(0), *(found.std(values[at]) for at, found in parts)])
+
+    def _filled(self, answered: Answered, weights: Matrix) -> FilledMap:
+        """Give the map that copies the first answers, with weights of all known for the others."""
+        n_sites = len(answered.sites)
+        on_answers = np.zeros((len(weights), len(answered.which)))
+        on_answers[:, answered.first] = weights[:, :n_sites]
+        return FilledMap(answered.source, on_answers, self._constant(weights[:, n_sites:]))
+
+    def _averaged(self, answered: Answered, measured: Measured, weights: Matrix) -> FilledMap:
+        """Give the map that averages the answers of each site, with weights for the others."""
+        n_sites, is_copied = len(answered.sites), answered.is_copied
+        rows = np.zeros((len(answered.source), len(answered.which)))
+        rows[answered.sites[is_copied]] = measured.averages[is_copied]
+        rows[answered.lost] = weights[:, :n_sites] @ measured.averages
+        source = answered.source.copy()
+        source[answered.sites[is_copied & (measured.counts > 1.0)]] = -1
+        mixed = np.flatnonzero(source < 0)
+        constant = self._constant(weights[:, n_sites:])
+        if constant is not None:
+            all_constants = np.zeros((len(rows), constant.shape[1]))
+            all_constants[answered.lost] = constant
+            constant = all_constants[mixed]
+        return FilledMap(source, rows[mixed], constant)
+
+    def _constant(self, weights: Matrix) -> Matrix | None:
+        """Give what remembered answers add to the outputs that have these weights for them."""
+        past = self.remembered
+        return None if past is None or not len(weights) else weights @ columns_of(past)

@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+
+from coded.estimation.blend import blend
+from coded.estimation.candidates import (
+    Mean,
+    Nearest,
+    candidates,
+    fit_process,
+    trend_of,
+    trend_with_line,
+)
+from coded.estimation.covariances import covariances
+from coded.estimation.likelihood import Values
+
+FAMILIES = ["squared-exponential", "matern-5/2", "matern-3/2", 1.5, 3.0]
+every_family = pytest.mark.parametrize("family", FAMILIES)
+
+
+def case(n=14, t=5, d=2, columns=3, seed=0, counts=None):
+    rng = np.random.default_rng(seed)
+    here, there = rng.normal(size=(n, d)), rng.normal(size=(t, d))
+    values = np.cos(here @ rng.normal(size=(d, columns))) + 0.05 * rng.normal(size=(n, columns))
+    return here, there, Values(values, np.ones(n) if counts is None else counts)
+
+
+def squared(a, b):
+    return ((a[:, None] - b) ** 2).sum(axis=2)
+
+
+def fitted(family, here, there, values, with_line):
+    make = trend_with_line if with_line else trend_of
+    zero = slice(None) if with_line else slice(0)
+    trend = make(values, here[:, zero], there[:, zero])
+    return fit_process(family, trend, squared(here, here), squared(there, here), values)
+
+
+def solved(family, here, there, values, noise, with_line, unit):
+    """Universal kriging by the bordered system: what is predicted, and its variance."""
+    n, t = len(here), len(there)
+    ones = [np.ones((m, 1)) for m in (n, t)]
+    trend, drift = (
+        np.hstack([one, rows]) if with_line else one
+        for one, rows in zip(ones, (here, there), strict=True)
+    )
+    p = trend.shape[1]
+    among = covariances(family, squared(here, here)) / unit + np.diag(noise / values.counts)
+    system = np.block([[among + 1e-11 * np.eye(n), trend], [trend.T, np.zeros((p, p))]])
+    to = covariances(family, squared(there, here)) / unit
+    wanted = np.hstack([to, drift]).T
+    found = np.linalg.solve(system, wanted)
+    at_zero = 0.0 if isinstance(family, float) else 1.0
+    return found[:n].T @ values.means, at_zero + noise - (found * wanted).sum(axis=0)
+
+
+def unit_of(family, here):
+    return np.abs(covariances(family, squared(here, here))).max() if family in (1.5, 3.0) else 1.0
+
+
+@every_family
+@pytest.mark.parametrize("with_line", [False, True])
+@pytest.mark.parametrize("counted", [False, True])
+def test_weights_and_variances_are_those_of_the_bordered_system(family, with_line, counted):
+    with_line = with_line or family == 3.0
+    counts = np.arange(1.0, 15.0) % 4 + 1 if counted else None
+    here, there, values = case(counts=counts)
+    process = fitted(family, here, there, values, with_line)
+    expected, variances = solved(
+        family, here, there, values, process.noise, with_line, unit_of(family, here)
+    )
+    np.testing.assert_allclose(process.weights() @ values.means, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(process.target_variances(), variances, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(process.weights().sum(axis=1), 1.0, rtol=0, atol=1e-9)
+
+
+@every_family
+@pytest.mark.parametrize("counted", [False, True])
+def test_what_is_left_out_is_what_the_others_miss(family, counted):
+    counts = np.arange(1.0, 15.0) % 4 + 1 if counted else None
+    here, there, values = case(counts=counts)
+    with_line = family == 3.0
+    process = fitted(family, here, there, values, with_line)
+    unit = unit_of(family, here)
+    for i in range(len(here)):
+        rest = np.delete(np.arange(len(here)), i)
+        predicted, variance = solved(
+            family, here[rest], here[[i]], values.part(rest), process.noise, with_line, unit
+        )
+        noise_there = process.noise / values.counts[i] - process.noise
+        np.testing.assert_allclose(
+            process.left_out[i], values.means[i] - predicted[0], rtol=1e-5, atol=1e-6
+        )
+        assert process.variances[i] == pytest.approx(variance[0] + noise_there, rel=1e-5)
+
+
+def test_nearest_and_mean_are_left_out_by_refitting():
+    here, there, values = case()
+    nearest = Nearest(squared(here, here), squared(there, here), values.means)
+    mean = Mean(len(there), values.means)
+    for i in range(len(here)):
+        rest = np.delete(np.arange(len(here)), i)
+        closest = rest[squared(here[[i]], here[rest]).argmin()]
+        np.testing.assert_allclose(nearest.left_out[i], values.means[i] - values.means[closest])
+        np.testing.assert_allclose(
+            mean.left_out[i], values.means[i] - values.means[rest].mean(axis=0)
+        )
+    assert (nearest.weights().argmax(axis=1) == squared(there, here).argmin(axis=1)).all()
+    assert (nearest.weights().sum(axis=1) == 1.0).all()
+    np.testing.assert_allclose(mean.weights() @ values.means, [values.means.mean(axis=0)] * 5)
+
+
+def test_a_line_needs_points_that_span_it():
+    here, there, values = case(n=14)
+    assert trend_with_line(values, here, there) is not None
+    assert trend_with_line(values.part(np.arange(5)), here[:5], there) is None  # 3 terms
+    on_a_line = here[:, :1] * np.array([1.0, 2.0])
+    assert trend_with_line(values, on_a_line, there) is None
+
+
+def test_a_blend_gives_weight_by_left_out_errors_alone():
+    here, there, values = case(n=30)
+    between = [((a.T[:, :, None] - here.T[:, None]) ** 2) for a in (here, there)]
+    found = [Mean(5, values.means), *candidates(here, there, tuple(between), values)]
+    weights, variances = blend(found, values.means)
+    errors = np.array([np.linalg.norm(one.left_out, axis=1).mean() for one in found])
+    share = errors**-4.0
+    share[share < 0.05 * share.max()] = 0.0
+    expected = sum(s * one.weights() for s, one in zip(share / share.sum(), found, strict=True))
+    np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-12)
+    assert (variances > 0).all()
+    assert share[0] == 0.0  # the mean errs much more than kriging
