@@ -21,15 +21,10 @@ from coded.estimation.likelihood import (
 from coded.estimation.views import MANY
 from fastspline.arrays import FloatArray
 
-_WITH_CONSTANT: tuple[Family, ...] = (
-    "squared-exponential",
-    "matern-5/2",
-    "matern-3/2",
-    1.5,
-)
-_WITH_LINE: tuple[Family, ...] = "squared-exponential", "matern-5/2", 3.0
+_WITH_CONSTANT: tuple[Family, ...] = "squared-exponential", "matern-5/2", 1.5
+_WITH_LINE: tuple[Family, ...] = "squared-exponential", "matern-5/2"
 _SMOOTHEST: Stationary = "squared-exponential"  # which has lengths of its own
-_SEARCHES = 14, 10  # evaluations of the likelihoods of Matern 5/2 and the smoothest
+_SEARCHES = 8, 25  # evaluations of the likelihoods of Matern 5/2 and the smoothest
 _START_NOISE = 1e-4
 _NOISES = (1e-10, 1e-6, 1e-3, 3e-2, 0.3)  # variances, in units of the largest covariance
 _PER_TERM = 2  # values a term of a linear trend

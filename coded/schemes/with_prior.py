@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self, TypeAlias, cast
+from typing import Literal, NamedTuple, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from coded.estimation.coefficient import significant_slope
 from coded.maps.arrays import Matrix
 from coded.maps.torch_compile import untraced
 from coded.schemes.door import refuse_gradient
@@ -21,18 +22,27 @@ from coded.schemes.protocol import (
 from fastspline.arrays import FloatArray, Restore, read_array, require_finite
 
 Prior: TypeAlias = Callable[[FloatArray], ArrayLike]
+Fit: TypeAlias = Literal["answers"] | None
+
+_ALIKE = 1.1  # times the expected error without prior: is no reason to leave coefficient 1
+_WORTH = 1.5  # times smaller must errors be by another one: chance makes some a little smaller
 
 
 class WithPrior:
-    """Code the residual ``f - prior`` by another scheme: what a cheap guess of f leaves over.
+    """Code the residual ``f - c prior`` by another scheme: what a cheap guess of f leaves over.
 
     Workers get the scheme's coded inputs u and compute f as ever. `bind` evaluates the prior
     once on the K inputs x and once on the N coded inputs, here and not in the workers, and
-    the outputs are ``prior(x) + decode(f(u) - prior(u))``. The better the guess, the smaller
+    the outputs are ``c prior(x) + decode(f(u) - c prior(u))``. The better the guess, the smaller
     what has to be estimated: a quantised or distilled model, a regression fitted to earlier
     answers. An answer to an input itself is its output, bit for bit.
-    Where the scheme has `decode_with_std`, this one has it too: the errors of the residual's
-    estimates are those of the outputs.
+
+    By default the answers choose c, where the scheme has `decode_with_std` (as this one has then
+    too: the errors of the residual's estimates are those of the outputs): 1, or 0 where the scheme
+    expects smaller errors without prior, or the slope of the answers over the guesses where that
+    is significant and the scheme expects errors of less than two thirds. A prior on another scale
+    is put right so, and a useless one is left out. Constants need no coefficient: all schemes
+    pass them. That is two or three decodings where something is lost.
 
     Parameters
     ----------
@@ -42,6 +52,8 @@ class WithPrior:
     prior : callable
         From a stack of inputs, shape (n, ...), of the kind that `bind` gets, to the stack of
         guesses, each of the shape of an answer of f. Cheap, and each row from its input alone.
+    fit : {"answers", None}, optional
+        None takes the prior at face value, c = 1.
 
     Raises
     ------
@@ -49,7 +61,7 @@ class WithPrior:
         If `scheme` is no linear code over the real numbers or has workers that do not evaluate
         f, or `prior` is not callable.
     ValueError
-        If `scheme` has a memory.
+        If `scheme` has a memory, or `fit` is neither.
 
     Examples
     --------
@@ -64,7 +76,13 @@ class WithPrior:
 
     _takes_nests = False  # the prior takes a stack of inputs
 
-    def __new__(cls, scheme: LinearScheme, prior: Prior) -> Self:  # noqa: ARG004 (of __init__)
+    def __new__(
+        cls,
+        scheme: LinearScheme,
+        prior: Prior,  # noqa: ARG004 (of __init__)
+        *,
+        fit: Fit = "answers",  # noqa: ARG004
+    ) -> Self:
         """Make one with `decode_with_std` where the scheme has it."""
         is_told = cls is WithPrior and isinstance(scheme, ErrorEstimating)
         return cast(Self, super().__new__(_ErrorEstimatingWithPrior if is_told else cls))
@@ -73,7 +91,7 @@ class WithPrior:
         """Give the arguments to unpickle with."""
         return self._scheme, self._prior
 
-    def __init__(self, scheme: LinearScheme, prior: Prior) -> None:
+    def __init__(self, scheme: LinearScheme, prior: Prior, *, fit: Fit = "answers") -> None:
         if not isinstance(scheme, LinearScheme):
             raise TypeError(
                 f"scheme must be a linear code, got {scheme!r}; make one and pass it, for example "
@@ -99,8 +117,13 @@ class WithPrior:
                 f"scheme {scheme!r} remembers answers of f, but gets residuals f - prior here; "
                 "make it without memory"
             )
+        if not (fit is None or (isinstance(fit, str) and fit == "answers")):
+            raise ValueError(
+                f'fit must be "answers" or None, got {fit!r}; None takes the prior at face value'
+            )
         self._scheme = scheme
         self._prior = prior
+        self._fit: Fit = fit
         self._guesses: tuple[FloatArray, FloatArray] | None = None
 
     @property
@@ -112,6 +135,11 @@ class WithPrior:
     def prior(self) -> Prior:
         """The guess of f."""
         return self._prior
+
+    @property
+    def fit(self) -> Fit:
+        """Whether the answers choose the prior's coefficient, as given."""
+        return self._fit
 
     @property
     def n_inputs(self) -> int:
@@ -152,7 +180,7 @@ class WithPrior:
         Exception
             What the prior itself raises, with a note on the stack that it got.
         """
-        bound = WithPrior(self._scheme.bind(inputs), self._prior)
+        bound = WithPrior(self._scheme.bind(inputs), self._prior, fit=self._fit)
         coded_inputs = bound._scheme.encode(inputs)
         array, restore = read_array(inputs, "inputs")
         at_inputs = _guess(self._prior, restore(array), self.n_inputs)
@@ -162,6 +190,9 @@ class WithPrior:
                 f"prior gives guesses of shape {at_inputs.shape[1:]} for inputs and of shape "
                 f"{at_coded.shape[1:]} for coded inputs; it must give one shape"
             )
+        held = bound._scheme._held()
+        at_coded = at_coded.copy()
+        at_coded[held >= 0] = at_inputs[held[held >= 0]]  # so that copies' residuals are alike
         bound._guesses = at_inputs, at_coded
         return bound
 
@@ -227,7 +258,7 @@ class WithPrior:
 
     @untraced
     def decode(self, coded_outputs: ArrayLike, responders: ArrayLike) -> FloatArray:
-        """Give ``prior(x) + decode(f(u) - prior(u))``, and exact answers as they came.
+        """Give ``c prior(x) + decode(f(u) - c prior(u))``, and exact answers as they came.
 
         Parameters
         ----------
@@ -250,12 +281,9 @@ class WithPrior:
         NotEnoughRespondersError
             Before `bind`, and as the scheme's `decode`.
         """
-        workers, answers, residuals, restore = self._residuals(coded_outputs, responders)
-        if isinstance(self._scheme, ExactScheme):  # which would refuse what is no polynomial
-            estimates = self._scheme.estimate(residuals, workers)
-        else:
-            estimates = self._scheme.decode(residuals, workers)
-        return restore(self._completed(estimates, answers, workers))
+        workers, answers, restore = self._read_answers(coded_outputs, responders)
+        outputs, _ = self._decoded(answers, workers)
+        return restore(outputs)
 
     def decoding_matrix(self, responders: ArrayLike) -> Matrix:  # noqa: ARG002 (the codes' own)
         """Raise TypeError: `decode` adds the prior's guesses, which no matrix on answers does.
@@ -305,13 +333,14 @@ class WithPrior:
     def __repr__(self) -> str:
         """One line with the scheme and the prior's name."""
         name = getattr(self._prior, "__qualname__", None) or repr(self._prior)
-        line = f"WithPrior({self._scheme!r}, prior={name})"
+        fit = "" if self._fit is not None else ", fit=None"
+        line = f"WithPrior({self._scheme!r}, prior={name}{fit})"
         return line if self._guesses is None else f"{line}.bind(...)"
 
-    def _residuals(
+    def _read_answers(
         self, coded_outputs: ArrayLike, responders: ArrayLike
-    ) -> tuple[NDArray[np.intp], FloatArray, FloatArray, Restore]:
-        """Give responders, answers, what the prior leaves over, and the way back to their kind."""
+    ) -> tuple[NDArray[np.intp], FloatArray, Restore]:
+        """Give responders, answers, and the way back to their kind."""
         _, at_coded = self._guessed(responders)
         workers = np.asarray(responders)
         if not self._scheme.can_decode(workers):
@@ -329,26 +358,77 @@ class WithPrior:
                 f"prior's guesses ask for {guesses.shape}; pass one row for each responder, of the "
                 "shape that the prior gives"
             )
+        return workers, answers, restore
+
+    def _decoded(
+        self, answers: FloatArray, workers: NDArray[np.intp]
+    ) -> tuple[FloatArray, NDArray[np.float64] | None]:
+        """Give outputs, and the errors to expect of them where the scheme has told."""
+        scheme = self._scheme
+        if isinstance(scheme, ExactScheme):  # which would refuse what is no polynomial
+            estimates = scheme.estimate(self._residuals(answers, workers, 1.0), workers)
+            return self._completed(estimates, answers, workers, 1.0, None), None
+        coefficient, std = 1.0, None
+        is_fitted = self._fit is not None and not scheme.exact_mask(workers).all()
+        if isinstance(scheme, ErrorEstimating) and (
+            is_fitted or scheme._looks_at(tuple(workers.tolist()))
+        ):
+            tried = self._tried(answers, workers) if is_fitted else self._try(answers, workers, 1.0)
+            coefficient, estimates, std = tried
+        else:
+            estimates = scheme.decode(self._residuals(answers, workers, 1.0), workers)
+        return self._completed(estimates, answers, workers, coefficient, std), std
+
+    def _tried(self, answers: FloatArray, workers: NDArray[np.intp]) -> _Trial:
+        """Try coefficients; where expected errors are alike take 1, or else 0."""
+        plain, without = (self._try(answers, workers, c) for c in (1.0, 0.0))
+        if plain.error > _ALIKE * without.error:
+            plain = without
+        slope = significant_slope(self._guessed(workers)[1][workers], answers)
+        if slope is None:
+            return plain
+        scaled = self._try(answers, workers, slope)
+        return scaled if scaled.error * _WORTH < plain.error else plain
+
+    def _try(self, answers: FloatArray, workers: NDArray[np.intp], coefficient: float) -> _Trial:
+        """Decode what the prior leaves over at this coefficient."""
+        residuals = self._residuals(answers, workers, coefficient)
+        return _Trial(
+            coefficient, *cast(ErrorEstimating, self._scheme).decode_with_std(residuals, workers)
+        )
+
+    def _residuals(
+        self, answers: FloatArray, workers: NDArray[np.intp], coefficient: float
+    ) -> FloatArray:
+        """Give what the prior leaves over."""
+        guesses = self._guessed(workers)[1][workers]
         with np.errstate(over="ignore", invalid="ignore"):  # told below
-            residuals = answers - guesses.astype(answers.dtype, copy=False)
+            residuals = answers - (coefficient * guesses).astype(answers.dtype, copy=False)
         if not np.isfinite(residuals).all():
             require_finite(answers, "coded_outputs")
             raise ValueError(
                 f"coded_outputs less the prior's guesses overflow {answers.dtype}; scale them down"
             )
-        return workers, answers, residuals, restore
+        return residuals
 
     def _completed(
-        self, estimates: FloatArray, answers: FloatArray, responders: NDArray[np.intp]
+        self,
+        estimates: FloatArray,
+        answers: FloatArray,
+        responders: NDArray[np.intp],
+        coefficient: float,
+        std: NDArray[np.float64] | None,
     ) -> FloatArray:
         """Add the prior, and put exact answers in their places, which a sum would round."""
         at_inputs, _ = self._guessed(responders)
         with np.errstate(over="ignore"):  # told below
-            outputs = estimates + at_inputs.astype(estimates.dtype, copy=False)
+            outputs = estimates + (coefficient * at_inputs).astype(estimates.dtype, copy=False)
         if not np.isfinite(outputs).all():
             raise ValueError(f"outputs overflow {outputs.dtype}; scale answers and prior down")
         answered, first = np.unique(self._scheme._held()[responders], return_index=True)
         is_exact = answered >= 0
+        if std is not None:  # means of copies that differ have one
+            is_exact &= std[answered] == 0.0
         outputs[answered[is_exact]] = answers[first[is_exact]]
         return outputs
 
@@ -370,9 +450,25 @@ class _ErrorEstimatingWithPrior(WithPrior):
         self, coded_outputs: ArrayLike, responders: ArrayLike
     ) -> tuple[FloatArray, NDArray[np.float64]]:
         """Give the outputs, and the errors that the scheme expects of the residuals' estimates."""
-        workers, answers, residuals, restore = self._residuals(coded_outputs, responders)
-        estimates, std = cast(ErrorEstimating, self._scheme).decode_with_std(residuals, workers)
-        return restore(self._completed(estimates, answers, workers)), std
+        workers, answers, restore = self._read_answers(coded_outputs, responders)
+        outputs, std = self._decoded(answers, workers)
+        if std is None:
+            _, estimates, std = self._try(answers, workers, 1.0)
+            outputs = self._completed(estimates, answers, workers, 1.0, std)
+        return restore(outputs), std
+
+
+class _Trial(NamedTuple):
+    """What a coefficient of the prior gives."""
+
+    coefficient: float
+    estimates: FloatArray
+    std: NDArray[np.float64]
+
+    @property
+    def error(self) -> float:
+        """The root of the expected squared errors, summed."""
+        return float(np.hypot.reduce(self.std, initial=0.0))
 
 
 def _guess(prior: Prior, stack: FloatArray, count: int) -> FloatArray:

@@ -77,7 +77,7 @@ def test_of_very_many_points_those_nearest_to_a_wanted_one_count():
     for target in rows[wanted]:
         apart = (((rows[known] - target) / rows.std(axis=0)) ** 2).sum(axis=1)
         assert set(np.argsort(apart)[:10]) <= set(used)
-    np.testing.assert_allclose(found.weights @ smooth(rows)[:300], smooth(rows)[300:], atol=1e-5)
+    np.testing.assert_allclose(found.weights @ smooth(rows)[:300], smooth(rows)[300:], atol=1e-4)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

@@ -56,7 +56,7 @@ def responder_sets(scheme, seed=0, count=12):
 
 @every_family
 def test_decode_is_the_formula(family):
-    scheme = WithPrior(FAMILIES[family], guess).bind(INPUTS)
+    scheme = WithPrior(FAMILIES[family], guess, fit=None).bind(INPUTS)
     inner = FAMILIES[family].bind(INPUTS)
     assert isinstance(scheme, Scheme)
     assert (scheme.n_inputs, scheme.n_workers) == (4, 9)
@@ -108,7 +108,7 @@ def test_a_constant_prior_changes_nothing(family):
 @given(seed=st.integers(0, 10**6))
 def test_decode_is_affine_in_the_answers(family, seed):
     rng = np.random.default_rng(seed)
-    scheme = WithPrior(FAMILIES[family], guess).bind(INPUTS)
+    scheme = WithPrior(FAMILIES[family], guess, fit=None).bind(INPUTS)
     responders = np.sort(rng.permutation(9)[: scheme.min_responders])
     y, z, t = rng.normal(size=(9, 3))[responders], rng.normal(size=(9, 3))[responders], rng.random()
     matrix = FAMILIES[family].bind(INPUTS).decoding_matrix(responders)
@@ -150,7 +150,7 @@ def test_a_good_prior_makes_the_outputs_better():
 
 @pytest.mark.parametrize("family", ["replication-nearest", "replication-mean", "kernel"])
 def test_std_is_that_of_the_residuals(family):
-    scheme = WithPrior(FAMILIES[family], guess).bind(INPUTS)
+    scheme = WithPrior(FAMILIES[family], guess, fit=None).bind(INPUTS)
     inner = FAMILIES[family].bind(INPUTS)
     assert isinstance(scheme, ErrorEstimating)
     coded_inputs = scheme.encode(INPUTS)
@@ -165,7 +165,7 @@ def test_std_is_that_of_the_residuals(family):
 
 def test_a_lagrange_code_is_exact_where_an_input_itself_was_evaluated():
     inner = LagrangeScheme(4, 4, degree=1)
-    scheme = WithPrior(inner, guess).bind(INPUTS)
+    scheme = WithPrior(inner, guess, fit=None).bind(INPUTS)
     held = [k for k in range(4) if (scheme.encode(INPUTS) == INPUTS[k]).all(axis=1).any()]
     assert inner.exact_mask(range(4)).all()
     assert np.flatnonzero(scheme.exact_mask(range(4))).tolist() == held
@@ -186,7 +186,7 @@ def test_without_error_estimates_there_are_none():
 
 @every_family
 def test_what_is_no_longer_used_is_freed_at_once(family):
-    scheme = WithPrior(FAMILIES[family], guess).bind(INPUTS)
+    scheme = WithPrior(FAMILIES[family], guess, fit=None).bind(INPUTS)
     gone = weakref.ref(scheme)
     del scheme
     assert gone() is None
@@ -304,7 +304,7 @@ def test_bad_arguments_are_refused():
 
 @every_family
 def test_a_matrix_is_that_of_the_residuals(family):
-    scheme = WithPrior(FAMILIES[family], guess).bind(INPUTS)
+    scheme = WithPrior(FAMILIES[family], guess, fit=None).bind(INPUTS)
     coded_inputs = scheme.encode(INPUTS)
     responders = np.array([0, 2, 3, 4, 5, 6, 8])
     with pytest.raises(TypeError, match=r"adds the prior's guesses, so that it has no matrix"):
@@ -379,7 +379,7 @@ def test_for_every_size_decode_is_the_formula_and_exact_bit_for_bit(
 ):
     rng = np.random.default_rng(seed)
     inputs = rng.normal(size=(n_inputs, 5))
-    scheme = WithPrior(make(n_inputs, n_workers), guess).bind(inputs)
+    scheme = WithPrior(make(n_inputs, n_workers), guess, fit=None).bind(inputs)
     inner = scheme.scheme
     responders = np.sort(rng.permutation(n_workers)[: rng.integers(2, n_workers + 1)])
     coded_inputs = scheme.encode(inputs)[responders]
@@ -410,3 +410,104 @@ def test_answers_of_few_digits_need_as_much_as_without_a_prior():
             with pytest.raises(NotEnoughRespondersError):
                 scheme.decode(answers, responders)
     assert told == {False, True}
+
+
+# The coefficient that the answers choose.
+
+FITTING = {
+    "kernel": KernelScheme(20, 40, n_stragglers=12),
+    "kernel-fixed": KernelScheme(20, 40, n_stragglers=12, fit=None),
+    "spline": SplineScheme(20, 40, n_stragglers=12),
+    "replication-nearest": ReplicationScheme(20, 40),
+    "replication-mean": ReplicationScheme(20, 40, fallback="mean"),
+    "berrut": BerrutScheme(20, 40, n_stragglers=12),
+}
+every_fitting = pytest.mark.parametrize("family", FITTING)
+
+
+def wave(stack):
+    x = np.asarray(stack)
+    return np.stack([np.sin(2.0 * x) + 0.2 * x, np.cos(3.0 * x)], axis=1)
+
+
+def near_wave(stack):
+    x = np.asarray(stack)
+    return wave(x) + 0.02 * np.stack([np.sin(9.0 * x), np.cos(7.0 * x)], axis=1)
+
+
+def useless(stack):
+    x = np.asarray(stack)
+    return 5.0 * np.stack([np.sin(40.0 * x), np.cos(31.0 * x)], axis=1)
+
+
+def error_of(scheme, seeds=5):
+    found = []
+    for seed in range(seeds):
+        inputs = np.sort(np.random.default_rng(seed).uniform(0.0, 4.0, 20))
+        found.append(simulate(wave, inputs, scheme, stragglers=12, repeats=8, rng=seed).mse.mean())
+    return np.mean(found)
+
+
+@every_fitting
+@pytest.mark.parametrize("scale", [0.5, -3.0])
+def test_a_prior_of_another_scale_is_put_right(family, scale):
+    inner = FITTING[family]
+    right = error_of(WithPrior(inner, near_wave, fit=None))
+    scaled = error_of(WithPrior(inner, lambda x: scale * near_wave(x)))
+    at_face_value = error_of(WithPrior(inner, lambda x: scale * near_wave(x), fit=None))
+    assert scaled <= 3.0 * right
+    assert scaled <= 1.1 * at_face_value
+
+
+@every_fitting
+def test_a_useless_prior_costs_little(family):
+    inner = FITTING[family]
+    without = error_of(inner)
+    assert error_of(WithPrior(inner, useless)) <= 1.2 * without
+    assert error_of(WithPrior(inner, useless, fit=None)) > 2.0 * without
+
+
+@every_fitting
+def test_a_good_prior_is_used_as_it_is(family):
+    inner = FITTING[family]
+    assert error_of(WithPrior(inner, near_wave)) <= 1.2 * error_of(
+        WithPrior(inner, near_wave, fit=None)
+    )
+
+
+def test_answers_that_a_coefficient_explains_are_exact_but_for_rounding():
+    inputs = np.random.default_rng(0).normal(size=(12, 6))
+    scheme = WithPrior(KernelScheme(12, 20), lambda x: np.sin(x) - 7.0).bind(inputs)
+    answers = 3.0 * np.sin(scheme.encode(inputs)) + 2.0
+    who = np.sort(np.random.default_rng(1).permutation(20)[:9])
+    outputs, std = scheme.decode_with_std(answers[who], who)
+    np.testing.assert_allclose(outputs, 3.0 * np.sin(inputs) + 2.0, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(outputs, scheme.decode(answers[who], who))
+    assert std.max() < 1e-5
+
+
+def test_copies_that_differ_stay_means():
+    inputs = np.random.default_rng(0).normal(size=(6, 5))
+    scheme = WithPrior(KernelScheme(6, 15), lambda x: x[:, 0]).bind(inputs)
+    answers = np.random.default_rng(1).normal(size=15)
+    outputs, std = scheme.decode_with_std(answers, range(15))
+    held = scheme.scheme._held()
+    np.testing.assert_allclose(outputs, [answers[held == k].mean() for k in range(6)])
+    assert (std > 0.0).all()
+    np.testing.assert_array_equal(outputs, scheme.decode(answers, range(15)))
+
+
+def test_a_constant_prior_has_no_slope():
+    inputs = np.random.default_rng(0).normal(size=(12, 6))
+    plain = KernelScheme(12, 20).bind(inputs)
+    scheme = WithPrior(KernelScheme(12, 20), lambda x: np.zeros((len(x), 6))).bind(inputs)
+    answers = np.sin(plain.encode(inputs))
+    who = np.arange(3, 12)
+    np.testing.assert_array_equal(scheme.decode(answers[who], who), plain.decode(answers[who], who))
+
+
+@pytest.mark.parametrize("fit", ["prior", 1.0, True])
+def test_another_fit_is_refused(fit):
+    with pytest.raises(ValueError, match='fit must be "answers" or None'):
+        WithPrior(BerrutScheme(4, 9), guess, fit=fit)
+    assert repr(WithPrior(BerrutScheme(4, 9), guess, fit=None)).endswith("prior=guess, fit=None)")
