@@ -26,6 +26,7 @@ _WITH_LINE: tuple[Family, ...] = "squared-exponential", "matern-5/2"
 _SMOOTHEST: Stationary = "squared-exponential"  # which has lengths of its own
 _SEARCHES = 8, 25  # evaluations of the likelihoods of Matern 5/2 and the smoothest
 _START_NOISE = 1e-4
+_SEARCHED = 100  # values of which the likelihood is computed, at most
 _NOISES = (1e-10, 1e-6, 1e-3, 3e-2, 0.3)  # variances, in units of the largest covariance
 _PER_TERM = 2  # values a term of a linear trend
 _FLAT = 1e-6  # a direction in which points spread by less has no trend
@@ -207,7 +208,7 @@ def candidates(
         each = np.exp(place)
         return (each @ squares).reshape(n, n), (each @ squares_to).reshape(t, n)
 
-    rough, smooth = _searched(squares, constant.given, has_many=has_many)
+    rough, smooth = _searched(squares, values, has_many=has_many)
     scales = {False: in_lengths(rough[:-1]), True: in_lengths(smooth[:-1])}
     equal = in_lengths(np.zeros(len(squares)))
     todo = [(family, constant, scales[family == _SMOOTHEST]) for family in _WITH_CONSTANT]
@@ -219,9 +220,14 @@ def candidates(
     return [Nearest(*equal, values.means), *(one for one in processes if one is not None)]
 
 
-def _searched(squares: Array, given: Contrasts, *, has_many: bool) -> tuple[Array, Array]:
+def _searched(squares: Array, values: Values, *, has_many: bool) -> tuple[Array, Array]:
     """Search lengths for the rougher families, and for the smoothest one if there are few."""
-    lengths = len(squares)
+    lengths, n = len(squares), len(values.means)
+    if n > _SEARCHED:
+        some = np.linspace(0, n - 1, _SEARCHED).astype(np.intp)
+        squares = squares.reshape(lengths, n, n)[:, some[:, None], some].reshape(lengths, -1)
+        values = values.part(some)
+    given = contrasts(np.ones((len(values.means), 1)), values)
     typical = squares.mean(axis=1) * (min(2, lengths) * lengths)
     centre = -np.log(np.maximum(typical, 1e-300))
     start = np.append(centre, np.log(_START_NOISE))

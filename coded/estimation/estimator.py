@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -61,38 +61,43 @@ class Estimator:
         measured = measured_at(answers, answered)
         std = np.zeros(len(answered.source))
         weights = np.zeros((0, len(answered.sites)))
-        if answered.lost.size or measured.spare:
+        if answered.lost.size or measured is not None:
             require_finite(answers, "coded_outputs")
         if answered.lost.size:
             weights, std[answered.lost] = self._estimated(answers, answered, measured)
-        if not measured.spare:
+        if measured is None:
             return self._filled(answered, weights), std
         inputs, counts = answered.sites[answered.is_copied], measured.counts[answered.is_copied]
         std[inputs] = measured.deviation / np.sqrt(counts)
         return self._averaged(answered, measured, weights), std
 
     def _estimated(
-        self, answers: FloatArray, answered: Answered, measured: Measured
+        self, answers: FloatArray, answered: Answered, measured: Measured | None
     ) -> tuple[Matrix, NDArray[np.float64]]:
         """Give the weights of all that is known for the lost inputs, and the errors to expect."""
         # Loaded when something is lost, for it takes scipy's linear algebra with it.
         from coded.estimation.fitted import estimate
         from coded.estimation.likelihood import Values
 
-        known, counts = answered.sites, measured.counts
-        values = measured.averages @ answers if measured.spare else answers[answered.first]
+        known = answered.sites
+        given = Values(answers[answered.first], np.ones(len(known)))
+        if measured is not None:
+            means = measured.averages @ answers
+            given = Values(means, measured.counts, measured.deviation, measured.spare)
         if self.remembered is not None:
             count = len(self.remembered)
             known = np.append(known, len(self.space.rows) + np.arange(count))
-            values = np.concatenate([values, columns_of(self.remembered)])
-            counts = np.append(counts, np.ones(count))
+            given = replace(
+                given,
+                means=np.concatenate([given.means, columns_of(self.remembered)]),
+                counts=np.append(given.counts, np.ones(count)),
+            )
         views = [view for each in self.descriptions for view in each.views]
-        given = Values(values, counts, measured.deviation, measured.spare)
         found = estimate(views, known, answered.lost, given)
         if found is not None:
             return found.weights, found.std
         parts = self._krige(answered)
-        here = columns_of(values[: len(answered.sites)])
+        here = columns_of(given.means[: len(answered.sites)])
         return self._weights_of(answered, parts), self._std_of(parts, here)
 
     def _krige(self, answered: Answered) -> list[_Part]:

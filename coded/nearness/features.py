@@ -11,7 +11,7 @@ from coded.nearness.gradients import gradient_means
 from fastspline.arrays import FloatArray, read_array, require_finite
 
 SMALLEST_SIDE = 8  # pixels: fewer do not fill the cells
-_MOST_PIXELS = 32  # along a side, when images are compared pixel by pixel
+_FEWEST_BLOCKS = 32  # along a large side, when images are compared block by block
 
 
 def is_image(array: FloatArray) -> bool:
@@ -45,7 +45,7 @@ def as_images(array: FloatArray) -> FloatArray | None:
 
 
 def pooled_pixels(images: FloatArray) -> FloatArray:
-    """Give the images themselves, sides of more than 32 pixels averaged over 32 blocks.
+    """Give the images themselves, large ones averaged over square blocks.
 
     Parameters
     ----------
@@ -54,20 +54,22 @@ def pooled_pixels(images: FloatArray) -> FloatArray:
     Returns
     -------
     ndarray, shape (n, features)
-        At most 32 x 32 a channel.
+        Means over blocks of ``side // 32`` pixels along each side; what is beyond the last whole
+        block is left out. Sides of less than 64 pixels are as they are.
 
     Examples
     --------
     >>> pooled_pixels(np.ones((2, 3, 224, 224))).shape
     (2, 3072)
     """
-    for axis in (-1, -2):
-        side = images.shape[axis]
-        if side > _MOST_PIXELS:
-            edges = np.linspace(0, side, _MOST_PIXELS + 1).astype(np.intp)
-            sums = np.add.reduceat(images, edges[:-1], axis=axis)
-            images = np.moveaxis(np.moveaxis(sums, axis, -1) / np.diff(edges), -1, axis)
-    return np.ascontiguousarray(images).reshape(len(images), -1)
+    down, across = (max(side // _FEWEST_BLOCKS, 1) for side in images.shape[-2:])
+    rows, columns = images.shape[-2] // down, images.shape[-1] // across
+    pooled = images[..., : rows * down, : columns * across]
+    if down * across > 1:  # twice as fast as a mean over axes of blocks
+        pooled = sum((pooled[..., i::down, :] for i in range(1, down)), pooled[..., ::down, :])
+        pooled = sum((pooled[..., i::across] for i in range(1, across)), pooled[..., ::across])
+        pooled = pooled / (down * across)
+    return np.ascontiguousarray(pooled).reshape(len(images), -1)
 
 
 def pooled_gradients(images: ArrayLike) -> NDArray[np.float64]:
