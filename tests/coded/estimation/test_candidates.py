@@ -123,7 +123,7 @@ def test_a_blend_gives_weight_by_left_out_errors_alone():
     found = [Mean(5, values.means), *candidates(here, there, tuple(between), values)]
     weights, variances = blend(found, values.means)
     errors = np.array([np.linalg.norm(one.left_out, axis=1).mean() for one in found])
-    share = errors**-4.0
+    share = errors**-10.0
     share[share < 0.05 * share.max()] = 0.0
     expected = sum(s * one.weights() for s, one in zip(share / share.sum(), found, strict=True))
     np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-12)
