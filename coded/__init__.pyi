@@ -111,6 +111,7 @@ from coded.stragglers import ConsecutiveStragglers as ConsecutiveStragglers
 from coded.stragglers import IndependentStragglers as IndependentStragglers
 from coded.stragglers import MachineStragglers as MachineStragglers
 from coded.stragglers import ParetoDelays as ParetoDelays
+from coded.stragglers import SlowInputStragglers as SlowInputStragglers
 from coded.stragglers import StragglerModel as StragglerModel
 from coded.stragglers import UniformStragglers as UniformStragglers
 from coded.workers.local_workers import LocalWorkers as LocalWorkers

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -173,6 +174,111 @@ class MachineStragglers:
             )
         lost = rng.permutation(n_machines)[: self.count]
         return np.flatnonzero(np.isin(np.arange(n_workers) // self.workers_per_machine, lost))
+
+
+@dataclass(frozen=True, eq=False)
+class SlowInputStragglers:
+    """A fixed number of workers, those whose coded inputs take longest: what is lost is no chance.
+
+    What a worker evaluates decides how long it takes, as with solvers whose steps grow finer:
+    worker n needs ``cost(x_n) exp(spread z_n)`` seconds, z_n standard normal and drawn anew each
+    time. Copies of an expensive input are lost together, and those that answer lie elsewhere.
+
+    Parameters
+    ----------
+    count : int
+        S >= 0.
+    cost : callable
+        From a stack of coded inputs, shape (N, ...), to their seconds, shape (N,), above 0.
+    spread : float, optional
+        How much else there is to a worker's time, >= 0; 0 makes it the same in each draw.
+
+    Raises
+    ------
+    TypeError
+        If `count` is no integer, `cost` not callable or `spread` no number.
+    ValueError
+        If `count` or `spread` is negative or `spread` not finite.
+
+    Examples
+    --------
+    >>> model = SlowInputStragglers(2, lambda x: 1.0 + x**2, spread=0.0)
+    >>> model.facing(np.array([3.0, 0.0, -2.0, 1.0])).draw(4, np.random.default_rng(0))
+    array([0, 2])
+    """
+
+    count: int
+    cost: Callable[[Any], ArrayLike]
+    spread: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Check count, cost and spread."""
+        read_count(self.count, "count", at_least=0)
+        if not callable(self.cost):
+            raise TypeError(
+                f"cost must be callable, got {self.cost!r}; pass a function from a stack of coded "
+                "inputs to their seconds"
+            )
+        read_number(self.spread, "spread", "[0, inf)")
+
+    def facing(self, coded_inputs: ArrayLike) -> StragglerModel:
+        """Give the model once it is known what each worker evaluates.
+
+        Parameters
+        ----------
+        coded_inputs : array_like, shape (N, ...)
+            As `cost` takes them.
+
+        Returns
+        -------
+        StragglerModel
+
+        Raises
+        ------
+        ValueError
+            If `cost` does not give a positive, finite number for each.
+        """
+        given: Any = coded_inputs
+        seconds = np.asarray(self.cost(given), dtype=np.float64)
+        if seconds.shape != (len(given),):
+            raise ValueError(
+                f"cost must give {len(given)} seconds, one a coded input, got shape "
+                f"{seconds.shape}; reduce over all axes but the first"
+            )
+        if not ((seconds > 0) & (seconds < np.inf)).all():
+            bad = int(np.argmin((seconds > 0) & (seconds < np.inf)))
+            raise ValueError(
+                f"cost must give positive, finite seconds, but gives {seconds[bad]} for worker "
+                f"{bad}; add what the shortest task takes"
+            )
+        return _Slowest(self.count, seconds, self.spread)
+
+    def draw(self, n_workers: int, rng: np.random.Generator) -> NDArray[np.intp]:  # noqa: ARG002
+        """Raise ValueError: without coded inputs nobody knows which workers are slow."""
+        raise ValueError(
+            f"SlowInputStragglers({self.count}) depends on what the {n_workers} workers evaluate; "
+            "call facing(coded_inputs) first, or pass it to simulate or recommend"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Slowest:
+    """The workers that take longest, of seconds that are known but for a factor."""
+
+    count: int
+    seconds: NDArray[np.float64]
+    spread: float
+
+    def draw(self, n_workers: int, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Draw the factors and give the slowest."""
+        if n_workers != len(self.seconds):
+            raise ValueError(
+                f"n_workers must be {len(self.seconds)}, the workers whose seconds are known, got "
+                f"{n_workers}; call facing again with their coded inputs"
+            )
+        _require_workers(self.count, n_workers)
+        logs = np.log(self.seconds) + self.spread * rng.standard_normal(n_workers)
+        return np.sort(np.argsort(-logs, kind="stable")[: self.count])
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from coded.schemes.protocol import (
 )
 from coded.schemes.with_prior import WithPrior
 from coded.seeds import derived
-from coded.stragglers import StragglerModel, UniformStragglers
+from coded.stragglers import SlowInputStragglers, StragglerModel, UniformStragglers
 from fastspline.arrays import FloatArray, Restore, require_finite
 
 
@@ -108,7 +108,8 @@ def simulate(
     """Encode, evaluate f on all coded inputs once, and decode from what repeated draws leave.
 
     The scheme is bound to the inputs first. Draws are paired: equal `rng`, N and
-    `stragglers` give equal responder sets for every scheme.
+    `stragglers` give equal responder sets for every scheme, but where it is what a worker
+    evaluates that makes it slow (`SlowInputStragglers`).
 
     Parameters
     ----------
@@ -163,13 +164,10 @@ def simulate(
     repeats = read_count(repeats, "repeats", at_least=1)
     model = _read_stragglers(stragglers, scheme.n_workers)
     generator = derived(rng)
-    workers = np.arange(scheme.n_workers)
-    responders = [
-        np.setdiff1d(workers, model.draw(scheme.n_workers, generator)) for _ in range(repeats)
-    ]
     if is_code:
         from coded.evaluation.job_simulation import run_job
 
+        responders = _draw_responders(model, scheme.n_workers, generator, repeats)
         code: Any = scheme
         outputs, whole, exact, restore = run_job(fn, _operands(inputs), code, responders)
         reference = restore(whole)
@@ -179,7 +177,11 @@ def simulate(
     array, as_given = read_numbers(bound, inputs, "inputs")
     evaluate = partial(evaluate_rows, scheme=bound, batched=batched)
     functions = worker_functions(bound, fn)
-    coded_outputs, restore = evaluate_workers(functions, bound.encode(inputs), evaluate)
+    coded_inputs = bound.encode(inputs)
+    if isinstance(model, SlowInputStragglers):
+        model = model.facing(coded_inputs)
+    responders = _draw_responders(model, scheme.n_workers, generator, repeats)
+    coded_outputs, restore = evaluate_workers(functions, coded_inputs, evaluate)
     given = as_given(array)
     reference, _ = evaluate(fn, given)
     fit_reference = reference
@@ -199,6 +201,13 @@ def simulate(
     return Simulation(
         restore(outputs), responders, restore(reference), restore(fit_reference), exact, std
     )
+
+
+def _draw_responders(
+    model: StragglerModel, n_workers: int, generator: np.random.Generator, repeats: int
+) -> list[NDArray[np.intp]]:
+    workers = np.arange(n_workers)
+    return [np.setdiff1d(workers, model.draw(n_workers, generator)) for _ in range(repeats)]
 
 
 def _operands(inputs: Any) -> tuple[Any, ...]:

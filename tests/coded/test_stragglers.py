@@ -9,6 +9,7 @@ from coded import (
     IndependentStragglers,
     MachineStragglers,
     ParetoDelays,
+    SlowInputStragglers,
     StragglerModel,
     UniformStragglers,
 )
@@ -66,6 +67,37 @@ def test_more_machines_than_there_are_are_refused():
         MachineStragglers(4, workers_per_machine=4).draw(9, np.random.default_rng(0))
 
 
+def squared(stack):
+    return 1.0 + stack.reshape(len(stack), -1).sum(axis=1) ** 2
+
+
+def test_the_slowest_inputs_are_lost_and_chance_decides_among_equal_ones():
+    coded_inputs = np.repeat([3.0, 0.0, -2.0, 1.0], 3)[:, None]
+    surely = SlowInputStragglers(6, squared, spread=0.0).facing(coded_inputs)
+    assert surely.draw(12, np.random.default_rng(0)).tolist() == [0, 1, 2, 6, 7, 8]
+    model = SlowInputStragglers(2, squared).facing(coded_inputs)
+    seeds = [np.random.default_rng(seed) for seed in range(400)]
+    lost = np.bincount(np.concatenate([model.draw(12, rng) for rng in seeds]), minlength=12)
+    # log 10 - log 5 is 2.8 spreads: rarely another; copies alike within 5 standard deviations
+    assert lost[3:].sum() < 40
+    np.testing.assert_allclose(lost[:3], lost[:3].mean(), atol=5 * math.sqrt(400 * 2 / 9))
+
+
+def test_slow_inputs_need_coded_inputs_and_seconds():
+    with pytest.raises(ValueError, match=r"call facing\(coded_inputs\) first"):
+        SlowInputStragglers(2, squared).draw(4, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="cost must give 4 seconds, one a coded input, got shape"):
+        SlowInputStragglers(2, np.square).facing(np.ones((4, 2)))
+    with pytest.raises(ValueError, match="gives nan for worker 1"):
+        SlowInputStragglers(2, lambda x: x).facing(np.array([1.0, np.nan]))
+    with pytest.raises(ValueError, match=r"gives 0\.0 for worker 0"):
+        SlowInputStragglers(2, lambda x: x).facing(np.arange(3.0))
+    with pytest.raises(ValueError, match="n_workers must be 3, the workers whose seconds"):
+        SlowInputStragglers(2, squared).facing(np.arange(3.0)).draw(4, np.random.default_rng(0))
+    model = pickle.loads(pickle.dumps(SlowInputStragglers(2, squared)))
+    assert (model.count, model.cost, model.spread) == (2, squared, 0.25)
+
+
 def test_pareto_delays_have_the_stated_tail():
     delays = ParetoDelays(scale=0.1, shape=2.0, cap=1.0)
     drawn = delays.draw(100_000, np.random.default_rng(0))
@@ -96,6 +128,9 @@ def test_models_pickle_and_are_frozen(model):
         (lambda: UniformStragglers(1.5), TypeError, "count must be an integer"),
         (lambda: MachineStragglers(-1, 4), ValueError, "count must be >= 0, got -1"),
         (lambda: MachineStragglers(1, 0), ValueError, "workers_per_machine must be >= 1, got 0"),
+        (lambda: SlowInputStragglers(-1, squared), ValueError, "count must be >= 0, got -1"),
+        (lambda: SlowInputStragglers(1, 3.0), TypeError, "cost must be callable, got 3.0"),
+        (lambda: SlowInputStragglers(1, squared, -1.0), ValueError, r"spread must lie in \[0, inf"),
         (lambda: ConsecutiveStragglers(count=True), TypeError, "count must be an integer"),
         (
             lambda: IndependentStragglers(1.1),

@@ -5,10 +5,12 @@ import torch
 from coded import (
     BerrutScheme,
     ConsecutiveStragglers,
+    KernelScheme,
     NotEnoughRespondersError,
     ParityScheme,
     ReplicationScheme,
     Simulation,
+    SlowInputStragglers,
     SplineScheme,
     mean_l2,
     simulate,
@@ -176,3 +178,15 @@ def test_the_exact_outputs_are_told():
     assert not run.exact.all()
     for outputs, exact in zip(run.outputs, run.exact, strict=True):
         assert np.array_equal(outputs[exact], np.sign(INPUTS)[exact])
+
+
+def test_workers_with_slow_inputs_are_lost_where_the_scheme_puts_them():
+    inputs = np.linspace(0.0, 1.0, 6)[:, None]
+    model = SlowInputStragglers(7, lambda x: 1.0 + x[:, 0], spread=0.0)
+    for scheme in (KernelScheme(6, 20), ReplicationScheme(6, 20, fallback="nearest")):
+        run = simulate(np.cos, inputs, scheme, stragglers=model, repeats=2)
+        asked = scheme.bind(inputs).encode(inputs)[:, 0]
+        for responders in run.responders:
+            lost = np.setdiff1d(np.arange(20), responders)
+            assert len(lost) == 7
+            assert asked[lost].min() >= asked[responders].max()
