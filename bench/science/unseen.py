@@ -1,0 +1,308 @@
+"""Functions that nobody tuned on: how far schemes and rivals are from the best of them, job by job.
+
+A job is a function at a setting. Half of the functions of each kind, by a hash of their names, are
+to set constants by, and the other half to report. All schemes have equal batches and equal draws.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from bench.documents import to_markdown
+from bench.science import unseen_std
+from bench.science.competition import label, relative_mse
+from bench.science.functions import Array, ZooFunction
+from bench.science.trials import Batch, Contender, Counts, Trial, interval, remembered
+from bench.science.trials import run as run_trial
+from bench.science.unseen_formulas import formulas
+from bench.science.unseen_models import models
+from bench.science.unseen_rivals import Filled, gaussian_process, inverse_distance, ridge
+from coded import path_order
+from coded.schemes import codes
+from coded.schemes.registry import Setting
+
+__all__ = ["draw", "run", "tables"]
+
+SETTINGS = (Counts(50, 90, 25), Counts(12, 40, 22))
+BATCHES, DRAWS, SEED = 12, 6, 21
+HALVES = ("tuning", "reporting")
+PROCESSES = 2
+
+GP, GP_DESIGN = "Gaussian process", "Gaussian process, kernel's points"
+INVERSE, RIDGE = "inverse distance", "ridge"
+COPIES = ("replication-nearest", "replication-mean")
+LABELS = "kernel-labels"  # takes part where labels count
+SHOWN = (*COPIES, "letcc, path", "spline", "kernel", GP, GP_DESIGN)  # by kind, and in the picture
+NEAR = 1.5  # times the best
+
+Numbers = dict[str, Any]
+
+
+def functions() -> list[ZooFunction]:
+    """Give all functions, each kind together."""
+    return [*formulas(), *models()]
+
+
+def halves(all_functions: Sequence[ZooFunction]) -> dict[str, str]:
+    """Give each name its half: every other one of a kind, in the order of the names' hashes."""
+    found = {}
+    for kind in dict.fromkeys(one.kind for one in all_functions):
+        names = [one.name for one in all_functions if one.kind == kind]
+        names.sort(key=lambda name: sha256(name.encode()).hexdigest())
+        found |= {name: HALVES[i % 2] for i, name in enumerate(names)}
+    return found
+
+
+def contenders(setting: Counts, function: ZooFunction) -> list[Contender]:
+    """Give schemes and rivals, all with their defaults."""
+    copies, kernel = (codes()[name].make(Setting(*setting)) for name in (COPIES[0], "kernel"))
+
+    def filled(name: str, design: Any, regress: Any) -> Contender:
+        return Contender(name, lambda _: Filled(design, regress))
+
+    race = [
+        *(Contender.of(name, setting) for name in (*COPIES, "berrut", "letcc")),
+        *(Contender.of(name, setting, "path", order=path_order) for name in ("letcc", "bspline")),
+        Contender.of("spline", setting),
+        Contender.of("kernel", setting),
+        filled(GP, copies, gaussian_process),
+        filled(GP_DESIGN, kernel, gaussian_process),
+        filled(INVERSE, copies, inverse_distance),
+        filled(RIDGE, copies, ridge),
+    ]
+    if function.has_labels:
+        race.append(Contender.of(LABELS, setting))
+    return race
+
+
+def batches(function: ZooFunction, k: int, count: int) -> list[Batch]:
+    """Draw independent batches, equal for all schemes."""
+    return [function.sample(np.random.default_rng([SEED, k, i]), k) for i in range(count)]
+
+
+def loss(function: ZooFunction, trial: Trial) -> Array:
+    """Give one number a batch: relative MSE, or of a classifier the share of labels that differ."""
+    return 1.0 - trial.agreement if function.has_labels else relative_mse(trial)
+
+
+def floor(function: ZooFunction, setting: Counts, size: tuple[int, int]) -> float:
+    """Give the loss that is added to all before they are divided: it counts as none."""
+    return 0.5 / (size[0] * size[1] * setting.n_inputs) if function.has_labels else 1e-12
+
+
+def measure(function: ZooFunction, *, size: tuple[int, int]) -> Numbers:
+    """Run all schemes on one function, each point evaluated once."""
+    fn, losses = remembered(function.fn), {}
+    for setting in SETTINGS:
+        given = batches(function, setting.n_inputs, size[0])
+        losses[label(setting)] = {
+            one.name: rounded(
+                loss(
+                    function,
+                    run_trial(
+                        fn, given, one,
+                        stragglers=setting.n_stragglers, draws=size[1], seed=SEED,
+                    ),
+                )
+            )
+            for one in contenders(setting, function)
+        }  # fmt: skip
+    return {
+        "kind": function.kind,
+        "floors": {label(setting): floor(function, setting, size) for setting in SETTINGS},
+        "losses": losses,
+        "std": unseen_std.measure(function, fn, quick=size[0] < BATCHES),
+    }
+
+
+def rounded(values: Array) -> list[float]:
+    return [float(f"{value:.3e}") for value in values]
+
+
+def _measure_by_name(name: str, size: tuple[int, int]) -> Numbers:
+    (function,) = (one for one in functions() if one.name == name)
+    return measure(function, size=size)
+
+
+def run(*, quick: bool, which: Sequence[str] = HALVES) -> Numbers:
+    """Run all functions of these halves; a few functions and batches if quick."""
+    half = halves(functions())
+    if quick:
+        few = ("Gaussian hill", "beam", "terraces", "forest of tumours")
+        size, names = (2, 2), [name for name in half if name in few]
+        found = [_measure_by_name(name, size) for name in names]
+    else:
+        size, names = (BATCHES, DRAWS), [name for name in half if half[name] in which]
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(PROCESSES, mp_context=spawn) as pool:
+            found = list(pool.map(partial(_measure_by_name, size=size), names))
+    return {
+        "batches": size[0],
+        "draws": size[1],
+        "functions": {
+            name: {"half": half[name], **one} for name, one in zip(names, found, strict=True)
+        },
+    }
+
+
+# What the tables say.
+
+
+Job = dict[str, Array]  # scheme to one loss a batch, floors added
+
+
+def jobs(numbers: Numbers, half: str) -> dict[str, list[Job]]:
+    """Give the jobs of a half by kind."""
+    found: dict[str, list[Job]] = {}
+    for one in numbers["functions"].values():
+        if one["half"] == half:
+            found.setdefault(one["kind"], []).extend(
+                {name: np.array(values) + one["floors"][at] for name, values in losses.items()}
+                for at, losses in one["losses"].items()
+            )
+    return found
+
+
+def ratios(found: Sequence[Job], scheme: str, rivals: Sequence[str] | None = None) -> Array:
+    """Give the scheme's mean loss over the least of its rivals', job by job; None is all."""
+    kept = []
+    for job in found:
+        means = {name: values.mean() for name, values in job.items()}
+        if scheme in means:
+            kept.append(means[scheme] / min(means[name] for name in rivals or means))
+    return np.array(kept)
+
+
+def standing(found: Sequence[Job], scheme: str, rival: str) -> str:
+    """Write in how many jobs a scheme is ahead of another, as many, and behind.
+
+    That is where the interval of the paired difference, over batches, excludes 0.
+    """
+    signs = []
+    for job in found:
+        if scheme in job:
+            difference, half_width = interval(job[scheme] - job[rival])
+            signs.append(np.sign(difference) * (abs(difference) > half_width))
+    return " : ".join(str(signs.count(sign)) for sign in (-1, 0, 1))
+
+
+def geometric(values: Array) -> str:
+    """Write a geometric mean over jobs and its 95 % interval."""
+    mean, half_width = interval(np.log(values))
+    ends = [factor(np.exp(end)) for end in (mean - half_width, mean + half_width)]
+    return f"{factor(np.exp(mean))} ({ends[0]} to {ends[1]})"
+
+
+def factor(value: float) -> str:
+    return f"{value:.2g}" if value < 9.95 else f"{value:,.0f}"
+
+
+def tables(numbers: Numbers) -> dict[str, str]:
+    """Give the table of schemes in each half, that of kinds, and that of std."""
+    return {
+        **{f"unseen-{half}": tell_schemes(numbers, half) for half in HALVES},
+        "unseen-kinds": tell_kinds(numbers),
+        "unseen-std": tell_std(numbers),
+    }
+
+
+def tell_schemes(numbers: Numbers, half: str) -> str:
+    """Write scheme by how far it is from the best, copies and the Gaussian process."""
+    found = [job for kind in jobs(numbers, half).values() for job in kind]
+    rows = []
+    for name in dict.fromkeys(name for job in found for name in job):
+        over_best, over_copies = ratios(found, name), ratios(found, name, COPIES)
+        near = (over_best <= NEAR).sum()
+        rows.append(
+            [
+                name,
+                f"{near} of {len(over_best)} ({100 * near / len(over_best):.0f} %)",
+                geometric(over_best),
+                factor(over_best.max()),
+                geometric(over_copies),
+                factor(over_copies.max()),
+                standing(found, name, COPIES[0]),
+                geometric(ratios(found, name, [GP])),
+                standing(found, name, GP),
+            ]
+        )
+    header = [
+        "", f"within {NEAR} x of the best", "over the best", "at worst", "over copies", "at worst",
+        "against nearest copies", "over the Gaussian process", "against it",
+    ]  # fmt: skip
+    caption = (
+        f"The {half} half: {len(found)} jobs. Losses over those of the best in hindsight of all "
+        "rows, over the better fallback of copies, over the Gaussian process: geometric means over "
+        "jobs, their 95 % intervals, the worst. Against: ahead : equal : behind, where the 95 % "
+        "interval of the paired difference over batches excludes 0 or includes it. "
+        f"{sizes_told(numbers)}"
+    )
+    return f"{to_markdown(header, rows)}\n\n{caption}"
+
+
+def sizes_told(numbers: Numbers) -> str:
+    """Say how many batches and draws there were, and of what."""
+    return (
+        f"{numbers['batches']} independent batches of inputs x {numbers['draws']} draws of lost "
+        f"workers in every job, the same for all schemes, at (K,N,S) = "
+        f"{' and '.join(f'({label(setting)})' for setting in SETTINGS)}, uniform losses. Loss: "
+        "mean square of the error over the variance of f; of classifiers the share of labels that "
+        "are not f's. All schemes as they are, nothing chosen for a function."
+    )
+
+
+def tell_kinds(numbers: Numbers) -> str:
+    """Write kind by scheme: the geometric mean over the best in the reporting half."""
+    by_kind = jobs(numbers, "reporting")
+    rows = [
+        [kind, str(len(found)), *(_mean_over_best(found, name) for name in SHOWN)]
+        for kind, found in by_kind.items()
+    ]
+    caption = (
+        "The reporting half by kind: geometric means over jobs of the loss over that of the best "
+        "in hindsight."
+    )
+    return f"{to_markdown(['', 'jobs', *SHOWN], rows)}\n\n{caption}"
+
+
+def _mean_over_best(found: Sequence[Job], scheme: str) -> str:
+    return factor(float(np.exp(np.log(ratios(found, scheme)).mean())))
+
+
+def tell_std(numbers: Numbers) -> str:
+    """Write the table of std with its caption."""
+    caption = (
+        "Functions whose rms(error) / rms(std) over the lost outputs lies within "
+        f"{unseen_std.BAND[0]} and {unseen_std.BAND[1]}, the least and the largest of these "
+        "ratios, and the share of errors within 1.96 std, median and least over functions. "
+        f"{unseen_std.DRAWS} draws in each of 8 batches, of 24 with 6 inputs. Slowest: seconds "
+        "grow along a diagonal of the inputs."
+    )
+    return f"{unseen_std.tell(numbers['functions'].values())}\n\n{caption}"
+
+
+def draw(numbers: Numbers) -> dict[str, Figure]:
+    """Draw how many jobs of the reporting half are within how much of the best."""
+    figure = Figure(figsize=(7.0, 4.2), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    found = [job for kind in jobs(numbers, "reporting").values() for job in kind]
+    for name in SHOWN:
+        over = np.sort(ratios(found, name))
+        axes.step(over, np.arange(1, len(over) + 1) / len(over), where="post", label=name)
+    axes.set_xscale("log")
+    axes.set_xlim(1.0, 1000.0)
+    axes.set_ylim(0.0, 1.0)
+    axes.axvline(NEAR, color="#000000", lw=0.8, ls=":")
+    axes.grid(alpha=0.3)
+    axes.set_xlabel("loss over that of the best scheme in hindsight")
+    axes.set_ylabel("share of the jobs")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return {"unseen.png": figure}
