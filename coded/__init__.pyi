@@ -24,8 +24,8 @@ from coded.evaluation.metrics import mean_interval as mean_interval
 from coded.evaluation.metrics import mean_l2 as mean_l2
 from coded.evaluation.metrics import mean_square as mean_square
 from coded.evaluation.metrics import relative_accuracy as relative_accuracy
-from coded.evaluation.recommendation import Recommendation as Recommendation
 from coded.evaluation.recommendation import recommend as recommend
+from coded.evaluation.recommended import Recommendation as Recommendation
 from coded.evaluation.simulation import Simulation as Simulation
 from coded.evaluation.simulation import simulate as simulate
 from coded.gradients.bernoulli import BernoulliCode as BernoulliCode

@@ -1,75 +1,32 @@
-"""Which scheme to take: `recommend` looks it up in what was measured on the function zoo."""
+"""Which scheme to take: what is always exact, what a probe of f says, or what a table knows."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from math import log2
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from coded.arguments import read_count
+from coded.evaluation.probe import Remembered, read_pairs
+from coded.evaluation.recommend_by_probe import make_copies, place, recommend_by_probe
+from coded.evaluation.recommend_by_table import look_up, tell_unknown
+from coded.evaluation.recommended import COPIES, Objective, Recommendation, Setting
+from coded.places.placement import expected_answered
 from coded.schemes import codes, registry
-from coded.schemes.protocol import Scheme
+from coded.schemes.protocol import Function, Scheme
+from coded.seeds import read_seed
+from coded.stragglers import IndependentStragglers, StragglerModel, UniformStragglers
+from fastspline.arrays import read_array, require_finite
 
 Kind: TypeAlias = Literal[
     "smooth", "polynomial", "network", "rough", "unknown", "matmul", "gradient"
 ]
-Objective: TypeAlias = Literal["outputs", "labels"]
-Setting: TypeAlias = tuple[int, int, int]
 
 _JOBS = ("matmul", "gradient")
 _KINDS = ("smooth", "polynomial", "network", "rough", "unknown", *_JOBS)
-_COPIES, _LAGRANGE = "replication-nearest", "lagrange"
+_LAGRANGE = "lagrange"
 _PROBES = 50
-_FAR = 2.0
-
-
-@dataclass(frozen=True, eq=False)
-class Recommendation:
-    """A scheme, why it is recommended, and what it may be expected to lose.
-
-    Attributes
-    ----------
-    scheme : Scheme, MatmulCode or GradientCode
-        Ready to use.
-    name : str
-        Its name in ``coded.schemes.codes()``, as `compare` takes it; of a job's code that in
-        `compare_matmul` or `compare_gradients`.
-    why : str
-        The reason, in one sentence.
-    measured_at : (int, int, int) or None
-        The measured (K, N, S) next to the one asked for; None where nothing needs to be
-        measured, since all outputs are exact.
-    measure : {"relative_mse", "relative_accuracy"}
-        What `measured` holds. relative_mse: mean square of the error over the variance of f,
-        the geometric mean over the functions of the kind. relative_accuracy: accuracy of the
-        estimates over that of f, the mean over the classifiers.
-    measured : dict of str to float
-        Of each scheme there, the recommended one first, then the runner-up, and so on.
-    cautions : tuple of str
-        What else to know.
-    """
-
-    scheme: Any
-    name: str
-    why: str
-    measured_at: Setting | None
-    measure: Literal["relative_mse", "relative_accuracy"]
-    measured: dict[str, float]
-    cautions: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """Write scheme, reason, figures and cautions, a line each."""
-        lines = [f"{self.scheme!r}", f"  why: {self.why}"]
-        if self.measured:
-            digits = ".2g" if self.measure == "relative_mse" else ".3f"
-            named = "; ".join(f"{name}: {value:{digits}}" for name, value in self.measured.items())
-            lines.append(f"  {self.measure.replace('_', ' ')} measured: {named}")
-        return "\n".join([*lines, *(f"  caution: {caution}" for caution in self.cautions)])
 
 
 def recommend(
@@ -82,14 +39,23 @@ def recommend(
     degree: int | None = None,
     stays: bool = False,
     can_recompute: bool = True,
+    fn: Function | None = None,
+    inputs: ArrayLike | None = None,
+    answers: ArrayLike | None = None,
+    stragglers: StragglerModel | None = None,
+    rng: int | np.random.Generator = 0,
+    batched: bool = True,
 ) -> Recommendation:
     """Recommend a scheme for K inputs on N workers, S of which may not answer.
 
-    Copies where they are always exact (S < floor(N / K)); Lagrange coding where f is a
-    polynomial and enough answers come to decode it stably; else the scheme that lost least
-    on functions of this kind at the nearest measured (K, N, S), uniform losses. For products of
-    matrices and sums of gradients the code that was cheapest where a code pays, and what to do
-    instead where none does.
+    Copies where they are always exact (S < floor(N / K), or whatever `stragglers` loses);
+    Lagrange coding where f is a polynomial and enough answers come to decode it stably. Else, with
+    `fn` or `answers`, a probe decides: copies with both fallbacks, splines and kernels decode
+    the `inputs` in batches of K from simulated losses, f being evaluated once at each point
+    that any of them asks, and the one that loses least is taken. Without, the scheme that lost
+    least on functions of this kind at the nearest measured (K, N, S), uniform losses, which says
+    little about yours. For products of matrices and sums of gradients the code that was cheapest
+    where a code pays, and what to do instead where none does.
 
     Parameters
     ----------
@@ -113,6 +79,20 @@ def recommend(
         Of a product: whether one operand is the same in many calls, as the weights of a layer.
     can_recompute : bool, optional
         Of a product: whether the calling process waits idle, and could compute lost blocks.
+    fn : callable, optional
+        f, from a stack of inputs, shape (n, ...), to the stack of answers; numpy or torch. It is
+        evaluated at the inputs and, where codes ask it, between: at most 2 N - K times a batch.
+    inputs : array_like, shape (M, ...), optional
+        Such as will be coded, M >= K. One batch of K tells most; four halve the doubt.
+    answers : array_like, shape (M, ...), optional
+        Instead of `fn`: f of the inputs, as served calls gave it. What asks for points between the
+        inputs cannot be tried then.
+    stragglers : StragglerModel, optional
+        How workers are lost, S of them as a rule. None is S, uniformly drawn.
+    rng : int or numpy.random.Generator, optional
+        Seed of the probe's losses.
+    batched : bool, optional
+        False: `fn` takes one input at a time.
 
     Returns
     -------
@@ -121,11 +101,15 @@ def recommend(
     Raises
     ------
     TypeError
-        If a count is no integer.
+        If a count is no integer, or `fn`, `inputs`, `answers`, `stragglers` or `rng` of the wrong
+        kind.
     ValueError
         If a count is out of range, `kind` or `objective` is none of those named, a
         polynomial comes without `degree` or anything else with one, or labels are asked
-        of a function that gives none.
+        of a function that gives none; if there are fewer than K inputs, inputs without `fn` or
+        `answers` or these without inputs, or a number is not finite.
+    Exception
+        What `fn` itself raises.
 
     Examples
     --------
@@ -134,28 +118,115 @@ def recommend(
       why: each input has 4 copies or more, so that any 3 losses leave one: all outputs are exact
     >>> recommend(5, 20, 7, kind="polynomial", degree=3).scheme
     LagrangeScheme(5, 20, degree=3)
+
+    Your own function, on a batch of inputs:
+
+    >>> inputs = np.random.default_rng(0).uniform(0.0, 6.0, (20, 1))
+    >>> found = recommend(20, 40, 12, fn=np.sin, inputs=inputs)
+    >>> found.measured[found.name] < 0.05 * found.measured["replication-nearest"]
+    True
+    >>> found.probed, found.evaluations <= 60
+    (20, True)
     """
     n_inputs = read_count(n_inputs, "n_inputs", at_least=1)
     n_workers = read_count(n_workers, "n_workers", at_least=1)
     n_stragglers = read_count(n_stragglers, "n_stragglers", at_least=0, at_most=n_workers - 1)
     setting = (n_inputs, n_workers, n_stragglers)
     _require_sense(kind, objective)
+    function, given = _read_function(fn, inputs, answers, setting, batched=batched)
+    model = _read_model(stragglers, setting)
     if kind in _JOBS:
+        if function is not None or stragglers is not None:
+            raise ValueError(
+                f"fn, inputs, answers and stragglers do not go with kind={kind!r}; compare_matmul "
+                "and compare_gradients measure its codes on your matrices"
+            )
         return _for_job(kind, setting, stays=stays, can_recompute=can_recompute)
     degree = _read_degree(degree, kind)
-    copies = n_workers // n_inputs
-    if n_stragglers < copies:
-        return _exact(
-            codes()[_COPIES].make(registry.Setting(*setting)),
-            _COPIES,
-            f"each input has {copies} copies or more, so that any {n_stragglers} losses leave "
-            "one: all outputs are exact",
-        )
+    exact = _exact_copies(setting, model)
+    if exact is not None:
+        return exact
     if degree is not None:
         lagrange = _stable_lagrange(setting, degree)
         if lagrange is not None:
             return _recommend_lagrange(lagrange, degree, n_workers - n_stragglers)
-    return _look_up(setting, kind, objective, _why_no_lagrange(setting, degree))
+    cautions = _why_no_lagrange(setting, degree)
+    if function is not None:
+        return recommend_by_probe(
+            function,
+            given,
+            setting,
+            model,
+            objective=objective,
+            seed=read_seed(rng),
+            cautions=cautions,
+        )
+    return look_up(setting, kind, objective, [*cautions, *tell_unknown(stragglers)])
+
+
+def _read_function(
+    fn: Function | None,
+    inputs: ArrayLike | None,
+    answers: ArrayLike | None,
+    setting: Setting,
+    *,
+    batched: bool,
+) -> tuple[Remembered | None, Any]:
+    """Check what is given of f, and its inputs; None where nothing is."""
+    if fn is None and answers is None:
+        if inputs is not None:
+            raise ValueError(
+                "inputs were given, and neither fn nor answers, without which they tell nothing; "
+                "pass one of them"
+            )
+        return None, None
+    if fn is not None and answers is not None:
+        raise ValueError("fn and answers were given; pass fn alone, which knows all answers")
+    if fn is not None and not callable(fn):
+        raise TypeError(f"fn must be callable, got {fn!r:.60}; pass a function of the inputs")
+    if inputs is None:
+        raise ValueError("inputs are missing: fn or answers are probed on them; pass K or more")
+    given: Any = inputs if hasattr(inputs, "shape") else np.asarray(inputs)
+    array, _ = read_array(given, "inputs")
+    require_finite(array, "inputs")
+    if array.ndim == 0 or len(array) < setting[0]:
+        raise ValueError(
+            f"inputs must hold at least n_inputs = {setting[0]} inputs along axis 0, got shape "
+            f"{array.shape}; pass more, or recommend for fewer"
+        )
+    if fn is None:
+        return read_pairs(given, np.asarray(answers)), given
+    return Remembered(fn, batched=batched), given
+
+
+def _read_model(stragglers: StragglerModel | None, setting: Setting) -> StragglerModel:
+    """Give the model of losses."""
+    if stragglers is None:
+        return UniformStragglers(setting[2])
+    if isinstance(stragglers, type) or not isinstance(stragglers, StragglerModel):
+        raise TypeError(
+            f"stragglers must be a StragglerModel or None, got {stragglers!r:.60}; pass "
+            "UniformStragglers(S) or another model, and the number as n_stragglers"
+        )
+    return stragglers
+
+
+def _exact_copies(setting: Setting, model: StragglerModel) -> Recommendation | None:
+    """Recommend copies if they leave an answer to every input, whatever the model loses."""
+    placed = place(setting, model)
+    if placed is None or isinstance(model, IndependentStragglers):  # who may lose all
+        return None
+    if expected_answered(placed, model, n_inputs=setting[0]) < 1.0:
+        return None
+    n_inputs, n_workers, _ = setting
+    if isinstance(model, UniformStragglers):
+        why = (
+            f"each input has {n_workers // n_inputs} copies or more, so that any {model.count} "
+            "losses leave one: all outputs are exact"
+        )
+        return _exact(codes()[COPIES].make(registry.Setting(*setting)), COPIES, why)
+    why = f"copies lie so that whatever {model!r} loses leaves one: all outputs are exact"
+    return _exact(make_copies(setting, placed, "nearest"), COPIES, why)
 
 
 def _for_job(kind: Any, setting: Setting, *, stays: bool, can_recompute: bool) -> Recommendation:
@@ -255,79 +326,3 @@ def _recommend_lagrange(scheme: Scheme, degree: int, answers: int) -> Recommenda
         f"and {answers} did so stably in all {2 * _PROBES} losses that were probed",
         *cautions,
     )
-
-
-def _look_up(
-    setting: Setting, kind: Kind, objective: Objective, cautions: list[str]
-) -> Recommendation:
-    """Recommend what lost least at the nearest setting that was measured for this kind."""
-    table = _measured()[objective][kind]
-    near = min(table, key=lambda key: _distance(setting, _read_setting(key)))
-    cell, at = table[near], _read_setting(near)
-    losses: dict[str, float] = {name: float(value) for name, value in cell["measured"]}
-    answers = setting[1] - setting[2]
-    if answers == 1:  # a spline needs two
-        losses = {_COPIES: losses[_COPIES], **losses}
-    name = next(iter(losses))
-    what = (
-        "lowest relative mean square of the error"
-        if objective == "outputs"
-        else ("highest relative accuracy")
-    )
-    functions = "classifiers" if objective == "labels" else _NOUNS[kind]
-    count = "" if cell["functions"] == 1 else f"{cell['functions']} "
-    why = f"{what} over {count}{functions} at (K, N, S) = {at}"
-    if answers == 1:
-        why = "one answer is all there is: every input gets it"
-    if answers < setting[0]:
-        cautions.append(
-            f"{answers} answers for {setting[0]} inputs: at most {answers} outputs can be exact, "
-            "the others are estimates"
-        )
-    if name.startswith("replication"):
-        cautions.append("no code was better than plain copies here")
-    elif cell["copies_as_good"]:
-        cautions.append(
-            f"plain copies were as good on {cell['copies_as_good']} of these {cell['functions']}"
-        )
-    if _distance(setting, at) > _FAR:
-        cautions.append(f"nothing was measured nearer to {setting}: simulate it with your f")
-    return Recommendation(
-        scheme=codes()[name].make(registry.Setting(*setting)),
-        name=name,
-        why=why,
-        measured_at=at,
-        measure="relative_mse" if objective == "outputs" else "relative_accuracy",
-        measured=losses,
-        cautions=tuple(cautions),
-    )
-
-
-_NOUNS = {
-    "smooth": "smooth functions",
-    "polynomial": "polynomials",
-    "network": "networks and regressions",
-    "rough": "functions with kinks",
-    "unknown": "functions of all kinds",
-}
-
-
-@cache
-def _measured() -> dict[str, Any]:
-    """Read what `python -m bench.science zoo` wrote: objective, kind, setting to a ranking."""
-    text = files("coded.evaluation").joinpath("recommendations.json").read_text(encoding="utf-8")
-    table: dict[str, Any] = json.loads(text)
-    return table
-
-
-def _read_setting(key: str) -> Setting:
-    n_inputs, n_workers, n_stragglers = map(int, key.split(","))
-    return n_inputs, n_workers, n_stragglers
-
-
-def _distance(one: Setting, other: Setting) -> float:
-    """How unlike two settings are: in copies an input, share of losses, and number of inputs."""
-    (k, n, s), (other_k, other_n, other_s) = one, other
-    copies = abs(log2(n / k) - log2(other_n / other_k))
-    losses = abs(s / n - other_s / other_n)
-    return copies + 4.0 * losses + 0.5 * abs(log2(k / other_k))
