@@ -19,29 +19,32 @@ from matplotlib.figure import Figure
 from bench.documents import to_markdown
 from bench.science import unseen_std
 from bench.science.competition import label, relative_mse
-from bench.science.functions import Array, ZooFunction
+from bench.science.functions import Array, Function, ZooFunction
 from bench.science.trials import Batch, Contender, Counts, Trial, interval, remembered
 from bench.science.trials import run as run_trial
 from bench.science.unseen_formulas import formulas
 from bench.science.unseen_models import models
 from bench.science.unseen_rivals import Filled, gaussian_process, inverse_distance, ridge
-from coded import path_order
+from coded import KernelScheme, path_order, recommend
 from coded.schemes import codes
 from coded.schemes.registry import Setting
 
 __all__ = ["draw", "run", "tables"]
 
 SETTINGS = (Counts(50, 90, 25), Counts(12, 40, 22))
-BATCHES, DRAWS, SEED = 12, 6, 21
+BATCHES, DRAWS, SEED, PROBE_SEED = 12, 6, 21, 23
 HALVES = ("tuning", "reporting")
 PROCESSES = 2
 
+UNFITTED = "kernel, fit=None"
 GP, GP_DESIGN = "Gaussian process", "Gaussian process, kernel's points"
 INVERSE, RIDGE = "inverse distance", "ridge"
 COPIES = ("replication-nearest", "replication-mean")
 LABELS = "kernel-labels"  # takes part where labels count
 SHOWN = (*COPIES, "letcc, path", "spline", "kernel", GP, GP_DESIGN)  # by kind, and in the picture
-NEAR = 1.5  # times the best
+TABLE, PROBED = "recommend(K, N, S)", "recommend(K, N, S, fn=f, inputs=inputs)"
+CANDIDATES = (*COPIES, "spline", "kernel", LABELS)  # of the probe
+NEAR, SURE = 1.5, 0.9  # times the best; from where on a probe counts as sure
 
 Numbers = dict[str, Any]
 
@@ -64,6 +67,8 @@ def halves(all_functions: Sequence[ZooFunction]) -> dict[str, str]:
 def contenders(setting: Counts, function: ZooFunction) -> list[Contender]:
     """Give schemes and rivals, all with their defaults."""
     copies, kernel = (codes()[name].make(Setting(*setting)) for name in (COPIES[0], "kernel"))
+    k, n, s = setting
+    unfitted = KernelScheme(k, n, n_stragglers=s, fit=None)
 
     def filled(name: str, design: Any, regress: Any) -> Contender:
         return Contender(name, lambda _: Filled(design, regress))
@@ -73,6 +78,7 @@ def contenders(setting: Counts, function: ZooFunction) -> list[Contender]:
         *(Contender.of(name, setting, "path", order=path_order) for name in ("letcc", "bspline")),
         Contender.of("spline", setting),
         Contender.of("kernel", setting),
+        Contender(UNFITTED, lambda _: unfitted),
         filled(GP, copies, gaussian_process),
         filled(GP_DESIGN, kernel, gaussian_process),
         filled(INVERSE, copies, inverse_distance),
@@ -100,7 +106,7 @@ def floor(function: ZooFunction, setting: Counts, size: tuple[int, int]) -> floa
 
 def measure(function: ZooFunction, *, size: tuple[int, int]) -> Numbers:
     """Run all schemes on one function, each point evaluated once."""
-    fn, losses = remembered(function.fn), {}
+    fn, losses, probes = remembered(function.fn), {}, {}
     for setting in SETTINGS:
         given = batches(function, setting.n_inputs, size[0])
         losses[label(setting)] = {
@@ -115,11 +121,31 @@ def measure(function: ZooFunction, *, size: tuple[int, int]) -> Numbers:
             )
             for one in contenders(setting, function)
         }  # fmt: skip
+        probes[label(setting)] = recommended(function, fn, setting)
     return {
         "kind": function.kind,
         "floors": {label(setting): floor(function, setting, size) for setting in SETTINGS},
         "losses": losses,
+        "probes": probes,
         "std": unseen_std.measure(function, fn, quick=size[0] < BATCHES),
+    }
+
+
+def recommended(function: ZooFunction, fn: Function, setting: Counts) -> Numbers:
+    """Give what is recommended without a look at f, and with one at a batch that nothing else sees.
+
+    Such a batch is K inputs, what a user has at hand.
+    """
+    objective = "labels" if function.has_labels else "outputs"
+    inputs = function.sample(
+        np.random.default_rng([PROBE_SEED, setting.n_inputs]), setting[0]
+    ).inputs
+    found = recommend(*setting, objective=objective, fn=fn, inputs=inputs)
+    return {
+        "table": recommend(*setting, objective=objective).name,
+        "probe": found.name,
+        "sure": found.sure,
+        "evaluations": found.evaluations,
     }
 
 
@@ -164,11 +190,17 @@ def jobs(numbers: Numbers, half: str) -> dict[str, list[Job]]:
     found: dict[str, list[Job]] = {}
     for one in numbers["functions"].values():
         if one["half"] == half:
-            found.setdefault(one["kind"], []).extend(
-                {name: np.array(values) + one["floors"][at] for name, values in losses.items()}
-                for at, losses in one["losses"].items()
-            )
+            found.setdefault(one["kind"], []).extend(job(one, at) for at in one["losses"])
     return found
+
+
+def job(one: Numbers, at: str) -> Job:
+    """Give the losses of a function at a setting, floors added, what is recommended among them."""
+    losses = {
+        name: np.array(values) + one["floors"][at] for name, values in one["losses"][at].items()
+    }
+    said = one["probes"][at]
+    return losses | {TABLE: losses[said["table"]], PROBED: losses[said["probe"]]}
 
 
 def ratios(found: Sequence[Job], scheme: str, rivals: Sequence[str] | None = None) -> Array:
@@ -243,9 +275,28 @@ def tell_schemes(numbers: Numbers, half: str) -> str:
         "rows, over the better fallback of copies, over the Gaussian process: geometric means over "
         "jobs, their 95 % intervals, the worst. Against: ahead : equal : behind, where the 95 % "
         "interval of the paired difference over batches excludes 0 or includes it. "
-        f"{sizes_told(numbers)}"
+        f"{sizes_told(numbers)} {tell_probes(numbers, half)}"
     )
     return f"{to_markdown(header, rows)}\n\n{caption}"
+
+
+def tell_probes(numbers: Numbers, half: str) -> str:
+    """Say what a probe costs, and how often it was right where it said that it was sure."""
+    near, sure, evaluations = [], [], []
+    for one in numbers["functions"].values():
+        for at, said in one["probes"].items() if one["half"] == half else ():
+            means = {name: values.mean() for name, values in job(one, at).items()}
+            tried = [means[name] for name in CANDIDATES if name in means]
+            near.append(means[PROBED] <= NEAR * min(tried))
+            sure.append(said["sure"])
+            evaluations.append(said["evaluations"])
+    is_sure = np.array(sure) >= SURE
+    return (
+        f"The probe is a batch that nothing else sees, {np.mean(evaluations):.0f} evaluations of f "
+        f"on the mean. Where it was {100 * SURE:.0f} % sure or more ({is_sure.sum()} jobs), "
+        f"nothing that it tried was {NEAR} times better in {sum(np.array(near)[is_sure])}, "
+        f"elsewhere in {sum(np.array(near)[~is_sure])} of {sum(~is_sure)}."
+    )
 
 
 def sizes_told(numbers: Numbers) -> str:
