@@ -44,6 +44,7 @@ LABELS = "kernel-labels"  # takes part where labels count
 SHOWN = (*COPIES, "letcc, path", "spline", "kernel", GP, GP_DESIGN)  # by kind, and in the picture
 TABLE, PROBED = "recommend(K, N, S)", "recommend(K, N, S, fn=f, inputs=inputs)"
 CANDIDATES = (*COPIES, "spline", "kernel", LABELS)  # of the probe
+NONE = 1e-8  # of the variance of f: errors of a ten-thousandth of its spread
 NEAR, SURE = 1.5, 0.9  # times the best; from where on a probe counts as sure
 
 Numbers = dict[str, Any]
@@ -100,8 +101,8 @@ def loss(function: ZooFunction, trial: Trial) -> Array:
 
 
 def floor(function: ZooFunction, setting: Counts, size: tuple[int, int]) -> float:
-    """Give the loss that is added to all before they are divided: it counts as none."""
-    return 0.5 / (size[0] * size[1] * setting.n_inputs) if function.has_labels else 1e-12
+    """Give the loss that counts as none, which is added to all before they are divided."""
+    return 0.5 / (size[0] * size[1] * setting.n_inputs) if function.has_labels else NONE
 
 
 def measure(function: ZooFunction, *, size: tuple[int, int]) -> Numbers:
@@ -306,7 +307,8 @@ def sizes_told(numbers: Numbers) -> str:
         f"workers in every job, the same for all schemes, at (K,N,S) = "
         f"{' and '.join(f'({label(setting)})' for setting in SETTINGS)}, uniform losses. Loss: "
         "mean square of the error over the variance of f; of classifiers the share of labels that "
-        "are not f's. All schemes as they are, nothing chosen for a function."
+        f"are not f's; {NONE:.0e}, or half a label, counts as none. All schemes as they are, "
+        "nothing chosen for a function."
     )
 
 
