@@ -52,19 +52,27 @@ def design_for_outputs(risk: NDArray[np.float64], n_workers: int, n_stragglers: 
 
 def design_for_labels(order: NDArray[np.intp], n_workers: int) -> Design:
     """Give what keeps most labels right: many copies, few chord points, so few estimates."""
-    copies = max(1, round(0.6 * n_workers / len(order)))
+    copies = _copies_for_labels(len(order), n_workers)
     return _copies_and_chords(order, n_workers, copies, at_ends=0)
 
 
-def design_for_smooth(order: NDArray[np.intp], n_workers: int, n_stragglers: int) -> Design:
-    """Give what errs least for smooth functions of few numbers.
+def _copies_for_labels(n_inputs: int, n_workers: int) -> int:
+    return max(1, round(0.6 * n_workers / n_inputs))
 
-    As many copies as those that answer could give to all, the others on chords. The ends of
-    the path get more copies the more is lost: where an end is lost all answers lie on one side
-    of it, and extrapolation errs most.
+
+def design_for_smooth(order: NDArray[np.intp], n_workers: int, n_stragglers: int) -> Design:
+    """Give what errs little for smooth functions of few numbers, and not much for others.
+
+    As many copies as those that answer could give to all, or as labels get, which is more where
+    much is lost; the others on chords. The ends of the path get more copies the more is lost, a
+    sixth of the others at most: where an end is lost all answers lie on one side of it, and
+    extrapolation errs most.
     """
-    copies = max(1, (n_workers - n_stragglers) // len(order))
-    at_ends = math.ceil(_MORE_AT_ENDS * n_stragglers / n_workers)
+    n_inputs = len(order)
+    answered = (n_workers - n_stragglers) // n_inputs
+    copies = max(answered, _copies_for_labels(n_inputs, n_workers))
+    others = max(0, n_workers - copies * n_inputs)
+    at_ends = max(1, min(math.ceil(_MORE_AT_ENDS * n_stragglers / n_workers), others // 12))
     return _copies_and_chords(order, n_workers, copies, at_ends=at_ends)
 
 

@@ -65,15 +65,18 @@ class KernelScheme(LinearScheme):
     `bind` fixes the features and who evaluates
     what: inputs that all others would estimate badly get more copies (`copies_by_risk`, for S
     losses), but each gets at least ``floor(N / K) - 1``, and ``floor(N / K)`` where S is less,
-    so that all outputs are exact then. With N < K copies are dealt evenly (`balanced_copies`).
+    so that all outputs are exact then. With N < K, or ``between=False``, copies are dealt evenly
+    (`balanced_copies`).
     Only what `bind` returns can encode and decode.
 
     With ``objective="labels"`` every input has max(1, round(0.6 N / K)) copies, and the other
     workers lie evenly on the straight lines between neighbours of `path_order` over the
     features: where more than half of the answers are lost, a network's labels are a little more
     often right; outputs err more. Eight or more inputs of at most 3 numbers are always coded like
-    that, for f is expected to be smooth there, with max(1, floor((N - S) / K)) copies, and
-    ceil(6 S / N) more of the two at the ends of the path.
+    that, for f is expected to be smooth there, with max(floor((N - S) / K), round(0.6 N / K), 1)
+    copies, and up to ceil(6 S / N) more of the two at the ends of the path. Where f is rough,
+    ``between=False`` errs less: a point between inputs tells little there, and a copy keeps an
+    input from being lost.
 
     Parameters
     ----------
@@ -94,6 +97,8 @@ class KernelScheme(LinearScheme):
         or 1 where inputs and memory are fewer than eight.
     objective : {"outputs", "labels"}, optional
         What counts: small errors of the outputs, or that the largest output is the right one.
+    between : bool, optional
+        Whether workers may evaluate points between inputs, as told above. False: inputs alone.
     memory : AnswerMemory, optional
         Earlier answers of the same function. What it holds at `bind` counts for the bound
         scheme: what is lost is estimated from the nearest of answers and memory, the 200 nearest
@@ -102,9 +107,10 @@ class KernelScheme(LinearScheme):
     Raises
     ------
     TypeError
-        If a count is no integer, or `features` or `memory` of the wrong kind.
+        If a count is no integer, or `features`, `between` or `memory` of the wrong kind.
     ValueError
-        If a count is out of range, or `fit` or `objective` none of the two.
+        If a count is out of range, `fit` or `objective` none of the two, or labels are asked
+        with ``between=False``.
 
     References
     ----------
@@ -133,6 +139,7 @@ class KernelScheme(LinearScheme):
         fit: Fit = "answers",
         features: Features = None,
         objective: Objective = "outputs",
+        between: bool = True,
         memory: AnswerMemory | None = None,
     ) -> None:
         super().__init__(n_inputs, n_workers, n_stragglers)
@@ -150,6 +157,15 @@ class KernelScheme(LinearScheme):
                 f'objective must be "outputs" or "labels", got {objective!r}; "labels" if only the '
                 "largest output counts"
             )
+        if not isinstance(between, bool | np.bool_):
+            raise TypeError(
+                f"between must be True or False, got {between!r}; False asks inputs alone"
+            )
+        if objective == "labels" and not between:
+            raise ValueError(
+                'objective="labels" asks for points between inputs, but between is False; leave '
+                "out one of them"
+            )
         if not (memory is None or isinstance(memory, AnswerMemory)):
             raise TypeError(
                 f"memory must be an AnswerMemory or None, got {memory!r}; make one, add answers "
@@ -158,6 +174,7 @@ class KernelScheme(LinearScheme):
         self._fit: Fit = fit
         self._features = features
         self._objective = objective
+        self._between = bool(between)
         self._memory = memory
         self._given: Design | None = None  # by `bind`, as are these
         self._estimator: Estimator
@@ -176,6 +193,11 @@ class KernelScheme(LinearScheme):
     def objective(self) -> Objective:
         """What counts, "outputs" or "labels"."""
         return self._objective
+
+    @property
+    def between(self) -> bool:
+        """Whether workers may evaluate points between inputs, as given."""
+        return self._between
 
     @property
     def memory(self) -> AnswerMemory | None:
@@ -213,8 +235,8 @@ class KernelScheme(LinearScheme):
         phi, power = self._feature_map(array, restore)
         if power is None:
             power = _CUBIC if is_smooth else _LINEAR if is_small else _RAW
-        has_chords = is_smooth or self._objective == "labels"
-        if is_smooth:
+        has_chords = self._between and (is_smooth or self._objective == "labels")
+        if has_chords and is_smooth:
             order = path_order(phi(array))
             bound._given = design_for_smooth(order, self._n_workers, self._n_stragglers)
         elif has_chords:
@@ -223,7 +245,7 @@ class KernelScheme(LinearScheme):
         if has_chords:
             sites = np.concatenate([array, MatrixMap(bound._design.chords)(array)])
         space = space_of(phi, sites, past, power)
-        if not has_chords and 1 < self._n_inputs <= self._n_workers:
+        if not has_chords and self._between and 1 < self._n_inputs <= self._n_workers:
             risk = space.risks()
             bound._given = design_for_outputs(risk, self._n_workers, self._n_stragglers)
         elif not has_chords:
@@ -414,7 +436,7 @@ class KernelScheme(LinearScheme):
     def _settings(self) -> str:
         return (
             f"{super()._settings()}, fit={self._fit!r}, features={self._features!r}, "
-            f"objective={self._objective!r}, memory={self._memory!r}"
+            f"objective={self._objective!r}, between={self._between!r}, memory={self._memory!r}"
         )
 
 
@@ -442,15 +464,16 @@ def _read_features(values: ArrayLike, count: int) -> FloatArray:
     return array.reshape(count, -1)
 
 
-def _variant(objective: Objective) -> Variant:
+def _variant(objective: Objective = "outputs", *, between: bool = True) -> Variant:
     def make(setting: Setting) -> KernelScheme:
         k, n, s = setting.n_inputs, setting.n_workers, setting.n_stragglers
-        return KernelScheme(k, n, n_stragglers=s, objective=objective)
+        return KernelScheme(k, n, n_stragglers=s, objective=objective, between=between)
 
     return Variant(make, "none", "any answer; lost ones by kriging, with std")
 
 
 VARIANTS = {
-    "kernel": _variant("outputs"),
+    "kernel": _variant(),
+    "kernel-copies": _variant(between=False),
     "kernel-labels": _variant("labels"),
 }

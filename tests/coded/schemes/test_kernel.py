@@ -121,6 +121,19 @@ def test_labels_are_coded_by_copies_and_chord_points(n_inputs, n_workers, copies
     np.testing.assert_allclose(fractions, np.arange(1, count + 1) / (count + 1), atol=1e-12)
 
 
+def test_nothing_between_inputs_is_asked_where_that_is_said():
+    for inputs in (some_inputs(20), some_inputs(20, 10)):
+        bound = KernelScheme(20, 70, n_stragglers=30, between=False).bind(inputs)
+        assert np.array_equal(bound.encode(inputs), inputs[balanced_copies(20, 70)])
+        answered = np.arange(15)
+        outputs = bound.decode(answers_of(bound.encode(inputs)[answered]), answered)
+        is_exact = bound.exact_mask(answered)
+        assert 0 < is_exact.sum() < 20
+        assert np.array_equal(outputs[is_exact], answers_of(inputs)[is_exact])
+        scale = answers_of(inputs).std()
+        assert np.abs(outputs - answers_of(inputs)).max() < 5.0 * scale
+
+
 def test_fewer_than_eight_inputs_of_few_numbers_get_copies_and_lines_between_them():
     inputs = np.array([0.0, 1.0, 3.0, 4.0, 6.0])
     bound = KernelScheme(5, 5, n_stragglers=2).bind(inputs)
@@ -135,7 +148,9 @@ def test_few_numbers_get_chord_points_and_more_copies_at_the_ends():
     inputs = some_inputs(20)
     matrix = KernelScheme(20, 100, n_stragglers=60).bind(inputs).encoding_matrix
     held = (matrix == 1.0).sum(axis=0)[np.argsort(inputs)]
-    assert held.tolist() == [6] + 18 * [2] + [6]
+    assert held.tolist() == [6] + 18 * [3] + [6]
+    held = KernelScheme(20, 100, n_stragglers=6).bind(inputs).encoding_matrix
+    assert (held == 1.0).sum(axis=0)[np.argsort(inputs)].tolist() == [5] + 18 * [4] + [5]
     assert (KernelScheme(3, 3).bind(inputs[:3]).encoding_matrix.sum(axis=0) == 1).all()
     assert KernelScheme(20, 7).bind(inputs).encoding_matrix.shape == (7, 20)
     assert KernelScheme(1, 7).bind(inputs[:1]).encoding_matrix.tolist() == 7 * [[1.0]]
@@ -472,6 +487,8 @@ def test_bad_features_are_refused(features, error, message):
     [
         ({"features": "pixels"}, TypeError, "callable or None, got 'pixels'"),
         ({"features": np.ones(3)}, TypeError, "features must be a callable"),
+        ({"between": 1}, TypeError, "between must be True or False, got 1"),
+        ({"between": False, "objective": "labels"}, ValueError, "leave out one of them"),
         ({"objective": "label"}, ValueError, '"outputs" or "labels", got \'label\''),
         ({"objective": None}, ValueError, "got None"),
         ({"memory": []}, TypeError, r"memory must be an AnswerMemory or None, got \[\]"),
@@ -487,7 +504,7 @@ def test_it_prints_as_it_is_typed():
     scheme = KernelScheme(4, 9, objective="labels", memory=AnswerMemory(3))
     text = (
         "KernelScheme(4, 9, n_stragglers=5, fit='answers', features=None, objective='labels', "
-        "memory=AnswerMemory(3))"
+        "between=True, memory=AnswerMemory(3))"
     )
     assert repr(scheme) == text
     assert repr(eval(text)) == text
