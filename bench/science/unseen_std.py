@@ -45,7 +45,7 @@ LOSSES: dict[str, tuple[Counts, int | StragglerModel, int]] = {  # setting, who 
 DRAWS = 3
 
 
-def measure(function: ZooFunction, fn: Function, *, quick: bool) -> Numbers:
+def measure(function: ZooFunction, fn: Function, *, seed: int, quick: bool) -> Numbers:
     """Give for each kind of loss and scheme ratio, coverage, and of how many outputs."""
     found: Numbers = {}
     for name, (setting, stragglers, count) in LOSSES.items():
@@ -57,7 +57,7 @@ def measure(function: ZooFunction, fn: Function, *, quick: bool) -> Numbers:
             scheme: judge(
                 run_trial(
                     fn, given, Contender.of(scheme, setting),
-                    stragglers=stragglers, draws=DRAWS, seed=SEED,
+                    stragglers=stragglers, draws=DRAWS, seed=seed,
                 )
             )
             for scheme in SCHEMES

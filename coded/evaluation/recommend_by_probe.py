@@ -28,7 +28,7 @@ from coded.stragglers import (
 )
 
 _MEAN = "replication-mean"
-_PROBED = (COPIES, _MEAN, "spline", "kernel")
+_PROBED = (COPIES, _MEAN, "spline", "kernel-copies", "kernel")
 _LABELS = "kernel-labels"  # is probed too where labels count
 
 

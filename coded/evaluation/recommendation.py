@@ -50,12 +50,12 @@ def recommend(
 
     Copies where they are always exact (S < floor(N / K), or whatever `stragglers` loses);
     Lagrange coding where f is a polynomial and enough answers come to decode it stably. Else, with
-    `fn` or `answers`, a probe decides: copies with both fallbacks, splines and kernels decode
-    the `inputs` in batches of K from simulated losses, f being evaluated once at each point
-    that any of them asks, and the one that loses least is taken. Without, the scheme that lost
-    least on functions of this kind at the nearest measured (K, N, S), uniform losses, which says
-    little about yours. For products of matrices and sums of gradients the code that was cheapest
-    where a code pays, and what to do instead where none does.
+    `fn` or `answers`, a probe decides: copies with both fallbacks, splines, and kernels with and
+    without points between inputs decode the `inputs` in batches of K from simulated losses, f
+    being evaluated once at each point that any of them asks, and the one that loses least is
+    taken. Without, the scheme that lost least on functions of this kind at the nearest measured
+    (K, N, S), uniform losses, which says little about yours. For products of matrices and sums of
+    gradients the code that was cheapest where a code pays, and what to do instead where none does.
 
     Parameters
     ----------
