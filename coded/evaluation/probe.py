@@ -17,6 +17,9 @@ from fastspline.arrays import FloatArray, read_array, require_finite
 
 _DRAWS = 40  # of lost workers in each batch: they cost no evaluation of f
 _RESAMPLES = 500
+# Of the inputs in a resample: with all of them a probe said .93 on the tuning half of
+# `bench.science.unseen` and was right in .79, with a third it said .78.
+_SHARE = 1 / 3
 
 
 class UnknownInputError(LookupError):
@@ -94,20 +97,33 @@ class Probe:
     batches: int
     evaluations: int
 
-    @property
-    def ranking(self) -> dict[str, float]:
-        """The mean loss of each candidate, the least first; those named first where they tie."""
-        means = {name: float(losses.mean()) for name, losses in self.losses.items()}
-        return dict(sorted(means.items(), key=lambda pair: pair[1]))
+    def rank(self, preferred: str) -> dict[str, float]:
+        """Give the mean loss of each candidate, the one to take first, then the least.
 
-    @property
-    def sure(self) -> float:
-        """How often the first is within `NEAR` times of the least, if inputs are resampled."""
-        matrix = np.stack([self.losses[name] for name in self.ranking])
-        rng = np.random.default_rng(0)
-        drawn = rng.integers(matrix.shape[1], size=(_RESAMPLES, matrix.shape[1]))
-        means = matrix[:, drawn].mean(axis=2)
-        return float((means[0] <= NEAR * means.min(axis=0)).mean())
+        That is the preferred one, unless another has a smaller mean, and in most resamples too.
+        """
+        means = {name: float(losses.mean()) for name, losses in self.losses.items()}
+        ranked = sorted(means, key=lambda name: means[name])
+        if preferred in means and ranked[0] != preferred:
+            best, other = self._resampled([ranked[0], preferred])
+            if (best < other).mean() <= 0.5:
+                ranked.remove(preferred)
+                ranked.insert(0, preferred)
+        return {name: means[name] for name in ranked}
+
+    def sure_of(self, name: str) -> float:
+        """Give how often no other candidate loses `NEAR` times less, in resamples."""
+        resampled = self._resampled(list(self.losses))
+        chosen = resampled[list(self.losses).index(name)]
+        return float((chosen <= NEAR * resampled.min(axis=0)).mean())
+
+    def _resampled(self, names: list[str]) -> NDArray[np.float64]:
+        """Give mean losses over a third of the inputs, drawn with repeats, again and again."""
+        matrix = np.stack([self.losses[name] for name in names])
+        count = matrix.shape[1]
+        shape = (_RESAMPLES, max(1, round(_SHARE * count)))
+        drawn = np.random.default_rng(0).integers(count, size=shape)
+        return np.asarray(matrix[:, drawn].mean(axis=2))
 
 
 def probe(

@@ -29,6 +29,7 @@ from coded.stragglers import (
 
 _MEAN = "replication-mean"
 _PROBED = (COPIES, _MEAN, "spline", "kernel-copies", "kernel")
+_PREFERRED = "kernel"  # where a probe cannot tell it from the best
 _LABELS = "kernel-labels"  # is probed too where labels count
 
 
@@ -55,7 +56,7 @@ def recommend_by_probe(
         candidates[COPIES] = make_copies(setting, placed, "nearest")
         candidates[_MEAN] = make_copies(setting, placed, "mean")
     found = probe(fn, inputs, candidates, stragglers=model, objective=objective, rng=seed)
-    name, *_ = ranking = found.ranking
+    name, *_ = ranking = found.rank(_PREFERRED)
     untried = [name for name in candidates if name not in ranking]
     if untried:
         cautions.append(
@@ -74,7 +75,7 @@ def recommend_by_probe(
             name: loss if objective == "outputs" else 1.0 - loss for name, loss in ranking.items()
         },
         cautions=tuple(cautions),
-        sure=found.sure,
+        sure=found.sure_of(name),
         probed=found.batches * setting[0],
         evaluations=found.evaluations,
     )

@@ -38,8 +38,8 @@ class Recommendation:
     cautions : tuple of str
         What else to know.
     sure : float or None
-        By a probe: how often no other candidate is 1.5 times better, if the inputs are resampled.
-        None where f was not looked at.
+        By a probe: how often no other candidate is 1.5 times better, on a third of the inputs,
+        drawn again and again. None where f was not looked at.
     probed : int
         On how many inputs it was probed.
     evaluations : int
@@ -68,8 +68,8 @@ class Recommendation:
             cost = f", {3 * self.evaluations} evaluations more" if self.evaluations else ""
             lines.append(
                 f"  sure: {100 * self.sure:.0f} % that no other of these is {NEAR} times better "
-                f"({self.probed} inputs, resampled; {self.evaluations} evaluations of fn); 4 times "
-                f"the inputs{cost} halve the doubt"
+                f"({self.probed} inputs, a third at a time; {self.evaluations} evaluations of fn); "
+                f"4 times the inputs{cost} halve the doubt"
             )
         return "\n".join([*lines, *(f"  caution: {caution}" for caution in self.cautions)])
 

@@ -159,17 +159,19 @@ def test_sureness_is_how_often_the_first_stays_near_the_least():
     rng = np.random.default_rng(0)
     low = rng.uniform(0.5, 1.5, 50)
     clear = Probe({"b": 4.0 * low, "a": low}, 1, 0)
-    assert list(clear.ranking) == ["a", "b"]
-    assert clear.sure == 1.0
-    tied = Probe({"b": low, "a": low.copy()}, 1, 0)
-    assert list(tied.ranking) == ["b", "a"]  # the first named
-    assert tied.sure == 1.0
-    # one input decides: where it is not drawn, in 1 of e resamples, "a" loses by far
+    assert list(clear.rank("b")) == ["a", "b"]
+    assert (clear.sure_of("a"), clear.sure_of("b")) == (1.0, 0.0)
+    tied = Probe({"c": low, "b": low.copy(), "a": low.copy()}, 1, 0)
+    assert list(tied.rank("a")) == ["a", "c", "b"]
+    assert list(tied.rank("none of them")) == ["c", "b", "a"]  # as they are named
+    assert tied.sure_of("b") == 1.0
+    # one input decides: where it is not among 17 of 50, b is ten times better
     rare = np.zeros(50)
     rare[7] = 1000.0
     doubtful = Probe({"a": low, "b": 0.1 * low + rare}, 1, 0)
-    assert next(iter(doubtful.ranking)) == "a"
-    assert doubtful.sure == pytest.approx(1 - np.exp(-1), abs=0.08)
+    assert list(doubtful.rank("a")) == ["a", "b"]
+    assert list(doubtful.rank("b")) == ["b", "a"]  # b is better in most resamples
+    assert doubtful.sure_of("a") == pytest.approx(1 - 0.98**17, abs=0.08)
 
 
 @settings(max_examples=15, deadline=None)
