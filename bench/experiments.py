@@ -128,6 +128,7 @@ EXPERIMENTS = {
         _science("parity", "torch"),
         _science("calibration", "torch"),
         _science("zoo", "torch"),
+        _science("unseen", "scikit-learn"),
     )
 }  # fmt: skip
 

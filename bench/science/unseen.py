@@ -41,8 +41,8 @@ GP, GP_DESIGN = "Gaussian process", "Gaussian process, kernel's points"
 INVERSE, RIDGE = "inverse distance", "ridge"
 COPIES = ("replication-nearest", "replication-mean")
 LABELS = "kernel-labels"  # takes part where labels count
-SHOWN = (*COPIES, "letcc, path", "spline", "kernel", GP, GP_DESIGN)  # by kind, and in the picture
 TABLE, PROBED = "recommend(K, N, S)", "recommend(K, N, S, fn=f, inputs=inputs)"
+SHOWN = (*COPIES, "letcc, path", "spline", "kernel", GP, GP_DESIGN, PROBED)  # by kind
 CANDIDATES = (*COPIES, "spline", "kernel", "kernel-copies", LABELS)  # of the probe
 NONE = 1e-8  # of the variance of f: errors of a ten-thousandth of its spread
 NEAR, SURE = 1.5, 0.9  # times the best; from where on a probe counts as sure
@@ -348,20 +348,6 @@ def tell_std(numbers: Numbers) -> str:
     return f"{unseen_std.tell(numbers['functions'].values())}\n\n{caption}"
 
 
-def draw(numbers: Numbers) -> dict[str, Figure]:
-    """Draw how many jobs of the reporting half are within how much of the best."""
-    figure = Figure(figsize=(7.0, 4.2), dpi=100, layout="constrained")
-    axes = figure.subplots()
-    found = [job for kind in jobs(numbers, "reporting").values() for job in kind]
-    for name in SHOWN:
-        over = np.sort(ratios(found, name))
-        axes.step(over, np.arange(1, len(over) + 1) / len(over), where="post", label=name)
-    axes.set_xscale("log")
-    axes.set_xlim(1.0, 1000.0)
-    axes.set_ylim(0.0, 1.0)
-    axes.axvline(NEAR, color="#000000", lw=0.8, ls=":")
-    axes.grid(alpha=0.3)
-    axes.set_xlabel("loss over that of the best scheme in hindsight")
-    axes.set_ylabel("share of the jobs")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
-    return {"unseen.png": figure}
+def draw(numbers: Numbers) -> dict[str, Figure]:  # noqa: ARG001
+    """Draw nothing: tables tell more."""
+    return {}

@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
@@ -150,7 +149,7 @@ def test_std_is_judged_over_the_lost_outputs():
     assert unseen_std.judge(Trial(outputs, reference, ~exact | True, std, None)) is None
 
 
-def test_a_quick_run_gives_tables_and_a_picture(quick):
+def test_a_quick_run_gives_tables(quick):
     made = unseen.tables(quick)
     for half in unseen.HALVES:
         assert "kernel" in made[f"unseen-{half}"]
@@ -158,8 +157,6 @@ def test_a_quick_run_gives_tables_and_a_picture(quick):
     assert "terraces" not in made["unseen-kinds"]
     assert "steps" in made["unseen-kinds"]
     assert "the slowest 7 of 15" in made["unseen-std"]
-    (figure,) = unseen.draw(quick).values()
-    assert isinstance(figure, Figure)
     forest = quick["functions"]["forest of tumours"]["losses"]["50,90,25"]
     assert unseen.LABELS in forest
     assert all(0.0 <= value <= 1.0 for values in forest.values() for value in values)
