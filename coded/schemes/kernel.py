@@ -349,7 +349,8 @@ class KernelScheme(LinearScheme):
         if as_images(sites) is None:
             return (Description(rows),)
         pixels = np.concatenate([_pixels(stack) for stack in (sites, past) if len(stack)])
-        return Description(pixels), Description(rows, in_units=False)
+        # The first one tells which remembered inputs are near.
+        return Description(rows, in_units=False), Description(pixels)
 
     def _recall(self, array: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Give the memory's pairs, checked against the inputs."""
