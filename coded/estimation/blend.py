@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from coded.estimation.candidates import Candidate, Process
+from coded.estimation.candidates import Candidate, Mean, Process
 from coded.estimation.covariances import Array
 
 _POWER = 10.0  # of the left-out errors, by which weights fall; 4 errs more on images
 _LEAST = 0.05  # of the best one's weight; less is nothing
 _FEW = 10  # values, from which the best process is found by chance
+_LARGEST_WEIGHT_SUM = 1e3  # sum |w|, as far from all values: beyond it their mean is as good
 _FITTED = 1.5  # degrees of freedom that fitting took from the left-out errors
 
 
@@ -23,7 +24,8 @@ def blend(found: Sequence[Candidate], values: Array) -> tuple[Array, Array]:
     that it explains that one's own left-out errors, d the mean squared distance of the predictors
     from their mean, and c such that the blend's left-out errors are explained, with 1.5 degrees of
     freedom for what was fitted. The process is the best one or, of up to ten values, which do not
-    tell how smooth f is, the roughest.
+    tell how smooth f is, the roughest. Far from all values, where the weights' sizes sum to more
+    than 1,000, the mean of the values is taken, with what it errs.
 
     Parameters
     ----------
@@ -56,7 +58,13 @@ def blend(found: Sequence[Candidate], values: Array) -> tuple[Array, Array]:
         variances += scale * process.target_variances()
         expected += scale * process.variances
     factor = (left_out**2).sum() / max(float(expected.sum()), 1e-300) * n / (n - _FITTED)
-    return weights, variances * factor
+    variances *= factor
+    is_wild = np.abs(weights).sum(axis=1) > _LARGEST_WEIGHT_SUM
+    if is_wild.any():
+        mean = next(one for one in found if isinstance(one, Mean))
+        weights[is_wild] = mean.weights()[is_wild]
+        variances[is_wild] = (mean.left_out**2).sum() / n
+    return weights, variances
 
 
 def _telling(found: Sequence[Candidate], errors: Array, n: int) -> Process | None:

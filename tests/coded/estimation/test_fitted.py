@@ -80,6 +80,17 @@ def test_of_very_many_points_those_nearest_to_a_wanted_one_count():
     np.testing.assert_allclose(found.weights @ smooth(rows)[:300], smooth(rows)[300:], atol=1e-4)
 
 
+@pytest.mark.parametrize("d", [1, 3, 11, 40])
+def test_far_from_all_values_estimates_stay_among_them(d):
+    for seed in range(10):
+        rows, known, wanted = case(20, 3, d, seed)
+        rows[21] *= 1e12
+        values = np.random.default_rng(seed).normal(size=(20, 2))
+        found = of(rows, known, wanted, values)
+        assert np.abs(found.weights @ values).max() < 1e3 * np.abs(values).max()
+        assert np.isfinite(found.std).all()
+
+
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_what_cannot_be_fitted_is_told(n):
     rows, known, wanted = case(n, 2, 2)
