@@ -95,8 +95,8 @@ def made(code):
             continue
         if not isinstance(scheme, KernelScheme):
             return scheme
-        options = {"n_stragglers": n_stragglers, "objective": scheme.objective}
-        return KernelScheme(20, n_workers, fit=None, **options)
+        options = {"objective": scheme.objective, "between": scheme.between}
+        return KernelScheme(20, n_workers, n_stragglers=n_stragglers, fit=None, **options)
     raise AssertionError("the code serves none of the settings")
 
 

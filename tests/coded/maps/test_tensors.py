@@ -35,6 +35,7 @@ K, N, WIDTH = 3, 9, 2
 REAL = {name: code for name, code in codes().items() if code.numbers == "real"}
 FIXED = {
     "kernel": lambda: KernelScheme(K, N, n_stragglers=2, fit=None),
+    "kernel-copies": lambda: KernelScheme(K, N, n_stragglers=2, fit=None, between=False),
     "kernel-labels": lambda: KernelScheme(K, N, n_stragglers=2, fit=None, objective="labels"),
 }
 MORE = {
