@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 import fastspline
 from fastspline._kernels.tables import first_bad_knot
 from fastspline._kernels.vector import LANES
-from fastspline._solvers.columns import INTERPRETED
 from fastspline._threads import cut, default_threads, run_blocks, usable_cpus
+from fastspline.jit import INTERPRETED
 
 Vector = NDArray[np.float64]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
@@ -23,12 +24,13 @@ from fastspline._score import (
     take_lines_out,
 )
 from fastspline._search import Choice, end_of_search, minimise_score, search_bounds
-from fastspline._solvers.columns import ALONE_BYTES, INTERPRETED
+from fastspline._solvers.columns import ALONE_BYTES
 from fastspline._solvers.tableau import Gaps
 from fastspline._source import read_columns
 from fastspline._threads import cut, default_threads, run_blocks
 from fastspline._typing import OneColumn, SeveralColumns, UnknownShape
 from fastspline.arrays import refuse_values
+from fastspline.jit import INTERPRETED
 
 CRITERIA = {
     "gcv": scores.ROBUST,
@@ -314,12 +316,20 @@ def choose_lam(
         return _search_plainly(gaps, y, criterion, shared=shared)
     lam, bound = np.empty(columns), np.empty(columns, np.int8)
 
+    @cache
+    def end() -> float:  # few searches ask for it, and it takes seconds to compile
+        place: float = score_lanes.end_of_search(gaps.h, gaps.weights, gaps.top)
+        return place
+
     def work(first: int, stop: int) -> int:
-        bad: int = score_lanes.search_columns(
-            CRITERIA[criterion], gaps.knots, gaps.h, gaps.unit, gaps.weights, gaps.top,
-            y, first, stop, lam, bound,
-        )  # fmt: skip
-        return bad
+        known = end() if criterion in ("loo", "reml") else np.nan
+        while first >= 0:
+            first = score_lanes.search_columns(
+                CRITERIA[criterion], gaps.knots, gaps.h, gaps.unit, gaps.weights, gaps.top,
+                known, y, first, stop, lam, bound,
+            )  # fmt: skip
+            known = end() if first >= 0 else known
+        return -1
 
     threads = default_threads() if y.nbytes * COLUMN_WORK >= ALONE_BYTES and columns > 1 else 1
     run_blocks(work, cut(columns, max(1, min(64, columns // (4 * threads)))), threads)

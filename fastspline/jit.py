@@ -2,7 +2,9 @@
 
 import warnings
 
-from numba import njit
+from numba import config, njit
+
+INTERPRETED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]  # numba sets it at import
 
 
 def _nothing() -> None:
@@ -23,9 +25,13 @@ def _finds_cache() -> bool:
     return True
 
 
-JIT = {
+INLINED = {  # into the kernel that calls it, with which it is cached
+    "inline": "always",
     "nogil": True,
-    "cache": _finds_cache(),
     "error_model": "numpy",
     "fastmath": {"contract"},
+    "no_cfunc_wrapper": True,  # which C would call
+}
+JIT = {name: choice for name, choice in INLINED.items() if name != "inline"} | {
+    "cache": _finds_cache()
 }

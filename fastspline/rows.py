@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from fastspline._kernels.blocks import copy_out
 from fastspline._kernels.vector import fence
-from fastspline._solvers.columns import INTERPRETED, STREAM_SAFE, threads_for
+from fastspline._solvers.columns import STREAM_SAFE, threads_for
 from fastspline._threads import cut, run_blocks
 from fastspline.arrays import FloatArray, first_non_finite
-from fastspline.jit import JIT
+from fastspline.jit import INTERPRETED, JIT
 
 _PIECE = 1 << 15  # bytes of each row at a time, which stay in the cache while they are copied
 

@@ -10,7 +10,7 @@ still there: a matter of the distances alone.
 import numpy as np
 from numba import njit
 
-from fastspline.jit import JIT
+from fastspline.jit import INLINED, JIT
 
 NEAREST = 10  # neighbours of each row that moves are sought among; more shorten by less than 1 %
 LONGEST_PIECE = 3  # of nodes that are put elsewhere
@@ -122,7 +122,7 @@ def join_greedily(lengths, near, shortest, links, other_end, tour):
         shortest[i] = lengths[i, partner[i]]
     for k in range(n_rows // 2 - 1, -1, -1):
         sift_down(shortest, heap, k)
-    first, n_joined = 0, 1
+    first, n_joined, top = 0, 1, np.int64(0)  # a literal would make another specialisation
     while n_joined < n_rows:
         i = heap[0]
         j = partner[i]
@@ -146,7 +146,7 @@ def join_greedily(lengths, near, shortest, links, other_end, tour):
             link(links, other_end, j, i)
             other_end[first], other_end[last] = last, first
             n_joined += 1
-        sift_down(shortest, heap, 0)
+        sift_down(shortest, heap, top)
     before, node = -1, first
     for k in range(n_rows):
         tour[k] = node
@@ -155,7 +155,7 @@ def join_greedily(lengths, near, shortest, links, other_end, tour):
     tour[n_rows] = n_rows
 
 
-@njit(**JIT)
+@njit(**INLINED)
 def link(links, other_end, node, neighbour):
     """Add an edge at a node; with two it is inside a fragment."""
     if links[0, node] < 0:
@@ -180,7 +180,7 @@ def sift_down(keys, heap, k):
     heap[k] = node
 
 
-@njit(**JIT)
+@njit(**INLINED)
 def is_before(keys, i, j):
     """Tell whether node i has the lesser key, or an equal one and the lower number."""
     return keys[i] < keys[j] or (keys[i] == keys[j] and i < j)
@@ -219,14 +219,14 @@ def list_reversals(lengths, near, edges, least_gain, moves):
     return count
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def encode_reversal(way, p, k, near):
     """Tell a move by a number that rises by way, p and k in this order."""
     size, n_near = near.shape
     return (way * size + p) * n_near + k
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def decode_reversal(code, near):
     """Give way, p and k."""
     size, n_near = near.shape
@@ -257,7 +257,7 @@ def reverse_pieces(codes, near, beside, tour, position):
     return is_shortened
 
 
-@njit(**JIT)
+@njit(**INLINED)
 def following(place, size):
     """Give the place after this one on the circle."""
     return place + 1 if place + 1 < size else 0
@@ -305,13 +305,13 @@ def list_relocations(lengths, near, edges, tour, position, least_gain, moves):
     return count
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def encode_relocation(length, turned, way, start, k, near):
     """Tell a move by a number that rises by the arguments in this order."""
     return encode_reversal(4 * length + 2 * turned + way, start, k, near)
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def decode_relocation(code, near):
     """Give length, turned, way, start and k."""
     kind, start, k = decode_reversal(code, near)
@@ -367,7 +367,7 @@ def relocate_pieces(codes, near, beside, tour, position):
     return is_shortened
 
 
-@njit(**JIT)
+@njit(**INLINED)
 def count_from(origin, place, size, ahead):
     """Count the steps from one place on the circle to another, ahead or back."""
     steps = place - origin if ahead else origin - place

@@ -3,10 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
-from fastspline._kernels.vector import peek
-from fastspline.jit import JIT
+from fastspline._kernels.vector import poke
+from fastspline.jit import INLINED, JIT
 
 N_TABLES = 9
 JET = 4  # in the place of a derivative's order: value, slope and moment at every knot
@@ -27,14 +29,20 @@ class Tables(NamedTuple):
     per_unit: float
 
 
-@njit(inline="always", **JIT)
-def read_tables(at):
-    """Read what `list_addresses` and `list_nu` wrote."""
-    return Tables(
-        peek(at, "i8"), peek(at + 8, "i8"), peek(at + 16, "i8"), peek(at + 24, "i8"),
-        peek(at + 32, "i8"), peek(at + 40, "i8"), peek(at + 48, "i8"), peek(at + 56, "i8"),
-        peek(at + 64, "f8"),
-    )  # fmt: skip
+@intrinsic
+def read_tables(typingctx, at):
+    """Read what lies at the address of a list: one statement, for each costs time to compile."""
+    result = types.NamedTuple([types.int64] * 8 + [types.float64], Tables)
+
+    def codegen(context, builder, signature, args):
+        numbers = []
+        for i, kind in enumerate(result.types):
+            number = context.get_value_type(kind)
+            first = builder.inttoptr(args[0], number.as_pointer())
+            numbers.append(builder.load(builder.gep(first, [ir.IntType(64)(i)])))
+        return context.make_tuple(builder, result, numbers)
+
+    return result(types.int64), codegen
 
 
 @njit(**JIT)
@@ -56,12 +64,17 @@ def list_nu(nu, unit, tables):
 
     In the place of nu may stand `JET` or `BEYOND`.
     """
-    ends = tables[N_TABLES - 2 :]
-    ends[0] = nu
-    ends.view(np.float64)[1] = 0.0 if nu == 2 or nu == 3 else 1.0 / unit
+    write_nu(np.int64(tables.ctypes.data), nu, unit)
 
 
-@njit(**JIT)
+@njit(**INLINED)
+def write_nu(at, nu, unit):
+    """Do what `list_nu` does with the list at an address."""
+    poke(at + 8 * (N_TABLES - 2), nu)
+    poke(at + 8 * (N_TABLES - 1), 0.0 if nu == 2 or nu == 3 else 1.0 / unit)
+
+
+@njit(**INLINED)
 def needs_slopes(nu):
     """Tell whether innovations add up slopes at the knots."""
-    return nu in (1, JET, BEYOND)
+    return nu == 1 or nu >= JET

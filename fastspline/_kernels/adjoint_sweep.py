@@ -5,16 +5,13 @@ points and store a knot's row. All is done in the type of the recurrences: sums 
 and of what is divided by gaps, are those of double.
 """
 
-from numba import njit
-
 from fastspline._kernels import (
     innovations_adjoint_steps,
     reinsch_adjoint_steps,
     state_space_adjoint_steps,
 )
-from fastspline._kernels.sweep import lay_out, make_sweep
+from fastspline._kernels.sweep import make_sweep
 from fastspline._kernels.vector import LANES
-from fastspline.jit import JIT
 
 adjoint_f4 = make_sweep(reinsch_adjoint_steps, "f4", "f8", "f8", LANES)
 adjoint_f4_single = make_sweep(reinsch_adjoint_steps, "f4", "f4", "f4", 2 * LANES)
@@ -23,45 +20,3 @@ adjoint_innovations_f4 = make_sweep(innovations_adjoint_steps, "f4", "f8", "f8",
 adjoint_innovations_f8 = make_sweep(innovations_adjoint_steps, "f8", "f8", "f8", LANES)
 adjoint_state_space_f4 = make_sweep(state_space_adjoint_steps, "f4", "f8", "f8", LANES)
 adjoint_state_space_f8 = make_sweep(state_space_adjoint_steps, "f8", "f8", "f8", LANES)
-
-
-@njit(**JIT)
-def pull_f4(c, out, knots, tables):
-    """Run `adjoint_f4` on all columns of a small contiguous array."""
-    return adjoint_f4(*lay_out(c, out, knots, tables))
-
-
-@njit(**JIT)
-def pull_f4_single(c, out, knots, tables):
-    """Run `adjoint_f4_single` on all columns of a small contiguous array."""
-    return adjoint_f4_single(*lay_out(c, out, knots, tables))
-
-
-@njit(**JIT)
-def pull_f8(c, out, knots, tables):
-    """Run `adjoint_f8` on all columns of a small contiguous array."""
-    return adjoint_f8(*lay_out(c, out, knots, tables))
-
-
-@njit(**JIT)
-def pull_innovations_f4(c, out, knots, tables):
-    """Run `adjoint_innovations_f4` on all columns of a small contiguous array."""
-    return adjoint_innovations_f4(*lay_out(c, out, knots, tables))
-
-
-@njit(**JIT)
-def pull_innovations_f8(c, out, knots, tables):
-    """Run `adjoint_innovations_f8` on all columns of a small contiguous array."""
-    return adjoint_innovations_f8(*lay_out(c, out, knots, tables))
-
-
-@njit(**JIT)
-def pull_state_space_f4(c, out, knots, tables):
-    """Run `adjoint_state_space_f4` on all columns of a small contiguous array."""
-    return adjoint_state_space_f4(*lay_out(c, out, knots, tables))
-
-
-@njit(**JIT)
-def pull_state_space_f8(c, out, knots, tables):
-    """Run `adjoint_state_space_f8` on all columns of a small contiguous array."""
-    return adjoint_state_space_f8(*lay_out(c, out, knots, tables))

@@ -11,7 +11,6 @@ import numpy as np
 from numba import njit
 
 from fastspline._kernels.blocks import STRIP_BYTES, Source, Target, read_row
-from fastspline._kernels.sweep import lay_out
 from fastspline._kernels.vector import (
     LANES,
     any_nan,
@@ -44,8 +43,8 @@ def multiply_banded(
     and sources (rows that are read) lie, then the number of groups and the rate of lines to ask
     for, in 256ths a row. It stages no panels: what is not aligned is stored through the cache.
     """
-    bounds, weights, places = peek(tables, "i8"), peek(tables + 8, "i8"), peek(tables + 16, "i8")
-    listed, groups, rate = peek(tables + 24, "i8"), peek(tables + 32, "i8"), peek(tables + 40, "i8")
+    bounds, weights, places = peek(tables, 0, "i8"), peek(tables, 1, "i8"), peek(tables, 2, "i8")
+    listed, groups, rate = peek(tables, 3, "i8"), peek(tables, 4, "i8"), peek(tables, 5, "i8")
     like = vzero("f4", WIDE)
     lanes, strip = WIDE, STRIP_BYTES // 4
     fitted = max(columns, lanes)
@@ -61,8 +60,8 @@ def multiply_banded(
             asked, line, corner = 0, 0, array + following * 4
         check = zero_like(like)
         for g in range(groups):
-            low, high = peek(bounds + g * 24, "i8"), peek(bounds + g * 24 + 8, "i8")
-            w = weights + peek(bounds + g * 24 + 16, "i8")
+            low, high = peek(bounds, 3 * g, "i8"), peek(bounds, 3 * g + 1, "i8")
+            w = weights + peek(bounds, 3 * g + 2, "i8")
             sums = vzeros(like, POINTS)
             for k in range(low, high):
                 sums = fma_all(w, read_row(source, k, like), sums)
@@ -71,13 +70,13 @@ def multiply_banded(
                 while credit >= 256:
                     credit -= 256
                     if asked < rows_read:
-                        at = corner + peek(listed + asked * 8, "i8") * step
+                        at = corner + peek(listed, asked, "i8") * step
                         prefetch(at + line * _LINE, 64)
                         line += 1
                         if line == _LINES:
                             asked, line = asked + 1, 0
             for i in range(POINTS):
-                row = peek(places + (g * POINTS + i) * 8, "i8")
+                row = peek(places, g * POINTS + i, "i8")
                 if row >= 0:
                     check = fma(0.0, sums[i], check)  # 0 inf is NaN, and NaN stays
                     vput(target, row, sums[i])
@@ -87,9 +86,3 @@ def multiply_banded(
     if stream:
         fence()
     return bad
-
-
-@njit(**JIT)
-def apply_banded(y, out, rows_read, tables):
-    """Run `multiply_banded` on all columns of a small contiguous array."""
-    return multiply_banded(*lay_out(y, out, rows_read, tables))

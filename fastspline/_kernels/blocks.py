@@ -27,7 +27,7 @@ from fastspline._kernels.vector import (
     vzero,
     zero_like,
 )
-from fastspline.jit import JIT
+from fastspline.jit import INLINED, JIT
 
 STRIP_BYTES = 512  # of a row: 256 and 1024 were slower
 
@@ -56,32 +56,17 @@ class Target(NamedTuple):
     bypass: int
 
 
-class Part(NamedTuple):
-    """Knots to be swept in one go: backward from `last`, and forward from `start`, of all.
-
-    Each has its own slot, the first one `slot` and the others `way` bytes apart.
-    """
-
-    knots: int
-    last: int
-    n_backward: int
-    start: int
-    n_forward: int
-    slot: int
-    way: int
-
-
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def read_row(source, i, like):
     """Load a block's columns of row i of the list."""
-    at = source.place + peek(source.listed + i * 8, "i8") * source.step
+    at = source.place + peek(source.listed, i, "i8") * source.step
     row = vload_first(at, source.columns, like)
     if source.ahead:
         prefetch(at + source.ahead, n_bytes(like))
     return row
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def read_ahead(source, i):
     """Ask for a row of the strip that follows, in turn; the blocks of a strip ask for all.
 
@@ -91,11 +76,11 @@ def read_ahead(source, i):
     if i % turns == 0:
         row = source.turn * ((source.n_rows + turns - 1) // turns) + i // turns
         if row < source.n_rows:
-            at = source.corner + peek(source.listed + row * 8, "i8") * source.step
+            at = source.corner + peek(source.listed, row, "i8") * source.step
             prefetch(at, STRIP_BYTES)
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def evaluate_points(tables, k, target, here, beyond, check):
     """Store the points from knot k to the next, given (base, tangent) at both.
 
@@ -105,10 +90,10 @@ def evaluate_points(tables, k, target, here, beyond, check):
     base0, tangent0 = here
     base1, tangent1 = beyond
     rise = vsub(base1, base0)
-    first = peek(spans + k * 16, "i8")
-    derivatives = peek(spans + k * 16 + 8, "i8")
+    first = peek(spans, 2 * k, "i8")
+    derivatives = peek(spans, 2 * k + 1, "i8")
     base = zero_like(base0)
-    p = peek(spans + k * 16 + 16, "i8")
+    p = peek(spans, 2 * k + 2, "i8")
     while p > first:
         if p == derivatives:
             base = base0
@@ -117,20 +102,20 @@ def evaluate_points(tables, k, target, here, beyond, check):
         r = fma(entry(weights, 3 * p + 1, rise), tangent0, r)
         result = vcast(fma(entry(weights, 3 * p + 2, rise), tangent1, r), check)
         check = fma(0.0, result, check)  # 0 inf is NaN, and NaN stays
-        vput(target, peek(tables.rows + p * 8, "i8"), result)
+        vput(target, peek(tables.rows, p, "i8"), result)
     return check
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def gather_points(tables, k, source, here, like):
     """Add the points from knot k to the next to the cotangents `here`; give those beyond too."""
     spans, weights = tables.spans, tables.weights
     base, tangent = here
     base1, tangent1 = zero_like(base), zero_like(base)
-    if peek(tables.needed + k * 8, "i8"):
-        p = peek(spans + k * 16, "i8")
-        derivatives = peek(spans + k * 16 + 8, "i8")
-        last = peek(spans + k * 16 + 16, "i8")
+    if peek(tables.needed, k, "i8"):
+        p = peek(spans, 2 * k, "i8")
+        derivatives = peek(spans, 2 * k + 1, "i8")
+        last = peek(spans, 2 * k + 2, "i8")
         while p < last:
             one = vcast(read_row(source, p, like), base)
             read_ahead(source, p)
@@ -142,24 +127,6 @@ def gather_points(tables, k, source, here, like):
             tangent1 = fma(entry(weights, 3 * p + 2, base), one, tangent1)
             p += 1
     return base, tangent, base1, tangent1
-
-
-@njit(inline="always", **JIT)
-def both_sweeps(steps, tables, target, source, part, after, before, like):
-    """Sweep backward, and forward through the slots that this has just read: a knot of each a turn.
-
-    Two chains of operations that do not wait for each other, so that their latencies overlap; and
-    memory is read and written all the time.
-    """
-    slot = part.slot
-    for t in range(max(part.n_backward, part.n_forward)):
-        if t < part.n_backward:
-            k = part.last - t
-            after = steps.backward(steps, tables, k, part.knots, slot, target, after)
-        if t < part.n_forward:
-            before = steps.forward(steps, tables, source, part.start + t, slot, before, like)
-        slot += part.way
-    return after, before
 
 
 @njit(**JIT)
@@ -180,7 +147,7 @@ def copy_out(stage, stage_step, out, out_step, rows, n_bytes, stream):
         stop = place + n_bytes
         whole = min(stop, (place + 63) // 64 * 64) if stream else stop
         while place < whole:
-            poke(place, peek(at, "f4"))
+            poke(place, peek(at, 0, "f4"))
             place += 4
             at += 4
         while place + 64 <= stop:
@@ -188,6 +155,6 @@ def copy_out(stage, stage_step, out, out_step, rows, n_bytes, stream):
             place += 64
             at += 64
         while place < stop:
-            poke(place, peek(at, "f4"))
+            poke(place, peek(at, 0, "f4"))
             place += 4
             at += 4

@@ -31,7 +31,7 @@ from fastspline._kernels.state_space import (
     filter_information,
     predict_information,
 )
-from fastspline.jit import JIT
+from fastspline.jit import INLINED, JIT
 
 # Columns of the table, row i for the gap from knot i to i + 1, beside those of `state_space`.
 DRIFT = 0  # z predicted at i + 1 is z + DRIFT v
@@ -97,7 +97,7 @@ def smooth_centred(h, co, table, y, residual, slope, gamma, shear, last_beta, la
     return -1
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def bend_row(i, hi, c, centred, y, residual, slope, gamma, shear, stored):
     """Do what `state_space.bend_row` does, with rows of `shear` if they are `stored`."""
     alpha, k1, k2, a22, per_f = c[ALPHA], c[K1], c[K2], c[A22], c[PER_F]
@@ -117,7 +117,7 @@ def bend_row(i, hi, c, centred, y, residual, slope, gamma, shear, stored):
             gamma[i, j] = a22 * moment + hi * carried
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def smooth_row(i, c, centred, y, residual, slope):
     """Smooth what is filtered at knot i, given what is smoothed at knot i + 1."""
     m11, m12, m22 = c[M11], centred[M12], centred[M22]

@@ -45,15 +45,6 @@ SHARP_BELOW = 0.1  # alpha or |a22|: the quick step loses a digit
 
 
 @njit(**JIT)
-def plan_innovations(h, weights, top, lam, table):
-    """Write the table of a plan; empty `weights` stand for ones. Gives the bound of the error."""
-    pull = np.full(table.shape[0], lam)
-    for i in range(weights.size):
-        pull[i] = lam / (weights[i] / top)
-    return factor_innovations(h, pull, table)
-
-
-@njit(**JIT)
 def factor_innovations(h, pull, table):
     """Write the table (n, N_COEFFICIENTS), given as zeros; give a bound of the error.
 
@@ -64,9 +55,12 @@ def factor_innovations(h, pull, table):
     eps, whatever the bound says.
     """
     n = pull.size
-    q = 1.0 / max(1.0, pull.max())
+    most, least = 1.0, np.inf
+    for k in range(n):
+        most, least = max(most, pull[k]), min(least, pull[k])
+    q = 1.0 / most
     rho, beta, s = q * pull[0], 0.0, 0.0
-    least, worst = np.sqrt(q * pull.min()), 1.0
+    least, worst = np.sqrt(q * least), 1.0
     table[0, PULL] = pull[0]
     for k in range(1, n):
         hk, rk, row, before = h[k - 1], q * pull[k], table[k], table[k - 1]

@@ -37,19 +37,19 @@ from fastspline._kernels.vector import (
     vsub,
     zero_like,
 )
-from fastspline.jit import JIT
+from fastspline.jit import INLINED
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def start(tables, knots, zero, row, _point):
     """Give the states that both sweeps begin with, a slot's bytes, and which rows are read."""
     kept, carried = (zero, zero, zero, zero, zero), (zero, zero, zero, row)
-    points = peek(tables.spans + knots * 16, "i8")
+    points = peek(tables.spans, 2 * knots, "i8")
     last = n_bytes(zero) if needs_slopes(tables.nu) else 0
     return kept, carried, n_bytes((zero, zero)) + last, tables.rows, points
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def forward(steps, tables, source, k, slot, state, like):
     """Leave the cotangents of innovation and value at each knot; at the last also of its slope."""
     nu, f = tables.nu, tables.forward + k * KNOT_BYTES
@@ -68,7 +68,7 @@ def forward(steps, tables, source, k, slot, state, like):
             bend = fma(-0.5 * entry(f, GAP + N_COEFFICIENTS, s), turned, bend)
         else:
             vstore(slot + n_bytes((g, g)), turned)
-    if peek(tables.needed + k * 8, "i8"):
+    if peek(tables.needed, k, "i8"):
         vstore(slot + n_bytes(g), g)
     if k > 0:
         e, s, m = steps.costate_step(f, g, bend, s, m)
@@ -78,13 +78,13 @@ def forward(steps, tables, source, k, slot, state, like):
     return base, tangent, s, m, turned
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def sum_of_states(_state, like):
     """Give zeros: what is not finite shows in the rows."""
     return zero_like(like)
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def costate_step(f, g, bend, s, m):
     """Give the cotangents of the innovation at a knot, and of the costate a knot on."""
     k2, late = entry(f, K2, g), entry(f, LATE_H, g)
@@ -102,7 +102,7 @@ def costate_step(f, g, bend, s, m):
     return scale(entry(f, PER_F, g), c), s, m
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def filter_step(f, e, v):
     """Give the cotangents of the rise to a knot, and of innovation and late slope before it."""
     h, late = entry(f, GAP, v), entry(f, LATE_K2, v)
@@ -117,7 +117,7 @@ def filter_step(f, e, v):
     return d, e, v
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def backward(steps, tables, k, knots, slot, target, state):
     """Carry the cotangents of innovation, slope and the rise beyond; store the rows."""
     f = tables.forward + k * KNOT_BYTES
@@ -127,12 +127,12 @@ def backward(steps, tables, k, knots, slot, target, state):
         if not entry(f, SHARP, v) > 0.0:
             e = scale(entry(f, K2, v), v)
     r = scale(-1.0, beyond)
-    if peek(tables.needed + k * 8, "i8"):
+    if peek(tables.needed, k, "i8"):
         r = vsub(vload(slot + n_bytes(e), e), beyond)
     if k > 0:
         beyond, e, v = steps.filter_step(f, vadd(e, vload(slot, e)), v)
         r = vadd(r, beyond)
     row = vcast(r, check)
     check = fma(0.0, row, check)  # 0 inf is NaN, and NaN stays
-    vput(target, peek(tables.sources + k * 8, "i8"), row)
+    vput(target, peek(tables.sources, k, "i8"), row)
     return e, v, beyond, check

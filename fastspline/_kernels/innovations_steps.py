@@ -38,12 +38,12 @@ from fastspline._kernels.vector import (
     vsub,
     zero_like,
 )
-from fastspline.jit import JIT
+from fastspline.jit import INLINED
 
 KNOT_BYTES = 8 * N_COEFFICIENTS
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def start(tables, knots, zero, row, point):
     """Give the states that both sweeps begin with, a slot's bytes, and which rows are read."""
     kept, carried = (zero, zero, zero), (zero, zero, zero, zero, point, point, row)
@@ -51,7 +51,7 @@ def start(tables, knots, zero, row, point):
     return kept, carried, n_bytes((zero, row)) + last, tables.sources, knots
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def forward(steps, tables, source, k, slot, state, like):
     """Leave the innovation and, where g is needed, the value; at the last knot also the slope."""
     y0, e, v = state
@@ -62,7 +62,7 @@ def forward(steps, tables, source, k, slot, state, like):
     if k > 0:
         e, v = steps.filter_step(f, vsub(y1, y0), e, v)
     vstore(slot, e)
-    if peek(tables.needed + k * 8, "i8"):
+    if peek(tables.needed, k, "i8"):
         vstore(slot + n_bytes(e), row)
     if k == source.knots - 1 and needs_slopes(tables.nu):
         last = v
@@ -72,14 +72,14 @@ def forward(steps, tables, source, k, slot, state, like):
     return y1, e, v
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def sum_of_states(state, _like):
     """Give NaN where the forward sweep has met what is not finite."""
     _, e, v = state
     return fma(0.0, e, scale(0.0, v))
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def filter_step(f, rise, e, v):
     """Give innovation and late slope at the knot whose coefficients lie at `f`."""
     h, late = entry(f, GAP, v), entry(f, LATE_K2, v)
@@ -95,7 +95,7 @@ def filter_step(f, rise, e, v):
     return e, v
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def costate_step(f, e, s, m):
     """Give the jump u of s at a knot, gamma there, and the costate before it."""
     k2, scaled = entry(f, K2, e), scale(entry(f, PER_F, e), e)
@@ -112,7 +112,7 @@ def costate_step(f, e, s, m):
     return u, gamma, s, m
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def backward(steps, tables, k, knots, slot, target, state):
     """Carry the costate, slope and gamma where needed, and (base, tangent); store the points."""
     f, nu, per_unit = tables.forward + k * KNOT_BYTES, tables.nu, tables.per_unit
@@ -129,7 +129,7 @@ def backward(steps, tables, k, knots, slot, target, state):
             half = -0.5 * entry(f, GAP + N_COEFFICIENTS, s)
             slope = fma(half, vadd(gamma, bend), slope)
         bend = gamma
-    if peek(tables.needed + k * 8, "i8"):
+    if peek(tables.needed, k, "i8"):
         y = vcast(vload(slot + n_bytes(s), check), s)
         g = fma(-entry(f, PULL, u), u, y)
         base0, tangent0 = vcast(g, base1), vcast(gamma, base1)

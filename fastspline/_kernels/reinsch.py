@@ -22,8 +22,10 @@ from fastspline.jit import JIT
 
 
 @njit(**JIT)
-def factor_pentadiagonal(h, pull, forward, backward):
+def factor_pentadiagonal(h, pull, table):
     """Write what step k of the sweeps multiplies with; both tables are given as zeros.
+
+    They lie one behind the other in `table` (9 n,), since numba compiles views for long.
 
     forward (n, 4):   u_k = f0 (y_{k+1} - y_k) + f1 (y_k - y_{k-1}) + f2 u_{k-1} + f3 u_{k-2}
                       at inner k; u = D^-1 L^-1 Q^T y
@@ -48,15 +50,17 @@ def factor_pentadiagonal(h, pull, forward, backward):
                 second = pull[j + 2] * q2 * q3
         d = diagonal - l1 * l1 * d1 - l22 * l22 * d2
         per_d = 1.0 / d
-        forward[k, 0], forward[k, 1] = q2 * per_d, -q0 * per_d
-        forward[k, 2], forward[k, 3] = -l1 * d1 * per_d, -l22 * d2 * per_d
+        row = 4 * k
+        table[row], table[row + 1] = q2 * per_d, -q0 * per_d
+        table[row + 2], table[row + 3] = -l1 * d1 * per_d, -l22 * d2 * per_d
         first -= l2 * d1 * l1
         d2, l22 = d1, l2
         d1, l1, l2 = d, first * per_d, second * per_d
-        backward[k + 1, 0], backward[k + 1, 1] = -l1, -l2
-        backward[k + 1, 2] = -pull[k + 1] * q2
-        backward[k, 3] = -pull[k] * q1
-        backward[k - 1, 4] = -pull[k - 1] * q0
+        row = 4 * n + 5 * k
+        table[row + 5], table[row + 6] = -l1, -l2
+        table[row + 7] = -pull[k + 1] * q2
+        table[row + 3] = -pull[k] * q1
+        table[row - 1] = -pull[k - 1] * q0
 
 
 @njit(**JIT)

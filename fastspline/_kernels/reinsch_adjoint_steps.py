@@ -23,25 +23,25 @@ from fastspline._kernels.vector import (
     vstore,
     zero_like,
 )
-from fastspline.jit import JIT
+from fastspline.jit import INLINED
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def start(tables, knots, zero, row, _point):
     """Give the states that both sweeps begin with, a slot's bytes, and which rows are read."""
     kept, carried = (zero, zero, zero, zero, zero), (zero, zero, zero, zero, row)
-    points = peek(tables.spans + knots * 16, "i8")
+    points = peek(tables.spans, 2 * knots, "i8")
     return kept, carried, n_bytes((zero, zero)), tables.rows, points
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def forward(_steps, tables, source, k, slot, state, like):
     """Leave s at the knot before and G at each knot."""
     table = tables.backward
     base, tangent, s1, s2, before = state  # s at k - 2 and k - 3, M at k - 1
     here = base, tangent
     base, tangent, base1, tangent1 = gather_points(tables, k, source, here, like)
-    if peek(tables.needed + k * 8, "i8"):
+    if peek(tables.needed, k, "i8"):
         vstore(slot + n_bytes(base), base)
         before = fma(entry(table, 5 * k + 2, base), base, before)
         tangent = fma(entry(table, 5 * k + 3, base), base, tangent)
@@ -54,19 +54,19 @@ def forward(_steps, tables, source, k, slot, state, like):
     return base1, tangent1, s, s1, tangent
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def sum_of_states(_state, like):
     """Give zeros: what is not finite shows in the rows."""
     return zero_like(like)
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def backward(_steps, tables, k, _knots, slot, target, state):
     """Carry t and what rows k and k - 1 have got so far; store the rows."""
     table = tables.forward
     t, carry, near, far, check = state
     r = near
-    if peek(tables.needed + k * 8, "i8"):
+    if peek(tables.needed, k, "i8"):
         r = vadd(vload(slot + n_bytes(t), t), r)
     near, far = far, zero_like(t)
     if k > 1:
@@ -78,5 +78,5 @@ def backward(_steps, tables, k, _knots, slot, target, state):
         near, far = fma(f1 - f0, t, near), scale(-f1, t)
     row = vcast(r, check)
     check = fma(0.0, row, check)  # 0 inf is NaN, and NaN stays
-    vput(target, peek(tables.sources + k * 8, "i8"), row)
+    vput(target, peek(tables.sources, k, "i8"), row)
     return t, carry, near, far, check

@@ -18,17 +18,17 @@ from fastspline._kernels.vector import (
     vstore,
     vsub,
 )
-from fastspline.jit import JIT
+from fastspline.jit import INLINED
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def start(tables, knots, zero, row, point):
     """Give the states that both sweeps begin with, a slot's bytes, and which rows are read."""
     kept, carried = (zero, zero, zero, zero), (zero, zero, point, point, row)
     return kept, carried, n_bytes((zero, row)), tables.sources, knots
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def forward(steps, tables, source, k, slot, state, like):
     """Leave u at the knot before and, where g is needed, the value."""
     y0, before, u1, u2 = state
@@ -39,19 +39,19 @@ def forward(steps, tables, source, k, slot, state, like):
     if k > 1:
         u1, u2 = steps.solve_lower(tables.forward, k - 1, rise, before, u1, u2), u1
     vstore(slot, u1)
-    if peek(tables.needed + k * 8, "i8"):
+    if peek(tables.needed, k, "i8"):
         vstore(slot + n_bytes(u1), row)
     return y1, rise, u1, u2
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def sum_of_states(state, _like):
     """Give NaN where the forward sweep has met what is not finite."""
     _, before, u1, _ = state
     return fma(0.0, u1, scale(0.0, before))
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def solve_lower(table, k, rise, before, u1, u2):
     """Give u at knot k, from the rises beyond and before it and u at k - 1 and k - 2."""
     u = scale(entry(table, 4 * k, rise), rise)
@@ -60,7 +60,7 @@ def solve_lower(table, k, rise, before, u1, u2):
     return fma(entry(table, 4 * k + 2, u), u1, u)  # the newest last
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def backward(_steps, tables, k, _knots, slot, target, state):
     """Carry gamma at the last two knots, and (base, tangent) at the last; store the points."""
     table = tables.backward
@@ -68,7 +68,7 @@ def backward(_steps, tables, k, _knots, slot, target, state):
     # L^T gamma = u
     m0 = fma(entry(table, 5 * k + 1, m2), m2, vload(slot, m1))
     m0 = fma(entry(table, 5 * k, m1), m1, m0)
-    if peek(tables.needed + k * 8, "i8"):
+    if peek(tables.needed, k, "i8"):
         g = vcast(vload(slot + n_bytes(m0), check), m0)
         g = fma(entry(table, 5 * k + 4, g), m2, g)
         g = fma(entry(table, 5 * k + 3, g), m1, g)

@@ -43,14 +43,14 @@ from fastspline._kernels.vector import (
     vwhere_below,
     vzero,
 )
-from fastspline.jit import JIT
+from fastspline.jit import INLINED, JIT
 
 BLOCK = 512  # knots whose left states fit in the second-level cache
 STATE = 6  # vectors of a predicted state that are kept: e, a, b, c, residual, slope
 ROW_BYTES = 8 * LANES
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def step(place, r, h, rise, state):
     """Observe at a knot and predict at the next, a gap `h` and a `rise` of the values beyond.
 
@@ -88,7 +88,7 @@ def step(place, r, h, rise, state):
     return (next_e, next_a, next_b, next_c, ahead, slope, bend, chord), total
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def delete_value(left, right, has_before, has_after):
     """Give D at a knot without its value, and D times the residual that the value then leaves.
 
@@ -109,7 +109,7 @@ def delete_value(left, right, has_before, has_after):
     return vadd(from_left, from_right), deleted
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def write_scores(criterion, n, squares, rests, determinant, scores):
     """Write the scores; they hold lam.
 
@@ -211,14 +211,29 @@ def score_places(problem, places, scores):
     memory[0] = 0.0
 
 
-refine = make_refine(score_places, njit(inline="always", **JIT))
+refine = make_refine(score_places, njit(**INLINED))
+
+
+@njit(**INLINED)
+def scale_weights(weights, top, scaled, noise):
+    """Write one weight a knot, at most about 1, and its inverse; empty `weights` stand for ones."""
+    for i in range(scaled.size):
+        scaled[i] = weights[i] / top if weights.size > 0 else 1.0
+        noise[i] = 1.0 / scaled[i]
 
 
 @njit(**JIT)
-def end_of_search(near, problem, places, scores):
-    """Give the place where n - df is n / 1000; `near` as `search_range` gives it."""
+def end_of_search(h, weights, top):
+    """Give the place where n - df is n / 1000."""
+    n = h.size + 1
+    scaled, noise = np.empty(n), np.empty(n)
+    scale_weights(weights, top, scaled, noise)
+    whole, near = search_range(h, scaled)
+    places, scores = np.empty(LANES + 2), np.empty(LANES + 2)
+    # A literal in the place of the criterion would be one more specialisation.
+    problem = (np.int64(REST), h, scaled, noise, np.zeros(n - 1), whole)
     low, high, k = near, 0.0, 2
-    least = LEAST_REST * problem[2].size
+    least = LEAST_REST * n
     for _ in range(2):
         for i in range(LANES):
             places[1 + i] = low + (high - low) * (i / (LANES - 1))
@@ -249,7 +264,7 @@ def lay_grid(lower):
     return grid
 
 
-@njit(**JIT)
+@njit(**INLINED)
 def score_grid(problem, grid, table, places, scores):
     """Score one column at all places of a grid; tell if the score may be less below, or is none.
 
@@ -267,27 +282,26 @@ def score_grid(problem, grid, table, places, scores):
 
 
 @njit(**JIT)
-def search_columns(criterion, knots, h, unit, weights, top, y, first, stop, lam, bound):
+def search_columns(criterion, knots, h, unit, weights, top, known, y, first, stop, lam, bound):
     """Write lam of the least score, in scaled units, for columns first to stop - 1 of `y`; give -1.
 
-    `bound` gets 1 where that is the line, -1 where it is the least lam of the search. Columns that
-    lie on a line but for rounding get it without a search, and 0.
+    `known` is what `end_of_search` gives, or NaN: then a column that needs it is given back, to
+    begin again there. LOO and REML need it; for others, few columns show that `near` of
+    `search_range` lies too low. `bound` gets 1 where lam is that of the line, -1 where it is the
+    least of the search. Columns that lie on a line but for rounding get it without a search, and 0.
     """
     n = knots.size
     x, scaled, noise = np.empty(n), np.empty(n), np.empty(n)
+    scale_weights(weights, top, scaled, noise)
     for i in range(n):
         x[i] = (knots[i] - knots[0]) / unit
-        scaled[i] = weights[i] / top if weights.size > 0 else 1.0
-        noise[i] = 1.0 / scaled[i]
     whole, near = search_range(h, scaled)
     rises, column = np.zeros(n - 1), np.empty(n)
     places, scores = np.empty(LANES + 2), np.empty(LANES + 2)
     problem = (criterion, h, scaled, noise, rises, whole)
-    of_rest = (np.int64(REST), h, scaled, noise, rises, whole)  # a literal: one more specialisation
-    end, grid = np.nan, lay_grid(near)
-    if criterion in (LOO, REML):  # others show themselves where `near` lies too low
-        end = end_of_search(near, of_rest, places, scores)
-        grid = lay_grid(max(near, end))
+    from_end = criterion == LOO or criterion == REML  # a tuple compiles longer
+    end = known if from_end else np.nan
+    grid = lay_grid(max(near, end) if from_end else near)
     table = np.empty(grid.size)
     for j in range(first, stop):
         largest = 0.0
@@ -301,16 +315,18 @@ def search_columns(criterion, knots, h, unit, weights, top, y, first, stop, lam,
             lam[j] = np.inf
             continue
         mine, found = grid, table
-        if score_grid(problem, grid, table, places, scores):
+        again = False
+        while score_grid(problem, mine, found, places, scores) and not again:
             if np.isnan(end):
-                end = end_of_search(near, of_rest, places, scores)
-                end = end if table[0] == np.inf else min(end, near)
-            if end != grid[0]:
-                mine = lay_grid(end)
-                found = np.empty(mine.size)
-                score_grid(problem, mine, found, places, scores)
-            if end > near:
-                grid, table = mine, found
+                if np.isnan(known):
+                    return j
+                end = known if table[0] == np.inf else min(known, near)
+            if end == grid[0]:
+                break
+            mine, again = lay_grid(end), True
+            found = np.empty(mine.size)
+        if again and end > near:
+            grid, table = mine, found
         last = mine.size - 1
         place, score = refine(problem, mine, found, last, places, scores)
         lam[j] = whole * 10.0**place

@@ -24,7 +24,7 @@ was derived for this package.
 import numpy as np
 from numba import njit
 
-from fastspline.jit import JIT
+from fastspline.jit import INLINED, JIT
 
 # Columns of the coefficient table, row i for the gap from knot i to i + 1.
 ALPHA, K1, K2, A22 = 0, 1, 2, 3  # forward gains; K1 = 1 - ALPHA, without subtraction
@@ -43,15 +43,6 @@ def scale_noise(weights, top, lam, r):
     q, numerator = (1.0, lam) if lam <= 1.0 else (1.0 / lam, 1.0)
     for i in range(r.size):
         r[i] = numerator / (weights[i] / top) if weights.size > 0 else numerator
-    return q
-
-
-@njit(**JIT)
-def plan_state_space(h, weights, top, lam, r, co):
-    """Write observation noise and sweep coefficients for a plan; give the process noise q."""
-    q = scale_noise(weights, top, lam, r)
-    clamped = np.bool_(False)  # noqa: FBT003  # a literal would make another specialisation
-    factor_state_space(h, np.empty(0), clamped, q, r, co)
     return q
 
 
@@ -79,7 +70,7 @@ def predict_information(h, q, rho, beta, s, one=1.0):
     return e, pa, pb, pc
 
 
-@njit(**JIT)
+@njit(**INLINED)
 def filter_information(h, roughness, clamped, q, r, rho, beta, s, co):
     """Run the information recursion; write the sweeps' coefficients where `co` has rows."""
     rho[0], beta[0], s[0] = r[0], 0.0, (1.0 if clamped else 0.0)
@@ -122,7 +113,7 @@ def extend_information(first, h, roughness, clamped, q, r, rho, beta, s, co):
         c[PER_F] = q * si / t
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def filter_row(i, hi, c, y, residual, slope):
     """Write filtered residual and slope at knot i + 1 from those at knot i, a gap `hi` before."""
     alpha, k1, k2, a22 = c[ALPHA], c[K1], c[K2], c[A22]
@@ -140,7 +131,7 @@ def filter_row(i, hi, c, y, residual, slope):
             slope[i + 1, j] = a22 * v + k2 * d
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def bend_row(i, hi, c, y, residual, slope, gamma, shear, beyond, here):
     """Write the moment at knot i from that at knot i + 1 and what is filtered at knot i.
 
@@ -163,7 +154,7 @@ def bend_row(i, hi, c, y, residual, slope, gamma, shear, beyond, here):
             gamma[i, j] = a22 * moment + hi * carried
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def smooth_row(i, c, y, residual, slope):
     """Smooth what is filtered at knot i, given what is smoothed at knot i + 1."""
     m11, m12, m22 = c[M11], c[M12], c[M22]

@@ -38,18 +38,18 @@ from fastspline._kernels.vector import (
     vsub,
     zero_like,
 )
-from fastspline.jit import JIT
+from fastspline.jit import INLINED
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def start(tables, knots, zero, row, _point):
     """Give the states that both sweeps begin with, a slot's bytes, and which rows are read."""
     kept, carried = (zero, zero, zero, zero, zero, zero), (zero, zero, row)
-    points = peek(tables.spans + knots * 16, "i8")
+    points = peek(tables.spans, 2 * knots, "i8")
     return kept, carried, n_bytes((zero, zero, zero)), tables.rows, points
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def forward(steps, tables, source, k, slot, state, like):
     """Leave the cotangents of the filtered value and slope, and of the innovation if nu > 0."""
     base, tangent, shear, moment, f, v = state
@@ -60,7 +60,7 @@ def forward(steps, tables, source, k, slot, state, like):
     else:
         v = fma(tables.per_unit, base, v)
         if k > 0:
-            h = peek(tables.forward + (k - 1) * 8, "f8")
+            h = peek(tables.forward, k - 1, "f8")
             c = tables.backward + (k - 1) * GAP_BYTES
             shear, moment, innovation = steps.costate_step(h, c, shear, moment)
             vstore(slot + 2 * n_bytes(f), innovation)
@@ -75,13 +75,13 @@ def forward(steps, tables, source, k, slot, state, like):
     return base1, tangent1, shear, moment, f_after, v_after
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def sum_of_states(_state, like):
     """Give zeros: what is not finite shows in the rows."""
     return zero_like(like)
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def costate_step(h, c, shear, moment):
     """Give the cotangents of the costate a gap on, and of the innovation there."""
     alpha, k2, a22 = entry(c, ALPHA, shear), entry(c, K2, shear), entry(c, A22, shear)
@@ -95,7 +95,7 @@ def costate_step(h, c, shear, moment):
     return shear, moment, scale(entry(c, PER_F, z), z)
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def smooth_step(c, f, v):
     """Give what smoothed value and slope owe to the filtered ones, and to those a gap on."""
     p21 = entry(c, P21, v)
@@ -105,7 +105,7 @@ def smooth_step(c, f, v):
     return filtered, fma(entry(c, M12, f), f, scale(entry(c, M22, v), v)), f_after, v_after
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def backward(_steps, tables, k, _knots, slot, target, state):
     """Carry the cotangents of the filtered value and slope; store the rows."""
     f_before, v_before, check = state
@@ -113,7 +113,7 @@ def backward(_steps, tables, k, _knots, slot, target, state):
     f, v = vadd(f, f_before), vadd(v, v_before)
     r = f
     if k > 0:
-        h = peek(tables.forward + (k - 1) * 8, "f8")
+        h = peek(tables.forward, k - 1, "f8")
         c = tables.backward + (k - 1) * GAP_BYTES
         k2 = entry(c, K2, v)
         r = fma(entry(c, K1, f), f, scale(k2, v))
@@ -125,5 +125,5 @@ def backward(_steps, tables, k, _knots, slot, target, state):
         v_before = fma(h, f, scale(entry(c, A22, v), v))
     row = vcast(r, check)
     check = fma(0.0, row, check)  # 0 inf is NaN, and NaN stays
-    vput(target, peek(tables.sources + k * 8, "i8"), row)
+    vput(target, peek(tables.sources, k, "i8"), row)
     return f_before, v_before, check

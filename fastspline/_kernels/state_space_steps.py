@@ -38,19 +38,19 @@ from fastspline._kernels.vector import (
     vstore_all,
     vsub,
 )
-from fastspline.jit import JIT
+from fastspline.jit import INLINED
 
 GAP_BYTES = 8 * N_COEFFICIENTS
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def start(tables, knots, zero, row, point):
     """Give the states that both sweeps begin with, a slot's bytes, and which rows are read."""
     kept, carried = (zero, zero, zero), (zero, zero, zero, zero, zero, point, point, row)
     return kept, carried, n_bytes((zero, zero, row)), tables.sources, knots
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def forward(steps, tables, source, k, slot, state, like):
     """Leave residual and slope filtered at each knot, and the value."""
     y0, eps, v = state
@@ -58,20 +58,20 @@ def forward(steps, tables, source, k, slot, state, like):
     read_ahead(source, k)
     y1 = vcast(row, y0)
     if k > 0:
-        h = peek(tables.forward + (k - 1) * 8, "f8")
+        h = peek(tables.forward, k - 1, "f8")
         eps, v = steps.filter_step(h, tables.backward + (k - 1) * GAP_BYTES, vsub(y1, y0), eps, v)
     vstore_all(slot, (eps, v, row))
     return y1, eps, v
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def sum_of_states(state, _like):
     """Give NaN where the forward sweep has met what is not finite."""
     _, eps, v = state
     return fma(0.0, eps, scale(0.0, v))
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def filter_step(h, f, rise, eps, v):
     """Give residual and slope filtered a gap `h` on, whose coefficients lie at `f`."""
     alpha, k2, a22 = entry(f, ALPHA, v), entry(f, K2, v), entry(f, A22, v)
@@ -86,7 +86,7 @@ def filter_step(h, f, rise, eps, v):
     return eps, v
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def costate_step(h, f, e, gamma, shear):
     """Give gamma and shear, the costate, a gap back, from the innovation beyond it."""
     alpha, k2, a22 = entry(f, ALPHA, e), entry(f, K2, e), entry(f, A22, e)
@@ -102,7 +102,7 @@ def costate_step(h, f, e, gamma, shear):
     return gamma, shear
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def smooth_step(f, d, eps, v, slope):
     """Give residual and slope smoothed a gap back; `d` is g beyond it less the value there."""
     m12, m22 = entry(f, M12, v), entry(f, M22, v)
@@ -120,7 +120,7 @@ def smooth_step(f, d, eps, v, slope):
     return residual, slope
 
 
-@njit(inline="always", **JIT)
+@njit(**INLINED)
 def backward(steps, tables, k, knots, slot, target, state):
     """Carry the smoothed state, the costate if nu > 0, and (base, tangent); store the points."""
     nu, per_unit = tables.nu, tables.per_unit
@@ -130,13 +130,13 @@ def backward(steps, tables, k, knots, slot, target, state):
     if k == knots - 1:
         residual, slope = eps, v
     else:
-        h, f = peek(tables.forward + k * 8, "f8"), tables.backward + k * GAP_BYTES
+        h, f = peek(tables.forward, k, "f8"), tables.backward + k * GAP_BYTES
         rise = vsub(value, y)
         if nu > 0:
             innovation = fma(-h, v, vadd(rise, eps))
             gamma, shear = steps.costate_step(h, f, innovation, gamma, shear)
         residual, slope = steps.smooth_step(f, vsub(rise, residual), eps, v, slope)
-    if peek(tables.needed + k * 8, "i8"):
+    if peek(tables.needed, k, "i8"):
         if nu == 0:
             base0, tangent0 = vcast(vsub(y, residual), base1), vcast(slope, base1)
         else:

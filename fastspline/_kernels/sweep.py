@@ -31,11 +31,9 @@ from fastspline._kernels import innovations_steps, reinsch_steps, state_space_st
 from fastspline._kernels.addresses import read_tables
 from fastspline._kernels.blocks import (
     STRIP_BYTES,
-    Part,
     Source,
     Target,
     ask_for_edges,
-    both_sweeps,
     copy_out,
 )
 from fastspline._kernels.vector import (
@@ -160,9 +158,16 @@ def make_sweep(steps, data, state, points, lanes):
                     before = vload_all(starts + s * n_bytes(kept), before)
                 if turn == segments or (turn == 0 and segments == 1):
                     after = carried
-                part = Part(knots, last, n_backward, start, n_forward, slot, way)
-                after, before = both_sweeps(steps, lists, target, source, part, after, before, like)
-                slot, way = slot + (max(n_forward, n_backward) - 1) * way, -way
+                # A knot of each sweep a turn, through the slots that the other has just read: two
+                # chains of operations that do not wait for each other.
+                for t in range(max(n_backward, n_forward)):
+                    if t < n_backward:
+                        after = steps.backward(steps, lists, last - t, knots, slot, target, after)
+                    if t < n_forward:
+                        k = start + t
+                        before = steps.forward(steps, lists, source, k, slot, before, like)
+                    slot += way
+                slot, way = slot - way, -way
                 if turn == 0:
                     if begin > 0 and any_nan(after[-1]):
                         bad = before_first
@@ -206,77 +211,3 @@ sweep_innovations_f8 = make_sweep(innovations_steps, "f8", "f8", "f8", LANES)
 sweep_state_space_f4 = make_sweep(state_space_steps, "f4", "f8", "f4", LANES)
 sweep_state_space_f4_far = make_sweep(state_space_steps, "f4", "f8", "f8", LANES)
 sweep_state_space_f8 = make_sweep(state_space_steps, "f8", "f8", "f8", LANES)
-
-
-# For small inputs a call costs what Python costs: an array's address alone takes 1 us there,
-# unpacking an array in numba 0.1 us. These take contiguous arrays. They name the kernels as
-# globals, since a dispatcher in a closure would give the disk cache another key in every process.
-
-
-@njit(inline="always", **JIT)
-def lay_out(y, out, knots, tables):
-    """Give the arguments of a sweep over all columns of small contiguous arrays."""
-    columns = y.shape[1]
-    step, off = columns * y.itemsize, 0 * columns  # a literal 0 would compile the sweep once more
-    source, target = np.int64(y.ctypes.data), np.int64(out.ctypes.data)
-    return source, step, target, step, columns, knots, out.shape[0], tables, off, off, off, off
-
-
-@njit(**JIT)
-def apply_f4(y, out, knots, tables):
-    """Run `sweep_f4` on all columns of a small contiguous array."""
-    return sweep_f4(*lay_out(y, out, knots, tables))
-
-
-@njit(**JIT)
-def apply_f4_single(y, out, knots, tables):
-    """Run `sweep_f4_single` on all columns of a small contiguous array."""
-    return sweep_f4_single(*lay_out(y, out, knots, tables))
-
-
-@njit(**JIT)
-def apply_f4_far(y, out, knots, tables):
-    """Run `sweep_f4_far` on all columns of a small contiguous array."""
-    return sweep_f4_far(*lay_out(y, out, knots, tables))
-
-
-@njit(**JIT)
-def apply_f8(y, out, knots, tables):
-    """Run `sweep_f8` on all columns of a small contiguous array."""
-    return sweep_f8(*lay_out(y, out, knots, tables))
-
-
-@njit(**JIT)
-def apply_innovations_f4(y, out, knots, tables):
-    """Run `sweep_innovations_f4` on all columns of a small contiguous array."""
-    return sweep_innovations_f4(*lay_out(y, out, knots, tables))
-
-
-@njit(**JIT)
-def apply_innovations_f4_far(y, out, knots, tables):
-    """Run `sweep_innovations_f4_far` on all columns of a small contiguous array."""
-    return sweep_innovations_f4_far(*lay_out(y, out, knots, tables))
-
-
-@njit(**JIT)
-def apply_innovations_f8(y, out, knots, tables):
-    """Run `sweep_innovations_f8` on all columns of a small contiguous array."""
-    return sweep_innovations_f8(*lay_out(y, out, knots, tables))
-
-
-@njit(**JIT)
-def apply_state_space_f4(y, out, knots, tables):
-    """Run `sweep_state_space_f4` on all columns of a small contiguous array."""
-    return sweep_state_space_f4(*lay_out(y, out, knots, tables))
-
-
-@njit(**JIT)
-def apply_state_space_f4_far(y, out, knots, tables):
-    """Run `sweep_state_space_f4_far` on all columns of a small contiguous array."""
-    return sweep_state_space_f4_far(*lay_out(y, out, knots, tables))
-
-
-@njit(**JIT)
-def apply_state_space_f8(y, out, knots, tables):
-    """Run `sweep_state_space_f8` on all columns of a small contiguous array."""
-    return sweep_state_space_f8(*lay_out(y, out, knots, tables))

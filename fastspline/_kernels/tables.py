@@ -5,9 +5,9 @@ import math
 import numpy as np
 from numba import njit
 
-from fastspline._kernels.addresses import BEYOND, JET, N_TABLES, list_addresses, list_nu
-from fastspline._kernels.reinsch import factor_pentadiagonal
-from fastspline.jit import JIT
+from fastspline._kernels.addresses import BEYOND, JET, N_TABLES, write_nu
+from fastspline._kernels.vector import poke
+from fastspline.jit import INLINED, INTERPRETED, JIT
 
 UNIT_RANGE = 1e-100, 1e100  # mean gaps whose cubes are normal numbers
 LEAST_GAP = 1e-70  # relative to the mean gap: its fourth power is a normal number
@@ -37,7 +37,7 @@ def power_of_two(value):
     return math.ldexp(1.0, exponent if part >= HALF_ROOT else exponent - 1)
 
 
-@njit(**JIT)
+@njit(**INLINED)
 def scale_gaps(knots, h):
     """Write the gaps into `h`, in a unit next to their mean; give that unit, a power of two."""
     n = knots.size
@@ -55,9 +55,11 @@ def locate(knots, t, k):
     Sorted points then cost a comparison or two each, others a binary search.
     """
     last = knots.size - 2
-    for guess in (k, min(k + 1, last)):
-        if knots[guess] <= t and (t < knots[guess + 1] or guess == last):
-            return guess
+    if knots[k] <= t:
+        if t < knots[k + 1] or k == last:
+            return k
+        if t < knots[k + 2] or k + 1 == last:
+            return k + 1
     low, high = 0, last + 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -122,7 +124,7 @@ def weigh_by_slope(u, v, h, nu, w):
         w[1] = -1.0
 
 
-@njit(**JIT)
+@njit(**INLINED)
 def weigh_curvatures(u, v, h, nu, w):
     """Write the weights of (., gamma_0, gamma_1) in the second or third derivative inside a gap."""
     if nu == 2:
@@ -131,7 +133,7 @@ def weigh_curvatures(u, v, h, nu, w):
         w[1], w[2] = -1.0 / h, 1.0 / h
 
 
-@njit(**JIT)
+@njit(**INLINED)
 def tabulate_points(knots, h, unit, roughness, by_slope, points, nu, places, weights):
     """Sort the points by interval and write what each multiplies with; give a bad point or -1.
 
@@ -203,7 +205,7 @@ def tabulate_points(knots, h, unit, roughness, by_slope, points, nu, places, wei
     return -1
 
 
-@njit(**JIT)
+@njit(**INLINED)
 def split_places(places, n, m):
     """Give spans, needed and rows, see `tabulate_points`."""
     return places[: 2 * n + 1], places[2 * n + 1 : 3 * n + 1], places[3 * n + 1 : 3 * n + 1 + m]
@@ -223,9 +225,10 @@ def lie_far(knots, points):
 
 @njit(**JIT)
 def bind_points(
-    knots, table, forward_at, backward_at, unit, by_slope, points, nu, sources, places, weights
-):
-    """Tabulate points and list where a sweep finds what.
+    knots, table, forward_at, backward_at, unit, roughness, by_slope, points, nu, sources, places,
+    weights,
+):  # fmt: skip
+    """Tabulate points, see `tabulate_points`, and list where a sweep finds what.
 
     Gives the address of the list, or -1 less the index of a point that is not finite.
 
@@ -233,26 +236,31 @@ def bind_points(
     `backward_at` on, see `list_addresses`. `places` ends with N_TABLES numbers for the list.
     """
     n = knots.size
-    bad = tabulate_points(
-        knots, table[: n - 1], unit, np.empty(0), by_slope, points, nu, places, weights
-    )
+    h = table[: n - 1]
+    bad = tabulate_points(knots, h, unit, roughness, by_slope, points, nu, places, weights)
     if bad >= 0:
         return -1 - bad
-    spans, needed, rows = split_places(places, n, weights.shape[0])
-    tables = places[places.size - N_TABLES :]
-    list_nu(nu, unit, tables)
-    forward, backward = table[forward_at:], table[backward_at:]
-    address = list_addresses(forward, backward, sources, spans, needed, weights, rows, tables)
-    return np.int64(address)  # unsigned, it would make floats of the numbers returned
+    if INTERPRETED:  # there are no sweeps
+        return 0
+    first, coefficients = np.int64(places.ctypes.data), np.int64(table.ctypes.data)
+    at = first + 8 * (places.size - N_TABLES)
+    poke(at, coefficients + 8 * forward_at)  # as `list_addresses` does, with fewer views to compile
+    poke(at + 8, coefficients + 8 * backward_at)
+    poke(at + 16, np.int64(sources.ctypes.data))
+    poke(at + 24, first)  # of `split_places`
+    poke(at + 32, first + 8 * (2 * n + 1))
+    poke(at + 40, np.int64(weights.ctypes.data))
+    poke(at + 48, first + 8 * (3 * n + 1))
+    write_nu(at, nu, unit)
+    return at
 
 
 @njit(**JIT)
-def plan_reinsch(knots, weights, lam, table):
-    """Scale and, where kappa <= `KAPPA_EXACT`, factor; empty `weights` stand for ones.
+def scale_plan(knots, weights, lam, h, pull):
+    """Scale a plan; empty `weights` stand for ones.
 
-    Gives (bad knot or -1, unit, top, scaled lam, kappa, shortest scaled gap, least scaled weight).
-    `table` (at least 10 n,), given as zeros, gets the n - 1 gaps, one number of no meaning, and
-    both tables of `factor_pentadiagonal`.
+    Gives (bad knot or -1, unit, top, scaled lam, kappa, shortest scaled gap, least scaled weight),
+    and writes the gaps `h` (n - 1,), and `pull` (n,) as `factor_pentadiagonal` takes it.
 
     Lengths are divided by `unit` and weights by `top`, the power of two next to their maximum, so
     that no unit of the caller's overflows and powers of two change no digit. kappa = max pull_i /
@@ -263,7 +271,6 @@ def plan_reinsch(knots, weights, lam, table):
     bad = first_bad_knot(knots)
     if bad >= 0:
         return bad, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0
-    h, pull = table[: n - 1], np.empty(n)
     unit = scale_gaps(knots, h)
     heaviest = 0.0
     for i in range(weights.size):
@@ -275,17 +282,15 @@ def plan_reinsch(knots, weights, lam, table):
         shortest = min(shortest, h[i])
     per_weight = scaled if n > 2 else 0.0  # two points lie on a line for every lam
     if weights.size == 0:
-        pull[:] = per_weight
         kappa = per_weight / (shortest * shortest * shortest)
+        for i in range(n):
+            pull[i] = per_weight
     for i in range(weights.size):
         w = weights[i] / top
         lightest = min(lightest, w)
         pull[i] = per_weight / w
         gap = min(h[max(i - 1, 0)], h[min(i, n - 2)])
         kappa = max(kappa, pull[i] / (gap * gap * gap))
-    if kappa <= KAPPA_EXACT:
-        forward, backward = split_table(table, n)
-        factor_pentadiagonal(h, pull, forward, backward)
     return bad, unit, top, scaled, kappa, shortest, lightest
 
 
@@ -296,9 +301,3 @@ def is_even(h, least, ratio):
         if h[i] < least or (i > 0 and (h[i] > ratio * h[i - 1] or h[i - 1] > ratio * h[i])):
             return False
     return True
-
-
-@njit(**JIT)
-def split_table(table, n):
-    """Give the forward and backward tables of `factor_pentadiagonal`."""
-    return table[n : 5 * n].reshape(n, 4), table[5 * n : 10 * n].reshape(n, 5)

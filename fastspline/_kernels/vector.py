@@ -433,16 +433,16 @@ def any_nan(typingctx, value):
 
 
 @intrinsic(prefer_literal=True)
-def peek(typingctx, address, code):
-    """Load the number of type `code` ("f4", "f8" or "i8") at `address`."""
+def peek(typingctx, address, i, code):
+    """Load number `i` of those of type `code` ("f4", "f8" or "i8") at `address`."""
     if not _are_literal(code):
         return None
     result = _SCALARS.get(code.literal_value, types.int64)
 
     def codegen(context, builder, signature, args):
-        return builder.load(_pointer(context, builder, args[0], result))
+        return builder.load(builder.gep(_pointer(context, builder, args[0], result), [args[1]]))
 
-    return result(types.int64, code), codegen
+    return result(types.int64, types.int64, code), codegen
 
 
 @intrinsic

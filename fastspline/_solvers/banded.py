@@ -13,7 +13,7 @@ from fastspline._solvers.tableau import Rows, Tableau, Vector
 
 _LEFT_OUT = 1e-9  # of what a row of the matrix sums to: far below half a unit of float32's
 _LARGEST_SUM = 8.0  # of absolute weights of a point; beyond, as far outside, float32 loses digits
-_KERNEL = Kernel(banded.multiply_banded, banded.apply_banded, WIDE, F4, F4)
+_KERNEL = Kernel(banded.multiply_banded, WIDE, F4, F4)
 
 
 def prepare_banded(

@@ -6,6 +6,7 @@ from typing import Literal, NoReturn, Protocol
 
 import numpy as np
 
+from fastspline._kernels.reinsch import factor_pentadiagonal
 from fastspline._kernels.tables import (
     KAPPA_EXACT,
     LEAST_GAP,
@@ -13,8 +14,8 @@ from fastspline._kernels.tables import (
     LEAST_WEIGHT,
     UNIT_RANGE,
     is_even,
-    plan_reinsch,
     power_of_two,
+    scale_plan,
 )
 from fastspline._solvers.columns import DType, Prepared
 from fastspline._solvers.innovations import LAM_RANGE, TABLE_NUMBERS, InnovationsSolver
@@ -70,15 +71,17 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     decades, as a bound from their factors tells, and lam / weights out of all proportion.
     """
     n = knots.size
-    table = np.zeros(TABLE_NUMBERS * n)
-    bad, unit, top, scaled_lam, kappa, shortest, lightest = plan_reinsch(knots, weights, lam, table)
+    table, pull = np.zeros(TABLE_NUMBERS * n), np.empty(n)
+    h = table[: n - 1]
+    bad, unit, top, scaled_lam, kappa, shortest, lightest = scale_plan(knots, weights, lam, h, pull)
     if bad >= 0:
         refuse_knots(knots, bad)
     in_range = UNIT_RANGE[0] <= unit <= UNIT_RANGE[1]
     if not (in_range and shortest >= LEAST_GAP and lightest >= LEAST_WEIGHT):
         refuse_scales(knots, unit, shortest, lightest)
-    gaps = Gaps(knots, weights, table[: n - 1], unit, top, scaled_lam)
+    gaps = Gaps(knots, weights, h, unit, top, scaled_lam)
     if kappa <= KAPPA_EXACT:
+        factor_pentadiagonal(h, pull, table[n:])
         return ReinschSolver(gaps, table, kappa)
     if lightest < UNEVEN:
         return PanelSolver(gaps)
@@ -144,7 +147,7 @@ def make_periodic_solver(
 
 
 def _scale(knots: Vector, h: Vector, weights: Vector, lam: float, roughness: Vector) -> Gaps:
-    """Scale as `plan_reinsch` does, and roughness weights, whose unit goes into lam."""
+    """Scale as `scale_plan` does, and roughness weights, whose unit goes into lam."""
     unit, top, rough_top = (
         power_of_two(number)
         for number in (

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from functools import cached_property, partial
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
-from numba import config
 
 from fastspline._kernels.addresses import JET, list_addresses
+from fastspline._kernels.entries import find_entry, run
 from fastspline._kernels.state_space import add_rows
 from fastspline._kernels.tables import bind_points
-from fastspline._solvers.tableau import Gaps, Rows, Tableau, Vector
+from fastspline._solvers.tableau import ALL_ONE, NO_ROWS, Gaps, Rows, Tableau, Vector
 from fastspline._threads import cut, default_threads, run_blocks, usable_cpus
 from fastspline.arrays import STREAM_BYTES, FloatArray, empty_aligned, require_finite
+from fastspline.jit import INTERPRETED
 
 Quick: TypeAlias = Callable[[FloatArray, FloatArray, int, int], int]
 Sweep: TypeAlias = Callable[..., int]
@@ -36,19 +38,27 @@ FEW = 8  # blocks of columns below which a masked one costs more than stores pas
 PANEL_NUMBERS = 16_384  # numbers in one array of a panel, to stay in the second-level cache
 LEAST_PANEL = 8
 TRANSPOSED = 256  # columns copied at a time where rows are not contiguous
-NO_ROWS: Rows = np.empty(0, np.int64)
 NOWHERE = np.empty(0)
-INTERPRETED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]  # numba sets it at import
 
 
-class Kernel(NamedTuple):
-    """A compiled sweep, its entry for small arrays, its lanes, the types that it computes in."""
+class Kernel:
+    """A compiled sweep, its lanes, the types that it computes in.
 
-    sweep: Sweep
-    quick: Quick
-    lanes: int
-    state: DType = F8  # of its recurrences
-    points: DType = F8  # of what is evaluated between knots
+    Parameters
+    ----------
+    sweep : compiled function
+    lanes : int
+    state, points : dtype
+        Of its recurrences, and of what is evaluated between knots.
+    """
+
+    def __init__(self, sweep: Sweep, lanes: int, state: DType = F8, points: DType = F8) -> None:
+        self.sweep, self.lanes, self.state, self.points = sweep, lanes, state, points
+
+    @cached_property
+    def quick(self) -> Quick:
+        """Its entry for small arrays, which takes less time to call."""
+        return partial(run, find_entry(self.sweep))  # type: ignore[no-untyped-call]
 
 
 class Prepared(NamedTuple):
@@ -190,8 +200,8 @@ def bind(
     n = gaps.knots.size
     t = Tableau(n, points, nu)
     address = bind_points(
-        gaps.knots, table, forward_at, backward_at, gaps.unit, by_slope, points, nu, sources,
-        t.places, t.weights,
+        gaps.knots, table, forward_at, backward_at, gaps.unit, ALL_ONE, by_slope, points, nu,
+        sources, t.places, t.weights,
     )  # fmt: skip
     if address < 0:
         require_finite(points, "points")

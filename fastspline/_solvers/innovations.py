@@ -9,7 +9,7 @@ import numpy as np
 from fastspline._kernels import adjoint_sweep, innovations, reinsch, sweep
 from fastspline._kernels.addresses import BEYOND, JET, N_TABLES, list_nu
 from fastspline._kernels.innovations import N_COEFFICIENTS
-from fastspline._kernels.tables import lie_far, split_table
+from fastspline._kernels.tables import lie_far
 from fastspline._kernels.vector import LANES
 from fastspline._solvers.banded import prepare_banded
 from fastspline._solvers.columns import (
@@ -31,13 +31,13 @@ from fastspline._solvers.tableau import Gaps, Rows, Tableau, Vector
 from fastspline.arrays import FloatArray
 
 _KERNELS = {
-    F4: Kernel(sweep.sweep_innovations_f4, sweep.apply_innovations_f4, LANES, points=F4),
-    F8: Kernel(sweep.sweep_innovations_f8, sweep.apply_innovations_f8, LANES),
+    F4: Kernel(sweep.sweep_innovations_f4, LANES, points=F4),
+    F8: Kernel(sweep.sweep_innovations_f8, LANES),
 }
-_FAR = Kernel(sweep.sweep_innovations_f4_far, sweep.apply_innovations_f4_far, LANES)
+_FAR = Kernel(sweep.sweep_innovations_f4_far, LANES)
 _PULLS = {
-    F4: Kernel(adjoint_sweep.adjoint_innovations_f4, adjoint_sweep.pull_innovations_f4, LANES),
-    F8: Kernel(adjoint_sweep.adjoint_innovations_f8, adjoint_sweep.pull_innovations_f8, LANES),
+    F4: Kernel(adjoint_sweep.adjoint_innovations_f4, LANES),
+    F8: Kernel(adjoint_sweep.adjoint_innovations_f8, LANES),
 }
 # Products of a register of float32 that a knot takes the time of.
 _WORK = 24.0
@@ -61,9 +61,9 @@ class InnovationsSolver:
     def __init__(self, gaps: Gaps, table: Vector, kappa: float) -> None:
         """Factor; `table` (at least `TABLE_NUMBERS` n,) begins with the gaps, then come zeros."""
         self.gaps, self.table = gaps, table
-        self.bound: float = innovations.plan_innovations(
-            gaps.h, gaps.weights, gaps.top, gaps.scaled_lam, self.co
-        )
+        lam, weights = gaps.scaled_lam, gaps.weights
+        pull = lam / (weights / gaps.top) if weights.size else np.full(gaps.knots.size, lam)
+        self.bound: float = innovations.factor_innovations(gaps.h, pull, self.co)
         self._for_singles = kappa <= KAPPA_SINGLES and gaps.scaled_lam <= LAM_SINGLES
 
     @property
@@ -117,7 +117,7 @@ class InnovationsSolver:
         weights = gaps.weights / gaps.top if gaps.weights.size else np.ones(n)
         table = np.zeros(10 * n)
         table[: n - 1] = gaps.h
-        reinsch.factor_pentadiagonal(gaps.h, gaps.scaled_lam / weights, *split_table(table, n))
+        reinsch.factor_pentadiagonal(gaps.h, gaps.scaled_lam / weights, table[n:])
         return ReinschSolver(gaps, table, np.inf)
 
     def apply_plainly(

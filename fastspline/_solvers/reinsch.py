@@ -8,7 +8,7 @@ import numpy as np
 
 from fastspline._kernels import adjoint_sweep, reinsch, sweep
 from fastspline._kernels.addresses import JET, N_TABLES
-from fastspline._kernels.tables import is_even, split_table
+from fastspline._kernels.tables import is_even
 from fastspline._kernels.vector import LANES
 from fastspline._solvers.banded import prepare_banded
 from fastspline._solvers.columns import (
@@ -26,15 +26,13 @@ from fastspline._solvers.panel import PanelSolver
 from fastspline._solvers.tableau import Gaps, Rows, Tableau, Vector
 from fastspline.arrays import FloatArray, empty_aligned
 
-_DOUBLE = Kernel(sweep.sweep_f8, sweep.apply_f8, LANES)
-_FAR = Kernel(sweep.sweep_f4_far, sweep.apply_f4_far, LANES)
-_MIXED = Kernel(sweep.sweep_f4, sweep.apply_f4, LANES, points=F4)
-_SINGLE = Kernel(sweep.sweep_f4_single, sweep.apply_f4_single, 2 * LANES, F4, F4)
-_PULL_DOUBLE = Kernel(adjoint_sweep.adjoint_f8, adjoint_sweep.pull_f8, LANES)
-_PULL_MIXED = Kernel(adjoint_sweep.adjoint_f4, adjoint_sweep.pull_f4, LANES)
-_PULL_SINGLE = Kernel(
-    adjoint_sweep.adjoint_f4_single, adjoint_sweep.pull_f4_single, 2 * LANES, F4, F4
-)
+_DOUBLE = Kernel(sweep.sweep_f8, LANES)
+_FAR = Kernel(sweep.sweep_f4_far, LANES)
+_MIXED = Kernel(sweep.sweep_f4, LANES, points=F4)
+_SINGLE = Kernel(sweep.sweep_f4_single, 2 * LANES, F4, F4)
+_PULL_DOUBLE = Kernel(adjoint_sweep.adjoint_f8, LANES)
+_PULL_MIXED = Kernel(adjoint_sweep.adjoint_f4, LANES)
+_PULL_SINGLE = Kernel(adjoint_sweep.adjoint_f4_single, 2 * LANES, F4, F4)
 
 # Products of a register of float32 that a knot takes the time of.
 _WORK_SINGLE, _WORK = 10.0, 20.0
@@ -44,8 +42,13 @@ UNEVEN_SINGLE = 10.0  # ratio of neighbouring gaps: the error of one must not sp
 CROWD_SINGLE = 32  # points in one gap whose cotangents are added in float32
 
 
+def split_table(table: Vector, n: int) -> tuple[Vector, Vector]:
+    """Give the forward and backward tables of `factor_pentadiagonal`, which follow n numbers."""
+    return table[n : 5 * n].reshape(n, 4), table[5 * n : 10 * n].reshape(n, 5)
+
+
 class ReinschSolver:
-    """Reinsch's pentadiagonal recurrences, with the table of `plan_reinsch`."""
+    """Reinsch's pentadiagonal recurrences; `table` is split by `split_table`."""
 
     __slots__ = ("_is_local", "gaps", "table")
     name: Literal["reinsch", "innovations", "state-space"] = "reinsch"

@@ -24,17 +24,17 @@ from fastspline._solvers.columns import (
     prepare,
 )
 from fastspline._solvers.panel import PanelSolver, choose_jet, pull_to_knots
-from fastspline._solvers.tableau import Gaps, Rows, Tableau, Vector
+from fastspline._solvers.tableau import ALL_ONE, Gaps, Rows, Tableau, Vector
 from fastspline.arrays import FloatArray
 
 _KERNELS = {
-    F4: Kernel(sweep.sweep_state_space_f4, sweep.apply_state_space_f4, LANES, points=F4),
-    F8: Kernel(sweep.sweep_state_space_f8, sweep.apply_state_space_f8, LANES),
+    F4: Kernel(sweep.sweep_state_space_f4, LANES, points=F4),
+    F8: Kernel(sweep.sweep_state_space_f8, LANES),
 }
-_FAR = Kernel(sweep.sweep_state_space_f4_far, sweep.apply_state_space_f4_far, LANES)
+_FAR = Kernel(sweep.sweep_state_space_f4_far, LANES)
 _PULLS = {
-    F4: Kernel(adjoint_sweep.adjoint_state_space_f4, adjoint_sweep.pull_state_space_f4, LANES),
-    F8: Kernel(adjoint_sweep.adjoint_state_space_f8, adjoint_sweep.pull_state_space_f8, LANES),
+    F4: Kernel(adjoint_sweep.adjoint_state_space_f4, LANES),
+    F8: Kernel(adjoint_sweep.adjoint_state_space_f8, LANES),
 }
 # Products of a register that a knot takes the time of.
 _WORK = 32.0
@@ -55,9 +55,8 @@ class StateSpaceSolver:
         table = np.empty(gaps.h.size * (1 + N_COEFFICIENTS))
         table[: gaps.h.size] = gaps.h
         solver, noise = cls(gaps, table), np.empty(gaps.knots.size)
-        state_space.plan_state_space(
-            gaps.h, gaps.weights, gaps.top, gaps.scaled_lam, noise, solver.co
-        )
+        q = state_space.scale_noise(gaps.weights, gaps.top, gaps.scaled_lam, noise)
+        state_space.factor_state_space(gaps.h, ALL_ONE, False, q, noise, solver.co)  # noqa: FBT003
         return solver
 
     @property

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastspline._kernels.addresses import JET, N_TABLES
-from fastspline._kernels.tables import tabulate_points
+from fastspline._kernels.tables import bind_points
 from fastspline.arrays import require_finite
 
 Vector: TypeAlias = NDArray[np.float64]
 Rows: TypeAlias = NDArray[np.int64]
 
 ALL_ONE = np.empty(0)  # stands for weights that are all 1
+NO_ROWS: Rows = np.empty(0, np.int64)
 
 
 class Gaps(NamedTuple):
@@ -68,9 +69,9 @@ class Tableau:
 def tabulate(gaps: Gaps, points: Vector, nu: int) -> Tableau:
     """Tabulate derivative `nu` at points, of curves given by values, slopes and moments."""
     by_slope, t = True, Tableau(gaps.knots.size, points, nu)
-    bad = tabulate_points(
-        gaps.knots, gaps.h, gaps.unit, gaps.roughness, by_slope, points, nu, t.places, t.weights
-    )
-    if bad >= 0:
+    if bind_points(
+        gaps.knots, gaps.h, 0, 0, gaps.unit, gaps.roughness, by_slope, points, nu, NO_ROWS,
+        t.places, t.weights,
+    ) < 0:  # fmt: skip
         require_finite(points, "points")
     return t

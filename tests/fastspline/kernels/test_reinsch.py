@@ -31,8 +31,9 @@ def dense_system(h, pull):
 def problem(n, seed=0):
     rng = np.random.default_rng(seed)
     h, pull = 0.5 + rng.random(n - 1), rng.random(n)
-    forward, backward = np.zeros((n, 4)), np.zeros((n, 5))
-    factor_pentadiagonal(h, pull, forward, backward)
+    table = np.zeros(9 * n)
+    factor_pentadiagonal(h, pull, table)
+    forward, backward = table[: 4 * n].reshape(n, 4), table[4 * n :].reshape(n, 5)
     return h, pull, forward, backward, rng.standard_normal(n)
 
 

@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 
 from fastspline import Smoother
-from fastspline._kernels import sweep
-from fastspline._kernels.state_space import (
-    N_COEFFICIENTS,
-    plan_state_space,
-)
+from fastspline._kernels import entries, sweep
 from fastspline._kernels.vector import LANES
 from fastspline._solvers.columns import AHEAD_ABOVE, STRIPS_UP_TO
 from fastspline._solvers.innovations import TABLE_NUMBERS, InnovationsSolver
@@ -49,12 +45,7 @@ def by(solver, smoother):
         table[: n - 1] = gaps.h
         smoother._plan.solver = InnovationsSolver(gaps, table, np.inf)
     if solver == "state-space":
-        other = StateSpaceSolver(
-            gaps, np.concatenate([gaps.h, np.empty(gaps.h.size * N_COEFFICIENTS)])
-        )
-        r = np.empty(gaps.knots.size)
-        plan_state_space(gaps.h, gaps.weights, gaps.top, gaps.scaled_lam, r, other.co)
-        smoother._plan.solver = other
+        smoother._plan.solver = StateSpaceSolver.of(gaps)
     assert smoother.solver == solver
     return smoother
 
@@ -229,13 +220,9 @@ def test_layouts_compile_nothing_more(dtype, solver):
         "innovations": [sweep.sweep_innovations_f4, sweep.sweep_innovations_f8],
         "state-space": [sweep.sweep_state_space_f4, sweep.sweep_state_space_f8],
     }[solver]
-    quick = {
-        "reinsch": [sweep.apply_f4, sweep.apply_f4_single, sweep.apply_f8],
-        "innovations": [sweep.apply_innovations_f4, sweep.apply_innovations_f8],
-        "state-space": [sweep.apply_state_space_f4, sweep.apply_state_space_f8],
-    }[solver]
-    assert all(len(compiled.signatures) <= 1 for compiled in (*sweeps, *quick))
+    assert all(len(compiled.signatures) <= 1 for compiled in sweeps)
     assert any(len(compiled.signatures) == 1 for compiled in sweeps)
+    assert len(entries.run.signatures) <= 2
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -353,11 +340,8 @@ def test_memory_is_input_and_output_and_a_plan(case, numbers_a_knot):
 
 
 COMPILE_ONE = """
-import numpy as np
-from numba import int64, typeof
-from fastspline._kernels import sweep
-array = typeof(np.empty((9, 3)))
-sweep.{name}.compile((array, array, int64, int64))
+from fastspline._kernels import entries, sweep
+entries.find_entry(sweep.{name})
 """
 
 USE_ALL = """
@@ -377,12 +361,12 @@ for lam, solver in ((1e-4, "reinsch"), (1e15, "innovations"), (1e99, "state-spac
 @pytest.mark.outer
 def test_a_cache_filled_by_several_processes_keeps_the_kernels_apart(tmp_path):
     """Each process counts from 1 what it compiles, so kernels need more than numbers."""
-    names = [name for name in vars(sweep) if name.startswith(("sweep_", "apply_"))]
-    assert len({getattr(sweep, name).py_func.__qualname__ for name in names}) == len(names) == 20
+    names = [name for name in vars(sweep) if name.startswith("sweep_")]
+    assert len({getattr(sweep, name).py_func.__qualname__ for name in names}) == len(names) == 10
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     for code in (
-        COMPILE_ONE.format(name="apply_f8"),
-        COMPILE_ONE.format(name="apply_state_space_f8"),
+        COMPILE_ONE.format(name="sweep_f8"),
+        COMPILE_ONE.format(name="sweep_state_space_f8"),
         USE_ALL,
     ):
         subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=300)
