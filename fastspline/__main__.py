@@ -14,13 +14,14 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from numba import config
 from numpy.typing import NDArray
 
 import fastspline
 from fastspline._kernels.tables import first_bad_knot
 from fastspline._kernels.vector import LANES
 from fastspline._threads import cut, default_threads, run_blocks, usable_cpus
-from fastspline.jit import INTERPRETED
+from fastspline.jit import CACHE, INTERPRETED
 
 Vector = NDArray[np.float64]
 
@@ -52,22 +53,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        Default: those of the program. There are none but ``--help``.
+        Default: those of the program, ``--compile`` or none.
 
     Returns
     -------
     int
-        Exit code: 0 if all results are as exact as promised, else 1. Bad options, and a numba
-        that is switched off, end the program with 2.
+        Exit code: 0 if all results are as exact as promised, else 1. Bad options, a numba that is
+        switched off, and no folder to keep kernels in, end the program with 2.
     """
     parser = argparse.ArgumentParser(
         prog="python -m fastspline",
         description="Print versions, and check speed and exactness on this machine: 5 s, or 15 s "
         "where it compiles first.",
     )
-    parser.parse_args(arguments)
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile all kernels into numba's cache, for an image or a read-only installation: "
+        "a minute or two; check nothing",
+    )
+    options = parser.parse_args(arguments)
     if INTERPRETED:
         parser.error("numba is switched off; unset NUMBA_DISABLE_JIT")
+    if options.compile:
+        if CACHE is None:
+            parser.error("numba finds no folder to write to; set NUMBA_CACHE_DIR to one")
+        return compile_kernels()
     print_installation()
     start = time.perf_counter()
     rows = check_all()  # first, for it compiles what the races use
@@ -79,10 +90,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(row.passes for row in rows) else 1
 
 
+def compile_kernels() -> int:
+    """Fill numba's cache, and tell where it is."""
+    from fastspline._first_calls import compile_all
+
+    start = time.perf_counter()
+    compile_all()
+    print(f"first calls: {time.perf_counter() - start:.0f} s")
+    print(f"numba's cache: {config.CACHE_DIR or CACHE}")  # type: ignore[attr-defined]
+    return 0
+
+
 def print_installation() -> None:
     """Print what is installed, and what it found on this machine."""
     import llvmlite.binding
-    from numba import config
 
     cpu = config.CPU_NAME or llvmlite.binding.get_host_cpu_name()  # type: ignore[attr-defined]
     versions = ", ".join(f"{name} {version(name)}" for name in ("numba", "numpy", "scipy"))

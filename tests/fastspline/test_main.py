@@ -22,7 +22,7 @@ def run(*arguments, **environment):
         env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
         capture_output=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -69,6 +69,15 @@ def test_refuses_options_and_an_interpreter_without_numba():
     ran = run("-m", "fastspline", NUMBA_DISABLE_JIT="1")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "unset NUMBA_DISABLE_JIT" in ran.stderr
+
+
+def test_compiles_what_an_image_needs_and_checks_nothing():
+    """That it leaves nothing out is tested in test_import."""
+    ran = run("-m", "fastspline", "--compile")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    calls, cache = ran.stdout.splitlines()
+    assert calls.startswith("first calls: ")
+    assert Path(cache.removeprefix("numba's cache: ")).is_dir()
 
 
 def test_errors_cover_the_solvers_of_equal_weights():
