@@ -107,7 +107,7 @@ def compare(
     A scheme of your own beside one of these:
 
     >>> from coded import KernelScheme
-    >>> mine = {"mine": KernelScheme(8, 16, features="loo"), "berrut": "berrut"}
+    >>> mine = {"mine": KernelScheme(8, 16, fit=None), "berrut": "berrut"}
     >>> comparison = compare(np.sin, np.linspace(0.0, 6.0, 8), 16, n_stragglers=4, codes=mine)
     >>> sorted(row.code for row in comparison.rows)
     ['berrut', 'mine']
