@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
@@ -316,10 +315,12 @@ def choose_lam(
         return _search_plainly(gaps, y, criterion, shared=shared)
     lam, bound = np.empty(columns), np.empty(columns, np.int8)
 
-    @cache
+    ends: list[float] = []
+
     def end() -> float:  # few searches ask for it, and it takes seconds to compile
-        place: float = score_lanes.end_of_search(gaps.h, gaps.weights, gaps.top)
-        return place
+        if not ends:
+            ends.append(score_lanes.end_of_search(gaps.h, gaps.weights, gaps.top))
+        return ends[0]
 
     def work(first: int, stop: int) -> int:
         known = end() if criterion in ("loo", "reml") else np.nan
