@@ -69,6 +69,7 @@ class Tableau:
 def tabulate(gaps: Gaps, points: Vector, nu: int) -> Tableau:
     """Tabulate derivative `nu` at points, of curves given by values, slopes and moments."""
     by_slope, t = True, Tableau(gaps.knots.size, points, nu)
+    points = points if points.flags.writeable else points.copy()  # which compiles nothing more
     if bind_points(
         gaps.knots, gaps.h, 0, 0, gaps.unit, gaps.roughness, by_slope, points, nu, NO_ROWS,
         t.places, t.weights,
