@@ -252,9 +252,7 @@ def test_layouts_compile_nothing_more(dtype, solver):
     operator.gather(np.arange(11), 11).adjoint(cotangent)
     assert all(np.array_equal(result, results[0]) for result in results)
     compiled = [
-        kernel
-        for name, kernel in vars(adjoint_sweep).items()
-        if name.startswith("adjoint_")
+        kernel for name, kernel in vars(adjoint_sweep).items() if name.startswith("adjoint_")
     ]
     assert len(compiled) == 7
     assert all(len(kernel.signatures) <= 1 for kernel in compiled)
