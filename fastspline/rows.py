@@ -54,7 +54,8 @@ def take_rows(rows: FloatArray, index: NDArray[np.intp], out: FloatArray) -> boo
         else:
             _copy(
                 rows.ctypes.data + first * size, rows.strides[0], index,
-                out.ctypes.data + first * size, out.strides[0], (stop - first) * size, STREAM_SAFE,
+                out.ctypes.data + first * size, out.strides[0], (stop - first) * size,
+                int(STREAM_SAFE),
             )  # fmt: skip
         return -1
 
@@ -63,8 +64,10 @@ def take_rows(rows: FloatArray, index: NDArray[np.intp], out: FloatArray) -> boo
 
 @njit(**JIT)
 def _copy(source, source_step, index, out, out_step, n_bytes, stream):
+    none, one = np.int64(0), np.int64(1)  # literals would compile the copy once more
     for i in range(index.size):
         if index[i] >= 0:
-            copy_out(source + index[i] * source_step, 0, out + i * out_step, 0, 1, n_bytes, stream)
+            at = source + index[i] * source_step
+            copy_out(at, none, out + i * out_step, none, one, n_bytes, stream)
     if stream:
         fence()

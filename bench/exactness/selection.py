@@ -133,7 +133,7 @@ def tell_ways(sets: Sequence[Numbers]) -> str:
         if not ratios.size:
             continue
         covers, predicts = (
-            [one[kind][name] for one in some if name in one.get(kind, {})]
+            [one[kind][name] for one in some if name in one[kind]]
             for kind in ("covers", "predicts")
         )
         band = [f"{np.mean(covers):.3f}", f"{np.median(covers):.3f}"] if covers else ["-", "-"]
