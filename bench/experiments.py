@@ -104,6 +104,10 @@ EXPERIMENTS = {
             "neighbours", "bench.neighbours.__main__", "python -m bench.neighbours",
             packages=["csaps"],
         ),
+        _alone(
+            "first_calls", "bench.first_calls",
+            starts=["fastspline", "fastspline._stream", "coded.schemes.spline"],
+        ),
         _alone("latency", "bench.engines.latency"),
         _alone("traffic", "bench.engines.traffic", packages=["torch", "distributed", "ray"]),
         _alone(
