@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, final, overload
+from collections.abc import Callable
+from typing import Any, TypeAlias, final, overload
 
 import numpy as np
+from numpy import empty, ndarray  # found sooner than as np.empty, which small calls feel
 from numpy.typing import ArrayLike, NDArray
 
 from fastspline._labels import take_labels
 from fastspline._plan import Plan
 from fastspline._solvers.choice import Evaluator, bind_exactly
-from fastspline._solvers.columns import ALONE_BYTES, Quick
+from fastspline._solvers.columns import Prepared, list_numbers, runner
 from fastspline._threads import check_threads
 from fastspline._typing import NumpyLike
 from fastspline.arrays import (
@@ -25,6 +27,10 @@ from fastspline.arrays import (
     refuse_values,
     require_finite,
 )
+
+_Quick: TypeAlias = Callable[[FloatArray, "FloatArray | None"], "FloatArray | None"]
+
+ALONG_ROWS = 0  # the default of `axis`
 
 
 @final
@@ -129,15 +135,7 @@ class SplineOperator:
         if prepared is None or 0 in self.shape or prepared.idle.size > 0:
             return None
         rows, reads = self.shape[::-1] if transposed else self.shape
-        found = _Quick(
-            prepared.kernel.quick,
-            prepared.knots,
-            prepared.tables,
-            rows,
-            reads,
-            ALONE_BYTES // ((rows + reads) * dtype.itemsize),
-            LENT_BYTES // (rows * dtype.itemsize),
-        )
+        found = _make_quick(prepared, rows, reads, dtype)
         (self._pulls if transposed else self._calls)[dtype] = found
         return found
 
@@ -246,9 +244,9 @@ class SplineOperator:
         TypeError
             If `values` does not hold numbers, `out` is no array, or `threads` no integer.
         """
-        if type(values) is np.ndarray and threads is None and type(axis) is int and axis == 0:
+        if type(values) is ndarray and threads is None and axis is ALONG_ROWS:
             quick = self._calls.get(values.dtype) or self._find_quick(values.dtype)
-            if quick is not None and (done := _sweep_quickly(quick, values, out)) is not None:
+            if quick is not None and (done := quick(values, out)) is not None:
                 return done
         check_threads(threads)
         given = take_labels(values, "values")
@@ -300,10 +298,10 @@ class SplineOperator:
         TypeError
             If `cotangent` does not hold numbers, `out` is no array, or `threads` no integer.
         """
-        if type(cotangent) is np.ndarray and threads is None and type(axis) is int and axis == 0:
+        if type(cotangent) is ndarray and threads is None and axis is ALONG_ROWS:
             dtype = cotangent.dtype
             quick = self._pulls.get(dtype) or self._find_quick(dtype, transposed=True)
-            if quick is not None and (done := _sweep_quickly(quick, cotangent, out)) is not None:
+            if quick is not None and (done := quick(cotangent, out)) is not None:
                 return done
         check_threads(threads)
         array, restore = read_numbers(take_labels(cotangent, "cotangent").numbers, "cotangent")
@@ -330,66 +328,38 @@ class SplineOperator:
         return matrix[:, :n] - matrix[:, n:] if matrix[:, n].any() else matrix[:, :n].copy()
 
 
-class _Quick(NamedTuple):
-    """How a sweep is called where arrays are contiguous and one thread is enough.
+def _make_quick(prepared: Prepared, rows: int, reads: int, dtype: np.dtype[Any]) -> _Quick:
+    """Give what maps (reads,) or (reads, columns) values to `out`, or to new memory, at once.
 
-    Up to `most` columns; from `many` on the result's memory is lent.
+    It gives None where one must look closer. Small calls are mostly overhead: compiled code tests
+    what it takes for granted.
     """
+    numbers = list_numbers(prepared, rows, reads, dtype.itemsize)
+    run, listed, most = runner(), id(numbers), int(numbers[-1])
+    lent_from = LENT_BYTES // (rows * dtype.itemsize)
 
-    kernel: Quick
-    knots: int
-    tables: int
-    rows: int
-    reads: int
-    most: int
-    many: int
+    def sweep(
+        values: FloatArray, out: FloatArray | None, _kept: object = numbers
+    ) -> FloatArray | None:
+        if out is None:
+            shape = values.shape
+            if len(shape) == 2:
+                columns = shape[1]
+                if columns < lent_from:
+                    out = empty((rows, columns), dtype)
+                elif columns < most:
+                    out = empty_aligned(rows, columns, dtype)
+                else:
+                    return None
+            elif len(shape) == 1:
+                out = empty(rows, dtype)
+            else:
+                return None
+        elif type(out) is not ndarray:
+            return None
+        return out if run(listed, id(values), id(out)) == -1 else None
 
-
-def _sweep_quickly(quick: _Quick, values: FloatArray, out: FloatArray | None) -> FloatArray | None:
-    """Map (reads,) or (reads, columns) values at once, or give None: look closer.
-
-    Small calls are mostly overhead: what is tested is what compiled code takes for granted.
-    """
-    kernel, knots, tables, rows, reads, most, many = quick
-    shape = values.shape
-    if len(shape) != 2:
-        return _sweep_one(quick, values, out) if len(shape) == 1 else None
-    columns = shape[1]
-    if shape[0] != reads or not 0 < columns <= most or not values.flags.carray:
-        return None
-    if out is not None:
-        fits = _takes(out, values) and out.shape == (rows, columns)
-        return out if fits and kernel(values, out, knots, tables) < 0 else None
-    result: FloatArray
-    if columns < many:
-        result = np.empty((rows, columns), values.dtype)
-    else:
-        result = empty_aligned(rows, columns, values.dtype)
-    return result if kernel(values, result, knots, tables) < 0 else None
-
-
-def _sweep_one(quick: _Quick, values: FloatArray, out: FloatArray | None) -> FloatArray | None:
-    """Map a single column."""
-    kernel, knots, tables, rows, reads, most, _ = quick
-    if values.size != reads or most == 0 or not values.flags.carray:
-        return None
-    if out is None:
-        result = np.empty(rows, values.dtype)
-    elif _takes(out, values) and out.shape == (rows,):
-        result = out
-    else:
-        return None
-    column, target = values[:, np.newaxis], result[:, np.newaxis]
-    return result if kernel(column, target, knots, tables) < 0 else None
-
-
-def _takes(out: FloatArray, values: FloatArray) -> bool:
-    """Tell whether compiled code may write results of `values` to `out`, if shapes fit."""
-    if type(out) is not np.ndarray or out.dtype is not values.dtype or not out.flags.carray:
-        return False
-    if out.base is None and values.base is None and out is not values:
-        return True
-    return not np.may_share_memory(out, values)
+    return sweep
 
 
 def _operator_from(

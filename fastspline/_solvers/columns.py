@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cache, cached_property
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
 from fastspline._kernels.addresses import JET, list_addresses
-from fastspline._kernels.entries import find_entry, run
+from fastspline._kernels.entries import REFUSED, find_entry, find_run
 from fastspline._kernels.state_space import add_rows
 from fastspline._kernels.tables import bind_points
 from fastspline._solvers.tableau import ALL_ONE, NO_ROWS, Gaps, Rows, Tableau, Vector
@@ -18,7 +18,7 @@ from fastspline._threads import cut, default_threads, run_blocks, usable_cpus
 from fastspline.arrays import STREAM_BYTES, FloatArray, empty_aligned, require_finite
 from fastspline.jit import INTERPRETED
 
-Quick: TypeAlias = Callable[[FloatArray, FloatArray, int, int], int]
+Run: TypeAlias = Callable[[int, int, int], int]
 Sweep: TypeAlias = Callable[..., int]
 Pull: TypeAlias = Callable[[Vector], Vector]
 DType: TypeAlias = "np.dtype[np.floating]"
@@ -56,9 +56,17 @@ class Kernel:
         self.sweep, self.lanes, self.state, self.points = sweep, lanes, state, points
 
     @cached_property
-    def quick(self) -> Quick:
-        """Its entry for small arrays, which takes less time to call."""
-        return partial(run, find_entry(self.sweep))  # type: ignore[no-untyped-call]
+    def entry(self) -> int:
+        """Where its code lies."""
+        at: int = find_entry(self.sweep)  # type: ignore[no-untyped-call]
+        return at
+
+
+@cache
+def runner() -> Run:
+    """Give what runs a sweep on small arrays: it takes the `id` of `list_numbers` and of arrays."""
+    found: Run = find_run()  # type: ignore[no-untyped-call]
+    return found
 
 
 class Prepared(NamedTuple):
@@ -73,6 +81,13 @@ class Prepared(NamedTuple):
     reads: int
     kept: tuple[FloatArray | Rows, ...]
     idle: Rows = NO_ROWS
+
+
+def list_numbers(prepared: Prepared, rows: int, reads: int, size: int) -> Rows:
+    """List what `run` starts from: `rows` written and `reads` read, of numbers of `size` bytes."""
+    kernel, knots, tables, *_ = prepared
+    most = ALONE_BYTES // ((rows + reads) * size)
+    return np.array((kernel.entry, knots, tables, rows, reads, size, most))
 
 
 def prepare(
@@ -233,13 +248,11 @@ def sweep_columns(
 ) -> int:
     """Sweep columns, (rows, columns) both; give a bad column or -1."""
     kernel, knots, tables, reads, _, _ = prepared
-    if (
-        threads in {None, 1}
-        and values.nbytes + out.nbytes < ALONE_BYTES
-        and values.flags.carray
-        and out.flags.carray
-    ):
-        return kernel.quick(values, out, knots, tables)
+    if threads in {None, 1}:
+        listed = list_numbers(prepared, len(out), len(values), values.itemsize)
+        done = runner()(id(listed), id(values), id(out))
+        if done != REFUSED:
+            return done
     size, columns, rows = values.itemsize, values.shape[1], out.shape[0]
     row_bytes = size * kernel.lanes
     stream, panel, head = STREAM_SAFE and out.nbytes > STREAM_BYTES, 0, 0
