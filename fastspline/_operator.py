@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastspline._labels import take_labels
 from fastspline._plan import Plan
 from fastspline._solvers.choice import Evaluator, bind_exactly
-from fastspline._solvers.columns import Prepared, list_numbers, runner
+from fastspline._solvers.columns import Prepared, list_for, runner
 from fastspline._threads import check_threads
 from fastspline._typing import NumpyLike
 from fastspline.arrays import (
@@ -29,6 +29,10 @@ from fastspline.arrays import (
 )
 
 _Quick: TypeAlias = Callable[[FloatArray, "FloatArray | None"], "FloatArray | None"]
+
+# Plan, points, nu, the rows of values at the plan's knots, and points as they were given, to label
+# results, or None for plain numbers.
+_MadeOf: TypeAlias = tuple[Plan, NDArray[np.float64], int, NDArray[np.int64], Any]
 
 ALONG_ROWS = 0  # the default of `axis`
 
@@ -61,19 +65,15 @@ class SplineOperator:
     """
 
     __slots__ = (
-        *("_calls", "_evaluator", "_given", "_plan", "_points", "_pulls", "_sources"),
-        *("nu", "shape", "__weakref__"),  # jax.jit refers to what it is given weakly
+        *("_calls", "_evaluator", "_made_of", "_pulls", "shape"),
+        "__weakref__",  # jax.jit refers to what it is given weakly
     )
 
     shape: tuple[int, int]
-    nu: int
-    _plan: Plan
-    _points: NDArray[np.float64]
-    _sources: NDArray[np.int64]
+    _made_of: _MadeOf
     _evaluator: Evaluator
     _calls: dict[np.dtype[Any], _Quick]
     _pulls: dict[np.dtype[Any], _Quick]
-    _given: Any  # points as they were given, to label results; None for plain numbers
 
     def __init__(
         self,
@@ -87,28 +87,21 @@ class SplineOperator:
     ) -> None:
         rows = plan.active if sources is None else sources
         evaluator = bind_exactly(plan.solver, points, nu, rows)
-        self._set(plan, points, nu, rows, n_rows, evaluator, given)
+        self._set((plan, points, nu, rows, given), evaluator, n_rows)
 
-    def _set(
-        self,
-        plan: Plan,
-        points: NDArray[np.float64],
-        nu: int,
-        sources: NDArray[np.int64],
-        n_rows: int | None,
-        evaluator: Evaluator,
-        given: object,
-    ) -> None:
+    def _set(self, made_of: _MadeOf, evaluator: Evaluator, n_rows: int | None) -> None:
+        plan, points, *_ = made_of
         setter = object.__setattr__
-        setter(self, "_plan", plan)
-        setter(self, "_points", points)
-        setter(self, "nu", nu)
-        setter(self, "_sources", sources)
+        setter(self, "_made_of", made_of)
         setter(self, "_evaluator", evaluator)
         setter(self, "_calls", {})
         setter(self, "_pulls", {})
-        setter(self, "_given", given)
         setter(self, "shape", (points.size, plan.knots.size if n_rows is None else n_rows))
+
+    @property
+    def nu(self) -> int:
+        """Order of the derivative."""
+        return self._made_of[2]
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: an operator is immutable."""
@@ -118,13 +111,12 @@ class SplineOperator:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as plan, points and rows."""
-        rows = self._sources, self.shape[1]
-        return _operator_from, (self._plan, self._points, self.nu, *rows, self._given)
+        return _operator_from, (*self._made_of, self.shape[1])
 
     def __repr__(self) -> str:
         """Tell shape, lam, degrees of freedom and solver."""
         m, n = self.shape
-        of = self._plan
+        of = self._made_of[0]
         plan = f"lam={of.lam:g}, df={of.df:.4g}, solver={of.solver.name!r}"
         return f"SplineOperator({n} -> {m}, nu={self.nu}, {plan})"
 
@@ -180,10 +172,11 @@ class SplineOperator:
             raise ValueError(
                 f"index must lie in [0, n_rows) = [0, {n_rows}), got {rows.min()} to {rows.max()}"
             )
-        sources = rows.astype(np.int64)[self._sources]
+        plan, points, nu, sources, given = self._made_of
+        sources = rows.astype(np.int64)[sources]
         gathered = SplineOperator.__new__(SplineOperator)
         evaluator = self._evaluator.reading(sources)
-        gathered._set(self._plan, self._points, self.nu, sources, n_rows, evaluator, self._given)
+        gathered._set((plan, points, nu, sources, given), evaluator, n_rows)
         return gathered
 
     @overload
@@ -259,12 +252,13 @@ class SplineOperator:
             bad = self._evaluator.apply(as_parts(columns), as_parts(target), threads)
             if bad >= 0:
                 bad //= as_parts(columns).shape[1] // columns.shape[1]
-                refuse_values(columns, self._sources, trailing, axis, bad)
+                refuse_values(columns, self._made_of[3], trailing, axis, bad)
         delivered = deliver(out, result, target, shape, axis, restore)
         if out is not None or given.labels is None:
             return delivered
-        points = self._points if self._given is None else self._given
-        labelled: FloatArray = given.labels.put(delivered, axis, points, same_unit=self.nu == 0)
+        _, points, nu, _, named = self._made_of
+        points = points if named is None else named
+        labelled: FloatArray = given.labels.put(delivered, axis, points, same_unit=nu == 0)
         return labelled
 
     def adjoint(
@@ -334,8 +328,8 @@ def _make_quick(prepared: Prepared, rows: int, reads: int, dtype: np.dtype[Any])
     It gives None where one must look closer. Small calls are mostly overhead: compiled code tests
     what it takes for granted.
     """
-    numbers = list_numbers(prepared, rows, reads, dtype.itemsize)
-    run, listed, most = runner(), id(numbers), int(numbers[-1])
+    numbers, most = list_for(prepared, rows, reads, dtype.itemsize)
+    run, listed = runner(), id(numbers)
     lent_from = LENT_BYTES // (rows * dtype.itemsize)
 
     def sweep(
@@ -367,8 +361,8 @@ def _operator_from(
     points: NDArray[np.float64],
     nu: int,
     sources: NDArray[np.int64],
-    n_rows: int,
     given: object,
+    n_rows: int,
 ) -> SplineOperator:
     # Our own: arrays unpickled from another's buffers may be read-only, which compiles anew.
     own = np.array(points), np.array(sources)

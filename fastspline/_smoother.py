@@ -17,7 +17,7 @@ from fastspline._solvers.tableau import Vector
 from fastspline._source import Source, read_columns
 from fastspline._spline import Spline
 from fastspline._typing import OneColumn, SeveralColumns, UnknownShape
-from fastspline.arrays import read_only, read_vector
+from fastspline.arrays import is_vector, read_only, read_vector
 
 
 @final
@@ -104,12 +104,8 @@ class Smoother:
     J. R. Statist. Soc. B 40 (1978), for the recursion.
     """
 
-    __slots__ = ("_clock", "_plan", "bc", "lam", "roughness", "weights")
+    __slots__ = ("_clock", "_plan")
 
-    lam: float
-    weights: NDArray[np.float64] | None
-    bc: Boundary
-    roughness: NDArray[np.float64] | None
     _plan: Plan
     _clock: Clock | None  # where knots are times
 
@@ -122,15 +118,12 @@ class Smoother:
         bc: Boundary = "natural",
         roughness: ArrayLike | None = None,
     ) -> None:
-        read, clock = read_knots(knots)
-        plan = Plan(read, lam, weights, bc, roughness)
+        clock = None
+        if not is_vector(knots):
+            knots, clock = read_knots(knots)
         setter = object.__setattr__
         setter(self, "_clock", clock)
-        setter(self, "_plan", plan)
-        setter(self, "lam", plan.lam)
-        setter(self, "weights", None if plan.weights is None else read_only(plan.weights))
-        setter(self, "bc", plan.bc)
-        setter(self, "roughness", None if plan.roughness is None else read_only(plan.roughness))
+        setter(self, "_plan", Plan(knots, lam, weights, bc, roughness))
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: a plan is immutable."""
@@ -153,6 +146,28 @@ class Smoother:
     def knots(self) -> NDArray[np.float64]:
         """The knots, shape (n,), read-only."""
         return read_only(self._plan.knots)
+
+    @property
+    def lam(self) -> float:
+        """The smoothing parameter."""
+        return self._plan.lam
+
+    @property
+    def weights(self) -> NDArray[np.float64] | None:
+        """The weights, shape (n,), read-only; None stands for ones."""
+        weights = self._plan.weights
+        return None if weights is None else read_only(weights)
+
+    @property
+    def bc(self) -> Boundary:
+        """The ends, as given."""
+        return self._plan.bc
+
+    @property
+    def roughness(self) -> NDArray[np.float64] | None:
+        """The roughness weights of the gaps, shape (n - 1,), read-only; None stands for ones."""
+        roughness = self._plan.roughness
+        return None if roughness is None else read_only(roughness)
 
     @property
     def solver(self) -> Literal["reinsch", "innovations", "state-space"]:
@@ -230,7 +245,7 @@ class Smoother:
         TypeError
             If `points` does not hold real numbers, or nu is no integer.
         """
-        if type(points) is np.ndarray and points.dtype == np.float64 and points.ndim == 1:
+        if is_vector(points):
             return SplineOperator(self._plan, np.array(points), check_nu(nu))
         read = np.array(read_vector(read_points(points, self._clock), "points"))
         return SplineOperator(self._plan, read, check_nu(nu), given=keep_points(points))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,7 @@ FloatArray: TypeAlias = NDArray[np.floating]
 STREAM_BYTES = 4 << 20  # results larger than this are stored past the caches
 LENT_BYTES = 128 << 10  # allocators give memory of results from this size on back to the system
 
+_DOUBLE = np.dtype(np.float64)
 _KEPT = (np.dtype(np.float32), np.dtype(np.float64))
 _PARTS = {np.dtype(np.complex64): np.float32, np.dtype(np.complex128): np.float64}
 
@@ -152,9 +153,14 @@ def as_numpy(values: ArrayLike, name: str) -> tuple[NDArray[Any], str | None]:
         raise TypeError(f"{name} must be an array of numbers, but is ragged: {error}") from error
 
 
+def is_vector(values: object) -> TypeGuard[NDArray[np.float64]]:
+    """Tell whether `values` are what `read_vector` gives, but for their place in memory."""
+    return type(values) is np.ndarray and values.dtype is _DOUBLE and values.ndim == 1
+
+
 def read_vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
     """Give `values` as a contiguous one-dimensional float64 array; see `read_array`."""
-    if type(values) is np.ndarray and values.dtype == np.float64 and values.ndim == 1:
+    if is_vector(values):
         return values if values.flags.carray else np.array(values)
     array, _ = read_array(values, name)
     if array.ndim != 1:

@@ -60,7 +60,7 @@ def factor_innovations(h, pull, table):
         most, least = max(most, pull[k]), min(least, pull[k])
     q = 1.0 / most
     rho, beta, s = q * pull[0], 0.0, 0.0
-    least, worst = np.sqrt(q * least), 1.0
+    least, worst = np.sqrt(q * least), 0.0
     table[0, PULL] = pull[0]
     for k in range(1, n):
         hk, rk, row, before = h[k - 1], q * pull[k], table[k], table[k - 1]
@@ -70,7 +70,7 @@ def factor_innovations(h, pull, table):
         row[GAP], row[PULL] = hk, pull[k]
         row[PER_F], row[K2] = q * s * per_d, pb * per_d
         row[ALPHA], row[KAPPA] = rk * s * per_d, pc * per_d  # k1 = 1 - alpha
-        near = s * (rk + rho) - q * s * hk * hk * hk / 6.0
+        near = s * (rk + rho - q * hk * hk * hk / 6.0)
         row[A22] = (near + beta * (beta + hk)) * per_d
         row[LATE_K2] = 0.0 if before[SHARP] > 0.0 else before[K2]
         row[PHI] = before[ALPHA] - hk * row[LATE_K2]
@@ -80,10 +80,10 @@ def factor_innovations(h, pull, table):
             before[LATE_H] = hk
             before[KAPPA] += hk * before[K2]
         if least > 0.0:
-            terms = pc * np.sqrt(pa) + pb * np.sqrt(pc)
-            worst = max(worst, rk * per_d * terms / (least * np.sqrt(e)))
+            terms = (np.sqrt(pa * pc) + pb) * np.sqrt(pc / e)
+            worst = max(worst, rk * per_d * terms)
         rho, beta, s = rk * e * per_total, rk * pb * per_total, d * per_total
-    return worst
+    return max(1.0, worst / least) if least > 0.0 else 1.0
 
 
 @njit(**JIT)

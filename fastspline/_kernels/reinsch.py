@@ -32,13 +32,14 @@ def factor_pentadiagonal(h, pull, table):
     backward (n, 5):  gamma_{k-1} = u_{k-1} + b0 gamma_k + b1 gamma_{k+1},  L^T gamma = u
                       g_k = y_k + b2 gamma_{k-1} + b3 gamma_k + b4 gamma_{k+1}
     """
+    # A step waits for the one before through one division, one product and one sum.
     n = pull.size
-    d1 = l1 = l2 = 0.0  # D, first and second subdiagonal of L, one column back
-    d2 = l22 = 0.0  # and two columns back
-    q0, q2 = 0.0, 1.0 / h[0]
+    l1 = l2 = l22 = 0.0  # first and second subdiagonal of L, one column back; two columns back
+    ld1 = ld2 = ld22 = 0.0  # and of L D
+    q0, q2, q3 = 0.0, 1.0 / h[0], 1.0 / h[min(1, n - 2)]
     for j in range(n - 2):
         k = j + 1
-        q0, q2 = q2, 1.0 / h[j + 1]
+        q0, q2 = q2, q3
         q1 = -q0 - q2
         diagonal = (h[j] + h[j + 1]) / 3.0
         diagonal += pull[j] * q0 * q0 + pull[j + 1] * q1 * q1 + pull[j + 2] * q2 * q2
@@ -48,14 +49,13 @@ def factor_pentadiagonal(h, pull, table):
             first = h[j + 1] / 6.0 + pull[j + 1] * q1 * q2 - pull[j + 2] * q2 * (q2 + q3)
             if j < n - 4:
                 second = pull[j + 2] * q2 * q3
-        d = diagonal - l1 * l1 * d1 - l22 * l22 * d2
-        per_d = 1.0 / d
+        per_d = 1.0 / (diagonal - l22 * ld22 - l1 * ld1)
         row = 4 * k
         table[row], table[row + 1] = q2 * per_d, -q0 * per_d
-        table[row + 2], table[row + 3] = -l1 * d1 * per_d, -l22 * d2 * per_d
-        first -= l2 * d1 * l1
-        d2, l22 = d1, l2
-        d1, l1, l2 = d, first * per_d, second * per_d
+        table[row + 2], table[row + 3] = -ld1 * per_d, -ld22 * per_d
+        l22, ld22 = l2, ld2
+        ld1, ld2 = first - ld2 * l1, second
+        l1, l2 = ld1 * per_d, ld2 * per_d
         row = 4 * n + 5 * k
         table[row + 5], table[row + 6] = -l1, -l2
         table[row + 7] = -pull[k + 1] * q2

@@ -71,8 +71,8 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     decades, as a bound from their factors tells, and lam / weights out of all proportion.
     """
     n = knots.size
-    table, pull = np.zeros(TABLE_NUMBERS * n), np.empty(n)
-    h = table[: n - 1]
+    table = np.zeros((TABLE_NUMBERS + 1) * n)
+    h, pull = table[: n - 1], table[TABLE_NUMBERS * n :]
     bad, unit, top, scaled_lam, kappa, shortest, lightest = scale_plan(knots, weights, lam, h, pull)
     if bad >= 0:
         refuse_knots(knots, bad)
@@ -86,7 +86,7 @@ def make_solver(knots: Vector, weights: Vector, lam: float) -> Solver:
     if lightest < UNEVEN:
         return PanelSolver(gaps)
     if LAM_RANGE[0] <= scaled_lam <= LAM_RANGE[1]:
-        solver = InnovationsSolver(gaps, table, kappa)
+        solver = InnovationsSolver(gaps, table, pull, kappa)
         if solver.bound <= BOUND_EXACT:
             return solver
     return StateSpaceSolver.of(gaps)
@@ -97,8 +97,11 @@ def bind_exactly(solver: Solver, points: Vector, nu: int, sources: Rows) -> Eval
 
     Third derivatives that are differences of second ones lose digits in short gaps.
     """
-    differs = nu == 3 and isinstance(solver, ReinschSolver | InnovationsSolver)
-    if differs and not is_even(solver.gaps.h, LEAST_GAP_THIRD, np.inf):
+    if (
+        nu == 3
+        and isinstance(solver, ReinschSolver | InnovationsSolver)
+        and not is_even(solver.gaps.h, LEAST_GAP_THIRD, np.inf)
+    ):
         solver = StateSpaceSolver.of(solver.gaps)
     return solver.at(points, nu, sources)
 

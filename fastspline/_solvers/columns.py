@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from fastspline._kernels.addresses import JET, list_addresses
-from fastspline._kernels.entries import REFUSED, find_entry, find_run
+from fastspline._kernels.entries import REFUSED, find_entry, find_run, list_numbers
 from fastspline._kernels.state_space import add_rows
 from fastspline._kernels.tables import bind_points
 from fastspline._solvers.tableau import ALL_ONE, NO_ROWS, Gaps, Rows, Tableau, Vector
@@ -64,7 +64,7 @@ class Kernel:
 
 @cache
 def runner() -> Run:
-    """Give what runs a sweep on small arrays: it takes the `id` of `list_numbers` and of arrays."""
+    """Give what runs a sweep on small arrays: it takes the `id` of `list_for` and of arrays."""
     found: Run = find_run()  # type: ignore[no-untyped-call]
     return found
 
@@ -83,11 +83,14 @@ class Prepared(NamedTuple):
     idle: Rows = NO_ROWS
 
 
-def list_numbers(prepared: Prepared, rows: int, reads: int, size: int) -> Rows:
-    """List what `run` starts from: `rows` written and `reads` read, of numbers of `size` bytes."""
+def list_for(prepared: Prepared, rows: int, reads: int, size: int) -> tuple[bytes, int]:
+    """List what `run` starts from: `rows` written and `reads` read, of numbers of `size` bytes.
+
+    Gives from how many columns on it refuses, too.
+    """
     kernel, knots, tables, *_ = prepared
     most = ALONE_BYTES // ((rows + reads) * size)
-    return np.array((kernel.entry, knots, tables, rows, reads, size, most))
+    return list_numbers(kernel.entry, knots, tables, rows, reads, size, most), most
 
 
 def prepare(
@@ -248,8 +251,10 @@ def sweep_columns(
 ) -> int:
     """Sweep columns, (rows, columns) both; give a bad column or -1."""
     kernel, knots, tables, reads, _, _ = prepared
+    if values.shape[1] == 0:
+        return -1
     if threads in {None, 1}:
-        listed = list_numbers(prepared, len(out), len(values), values.itemsize)
+        listed, _ = list_for(prepared, len(out), len(values), values.itemsize)
         done = runner()(id(listed), id(values), id(out))
         if done != REFUSED:
             return done

@@ -58,11 +58,12 @@ class InnovationsSolver:
     __slots__ = ("_for_singles", "bound", "gaps", "table")
     name: Literal["reinsch", "innovations", "state-space"] = "innovations"
 
-    def __init__(self, gaps: Gaps, table: Vector, kappa: float) -> None:
-        """Factor; `table` (at least `TABLE_NUMBERS` n,) begins with the gaps, then come zeros."""
+    def __init__(self, gaps: Gaps, table: Vector, pull: Vector, kappa: float) -> None:
+        """Factor; `table` (at least `TABLE_NUMBERS` n,) begins with the gaps, then come zeros.
+
+        `pull` and `kappa` are those of `scale_plan`.
+        """
         self.gaps, self.table = gaps, table
-        lam, weights = gaps.scaled_lam, gaps.weights
-        pull = lam / (weights / gaps.top) if weights.size else np.full(gaps.knots.size, lam)
         self.bound: float = innovations.factor_innovations(gaps.h, pull, self.co)
         self._for_singles = kappa <= KAPPA_SINGLES and gaps.scaled_lam <= LAM_SINGLES
 

@@ -9,7 +9,7 @@ import pytest
 
 from fastspline import Smoother
 from fastspline._kernels.entries import REFUSED
-from fastspline._solvers.columns import list_numbers, runner
+from fastspline._solvers.columns import list_for, runner
 
 N, M = 7, 4  # rows read and written
 MOST = 4_000_000 // ((N + M) * 8)  # columns that one thread is enough for
@@ -24,7 +24,7 @@ def operator():
 def sweep(operator):
     """Give what runs the operator's sweep from one array into another."""
     prepared = operator._evaluator.prepared[np.dtype(float)]
-    numbers = list_numbers(prepared, M, N, 8)
+    numbers, _ = list_for(prepared, M, N, 8)
 
     def run(values, out):
         return runner()(id(numbers), id(values), id(out))

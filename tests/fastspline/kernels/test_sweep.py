@@ -43,7 +43,9 @@ def by(solver, smoother):
         n = gaps.knots.size
         table = np.zeros(TABLE_NUMBERS * n)
         table[: n - 1] = gaps.h
-        smoother._plan.solver = InnovationsSolver(gaps, table, np.inf)
+        weights = gaps.weights / gaps.top if gaps.weights.size else np.ones(n)
+        pull = gaps.scaled_lam / weights
+        smoother._plan.solver = InnovationsSolver(gaps, table, pull, np.inf)
     if solver == "state-space":
         smoother._plan.solver = StateSpaceSolver.of(gaps)
     assert smoother.solver == solver
