@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastspline import bundle, rows
+from fastspline._abreast import LEAST_COLUMNS
 from fastspline._freedom import DegreesOfFreedom
 from fastspline._grid import smooth_grid
 from fastspline._oneshot import smooth_spline
@@ -81,9 +82,11 @@ def _describe(curve: Spline) -> None:
 
 def _choose() -> None:
     """Choose lam in every way."""
+    many = np.tile(VALUES, LEAST_COLUMNS)
     for criterion in ("gcv", "loo", "reml"):
         for per_column in (True, False):
             select_lam(X, VALUES, criterion=criterion, per_column=per_column)
+        select_lam(X, many, criterion=criterion)
     smooth_spline(X, VALUES, lam=DegreesOfFreedom(5.0))
     smooth_spline(X, VALUES, lam=1e-3, loss="huber")
     make_smoothing_spline(X, VALUES)

@@ -80,20 +80,21 @@ def scores_at(gaps: Gaps, scaled_lam: float, y: Vector) -> Scores:
     return scores_without_lines(gaps, scaled_lam, rises, power)
 
 
-def take_lines_out(gaps: Gaps, y: Vector) -> tuple[Vector, NDArray[np.int32], NDArray[np.bool_]]:
+def take_lines_out(gaps: Gaps, y: Vector) -> tuple[Vector, NDArray[np.int64], NDArray[np.bool_]]:
     """Give the values' differences less those of their line, a scale, and which are lines.
 
     Times 2**-power, so that squares neither over- nor underflow.
     """
-    power = np.frexp(np.abs(y).max(initial=0.0, axis=0))[1]
-    rises, exact = np.empty((y.shape[0] - 1, y.shape[1])), np.empty(y.shape[1], np.bool_)
+    n, columns = y.shape
+    power, exact = np.empty(columns, np.int64), np.empty(columns, np.bool_)
+    rises = np.empty((n - 1, columns))
     x = (gaps.knots - gaps.knots[0]) / gaps.unit
-    scores.subtract_lines(x, scaled_weights(gaps), np.ldexp(y, -power), rises, exact)
+    scores.subtract_lines(x, scaled_weights(gaps), y, 0, columns, rises, power, exact)
     return rises, power, exact
 
 
 def scores_without_lines(
-    gaps: Gaps, scaled_lam: float, rises: Vector, power: NDArray[np.int32]
+    gaps: Gaps, scaled_lam: float, rises: Vector, power: NDArray[np.int64]
 ) -> Scores:
     """`scores_at` for prepared columns."""
     n, sums = gaps.knots.size, np.empty((3, rises.shape[1]))

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastspline._abreast import LEAST_COLUMNS, MOST_KNOTS, search_abreast
 from fastspline._clock import read_knots
 from fastspline._fit import Group, magnitude, rest_of, some_of
 from fastspline._jumps import past_jumps
@@ -313,14 +314,19 @@ def choose_lam(
         return Choice(lam, np.zeros(count, np.int8))
     if shared or INTERPRETED:
         return _search_plainly(gaps, y, criterion, shared=shared)
-    lam, bound = np.empty(columns), np.empty(columns, np.int8)
-
     ends: list[float] = []
 
     def end() -> float:  # few searches ask for it, and it takes seconds to compile
         if not ends:
             ends.append(score_lanes.end_of_search(gaps.h, gaps.weights, gaps.top))
         return ends[0]
+
+    scale = gaps.unit**3 * gaps.top
+    threads = default_threads() if y.nbytes * COLUMN_WORK >= ALONE_BYTES and columns > 1 else 1
+    if columns >= LEAST_COLUMNS and n <= MOST_KNOTS:
+        lam, bound = search_abreast(gaps, y, CRITERIA[criterion], end, threads)
+        return Choice(lam * scale, bound)
+    lam, bound = np.empty(columns), np.empty(columns, np.int8)
 
     def work(first: int, stop: int) -> int:
         known = end() if criterion in ("loo", "reml") else np.nan
@@ -332,9 +338,8 @@ def choose_lam(
             known = end() if first >= 0 else known
         return -1
 
-    threads = default_threads() if y.nbytes * COLUMN_WORK >= ALONE_BYTES and columns > 1 else 1
     run_blocks(work, cut(columns, max(1, min(64, columns // (4 * threads)))), threads)
-    return Choice(lam * gaps.unit**3 * gaps.top, bound)
+    return Choice(lam * scale, bound)
 
 
 def _search_plainly(gaps: Gaps, y: NDArray[np.float64], criterion: str, *, shared: bool) -> Choice:

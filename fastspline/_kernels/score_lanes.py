@@ -1,12 +1,11 @@
 """The search for one column's lam: scores at many lam at once, one lam a SIMD lane.
 
-The recursion is that of `scores`.
+The recursion is that of `scores`. What of it depends on lam alone can be kept in a table, from
+which `score_panels` gives the scores of many columns, to the last bit.
 
 Scratch does not grow with the number of knots: the left filter's states are noted at the start of
 each block, and computed again block by block, from the last one back, as the right filter comes.
 """
-
-import math
 
 import numpy as np
 from numba import njit
@@ -14,7 +13,6 @@ from numba import njit
 from fastspline._kernels.scores import (
     AT_BOUND,
     DOWN,
-    GCV,
     LEAST_REST,
     LINE,
     LOO,
@@ -26,7 +24,7 @@ from fastspline._kernels.scores import (
     caution,
     make_refine,
     search_range,
-    subtract_line,
+    subtract_lines,
 )
 from fastspline._kernels.vector import (
     LANES,
@@ -37,7 +35,6 @@ from fastspline._kernels.vector import (
     vload,
     vload_all,
     vsplit,
-    vstore,
     vstore_all,
     vsub,
     vwhere_below,
@@ -48,6 +45,12 @@ from fastspline.jit import INLINED, JIT
 BLOCK = 512  # knots whose left states fit in the second-level cache
 STATE = 6  # vectors of a predicted state that are kept: e, a, b, c, residual, slope
 ROW_BYTES = 8 * LANES
+TRIED = max(LANES, 16)  # places of a round, of which one then suffices
+# Rows of a table, `LANES` wide: for each knot gains and d' of the left filter, gains of the right
+# one, what `weigh_sides` gives, and 1 over the determinant of all; then sums over the knots.
+ENTRIES, OF_RIGHT, OF_SIDES = 13, 5, 9
+SQUARES, RESTS, SHARED, LOG_DET, EXPONENTS, LAM = 0, 1, 2, 3, 4, 5
+N_SUMS = 6
 
 
 @njit(**INLINED)
@@ -61,41 +64,52 @@ def step(place, r, h, rise, state):
     e, a, b, c, ahead, slope, bend, chord = state
     if place == 0:
         total = fma(0.0, r, 1.0)
-        residual, slope = vzero("f8", LANES), vzero("f8", LANES)
-        e, a, b, c = r, total, residual, residual
+        none = vzero("f8", LANES)
+        gains = none, none, none, none
+        e, a, b, c = r, total, none, none
     else:
         d = 1.0 if place > 1 else 0.0
         total = fma(d, r, c)
         gain = vdiv(1.0, total)
         rho = scale(r, gain)
-        alpha = scale(d, rho)
-        k1, k2 = scale(gain, c), scale(gain, b)
-        a22 = scale(gain, fma(d, r, bend))
+        gains = scale(d, rho), scale(gain, c), scale(gain, b), scale(gain, fma(d, r, bend))
         e, a, b, c = scale(rho, e), fma(gain, e, scale(rho, a)), scale(rho, b), scale(rho, c)
-        # As in `smooth_panel`: near the identity the increment, else the product.
-        residual = vwhere_below(alpha, 0.5, scale(alpha, ahead), vsub(ahead, scale(k1, ahead)))
-        slope = vwhere_below(a22, 0.5, fma(a22, slope, scale(k2, chord)), fma(k2, ahead, slope))
+    ahead, slope, chord = observe(gains, h, rise, ahead, slope, chord)
     d = 1.0 if place > 0 else 0.0
     h2 = h * h
     h3 = h2 * h / 3.0
-    chord = vadd(rise, residual)
-    ahead = fma(-h, slope, chord)
     bend = vsub(fma(h, b, c), 0.5 * h3 * d)
     next_e = vadd(fma(h, c, e), fma(h2, b, fma(h3, a, 0.25 * h3 * h * d)))
     next_c = vadd(fma(2.0 * h, b, c), fma(h2, a, h3 * d))
     next_b = fma(h, a, vadd(b, 0.5 * h2 * d))
     next_a = vadd(a, h * d)
-    return (next_e, next_a, next_b, next_c, ahead, slope, bend, chord), total
+    return (next_e, next_a, next_b, next_c, ahead, slope, bend, chord), (*gains, total)
 
 
 @njit(**INLINED)
-def delete_value(left, right, has_before, has_after):
-    """Give D at a knot without its value, and D times the residual that the value then leaves.
+def observe(gains, h, rise, ahead, slope, chord):
+    """Observe at a knot: from residual and slope predicted there to those at the next.
+
+    `chord` is `ahead` plus the last gap times the slope. The gains are 0 at the first knot, where
+    the slope is not yet known.
+    """
+    alpha, k1, k2, a22 = gains
+    # As in `smooth_panel`: near the identity the increment, else the product. Each product is fused
+    # by name: what a compiler fuses may differ between kernels.
+    slope = vwhere_below(a22, 0.5, fma(a22, slope, scale(k2, chord)), fma(k2, ahead, slope))
+    kept = fma(k1, scale(-1.0, ahead), ahead)
+    chord = vwhere_below(alpha, 0.5, fma(alpha, ahead, rise), vadd(rise, kept))
+    return fma(-h, slope, chord), slope, chord
+
+
+@njit(**INLINED)
+def weigh_sides(left, right, has_before, has_after):
+    """Give by what D at a knot, without its value, is the sum of: see `delete_value`.
 
     `left` and `right` are the states that both filters predict there, see `step`; the first two
     knots of a side are told only by the other.
     """
-    e, a, b, c, ahead, slope = left
+    e, a, b, c = left
     both = scale(b, right[2])
     from_left = fma(a, right[3], both)
     if has_before:
@@ -103,69 +117,69 @@ def delete_value(left, right, has_before, has_after):
     from_right = fma(right[1], c, both)
     if has_after:
         from_right = vadd(from_right, e)
-    crossed = fma(b, right[3], scale(right[2], c))
-    slopes = scale(crossed, vadd(slope, right[5]))
-    deleted = fma(from_left, ahead, fma(from_right, right[4], slopes))
-    return vadd(from_left, from_right), deleted
+    return from_left, from_right, fma(b, right[3], scale(right[2], c))
 
 
 @njit(**INLINED)
-def write_scores(criterion, n, squares, rests, determinant, scores):
-    """Write the scores; they hold lam.
+def delete_value(sides, ahead, slope, ahead_right, slope_right):
+    """Give D times the residual that a value leaves where the curve is fitted without it."""
+    from_left, from_right, crossed = sides
+    slopes = scale(crossed, vadd(slope, slope_right))
+    return fma(from_left, ahead, fma(from_right, ahead_right, slopes))
 
-    `rests`: sums of 1 - leverage and of its squares. `determinant`: mantissas and exponents of a
-    product.
+
+@njit(**INLINED)
+def score_of(criterion, n, squares, rest, shared, log_det):
+    """Give a score from a sum of squares, sums of 1 - leverage and its squares, and for REML.
+
+    Infinity where it overflows, and of GCV, which knows n - df, where that is too small to tell
+    anything.
     """
-    first = scores.ctypes.data + 8
-    rest, shared = rests
-    if criterion in (GCV, ROBUST):
-        squares = vdiv(scale(float(n), squares), scale(rest, rest))
-    elif criterion == LOO:
-        squares = scale(1.0 / n, squares)
-    elif criterion == REST:
-        squares = rest
-    vstore(first, squares)
     if criterion == REML:
-        mantissas, powers = np.empty(LANES), np.empty(LANES)
-        vstore(mantissas.ctypes.data, determinant[0])
-        vstore(powers.ctypes.data, determinant[1])
-        for k in range(LANES):
-            log_det = np.log(mantissas[k]) + np.log(2.0) * powers[k]
-            scores[1 + k] = (n - 2) * np.log(scores[1 + k] / (n - 2)) + log_det
-    if criterion in (GCV, ROBUST):
-        left, squared = np.empty(LANES), np.empty(LANES)
-        vstore(left.ctypes.data, rest)
-        vstore(squared.ctypes.data, shared)
-        for k in range(LANES):
-            if left[k] < 0.99 * LEAST_REST * n:  # where the search ends it is about the least
-                scores[1 + k] = np.inf
-            elif criterion == ROBUST:
-                scores[1 + k] *= caution(n, left[k], squared[k])
-    for k in range(1, LANES + 1):
-        if not np.isfinite(scores[k]):
-            scores[k] = np.inf
+        score = (n - 2) * np.log(squares / (n - 2)) + log_det
+    elif criterion == LOO:
+        score = (1.0 / n) * squares
+    elif criterion == REST:
+        score = rest
+    elif rest < 0.99 * LEAST_REST * n:  # where the search ends it is about the least
+        score = np.inf
+    else:
+        score = n * squares / (rest * rest)
+        if criterion == ROBUST:
+            score *= caution(n, rest, shared)
+    return score if np.isfinite(score) else np.inf
+
+
+@njit(**INLINED)
+def write_scores(criterion, n, sums, scores, first):
+    """Write scores from sums over the knots, of which that of logarithms is completed."""
+    for k in range(LANES):
+        sums[LOG_DET, k] = np.log(sums[LOG_DET, k]) + np.log(2.0) * sums[EXPONENTS, k]
+        scores[first + k] = score_of(
+            criterion, n, sums[SQUARES, k], sums[RESTS, k], sums[SHARED, k], sums[LOG_DET, k]
+        )
 
 
 @njit(**JIT)
-def score_places(problem, places, scores):
-    """Write one column's scores at places 1 to `LANES`; infinity where they overflow.
+def score_places(problem, places, scores, first):
+    """Write one column's scores at `LANES` places from `first` on.
 
-    For GCV, which knows n - df, also where that is too small to tell anything.
-
-    The problem: criterion, gaps, weights, 1 / weights, the differences of the values (n - 1,), and
-    lam / 10**place, a unit that frees the places of the data's units.
+    The problem: criterion, gaps, weights, 1 / weights, the differences of the values (n - 1,),
+    lam / 10**place, a unit that frees the places of the data's units, and a table that is written
+    for `score_panels`, or empty. With a table n is at most `BLOCK`.
     """
-    criterion, h, weights, noise, rises, unit = problem
+    criterion, h, weights, noise, rises, unit, table = problem
     n = weights.size
     blocks = (n + BLOCK - 1) // BLOCK
     rows = min(n, BLOCK)
     memory = np.empty((STATE * rows + (STATE + 2) * blocks) * LANES + 8)
     states = (memory.ctypes.data + 63) // 64 * 64
     starts = states + STATE * rows * ROW_BYTES
-    for k in range(1, LANES + 1):
-        scores[k] = unit * 10.0 ** places[k]
+    sums = np.empty((N_SUMS, LANES)) if table.size == 0 else table[table.shape[0] - N_SUMS :]
+    for k in range(LANES):
+        sums[LAM, k] = unit * 10.0 ** places[first + k]
     none = vzero("f8", LANES)
-    lam, one = vload(scores.ctypes.data + 8, none), vadd(none, 1.0)
+    lam, one = vload(sums.ctypes.data + LAM * ROW_BYTES, none), vadd(none, 1.0)
     left = (one, none, none, none, none, none, none, none)
     right = left
     squares, rest, shared, exponents, product = none, none, none, none, one
@@ -181,37 +195,50 @@ def score_places(problem, places, scores):
             vstore_all(states + (i - start) * STATE * ROW_BYTES, left[:STATE])
             ahead = left[4]
             j = min(i, n - 2)
-            left, total = step(min(i, 2), scale(noise[i], lam), h[j], rises[j], left)
+            left, gains = step(min(i, 2), scale(noise[i], lam), h[j], rises[j], left)
+            if table.size > 0:
+                vstore_all(table.ctypes.data + i * ENTRIES * ROW_BYTES, gains)
             if criterion == REML and turn == s:
                 if i > 1:
-                    squares = vadd(squares, vdiv(scale(ahead, ahead), total))
-                product, power = vsplit(scale(product, total))
+                    squares = vadd(squares, vdiv(scale(ahead, ahead), gains[4]))
+                product, power = vsplit(scale(product, gains[4]))
                 exponents = vadd(exponents, power)
         if criterion == REML or turn < blocks - 1:
             continue
         for i in range(stop - 1, start - 1, -1):
             before = vload_all(states + (i - start) * STATE * ROW_BYTES, left[:STATE])
             r = scale(noise[i], lam)
-            d, deleted = delete_value(before, right, i > 1, i < n - 2)
-            if criterion != LOO:
-                kept = scale(r, d)
-                # The determinant of what both sides tell.
-                known = fma(before[3], right[0], scale(right[3], before[0]))
-                inverse = vdiv(1.0, vadd(kept, known))
-                share = scale(kept, inverse)
-                rest, shared = vadd(rest, share), fma(share, share, shared)
-                residual = scale(scale(r, deleted), inverse)
-            else:
-                residual = vdiv(deleted, d)
+            sides = weigh_sides(before[:4], right, i > 1, i < n - 2)
+            d = vadd(sides[0], sides[1])
+            deleted = delete_value(sides, before[4], before[5], right[4], right[5])
+            here = scale(r, d)
+            # The determinant of what both sides tell.
+            known = fma(before[3], right[0], scale(right[3], before[0]))
+            inverse = vdiv(1.0, vadd(here, known))
+            share = scale(here, inverse)
+            rest, shared = vadd(rest, share), fma(share, share, shared)
+            by_all = scale(scale(r, deleted), inverse)
+            residual = by_all if criterion != LOO else vdiv(deleted, d)
             squares = fma(weights[i], scale(residual, residual), squares)
             j = max(i - 1, 0)
-            right, _ = step(min(n - 1 - i, 2), r, h[j], -rises[j], right)
-    write_scores(criterion, n, squares, (rest, shared), (product, exponents), scores)
+            right, gains = step(min(n - 1 - i, 2), r, h[j], -rises[j], right)
+            if table.size > 0:
+                at = table.ctypes.data + (i * ENTRIES + OF_RIGHT) * ROW_BYTES
+                vstore_all(at, (*gains[:4], *sides, inverse))
+    vstore_all(sums.ctypes.data, (squares, rest, shared, product, exponents))
+    write_scores(criterion, n, sums, scores, first)
     # Numba may free an array after its last use: this keeps the scratch until here.
     memory[0] = 0.0
 
 
-refine = make_refine(score_places, njit(**INLINED))
+@njit(**INLINED)
+def score_round(problem, places, scores):
+    """Write one column's scores at all places but the first and the last."""
+    for k in range(1, places.size - 1, LANES):
+        score_places(problem, places, scores, k)
+
+
+refine = make_refine(score_round, njit(**INLINED))
 
 
 @njit(**INLINED)
@@ -230,14 +257,15 @@ def end_of_search(h, weights, top):
     scale_weights(weights, top, scaled, noise)
     whole, near = search_range(h, scaled)
     places, scores = np.empty(LANES + 2), np.empty(LANES + 2)
-    # A literal in the place of the criterion would be one more specialisation.
-    problem = (np.int64(REST), h, scaled, noise, np.zeros(n - 1), whole)
+    # Literals in the place of these numbers would be one more specialisation.
+    first = np.int64(1)
+    problem = (np.int64(REST), h, scaled, noise, np.zeros(n - 1), whole, np.empty((0, LANES)))
     low, high, k = near, 0.0, 2
     least = LEAST_REST * n
     for _ in range(2):
         for i in range(LANES):
             places[1 + i] = low + (high - low) * (i / (LANES - 1))
-        score_places(problem, places, scores)
+        score_places(problem, places, scores, first)
         if scores[1] >= least:  # below it falls at most as lam does
             high = low - np.log10(scores[1] / least)
             low = high - DOWN
@@ -265,19 +293,16 @@ def lay_grid(lower):
 
 
 @njit(**INLINED)
-def score_grid(problem, grid, table, places, scores):
+def score_grid(problem, grid, table):
     """Score one column at all places of a grid; tell if the score may be less below, or is none.
 
     Down there it is linear in lam, and so falls by no more than between the first two places.
     """
     least = np.inf
     for start in range(0, grid.size, LANES):
-        for k in range(LANES):
-            places[1 + k] = grid[start + k]
-        score_places(problem, places, scores)
-        for k in range(LANES):
-            table[start + k] = scores[1 + k]
-            least = min(least, scores[1 + k])
+        score_places(problem, grid, table, start)
+        for k in range(start, start + LANES):
+            least = min(least, table[k])
     return table[0] == np.inf or not 2.0 * table[0] - table[1] > least
 
 
@@ -296,27 +321,26 @@ def search_columns(criterion, knots, h, unit, weights, top, known, y, first, sto
     for i in range(n):
         x[i] = (knots[i] - knots[0]) / unit
     whole, near = search_range(h, scaled)
-    rises, column = np.zeros(n - 1), np.empty(n)
-    places, scores = np.empty(LANES + 2), np.empty(LANES + 2)
-    problem = (criterion, h, scaled, noise, rises, whole)
+    rises, powers = np.empty((n - 1, stop - first)), np.empty(stop - first, np.int64)
+    exact = np.empty(stop - first, np.bool_)
+    subtract_lines(x, scaled, y, first, stop, rises, powers, exact)
+    own = np.empty(n - 1)
+    places, scores = np.empty(TRIED + 2), np.empty(TRIED + 2)
+    problem = (criterion, h, scaled, noise, own, whole, np.empty((0, LANES)))
     from_end = criterion == LOO or criterion == REML  # a tuple compiles longer
     end = known if from_end else np.nan
     grid = lay_grid(max(near, end) if from_end else near)
     table = np.empty(grid.size)
     for j in range(first, stop):
-        largest = 0.0
-        for i in range(n):
-            largest = max(largest, abs(y[i, j]))
-        power = math.frexp(largest)[1]  # squares then neither over- nor underflow
-        for i in range(n):
-            column[i] = math.ldexp(y[i, j], -power)
         bound[j] = 0
-        if subtract_line(x, scaled, column, rises):
+        if exact[j - first]:
             lam[j] = np.inf
             continue
+        for i in range(n - 1):
+            own[i] = rises[i, j - first]
         mine, found = grid, table
         again = False
-        while score_grid(problem, mine, found, places, scores) and not again:
+        while score_grid(problem, mine, found) and not again:
             if np.isnan(end):
                 if np.isnan(known):
                     return j

@@ -10,6 +10,8 @@ References: as `state_space`; P. Craven and G. Wahba, Numer. Math. 31 (1979), fo
 "A comparison of GCV and GML for choosing the smoothing parameter", Ann. Statist. 13 (1985).
 """
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -184,43 +186,49 @@ def search_range(h, weights):
 
 
 @njit(**JIT)
-def subtract_line(x, weights, column, rises):
-    """Write the differences of the values less those of their line; tell if they are all rounding.
+def subtract_lines(x, weights, y, first, stop, rises, powers, exact):
+    """Write the differences of columns' values less those of their line; tell if all are rounding.
 
-    No score changes by it, and rounding no longer grows with the slope.
+    For columns first to stop - 1 of `y` (n, m), to columns from 0 on of `rises` (n - 1, stop -
+    first). No score changes by it, and rounding no longer grows with the slope. They are times
+    2**-power, so that squares neither over- nor underflow.
     """
-    total, mean_x, mean_y = 0.0, 0.0, 0.0
-    for i in range(x.size):
+    n, m = x.size, stop - first
+    largest, mean_y, bent, furthest = np.zeros(m), np.zeros(m), np.zeros(m), np.zeros(m)
+    up, down = np.empty(m), np.empty(m)
+    for i in range(n):
+        for j in range(m):
+            largest[j] = max(largest[j], abs(y[i, first + j]))
+    for j in range(m):
+        powers[j] = math.frexp(largest[j])[1]
+        half = powers[j] // 2  # either half is a number, whatever the power
+        up[j], down[j] = math.ldexp(1.0, -half), math.ldexp(1.0, half - powers[j])
+    total, mean_x, lever = 0.0, 0.0, 0.0
+    for i in range(n):
         total += weights[i]
         mean_x += weights[i] * x[i]
-        mean_y += weights[i] * column[i]
+        for j in range(m):
+            mean_y[j] += weights[i] * (y[i, first + j] * up[j] * down[j])
     mean_x /= total
-    mean_y /= total
-    bent, lever = 0.0, 0.0
-    for i in range(x.size):
-        bent += weights[i] * (x[i] - mean_x) * (column[i] - mean_y)
-        lever += weights[i] * (x[i] - mean_x) * (x[i] - mean_x)
-    slope = bent / lever
-    largest, furthest = 0.0, 0.0
-    for i in range(x.size):
-        largest = max(largest, abs(column[i]))
-        furthest = max(furthest, abs(column[i] - mean_y - slope * (x[i] - mean_x)))
-        if i > 0:
-            rises[i - 1] = (column[i] - column[i - 1]) - slope * (x[i] - x[i - 1])
-    return furthest <= ROUNDING * largest
-
-
-@njit(**JIT)
-def subtract_lines(x, weights, y, rises, exact):
-    """`subtract_line` for the columns of `y` (n, m): write `rises` (n - 1, m) and `exact` (m,)."""
-    n, m = y.shape
-    column, differences = np.empty(n), np.empty(n - 1)
     for j in range(m):
-        for i in range(n):
-            column[i] = y[i, j]
-        exact[j] = subtract_line(x, weights, column, differences)
-        for i in range(n - 1):
-            rises[i, j] = differences[i]
+        mean_y[j] /= total
+    for i in range(n):
+        arm = weights[i] * (x[i] - mean_x)
+        lever += arm * (x[i] - mean_x)
+        for j in range(m):
+            bent[j] += arm * (y[i, first + j] * up[j] * down[j] - mean_y[j])
+    for j in range(m):
+        bent[j] /= lever  # which is the slope now
+    for i in range(n):
+        arm, gap = x[i] - mean_x, x[i] - x[max(i - 1, 0)]
+        for j in range(m):
+            here = y[i, first + j] * up[j] * down[j]
+            furthest[j] = max(furthest[j], abs(here - mean_y[j] - bent[j] * arm))
+            if i > 0:
+                before = y[i - 1, first + j] * up[j] * down[j]
+                rises[i - 1, j] = (here - before) - bent[j] * gap
+    for j in range(m):
+        exact[j] = furthest[j] <= ROUNDING * (largest[j] * up[j] * down[j])
 
 
 @njit(**JIT)

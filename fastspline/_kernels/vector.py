@@ -333,10 +333,13 @@ def vadd(typingctx, a, b):
 
 @intrinsic
 def vwhere_below(typingctx, a, bound, x, y):
-    """Give `x` in the lanes where ``a < bound``, a number, and `y` in the others."""
+    """Give `x` in the lanes where ``a < bound``, a number, and `y` in the others.
+
+    For a number `a` that is one of them as it is.
+    """
 
     def codegen(context, builder, signature, args):
-        limit = _in_lanes(context, builder, args[1], bound, a)
+        limit = _in_lanes(context, builder, args[1], bound, a) if isinstance(a, Vector) else args[1]
         below = builder.fcmp_ordered("<", args[0], limit)
         return builder.select(below, args[2], args[3])
 
