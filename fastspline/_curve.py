@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any, Generic, Literal, TypeAlias, cast
 
@@ -26,7 +26,7 @@ class Curve(Generic[Shaped]):
 
     __slots__ = ()
 
-    _groups: tuple[Group, ...]
+    _groups: Sequence[Group]
     _jet: Jet
     _place: tuple[tuple[int, ...], int]
     _restore: Restore

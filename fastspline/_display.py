@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -26,7 +26,7 @@ SKETCH = 200, 50  # width and height of the curves beside the table
 class Curve(Protocol):
     """What is shown of a `Spline`."""
 
-    _groups: tuple[Group, ...]
+    _groups: Sequence[Group]
     _jet: Jet
     _place: tuple[tuple[int, ...], int]
     _source: Source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -111,22 +112,22 @@ class Noise(NamedTuple):
         return result
 
 
-def fit_groups(groups: tuple[Group, ...], place: tuple[tuple[int, ...], int]) -> Jet:
+def fit_groups(groups: Sequence[Group], place: tuple[tuple[int, ...], int]) -> Jet:
     """Fit the columns of all groups, in the order of their places."""
     plan = groups[0].plan
     nodes = plan.knots if plan.knots.size > 1 else plan.solver.gaps.knots
     roughness = ALL_ONE if plan.roughness is None else plan.roughness
     if len(groups) == 1:
-        return Jet(nodes, *_fit_group(groups[0], nodes, place), plan.bc, roughness)
+        return Jet(nodes, *fit_group(groups[0], nodes, place), plan.bc, roughness)
     values, slopes, curvatures = np.empty((3, nodes.size, math.prod(place[0])))
     for group in groups:
-        parts = _fit_group(group, nodes, place)
+        parts = fit_group(group, nodes, place)
         for whole, part in zip((values, slopes, curvatures), parts, strict=True):
             whole[:, group.columns] = part
     return Jet(nodes, values, slopes, curvatures, plan.bc, roughness)
 
 
-def third_derivatives(groups: tuple[Group, ...], jet: Jet) -> Vector:
+def third_derivatives(groups: Sequence[Group], jet: Jet) -> Vector:
     """Give the third derivative in the gap after each node, (n, columns), and 0 after the last."""
     thirds = np.zeros(jet.values.shape)
     for group in groups:
@@ -141,7 +142,7 @@ def third_derivatives(groups: tuple[Group, ...], jet: Jet) -> Vector:
     return thirds
 
 
-def _fit_group(
+def fit_group(
     group: Group, nodes: Vector, place: tuple[tuple[int, ...], int]
 ) -> tuple[Vector, Vector, Vector]:
     """Give values, slopes and second derivatives of a group's curves."""

@@ -12,6 +12,7 @@ case.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -58,7 +59,7 @@ class Derivatives(NamedTuple):
 
 
 def differentiate(
-    groups: tuple[Group, ...],
+    groups: Sequence[Group],
     jet: Jet,
     place: tuple[tuple[int, ...], int],
     cotangent: ArrayLike,

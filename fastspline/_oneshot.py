@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Literal, NamedTuple, TypedDict, Unpack, cast, overload
 
 import numpy as np
@@ -218,7 +220,7 @@ def fit_columns(problem: Problem) -> Fit:
     given, shared = _read_lam(lam, trailing)
     table = read_table(problem, read, columns.astype(np.float64), (trailing, axis))
     lams = np.empty(columns.shape[1])
-    groups: list[Group] = []
+    made: list[Sequence[Group]] = []
     choices: list[Choice] = []
     lost = 0
     parts = list(table.parts(omit=missing == "omit"))
@@ -229,21 +231,21 @@ def fit_columns(problem: Problem) -> Fit:
         problem = problem._replace(lam=float(given[0]))
     for part in parts:
         if not part.counts:
-            groups.append(part.lost(problem))
+            made.append([part.lost(problem)])
             lams[part.columns] = np.nan
             lost += part.columns.size
             continue
-        made, choice = _fit_part(problem, table, part, given)
-        for group in made:
-            lams[group.columns] = group.plan.lam
-        groups += made
+        groups, lams_of_part, choice = _fit_part(problem, table, part, given)
+        made.append(groups)
+        lams[part.columns] = lams_of_part
         choices += choice
     lams.flags.writeable = False
-    one = (shared and len(groups) == 1) or not trailing
-    alone = np.nan if lost else groups[0].plan.lam
+    one = (shared and len(made) == len(made[0]) == 1) or not trailing
+    everything = made[0] if len(made) == 1 else tuple(chain.from_iterable(made))
+    alone = np.nan if lost or not one else everything[0].plan.lam
     all_lams = alone if one else lams.reshape(trailing)
     source = Source(clock, labels)
-    spline = Spline(tuple(groups), (trailing, axis), restore, all_lams, source)
+    spline = Spline(everything, (trailing, axis), restore, all_lams, source)
     return Fit(spline, Choice.joined(choices), lost)
 
 
@@ -271,15 +273,17 @@ def _is_table(weights: ArrayLike | None) -> bool:
 
 def _fit_part(
     problem: Problem, table: Table, part: Part, given: Vector
-) -> tuple[list[Group], list[Choice]]:
-    """Choose lam, and by what loss values count; give groups, and choices where there were any."""
+) -> tuple[Sequence[Group], Vector, list[Choice]]:
+    """Choose lam, and by what loss values count; give groups, lam, and choices if any."""
     if problem.loss == "squared":
         lams, choice = part.choose(problem, given)
-        return part.groups(problem, lams), [] if choice is None else [choice]
+        return part.groups(problem, lams), lams, [] if choice is None else [choice]
     from fastspline._robust import reweigh  # few fits are robust
 
     made = [reweigh(problem, table, part, column, given) for column in range(part.columns.size)]
-    return [one.group for one in made], [one.choice for one in made if one.choice is not None]
+    groups, choices = [one.group for one in made], [one.choice for one in made]
+    lams = np.array([group.plan.lam for group in groups])
+    return groups, lams, [choice for choice in choices if choice is not None]
 
 
 def _read_lam(lam: Lam, trailing: tuple[int, ...]) -> tuple[Vector, bool]:

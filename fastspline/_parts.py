@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastspline._apart import Apart
 from fastspline._arguments import Boundary, check_weights
 from fastspline._fit import Group, Repeats
 from fastspline._freedom import DegreesOfFreedom, lam_for_df
@@ -63,10 +64,12 @@ class Part(NamedTuple):
         group = Group(plan, self.columns[some], self.values[:, some], repeats)
         return group._replace(own_weights=self.own_weights)
 
-    def groups(self, problem: Problem, lams: Vector) -> list[Group]:
+    def groups(self, problem: Problem, lams: Vector) -> Sequence[Group]:
         """Give the columns that share a lam with their plan."""
         if (lams == lams[0]).all():
             return [self.group(problem, float(lams[0]))]
+        if self.repeats is None and problem.bc == "natural" and problem.roughness is None:
+            return Apart(self.group(problem, float(lams[0])), lams)
         distinct, which = np.unique(lams, return_inverse=True)
         return [
             self.group(problem, one, np.flatnonzero(which == k))

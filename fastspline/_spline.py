@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar, cast, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastspline._apart import fit_curves
 from fastspline._curve import Curve
-from fastspline._fit import Group, fit_groups, noise_of, rest_of
+from fastspline._fit import Group, noise_of, rest_of
 from fastspline._gradient import FitGradient, differentiate
 from fastspline._score import score_group
 from fastspline._solvers.tableau import Vector
@@ -72,14 +73,14 @@ class Spline(Curve[Shaped], Generic[EachColumn, EachPlan, Shaped]):
 
     def __init__(
         self,
-        groups: tuple[Group, ...],
+        groups: Sequence[Group],
         place: tuple[tuple[int, ...], int],
         restore: Restore,
         lam: EachPlan,
         source: Source = NUMBERS,
     ) -> None:
         """Fit each group of columns; users call `Smoother.fit` or `smooth_spline`."""
-        held = groups, fit_groups(groups, place), place, restore, source, None, lam
+        held = groups, fit_curves(groups, place), place, restore, source, None, lam
         for name, part in zip(self.__slots__, held, strict=True):
             object.__setattr__(self, name, part)
 
