@@ -88,6 +88,8 @@ def check_roughness(roughness: ArrayLike, gaps: int) -> NDArray[np.float64]:
 
 def check_gamma(gamma: float, lam: object) -> float:
     """Give what degrees of freedom are multiplied by in GCV, and in nothing else."""
+    if type(gamma) is float and gamma == 1.0:
+        return gamma
     if isinstance(gamma, bool) or not isinstance(gamma, Real):
         raise TypeError(f"gamma must be a number, got {gamma!r}; 1.4 is usual")
     if not 1.0 <= gamma < np.inf:

@@ -22,7 +22,7 @@ from fastspline._solvers.tableau import Vector
 LEAST = 25  # values, of which differences tell the noise
 SHARE = 0.75  # of the squares of all rises, which one rise has by chance once in 1e5 times
 BESIDE = 2  # rises at an end: a wild value there makes only one
-TINY = 1e-290  # sums of squares below it are rounded
+LEAST_RISE = 1e-140  # of which squares are not rounded
 MEDIAN = 0.4549364  # of the square of a normal number
 
 
@@ -49,11 +49,12 @@ def find_jumps(y: Vector) -> NDArray[np.bool_]:
     """Tell which columns have most of the squares of their rises in one."""
     with np.errstate(all="ignore"):  # squares in units of the largest; of a constant they are NaN
         rises = y[1:] - y[:-1]
-        np.abs(rises, out=rises)
         if y.shape[1] == 1:  # most columns by themselves are told in less time
             one = rises[:, 0]
-            if TINY < SHARE * (squares := one @ one) < np.inf and one.max() ** 2 <= SHARE * squares:
+            largest = max(float(one.max()), -float(one.min()))
+            if LEAST_RISE < largest < 1.0 / LEAST_RISE and largest**2 <= SHARE * (one @ one):
                 return np.zeros(1, bool)
+        np.abs(rises, out=rises)
         rises /= rises[BESIDE:-BESIDE].max(axis=0)
         rises *= rises
         jumps: NDArray[np.bool_] = SHARE * rises.sum(axis=0) < 1.0

@@ -178,8 +178,10 @@ def smooth_spline(
     >>> np.flatnonzero(smooth_spline(x, y, loss="tukey").outliers)
     array([ 4, 11, 20])
     """
-    problem = Problem(knots, values, weights, lam, axis, duplicates, missing, bc, roughness)
-    fit = fit_columns(problem._replace(shared=shared, loss=loss, gamma=gamma))
+    problem = Problem(
+        knots, values, weights, lam, axis, duplicates, missing, bc, roughness, shared, loss, gamma
+    )
+    fit = fit_columns(problem)
     if fit.choice is not None:
         fit.choice.warn()
     if fit.lost:

@@ -61,8 +61,8 @@ class Part(NamedTuple):
         repeats = self.repeats
         if repeats is not None:
             repeats = repeats._replace(values=repeats.values[:, some])
-        group = Group(plan, self.columns[some], self.values[:, some], repeats)
-        return group._replace(own_weights=self.own_weights)
+        columns, values = self.columns[some], self.values[:, some]
+        return Group(plan, columns, values, repeats, own_weights=self.own_weights)
 
     def groups(self, problem: Problem, lams: Vector) -> Sequence[Group]:
         """Give the columns that share a lam with their plan."""

@@ -27,13 +27,15 @@ class Choice(NamedTuple):
     @staticmethod
     def joined(choices: list[Choice]) -> Choice | None:
         """Give the choices for several sets of columns as one, or None for none."""
-        if not choices:
-            return None
+        if len(choices) < 2:
+            return choices[0] if choices else None
         lams, bounds = zip(*choices, strict=True)
         return Choice(np.concatenate(lams), np.concatenate(bounds))
 
     def warn(self, stacklevel: int = 3) -> None:
         """Warn of columns whose score has its optimum at a bound."""
+        if not self.bound.any():
+            return
         of = f" of {self.lam.size} columns" if self.lam.size > 1 else ""
         line, through = int((self.bound > 0).sum()), int((self.bound < 0).sum())
         if line:

@@ -338,7 +338,10 @@ def choose_lam(
             known = end() if first >= 0 else known
         return -1
 
-    run_blocks(work, cut(columns, max(1, min(64, columns // (4 * threads)))), threads)
+    if columns == 1:
+        work(0, 1)
+    else:
+        run_blocks(work, cut(columns, max(1, min(64, columns // (4 * threads)))), threads)
     return Choice(lam * scale, bound)
 
 
