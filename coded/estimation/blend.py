@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coded.estimation.candidates import Candidate, Mean, Process
 from coded.estimation.covariances import Array
@@ -12,7 +13,8 @@ from coded.estimation.covariances import Array
 _POWER = 10.0  # of the left-out errors, by which weights fall; 4 errs more on images
 _LEAST = 0.05  # of the best one's weight; less is nothing
 _FEW = 10  # values, from which the best process is found by chance
-_LARGEST_WEIGHT_SUM = 1e3  # sum |w|, as far from all values: beyond it their mean is as good
+_LARGEST_WEIGHT_SUM = 1e6  # sum |w|: by so much may rounding of values reach an output
+_FARTHEST = 10.0  # from the mean, in units of the farthest value: beyond it the mean is as good
 _FITTED = 1.5  # degrees of freedom that fitting took from the left-out errors
 
 
@@ -24,8 +26,10 @@ def blend(found: Sequence[Candidate], values: Array) -> tuple[Array, Array]:
     that it explains that one's own left-out errors, d the mean squared distance of the predictors
     from their mean, and c such that the blend's left-out errors are explained, with 1.5 degrees of
     freedom for what was fitted. The process is the best one or, of up to ten values, which do not
-    tell how smooth f is, the roughest. Far from all values, where the weights' sizes sum to more
-    than 1,000, the mean of the values is taken, with what it errs.
+    tell how smooth f is, the roughest. The mean of the values is taken, with what it errs, where
+    the outcome is ten times as far from it as any value, or the weights' sizes sum to more than
+    1e6, as they do far from all values. (Those of analytic functions sum to thousands between the
+    outermost values and the ends, and are right.)
 
     Parameters
     ----------
@@ -59,12 +63,19 @@ def blend(found: Sequence[Candidate], values: Array) -> tuple[Array, Array]:
         expected += scale * process.variances
     factor = (left_out**2).sum() / max(float(expected.sum()), 1e-300) * n / (n - _FITTED)
     variances *= factor
-    is_wild = np.abs(weights).sum(axis=1) > _LARGEST_WEIGHT_SUM
+    is_wild = _are_wild(weights, values)
     if is_wild.any():
         mean = next(one for one in found if isinstance(one, Mean))
         weights[is_wild] = mean.weights()[is_wild]
         variances[is_wild] = (mean.left_out**2).sum() / n
     return weights, variances
+
+
+def _are_wild(weights: Array, values: Array) -> NDArray[np.bool_]:
+    """Tell which outcomes are nowhere near the values, or hang on their last digits."""
+    lengths, farthest = (np.sqrt((rows**2).sum(axis=1)) for rows in (weights @ values, values))
+    is_far = lengths > _FARTHEST * farthest.max()
+    return np.asarray(is_far | (np.abs(weights).sum(axis=1) > _LARGEST_WEIGHT_SUM))
 
 
 def _telling(found: Sequence[Candidate], errors: Array, n: int) -> Process | None:

@@ -87,8 +87,24 @@ def test_far_from_all_values_estimates_stay_among_them(d):
         rows[21] *= 1e12
         values = np.random.default_rng(seed).normal(size=(20, 2))
         found = of(rows, known, wanted, values)
-        assert np.abs(found.weights @ values).max() < 1e3 * np.abs(values).max()
+        middle = values.mean(axis=0)
+        lengths = np.linalg.norm(values - middle, axis=1)
+        outcomes = np.linalg.norm(found.weights @ values - middle, axis=1)
+        assert outcomes.max() <= 10.0 * lengths.max() * (1.0 + 1e-9)
         assert np.isfinite(found.std).all()
+
+
+def test_analytic_functions_are_known_a_little_beyond_their_values():
+    """By weights of sizes that sum to thousands."""
+    for seed in range(1, 5):
+        rows = np.random.default_rng(seed).uniform(-1.0, 1.0, size=(61, 2))
+        rows[60] = 1.15
+        values = np.exp(-(rows**2) @ np.array([[1.0], [2.0]]))
+        found = of(rows, np.arange(60), np.array([60]), values[:60])
+        assert np.abs(found.weights).sum() > 3e3
+        error = found.weights @ values[:60] - values[60]
+        assert np.abs(error) < 0.03 * values.std()
+        assert found.std[0] < 0.05 * values.std()
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
