@@ -25,7 +25,7 @@ from bench.science.trials import run as run_trial
 from bench.science.unseen_formulas import formulas
 from bench.science.unseen_models import models
 from bench.science.unseen_rivals import Filled, gaussian_process, inverse_distance, ridge
-from coded import KernelScheme, path_order, recommend
+from coded import KernelScheme, SplineScheme, path_order, recommend
 from coded.schemes import codes
 from coded.schemes.registry import Setting
 
@@ -36,7 +36,7 @@ BATCHES, DRAWS, SEED, PROBE_SEED = 12, 6, 21, 23
 HALVES = ("tuning", "reporting")
 PROCESSES = 2
 
-UNFITTED = "kernel, fit=None"
+UNFITTED, GUARDED = "kernel, fit=None", "spline, guarded"
 GP, GP_DESIGN = "Gaussian process", "Gaussian process, kernel's points"
 INVERSE, RIDGE = "inverse distance", "ridge"
 COPIES = ("replication-nearest", "replication-mean")
@@ -70,6 +70,7 @@ def contenders(setting: Counts, function: ZooFunction) -> list[Contender]:
     copies, kernel = (codes()[name].make(Setting(*setting)) for name in (COPIES[0], "kernel"))
     k, n, s = setting
     unfitted = KernelScheme(k, n, n_stragglers=s, fit=None)
+    guarded = SplineScheme(k, n, n_stragglers=s, lam_dec="guarded")
 
     def filled(name: str, design: Any, regress: Any) -> Contender:
         return Contender(name, lambda _: Filled(design, regress))
@@ -78,6 +79,7 @@ def contenders(setting: Counts, function: ZooFunction) -> list[Contender]:
         *(Contender.of(name, setting) for name in (*COPIES, "berrut", "letcc")),
         *(Contender.of(name, setting, "path", order=path_order) for name in ("letcc", "bspline")),
         Contender.of("spline", setting),
+        Contender(GUARDED, lambda _: guarded),
         Contender.of("kernel", setting),
         Contender.of("kernel-copies", setting),
         Contender(UNFITTED, lambda _: unfitted),

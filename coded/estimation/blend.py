@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.estimation.candidates import Candidate, Mean, Process
+from coded.estimation.candidates import Candidate, Mean, Spread
 from coded.estimation.covariances import Array
 
 _POWER = 10.0  # of the left-out errors, by which weights fall; 4 errs more on images
@@ -78,10 +78,10 @@ def _are_wild(weights: Array, values: Array) -> NDArray[np.bool_]:
     return np.asarray(is_far | (np.abs(weights).sum(axis=1) > _LARGEST_WEIGHT_SUM))
 
 
-def _telling(found: Sequence[Candidate], errors: Array, n: int) -> Process | None:
+def _telling(found: Sequence[Candidate], errors: Array, n: int) -> Spread | None:
     """Give the process whose variances tell where errors are large."""
     best_first = [found[i] for i in np.argsort(errors, kind="stable").tolist()]
-    processes = [one for one in best_first if isinstance(one, Process)]
+    processes = [one for one in best_first if isinstance(one, Spread)]
     if n <= _FEW:
         rough = [one for one in processes if one.at_zero == 0.0]  # a power of distance
         processes = rough[:1] or processes

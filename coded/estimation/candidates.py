@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -41,6 +41,22 @@ class Candidate(Protocol):
 
     def weights(self) -> Array:
         """Give the weights of the values at the targets, (t, n); each row sums to 1."""
+
+
+@runtime_checkable
+class Spread(Candidate, Protocol):
+    """A predictor that knows how its squared errors compare with each other."""
+
+    @property
+    def at_zero(self) -> float:
+        """Give the covariance at distance 0: 0 tells that f is taken to be rough."""
+
+    @property
+    def variances(self) -> Array:
+        """Give the variances of the left-out errors, up to a factor, (n,)."""
+
+    def target_variances(self) -> Array:
+        """Give the variances of what is missed at the targets, up to that factor, (t,)."""
 
 
 @dataclass(frozen=True, eq=False)

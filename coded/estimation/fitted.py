@@ -90,16 +90,16 @@ def _estimate_distinct(
     """Estimate from the squared differences among known points and from those wanted to them."""
     if len(known) < _FEWEST:
         return None
-    reduced, unit, scale = _reduced(values.means)
+    means, unit, scale = reduced(values.means)
     if unit == 0.0:
         return None
-    inner = Values(reduced, values.counts, values.deviation / scale / unit, values.spare)
-    found: list[Candidate] = [Mean(len(wanted), reduced)]
+    inner = Values(means, values.counts, values.deviation / scale / unit, values.spare)
+    found: list[Candidate] = [Mean(len(wanted), means)]
     for view, between in zip(views, pairs, strict=True):
         found += candidates(view.rows[known], view.rows[wanted], between, inner)
     if len(found) == 1:
         return None
-    weights, variances = blend(found, reduced)
+    weights, variances = blend(found, means)
     with np.errstate(over="ignore"):
         return Estimate(weights, scale * (unit * np.sqrt(variances)))
 
@@ -138,7 +138,7 @@ def _merged(values: Values, group: Indices) -> tuple[Array, Values]:
     return averages, Values(merged, counts, largest * np.sqrt(within / spare), spare)
 
 
-def _reduced(values: FloatArray) -> tuple[Array, float, float]:
+def reduced(values: FloatArray) -> tuple[Array, float, float]:
     """Give columns of the same products about their mean, at most n, of variance 1 in all.
 
     The root of the values' variances, summed, is the unit times the scale; 0 if they do not vary.

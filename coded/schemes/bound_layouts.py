@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from coded.estimation.sites import Sites, sites_of
 from coded.estimation.splines_on_lines import least_lam, risks, smoothing_matrix
+from coded.estimation.views import MANY
 from coded.maps.arrays import LinearMap, Matrix
 from coded.maps.copies import FilledMap, RowMap
-from coded.nearness.distances import flattened, natural_units, steps_along
+from coded.nearness.distances import FEW, flattened, natural_units, steps_along
 from coded.nearness.features import as_images, pooled_gradients
 from coded.nearness.order import path_order
 from coded.places.copies import copies_by_risk
@@ -22,6 +23,7 @@ from coded.schemes.layouts import InOrder
 from coded.schemes.protocol import Responders
 from fastspline.arrays import FloatArray
 
+_CONSTANT = 1e-12  # a spread below this part of the largest number is rounding
 _TYPED = "SplineScheme({}).bind(...)"
 
 
@@ -65,9 +67,15 @@ class AtInputs:
     growth: ClassVar[float] = 2.0 / 3.0  # squared errors as h^2: networks are rough between inputs
 
     def __init__(
-        self, lines: Matrix, beta: Points, lam_enc: float, order: NDArray[np.intp]
+        self,
+        lines: Matrix,
+        beta: Points,
+        lam_enc: float,
+        order: NDArray[np.intp],
+        places: Matrix | None = None,
     ) -> None:
         self.alpha, self.beta, self.lam_enc = lines[0, order], beta, lam_enc
+        self._places = places
         self._lines, self._order = lines, order
         self._site = order[np.searchsorted(self.alpha, beta)]  # the input that each evaluates
 
@@ -102,6 +110,12 @@ class AtInputs:
             weights[:, sites.first] = smoothing_matrix(sites.knots, points, lam=lam, seen=seen)
         return FilledMap(source, weights)
 
+    @property
+    def places(self) -> Matrix:
+        """The inputs as points between which distances count, kept where a decoder is guarded."""
+        assert self._places is not None
+        return self._places
+
     def held(self) -> NDArray[np.intp]:
         """Give the input that each worker evaluates, if it is sent unmixed."""
         return np.full(len(self.beta), -1) if self.lam_enc > 0.0 else self._site
@@ -112,10 +126,15 @@ class AtInputs:
 
 
 def lay_out(
-    inputs: FloatArray, n_workers: int, n_stragglers: int, lam_enc: float
+    inputs: FloatArray, n_workers: int, n_stragglers: int, lam_enc: float, *, is_guarded: bool
 ) -> AlongCurve | AtInputs:
-    """Lay inputs along a short path or several; near places go to workers far apart."""
-    rows = _features(inputs)
+    """Lay inputs along a short path or several; near places go to workers far apart.
+
+    Where the decoder is guarded, up to ten numbers are in units of their spread, and distances
+    are kept.
+    """
+    plain = _in_units(flattened(inputs)) if is_guarded else None
+    rows = _features(inputs, plain)
     order = path_order(rows)
     dealt = places_far_apart(n_workers)
     if is_curve(rows, order):
@@ -127,10 +146,22 @@ def lay_out(
         beta = systematic(alpha, n_workers)
     else:
         beta = np.repeat(alpha, copies_by_risk(risks(lines), n_workers, n_stragglers)[order])
-    return AtInputs(lines, beta[dealt], lam_enc, order)
+    return AtInputs(lines, beta[dealt], lam_enc, order, plain)
 
 
-def _features(inputs: FloatArray) -> FloatArray:
+def _in_units(rows: FloatArray) -> Matrix:
+    """Give rows of up to ten numbers in units of the spread of each, others as they are."""
+    places: Matrix = rows.astype(np.float64)
+    if rows.shape[1] > MANY:
+        return places
+    largest = np.abs(places).max(axis=0, initial=0.0)
+    places /= np.where(largest > 0.0, largest, 1.0)
+    spread = places.std(axis=0)
+    places /= np.where(spread > _CONSTANT, spread, 1.0)
+    return places
+
+
+def _features(inputs: FloatArray, plain: Matrix | None) -> FloatArray:
     """Describe inputs so that alike ones are near; of images their contrast counts by its root.
 
     On tuning images that gave fewer wrong labels than gradients as they are, or of unit length,
@@ -139,6 +170,8 @@ def _features(inputs: FloatArray) -> FloatArray:
     images = as_images(inputs)
     if images is None:
         rows = flattened(inputs)
+        if plain is not None and rows.shape[1] > FEW:
+            return plain
         return rows / natural_units(rows)
     gradients = pooled_gradients(images)
     length = np.linalg.norm(gradients, axis=1, keepdims=True)

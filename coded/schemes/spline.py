@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coded.estimation.splines_on_lines import errors_at_inputs, least_lam
-from coded.maps.arrays import LinearMap, Matrix, MatrixMap, columns_of
+from coded.estimation.splines_on_lines import errors_at_inputs
+from coded.maps.arrays import LinearMap, Matrix
 from coded.maps.torch_compile import untraced
 from coded.places.points import (
     Points,
@@ -27,7 +26,9 @@ from coded.schemes.layouts import InOrder, Layout, Published
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders, Scheme
 from coded.schemes.registry import Setting, Variant
-from fastspline.arrays import FloatArray, read_only, require_finite
+from fastspline.arrays import FloatArray, read_only
+
+Chosen: TypeAlias = Literal["gcv", "guarded"]  # by the answers
 
 
 class SplineScheme(LinearScheme):
@@ -74,6 +75,18 @@ class SplineScheme(LinearScheme):
     measurements, of which the mean counts by their number, decoding is not linear, and is by a
     matrix always.
 
+    ``lam_dec="guarded"`` lets the answers at hand choose in a wider sense: answers are copied (of
+    copies that differ by more than rounding their mean is the output, not called exact), and lost
+    ones are a blend of interpolating splines, splines of three larger lam (1, 100 and 10,000 cubed
+    mean gaps), the nearest answer and the mean, by what each errs on answers that are left out
+    (`guarded`): where inputs are no curve, noisy and rough functions err no more than copies do.
+    Up to ten numbers are then laid out in units of their spread, whatever their units. It costs a
+    millisecond or two for each batch with losses, and has no matrix. It is not the default, since
+    that is a linear map that depends on the responders alone, as the published decoder is, in
+    torch, on a GPU or in another language: the answers choose only where they are asked to. On a
+    curve points between inputs cost copies, which rough functions miss, and of several numbers
+    smooth functions err less with `KernelScheme`.
+
     Parameters
     ----------
     n_inputs : int
@@ -85,7 +98,7 @@ class SplineScheme(LinearScheme):
         None means ``max(N - K, 0)``.
     lam_enc : float, optional
         Smoothing of the encoder, in [0, inf]; 0 interpolates, inf fits a line.
-    lam_dec : float or "gcv", optional
+    lam_dec : float, "gcv" or "guarded", optional
         Smoothing of the decoder, likewise.
 
     Raises
@@ -122,7 +135,7 @@ class SplineScheme(LinearScheme):
         *,
         n_stragglers: int | None = None,
         lam_enc: float = 0.0,
-        lam_dec: float | Literal["gcv"] = 0.0,
+        lam_dec: float | Chosen = 0.0,
     ) -> None:
         super().__init__(n_inputs, n_workers, n_stragglers)
         self._fewest = min(2, self._n_inputs, self._n_workers)
@@ -133,10 +146,10 @@ class SplineScheme(LinearScheme):
                 "lower it or raise n_workers"
             )
         self._lam_enc = read_lam(lam_enc, "lam_enc")
-        self._lam_dec: float | Literal["gcv"] = "gcv"
-        if not (isinstance(lam_dec, str) and lam_dec == "gcv"):
-            self._lam_dec = read_lam(lam_dec, "lam_dec")
-        self._looks_at_answers = self._lam_dec == "gcv"
+        self._looks_at_answers = isinstance(lam_dec, str) and lam_dec in ("gcv", "guarded")
+        self._lam_dec = (
+            lam_dec if self._looks_at_answers else read_lam(cast(float, lam_dec), "lam_dec")
+        )
         alpha = equidistant(self._n_inputs)
         beta = on_curve(alpha, self._n_workers, self._n_stragglers)
         self._layout: Layout = InOrder(alpha, beta, self._lam_enc)
@@ -149,7 +162,7 @@ class SplineScheme(LinearScheme):
         *,
         n_stragglers: int | None = None,
         lam_enc: float = 0.0,
-        lam_dec: float | Literal["gcv"] = 0.0,
+        lam_dec: float | Chosen = 0.0,
     ) -> Self:
         """Make the scheme exactly as published.
 
@@ -210,7 +223,7 @@ class SplineScheme(LinearScheme):
         return self._lam_enc
 
     @property
-    def lam_dec(self) -> float | Literal["gcv"]:
+    def lam_dec(self) -> float | Chosen:
         """Smoothing of the decoder, as given."""
         return self._lam_dec
 
@@ -252,7 +265,8 @@ class SplineScheme(LinearScheme):
         from coded.schemes.bound_layouts import lay_out
 
         bound = copy.copy(self)
-        bound._layout = lay_out(array, self._n_workers, self._n_stragglers, self._lam_enc)
+        counts, is_guarded = (self._n_workers, self._n_stragglers), self._lam_dec == "guarded"
+        bound._layout = lay_out(array, *counts, self._lam_enc, is_guarded=is_guarded)
         return bound
 
     def decoding_matrix(self, responders: ArrayLike) -> Matrix:
@@ -271,11 +285,11 @@ class SplineScheme(LinearScheme):
         Raises
         ------
         TypeError
-            If ``lam_dec="gcv"``: then the answers choose the decoder.
+            If lam_dec is "gcv" or "guarded": then the answers choose the decoder.
         TypeError, ValueError, NotEnoughRespondersError
             As `decode`.
         """
-        self._given_lam()  # raises for "gcv"
+        self._given_lam()  # raises where the answers choose
         return super().decoding_matrix(responders)
 
     @untraced
@@ -290,7 +304,8 @@ class SplineScheme(LinearScheme):
         p = 1. With lam_dec 0, squared errors grow with the gap h otherwise than the variance,
         h^3, does: p = 2/3 where inputs are no curve, as h^2, and p = 2 on a curve, as h^6. For
         networks that is calibrated; errors of very smooth functions vary over orders of
-        magnitude, and std is their magnitude.
+        magnitude, and std is their magnitude. With "guarded" the same power serves, and what is
+        blended adds its disagreement.
 
         Parameters
         ----------
@@ -313,14 +328,19 @@ class SplineScheme(LinearScheme):
         TypeError, ValueError, NotEnoughRespondersError
             As `decode`.
         """
+        if isinstance(self._lam_dec, str):
+            from coded.schemes.chosen_decoding import decode_as_chosen
+
+            chosen = self._layout, self._lam_dec
+            return decode_as_chosen(self, *chosen, coded_outputs, responders)
         return decode_with_std(self, coded_outputs, responders, self._errors)
 
     def _given_lam(self) -> float:
         """Give lam_dec; TypeError where it is for the answers to choose."""
-        if self._lam_dec == "gcv":
+        if isinstance(self._lam_dec, str):
             raise TypeError(
-                'lam_dec="gcv" chooses the decoder by the answers, so that it has no matrix; '
-                "call decode, or give lam_dec a number"
+                f'lam_dec="{self._lam_dec}" chooses the decoder by the answers, so that it has no '
+                "matrix; call decode, or give lam_dec a number"
             )
         return self._lam_dec
 
@@ -335,26 +355,25 @@ class SplineScheme(LinearScheme):
         return self._layout.decoder(self._layout.sites(responders), lam)
 
     def _choose_decoder(self, coded_outputs: FloatArray, responders: Responders) -> LinearMap:
-        """Give the decoder; "gcv" chooses its lam by the answers."""
-        if self._lam_dec != "gcv":
+        """Give the decoder, which is the answers' choice if asked for."""
+        if not isinstance(self._lam_dec, str):
             return self._decoder(responders)
         self._require_enough(responders)
-        require_finite(coded_outputs, "coded_outputs")
-        # Loaded by those who choose lam, for it takes scipy's minimiser with it.
-        from coded.estimation.cross_validation import smoothing_by_gcv
+        # Loaded by those who ask for it, for it takes scipy with it.
+        from coded.schemes.chosen_decoding import choose
 
-        answers, sites = columns_of(coded_outputs), self._layout.sites(responders)
-        return _ChosenMap(*smoothing_by_gcv(sites, answers, least_lam(self._n_inputs)))
+        return choose(self._layout, self._lam_dec, coded_outputs, responders)
 
     def _errors(
-        self, decoder: LinearMap, answers: Matrix, responders: Responders
+        self,
+        decoder: LinearMap,  # noqa: ARG002 (that of the lam given)
+        answers: Matrix,
+        responders: Responders,
     ) -> NDArray[np.float64]:
         """Estimate the errors of all outputs."""
-        sites = self._layout.sites(responders)
-        if isinstance(decoder, _ChosenMap):  # of the means of copies, by a lam > 0
-            return errors_at_inputs(sites, answers, lam=decoder.lam, growth=1.0, has_means=True)
         lam = self._layout.in_sum(self._given_lam(), len(responders))
         growth = self._layout.growth if lam == 0.0 else 1.0
+        sites = self._layout.sites(responders)
         return errors_at_inputs(sites, answers, lam=lam, growth=growth, has_means=False)
 
     def _suffices(self, responders: Responders) -> bool:
@@ -364,7 +383,8 @@ class SplineScheme(LinearScheme):
         return f"{self._fewest} answers"
 
     def _held(self) -> NDArray[np.intp]:
-        return self._layout.held() if self._lam_dec == 0.0 else np.full(self._n_workers, -1)
+        keeps = self._lam_dec in (0.0, "guarded")
+        return self._layout.held() if keeps else np.full(self._n_workers, -1)
 
     def __repr__(self) -> str:
         """One line that could be typed, and whether data is bound."""
@@ -372,13 +392,6 @@ class SplineScheme(LinearScheme):
 
     def _settings(self) -> str:
         return f"{super()._settings()}, lam_enc={self._lam_enc}, lam_dec={self._lam_dec!r}"
-
-
-@dataclass(frozen=True, eq=False)
-class _ChosenMap(MatrixMap):
-    """A matrix that the answers chose, by their lam."""
-
-    lam: float
 
 
 def _variant(make_scheme: Callable[..., SplineScheme], guarantee: str) -> Variant:
