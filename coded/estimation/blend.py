@@ -16,31 +16,41 @@ _FEW = 10  # values, from which the best process is found by chance
 _LARGEST_WEIGHT_SUM = 1e6  # sum |w|: by so much may rounding of values reach an output
 _FARTHEST = 10.0  # from the mean, in units of the farthest value: beyond it the mean is as good
 _FITTED = 1.5  # degrees of freedom that fitting took from the left-out errors
+_PER_LENGTH = 2.0  # more for each length, where there are more than a few values
 
 
-def blend(found: Sequence[Candidate], values: Array) -> tuple[Array, Array]:
+def blend(
+    found: Sequence[Candidate], values: Array, n_lengths: int = 0
+) -> tuple[Array, Array, Array]:
     """Give the weights of the predictors' mean and the squared errors to expect of it.
 
     Predictor i has a weight in proportion to ``e_i^-10``, e_i the mean length of its left-out
     errors. Squared errors are expected to be ``c (s v + d)``: v the variance of a process, s such
-    that it explains that one's own left-out errors, d the mean squared distance of the predictors
-    from their mean, and c such that the blend's left-out errors are explained, with 1.5 degrees of
-    freedom for what was fitted. The process is the best one or, of up to ten values, which do not
-    tell how smooth f is, the roughest. The mean of the values is taken, with what it errs, where
-    the outcome is ten times as far from it as any value, or the weights' sizes sum to more than
-    1e6, as they do far from all values. (Those of analytic functions sum to thousands between the
-    outermost values and the ends, and are right.)
+    that it explains that one's own left-out errors (the mean of ``s v`` over the processes in the
+    blend), d the mean squared distance of the predictors from their mean, and c such that the
+    blend's left-out errors are explained, less the degrees of freedom that fitting took: 1.5, and
+    2 for each length, half of all at most. Up to ten values do not tell how smooth f is: there
+    the roughest process serves, and 1.5 degrees for all.
+    The mean of the values is taken, with what it errs, where the outcome is ten times as far from
+    it as any value, or the weights' sizes sum to more than 1e6, as they do far from all values.
+    (Those of analytic functions sum to thousands between the outermost values and the ends, and
+    are right.)
 
     Parameters
     ----------
     found : sequence of Candidate
     values : ndarray, shape (n, columns)
         What they predict from, of variance 1 in all.
+    n_lengths : int, optional
+        How many lengths were fitted to the values.
 
     Returns
     -------
     weights : ndarray, shape (t, n)
     variances : ndarray, shape (t,)
+        The squared errors to expect.
+    left_out : ndarray, shape (n,)
+        The squares of the blend's own errors.
     """
     errors = np.array([np.sqrt((one.left_out**2).sum(axis=1)).mean() for one in found])
     share = (np.maximum(errors, 1e-30) / max(float(errors.min()), 1e-30)) ** -_POWER
@@ -54,21 +64,23 @@ def blend(found: Sequence[Candidate], values: Array) -> tuple[Array, Array]:
     apart = [part * ((one.left_out - left_out) ** 2).sum(axis=1) for part, one in used]
     variances, expected = np.sum(distances, axis=0), np.sum(apart, axis=0)
     n = len(values)
-    process = _telling(found, errors, n)
-    if process is None:
+    processes = _telling(found, share, errors, n)
+    if not processes:
         variances, expected = variances + 1.0, expected + 1.0
-    else:
-        scale = (process.left_out**2).sum() / process.variances.sum()
+    for part, process in processes:
+        scale = part * (process.left_out**2).sum() / process.variances.sum()
         variances += scale * process.target_variances()
         expected += scale * process.variances
-    factor = (left_out**2).sum() / max(float(expected.sum()), 1e-300) * n / (n - _FITTED)
+    taken = _FITTED if n <= _FEW else min(_FITTED + _PER_LENGTH * n_lengths, n / 2)
+    squares = (left_out**2).sum(axis=1)
+    factor = squares.sum() / max(float(expected.sum()), 1e-300) * n / (n - taken)
     variances *= factor
     is_wild = _are_wild(weights, values)
     if is_wild.any():
         mean = next(one for one in found if isinstance(one, Mean))
         weights[is_wild] = mean.weights()[is_wild]
         variances[is_wild] = (mean.left_out**2).sum() / n
-    return weights, variances
+    return weights, variances, squares
 
 
 def _are_wild(weights: Array, values: Array) -> NDArray[np.bool_]:
@@ -78,11 +90,17 @@ def _are_wild(weights: Array, values: Array) -> NDArray[np.bool_]:
     return np.asarray(is_far | (np.abs(weights).sum(axis=1) > _LARGEST_WEIGHT_SUM))
 
 
-def _telling(found: Sequence[Candidate], errors: Array, n: int) -> Spread | None:
-    """Give the process whose variances tell where errors are large."""
-    best_first = [found[i] for i in np.argsort(errors, kind="stable").tolist()]
-    processes = [one for one in best_first if isinstance(one, Spread)]
+def _telling(
+    found: Sequence[Candidate], share: Array, errors: Array, n: int
+) -> list[tuple[float, Spread]]:
+    """Give the processes whose variances tell where errors are large, with their shares."""
+    processes = [(i, one) for i, one in enumerate(found) if isinstance(one, Spread)]
+    if not processes:
+        return []
     if n <= _FEW:
-        rough = [one for one in processes if one.at_zero == 0.0]  # a power of distance
-        processes = rough[:1] or processes
-    return processes[0] if processes else None
+        rough = [(i, one) for i, one in processes if one.at_zero == 0.0]  # a power of distance
+        return [(1.0, min(rough or processes, key=lambda each: errors[each[0]])[1])]
+    total = sum(share[i] for i, _ in processes)
+    if total == 0.0:
+        return [(1.0, min(processes, key=lambda each: errors[each[0]])[1])]
+    return [(float(share[i] / total), one) for i, one in processes if share[i]]

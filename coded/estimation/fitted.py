@@ -99,7 +99,8 @@ def _estimate_distinct(
         found += candidates(view.rows[known], view.rows[wanted], between, inner)
     if len(found) == 1:
         return None
-    weights, variances = blend(found, means)
+    n_lengths = max(len(among) for among, _ in pairs)
+    weights, variances, _ = blend(found, means, n_lengths)
     with np.errstate(over="ignore"):
         return Estimate(weights, scale * (unit * np.sqrt(variances)))
 

@@ -107,6 +107,6 @@ def guarded(lines: Lines, values: Values) -> Estimate | None:
         if lam > 0.0:
             splines.left_out *= _SURE
         found.append(splines)
-    weights, variances = blend(found, means)
+    weights, variances, _ = blend(found, means)
     with np.errstate(over="ignore"):
         return Estimate(weights, scale * (unit * np.sqrt(variances)))

@@ -1,0 +1,54 @@
+"""Whether the errors that a blend expects are those that it makes."""
+
+import numpy as np
+import pytest
+
+from coded import KernelScheme, simulate
+from coded.estimation.blend import blend
+from coded.estimation.candidates import Mean, Nearest
+
+
+def product_of_eight(rows):
+    slopes = np.array([3.0, 2.0, 1.5, 1.0, 0.7, 0.5, 0.3, 0.2])
+    return np.prod(1.0 + np.sin(slopes * rows), axis=1)
+
+
+def piston_of_six(rows):
+    a, b, c, d, e, f = rows.T
+    return np.sqrt(1.0 + a * b) / (0.2 + c) * np.exp(d) * (1.0 + e * f)
+
+
+@pytest.mark.parametrize(("fn", "columns"), [(product_of_eight, 8), (piston_of_six, 6)])
+def test_what_lengths_took_from_left_out_errors_is_given_back(fn, columns):
+    errors, stds = [], []
+    for i in range(16):
+        inputs = np.random.default_rng([7, i]).uniform(size=(30, columns))
+        scheme = KernelScheme(30, 45, n_stragglers=22)
+        run = simulate(fn, inputs, scheme, stragglers=22, repeats=2, rng=i)
+        lost = ~run.exact
+        errors.append(np.abs(run.outputs - run.reference)[lost])
+        stds.append(run.std[lost])
+    error, std = np.concatenate(errors), np.concatenate(stds)
+    assert 0.8 < np.sqrt((error**2).mean() / (std**2).mean()) < 1.3  # 1.6 and 1.5 without
+    assert (error <= 1.96 * std).mean() > 0.82  # .72 and .81 without
+
+
+def test_errors_left_out_are_explained_by_what_is_expected_of_them():
+    """Of predictors without a process each error has the same variance: nothing tells more."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(12, 1))
+    squared = rng.uniform(size=(12, 12))
+    found = [Mean(3, values), Nearest(squared + squared.T, squared[:3], values)]
+    weights, variances, left_out = blend(found, values)
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0)
+    np.testing.assert_allclose(weights, np.full((3, 12), 1 / 12))  # the nearest err far more
+    np.testing.assert_allclose(left_out, found[0].left_out[:, 0] ** 2)
+    np.testing.assert_allclose(variances, left_out.sum() / (12 - 1.5))
+    # Lengths cost two degrees of freedom each, and never more than half.
+    for n_lengths, taken in ((1, 3.5), (2, 5.5), (9, 6.0)):
+        np.testing.assert_allclose(
+            blend(found, values, n_lengths)[1], left_out.sum() / (12 - taken)
+        )
+    few = [Mean(3, values[:8]), Nearest(squared[:8, :8] + 1.0, squared[:3, :8], values[:8])]
+    one, other = (blend(few, values[:8], n_lengths)[1] for n_lengths in (0, 5))
+    np.testing.assert_allclose(one, other)
