@@ -318,11 +318,11 @@ class Curve(Generic[Shaped]):
         from fastspline import _posterior
 
         if kind == "pointwise":
-            factors = _posterior.student_factors(known, level)
+            factors = [_posterior.student_factor(noise, level) for _, noise in known]
         elif kind == "simultaneous":
             factors = _posterior.simultaneous_factors(known, points, nu, level, rng)
         elif kind == "prediction" and nu == 0:
-            factors = _posterior.student_factors(known, level)
+            factors = [_posterior.student_factor(noise, level) for _, noise in known]
         elif kind == "prediction":
             raise ValueError(
                 'kind="prediction" is of values, and these have no slope; take nu=0, or '

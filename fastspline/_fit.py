@@ -103,6 +103,7 @@ class Noise(NamedTuple):
     deviation: Vector  # (columns,) of a value of weight 1; NaN where the fit interpolates
     freedom: float  # degrees of freedom of that estimate, see `Curve.std`; 0 likewise
     of_curves: Vector  # (columns,) what curves deviate by, in units of a value known alone
+    wider: float  # which is so many deviations
 
     @property
     def variance(self) -> Vector:
@@ -181,20 +182,32 @@ def rest_of(group: Group) -> Rest:
 
 
 def noise_of(group: Group) -> Noise:
-    """Estimate the noise by ``RSS / tr((I - S)**2)``, or take a robust fit's."""
+    """Estimate the noise by its squares, or take a robust fit's."""
     rest, plan = rest_of(group), group.plan
     squared = rest.freedom  # where S is a projection
     if plan.lam > 0.0 and not plan.is_constant:
         # Values at one knot differ from their mean by noise alone.
         squared = plan.solver.exact().squared_rest() + (rest.n - plan.active.size)
-    freedom = rest.freedom / squared * rest.freedom if squared > 0.0 else 0.0
-    if group.robust is not None:
-        deviation: Vector = np.full(rest.power.size, group.robust.scale)
-    else:
-        deviation = np.ldexp(np.sqrt(rest.squares / (squared or np.nan)), rest.power)
     least = 2 if plan.bc == "natural" and not plan.is_constant else 1  # degrees of the stiffest
-    wider = math.sqrt(max((rest.n - least) / (freedom or np.nan), 1.0))
-    return Noise(deviation, freedom, wider * deviation)
+    noise = noise_by_squares(rest.squares, rest.power, rest.freedom, squared, rest.n - least)
+    if group.robust is None:
+        return noise
+    deviation: Vector = np.full(rest.power.size, group.robust.scale)
+    return noise._replace(deviation=deviation, of_curves=noise.wider * deviation)
+
+
+def noise_by_squares(
+    squares: Vector, power: Rows, rest: float, squared: float, most: float
+) -> Noise:
+    """Estimate the noise by ``RSS / tr((I - S)**2)``.
+
+    From RSS over 4**power, the traces of I - S and of its square, and the largest trace that any
+    lam gives.
+    """
+    freedom = rest / squared * rest if squared > 0.0 else 0.0
+    deviation: Vector = np.ldexp(np.sqrt(squares / (squared or np.nan)), power)
+    wider = math.sqrt(max(most / (freedom or np.nan), 1.0))
+    return Noise(deviation, freedom, wider * deviation, wider)
 
 
 def some_of(group: Group, part: slice) -> Group:

@@ -190,7 +190,7 @@ def _breaks(
     """Give the knots that R takes."""
     if nknots is None and (all_knots or x.size <= R_ALL_KNOTS):
         return x
-    from fastspline._regression import check_count, spread
+    from fastspline._reduced import check_count, spread
 
     if nknots is None:
         return x[spread(x.size, _count(x.size))]

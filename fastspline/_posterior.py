@@ -48,11 +48,11 @@ def draw(
     return out
 
 
-def student_factors(known: Known, level: float) -> list[float]:
-    """Give the quantile of Student's distribution by what each group tells of the noise."""
+def student_factor(noise: Noise, level: float) -> float:
+    """Give the quantile of Student's distribution by what is told of the noise."""
     from scipy.special import stdtrit
 
-    return [float(stdtrit(noise.freedom, 0.5 + level / 2.0)) for _, noise in known]
+    return float(stdtrit(noise.freedom, 0.5 + level / 2.0))
 
 
 def simultaneous_factors(

@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike
 
 from fastspline._arguments import check_lam, check_nu, check_weights
 from fastspline._clock import Clock, read_knots, read_points
+from fastspline._fit import Noise, noise_by_squares
 from fastspline._jet import Jet
-from fastspline._reduced import Reduced, Solution, require_determined
+from fastspline._posterior import student_factor
+from fastspline._reduced import Reduced, Solution, check_count, require_determined, spread
 from fastspline._search import minimise_score
 from fastspline._solvers.tableau import ALL_ONE, Rows, Vector
 from fastspline._source import Source, read_columns
@@ -122,6 +124,7 @@ class Part(NamedTuple):
     """Columns that share a lam, and their fit."""
 
     columns: Rows
+    lam: float
     solution: Solution
 
 
@@ -143,8 +146,8 @@ class RegressionSpline:
     leverages : ndarray, shape (n,), or (n, columns) where each column has its own lam
         The diagonal of that map.
     gcv, residual_variance : float or ndarray
-        One a column: ``n RSS / (n - df)**2`` and ``RSS / (n - df)``, which is a little less than
-        `Spline.residual_variance` where knots are few.
+        One a column: ``n RSS / (n - df)**2`` and ``RSS / tr((I - S)**2)``, S the map from values to
+        fitted values; see `Spline`.
     """
 
     __slots__ = ("_jet", "_lams", "_parts", "_place", "_reduced", "_restore", "_source", "lam")
@@ -173,7 +176,7 @@ class RegressionSpline:
             mine = np.flatnonzero(lams[:columns] == one)
             solution = reduced.solve(one, mine)
             jet[:, :, mine] = solution[:3]
-            parts.append(Part(mine, solution))
+            parts.append(Part(mine, one, solution))
         held = {
             "_reduced": reduced, "_lams": lams, "_parts": tuple(parts), "lam": lam,
             "_jet": Jet(reduced.knots, jet[0], jet[1], jet[2], "natural", ALL_ONE),
@@ -229,20 +232,19 @@ class RegressionSpline:
         if np.ndim(self.lam) == 0:
             return self._reduced.leverages(self._parts[0].solution.factors)
         result = np.empty((self._reduced.sites.size, self._reduced.rest.size))
-        for mine, solution in self._parts:
+        for mine, _, solution in self._parts:
             result[:, mine] = self._reduced.leverages(solution.factors)[:, np.newaxis]
         return result
 
     @property
     def residual_variance(self) -> float | Vector:
         """See the class."""
-        return self._each(self._variance)
+        return self._each(lambda part: self._noise(part).variance)
 
     @property
     def gcv(self) -> float | Vector:
         """See the class."""
-        n = self._reduced.n
-        return self._each(lambda part: self._variance(part) * n / (n - part.solution.df))
+        return self._each(self._score)
 
     def __call__(self, points: ArrayLike, nu: int = 0) -> FloatArray:
         """Evaluate the curve, or its derivative `nu` in [0, 3], at points of any shape.
@@ -272,8 +274,10 @@ class RegressionSpline:
     def std(self, points: ArrayLike) -> FloatArray:
         """Give the curve's standard deviation at points of any shape.
 
-        That of the Bayesian posterior, ``residual_variance * b (X'WX + lam P)**-1 b'`` with the
-        values b of the basis there, X those at the sites, and P the penalty.
+        That of the Bayesian posterior, ``s**2 b (X'WX + lam P)**-1 b'`` with the values b of the
+        basis there, X those at the sites, and P the penalty; s**2 is ``(n - 2) / d`` times
+        `residual_variance`, as in `Spline.std`, and for lam = 0 that itself: then it is the
+        standard error of least squares.
 
         Parameters
         ----------
@@ -288,15 +292,24 @@ class RegressionSpline:
         ValueError
             If a point is not finite, or where n - df is 0.
         """
+        return self._deviations(points, None)
+
+    def _deviations(self, points: ArrayLike, level: float | None) -> FloatArray:
+        """Give standard deviations, or half the width of a band of some level."""
         flat, shape = self._read_points(points)
         out = np.empty((flat.size, self._reduced.rest.size))
         for part in self._parts:
+            noise = self._noise(part)
             unit = self._reduced.variances(flat, part.solution.factors)[:, np.newaxis]
-            out[:, part.columns] = np.sqrt(unit / self._reduced.top * self._variance(part))
+            factor = 1.0 if level is None else student_factor(noise, level)
+            out[:, part.columns] = np.sqrt(unit / self._reduced.top) * (factor * noise.of_curves)
         return self._label(out, shape, points)
 
     def interval(self, points: ArrayLike, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
-        """Give the ends of the pointwise band ``f(t) -+ z std(t)``, z the normal quantile.
+        """Give the ends of the pointwise band ``f(t) -+ c std(t)``.
+
+        c is the quantile of Student's distribution with ``d = (n - df)**2 / tr((I - S)**2)``
+        degrees of freedom, as in `Spline.interval`.
 
         Parameters
         ----------
@@ -319,11 +332,8 @@ class RegressionSpline:
             raise TypeError(f"level must be a number between 0 and 1, got {level!r}")
         if not 0.0 < level < 1.0:
             raise ValueError(f"level must lie between 0 and 1, got {level}; 0.95 is usual")
-        from statistics import NormalDist
-
-        spread = NormalDist().inv_cdf(0.5 + level / 2.0) * self.std(points)
-        centre = self(points)
-        return centre - spread, centre + spread
+        centre, width = self(points), self._deviations(points, level)
+        return centre - width, centre + width
 
     def to_bspline(self, t: ArrayLike | None = None) -> BSpline:
         """Give the curve as a scipy BSpline, equal between the knots.
@@ -361,16 +371,28 @@ class RegressionSpline:
         result: Vector = g[piece] + slope[piece] * first / 3.0 + bend[piece] * second / 6.0
         return result + u[piece] * third / 6.0
 
-    def _variance(self, part: Part) -> Vector:
-        """Give the residual variance of the columns of a part."""
-        left = self._reduced.n - part.solution.df
-        if not left > 1e-9 * self._reduced.n:
+    def _rest(self, part: Part) -> float:
+        """Give n - df of a part, unless it is 0."""
+        rest: float = self._reduced.n - part.solution.df
+        if not rest > 1e-9 * self._reduced.n:
             raise ValueError(
                 "the curve has as many degrees of freedom as there are values, which leave nothing "
                 "to tell noise from; take fewer knots, a larger lam or more values"
             )
-        power = self._reduced.power[part.columns]
-        found: Vector = np.ldexp(part.solution.squares * (self._reduced.top / left), 2 * power)
+        return rest
+
+    def _noise(self, part: Part) -> Noise:
+        """Tell what the fit of a part leaves of noise."""
+        reduced, rest = self._reduced, self._rest(part)
+        squared = reduced.squared_rest(part.lam) if part.lam > 0.0 else rest
+        squares, power = part.solution.squares * reduced.top, reduced.power[part.columns]
+        most = reduced.n - 2 if part.lam > 0.0 else rest  # of least squares nothing is bent
+        return noise_by_squares(squares, power, rest, squared, most)
+
+    def _score(self, part: Part) -> Vector:
+        """Give GCV's score of the columns of a part."""
+        squares = part.solution.squares * (self._reduced.top / self._rest(part) ** 2)
+        found: Vector = np.ldexp(self._reduced.n * squares, 2 * self._reduced.power[part.columns])
         return found
 
     def _each(self, number: Callable[[Part], float | Vector]) -> float | Vector:
@@ -400,25 +422,6 @@ class RegressionSpline:
         ndim = len(shape)
         shaped = np.moveaxis(rows.reshape(shape + trailing), range(ndim), range(axis, axis + ndim))
         return self._source.label(self._restore(shaped), axis, points, same_unit=same_unit)
-
-
-def spread(n: int, count: int) -> Rows:
-    """Give `count` of n indices, evenly spread and cut to whole ones, as R takes its knots."""
-    kept = (1.0 + np.arange(count) * ((n - 1) / max(count - 1, 1))).astype(np.int64) - 1
-    kept[-1] = n - 1
-    return kept
-
-
-def check_count(count: int | np.integer, n: int) -> int:
-    """Give a number of knots as an int in [2, n]."""
-    if not hasattr(count, "__index__") or isinstance(count, bool):
-        raise TypeError(f"the number of knots must be an integer, got {count!r}")
-    if not 2 <= count <= n:
-        raise ValueError(
-            f"knots must lie in [2, {n}], at most the number of different sites of positive "
-            f"weight, got {count}"
-        )
-    return int(count)
 
 
 def _read_places(knots: int | ArrayLike, sites: Vector, clock: Clock | None) -> Vector:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.interpolate
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,6 +62,12 @@ class Exact:
             row = mp.matrix([self.row(mp.mpf(float(place)), 0)])
             return float((row * self.inverse * row.T)[0])
 
+    def hat(self):
+        """The map from values to fitted values."""
+        with mp.workdps(DIGITS):
+            made = self.rows * self.inverse * self.rows.T
+            return np.array(made.tolist(), float) * [float(weight) for weight in self.weights]
+
     @property
     def squares(self):
         with mp.workdps(DIGITS):
@@ -95,12 +102,17 @@ def test_fits_are_exact(kind, weighting, lam):
     close(curve.leverages, lever)
     assert curve.df == pytest.approx(lever.sum(), rel=TOLERANCE)
     left = sites.size - lever.sum()
-    assert curve.residual_variance == pytest.approx(exact.squares / left, rel=1e-11)
+    hat = exact.hat()
+    squared = ((np.eye(sites.size) - hat) * (np.eye(sites.size) - hat).T).sum()
+    assert curve.residual_variance == pytest.approx(exact.squares / squared, rel=1e-11)
     assert curve.gcv == pytest.approx(sites.size * exact.squares / left**2, rel=1e-11)
     between = np.linspace(knots[0], knots[-1], 11)
     close(curve(between), [exact.at(place, 0) for place in between])
-    deviations = np.sqrt([exact.variance(place) * exact.squares / left for place in between])
+    noise = (sites.size - 2) * exact.squares / left**2
+    deviations = np.sqrt([exact.variance(place) * noise for place in between])
     close(curve.std(between), deviations)
+    low, high = curve.interval(between, 0.9)
+    close((high - low) / 2, scipy.stats.t.ppf(0.95, left**2 / squared) * deviations, 1e-9)
 
 
 @pytest.mark.parametrize("lam", LAMS)
@@ -120,6 +132,11 @@ def test_a_knot_at_each_site_gives_the_smoothing_spline(lam):
         close(curve(points, 1), whole(points, 1), 1e-9)
         close(curve.leverages, whole.leverages, 1e-10)
         assert curve.df == pytest.approx(whole.df, rel=1e-10)
+        if n - whole.df > 1e-3 * n:
+            wanted = whole.residual_variance
+            np.testing.assert_allclose(curve.residual_variance, wanted, rtol=1e-8)
+            close(curve.std(sites), whole.std(sites), 1e-8)  # there both know the same
+            close(curve.interval(sites)[1], whole.interval(sites)[1], 1e-8)
 
 
 def test_without_penalty_it_is_scipys_least_squares_spline():
@@ -241,9 +258,30 @@ def test_fits_are_linear_and_columns_do_not_see_each_other(k, n, seed, lam):
     close(together.values[:, 2], combined, 1e-9 * max(1.0, np.abs(together.values).max()))
     assert 2.0 - 1e-9 <= together.df <= min(k + 2, n) + 1e-9
     fitted = together(sites)
-    score = ((y - fitted) ** 2).sum(axis=0) / (n - together.df) if n > k + 2 else None
-    if score is not None:
-        np.testing.assert_allclose(together.residual_variance, score, rtol=1e-7, atol=1e-12)
+    if n > k + 2:
+        score = n * ((y - fitted) ** 2).sum(axis=0) / (n - together.df) ** 2
+        np.testing.assert_allclose(together.gcv, score, rtol=1e-7, atol=1e-12)
+        # Of a map with eigenvalues in [0, 1]: between what mgcv takes and the score.
+        theirs = score * (n - together.df) / n
+        assert (together.residual_variance >= theirs * (1.0 - 1e-7)).all()
+        own = alone.residual_variance
+        assert together.residual_variance[1] == pytest.approx(own, rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize(("n", "k", "lam"), [(6, 3, np.inf), (12, 5, 0.0), (60, 30, "gcv")])
+def test_bands_cover_what_they_say(n, k, lam):
+    """With normal quantiles and RSS / (n - df) .89, .89 and .96."""
+    rng = np.random.default_rng(5)
+    sites = np.linspace(0.0, 1.0, n)
+    truth = np.sin(9.0 * sites) if n == 60 else 2.0 * sites
+    columns = 60 if lam == "gcv" else 4000
+    values = truth[:, np.newaxis] + 0.3 * rng.standard_normal((n, columns))
+    low, high = regression_spline(sites, values, k, lam=lam).interval(sites)
+    inside = (low <= truth[:, np.newaxis]) & (truth[:, np.newaxis] <= high)
+    if lam == "gcv":
+        assert 0.94 < inside.mean() < 0.99
+    else:
+        assert inside.mean() == pytest.approx(0.95, abs=0.007)
 
 
 def test_containers_axes_and_pickles():
