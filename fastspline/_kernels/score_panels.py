@@ -88,8 +88,9 @@ def score_panels(criterion, h, weights, noise, table, rises, columns, scores, fi
                 squares = fma(weights[i], scale(residual, residual), squares)
                 j = max(i - 1, 0)
                 rise = vsub(none, vload(start + j * BYTES, none))
-                k = OF_RIGHT
-                gains = g[k], g[k + 1], g[k + 2], g[k + 3]
+                gains = (
+                    g[OF_RIGHT], g[OF_RIGHT + 1], g[OF_RIGHT + 2], g[OF_RIGHT + 3],
+                )  # fmt: skip
                 ahead, slope, chord = observe(gains, h[j], rise, ahead, slope, chord)
             vstore(result, squares)
             for k in range(min(WIDTH, count - panel * WIDTH)):
