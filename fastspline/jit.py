@@ -19,7 +19,6 @@ from typing import Any, TypeAlias
 
 from numba import config
 from numba.core.caching import FunctionCache
-from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, Flags
 
 try:
@@ -86,13 +85,6 @@ class _Flags(Flags):
         return self._hash
 
 
-class _Library(JITCodeLibrary):
-    """Code that is optimised once, as a whole, and not before function by function."""
-
-    def _optimize_functions(self, ll_module: Any) -> None:
-        ll_module.data_layout = self._codegen._data_layout
-
-
 class KernelCompiler(Compiler):
     """numba's compiler, which says what it does, and does not do what another process does."""
 
@@ -124,9 +116,6 @@ class KernelCompiler(Compiler):
         state = self.state
         state.flags = _Flags(state.flags)  # type: ignore[no-untyped-call]
         state.flags.enable_ssa = False  # kernels give a variable one type
-        codegen = state.targetctx.codegen()
-        state.library = _Library(codegen, func.__qualname__)  # type: ignore[no-untyped-call]
-        state.library.enable_object_caching()
         collects = gc.isenabled()
         gc.disable()
         KernelCompiler.depth += 1

@@ -293,14 +293,17 @@ def lay_grid(lower):
 
 
 @njit(**INLINED)
-def score_grid(problem, grid, table):
+def score_grid(problem, grid, table, is_last):
     """Score one column at all places of a grid; tell if the score may be less below, or is none.
 
-    Down there it is linear in lam, and so falls by no more than between the first two places.
+    Down there it is linear in lam, and so falls by no more than between the first two places. If it
+    is none, only the last grid is scored on.
     """
     least = np.inf
     for start in range(0, grid.size, LANES):
         score_places(problem, grid, table, start)
+        if table[0] == np.inf and not is_last:
+            return True
         for k in range(start, start + LANES):
             least = min(least, table[k])
     return table[0] == np.inf or not 2.0 * table[0] - table[1] > least
@@ -340,12 +343,12 @@ def search_columns(criterion, knots, h, unit, weights, top, known, y, first, sto
             own[i] = rises[i, j - first]
         mine, found = grid, table
         again = False
-        while score_grid(problem, mine, found) and not again:
+        while score_grid(problem, mine, found, again) and not again:
             if np.isnan(end):
                 if np.isnan(known):
                     return j
                 end = known if table[0] == np.inf else min(known, near)
-            if end == grid[0]:
+            if end == grid[0] and table[0] < np.inf:
                 break
             mine, again = lay_grid(end), True
             found = np.empty(mine.size)
