@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastspline._apart import Apart, Told
 from fastspline._arguments import check_nu
 from fastspline._fit import Group, Noise, noise_of, third_derivatives
 from fastspline._jet import Jet
@@ -114,7 +115,7 @@ class Curve(Generic[Shaped]):
         """
         order = _check_order(nu)
         flat, shape = self._read_points(points)
-        out = self._deviations(tuple(self._with_noise()), flat, order)
+        out = self._told(flat, order).curves
         return self._label(self._at_points(out, shape), points, same_unit=order == 0)
 
     def interval(
@@ -313,42 +314,45 @@ class Curve(Generic[Shaped]):
             raise TypeError(f"level must be a number between 0 and 1, got {level!r}")
         if not 0.0 < level < 1.0:
             raise ValueError(f"level must lie between 0 and 1, got {level}; 0.95 is usual")
-        known = tuple(self._with_noise())
-        deviations = self._deviations(known, points, nu)
-        from fastspline import _posterior
-
-        if kind == "pointwise":
-            factors = [_posterior.student_factor(noise, level) for _, noise in known]
-        elif kind == "simultaneous":
-            factors = _posterior.simultaneous_factors(known, points, nu, level, rng)
-        elif kind == "prediction" and nu == 0:
-            factors = [_posterior.student_factor(noise, level) for _, noise in known]
-        elif kind == "prediction":
+        if kind not in {"pointwise", "simultaneous", "prediction"}:
+            raise ValueError(
+                f'kind must be "pointwise", "simultaneous" or "prediction", got {kind!r}'
+            )
+        if kind == "prediction" and nu:
             raise ValueError(
                 'kind="prediction" is of values, and these have no slope; take nu=0, or '
                 'kind="pointwise" for the slope of the curve'
             )
-        else:
-            raise ValueError(
-                f'kind must be "pointwise", "simultaneous" or "prediction", got {kind!r}'
-            )
-        for (group, noise), factor in zip(known, factors, strict=True):
-            if kind == "prediction":
-                deviations[:, group.columns] = np.hypot(
-                    deviations[:, group.columns], noise.deviation
-                )
-            deviations[:, group.columns] *= factor
-        self._require_finite(deviations, "the band")
-        return deviations
+        told = self._told(points, nu)
+        half = told.curves if kind != "prediction" else np.hypot(told.curves, told.noise)
+        if kind == "simultaneous":
+            from fastspline._posterior import simultaneous_factors
 
-    def _deviations(self, known: Known, points: Vector, nu: int) -> Vector:
-        """Give standard deviations, (points, columns)."""
-        out = np.full((points.size, self._columns), np.nan)
-        for group, noise in known:
-            unit = group.plan.solver.exact().covariances(points)[2 * nu]
-            out[:, group.columns] = np.sqrt(unit)[:, np.newaxis] * noise.of_curves
-        self._require_finite(out, "the standard deviation")
-        return out
+            known = tuple(self._with_noise())
+            factors = simultaneous_factors(known, points, nu, level, rng)
+            for (group, _), factor in zip(known, factors, strict=True):
+                half[:, group.columns] *= factor
+        else:
+            from scipy.special import stdtrit
+
+            half *= stdtrit(told.freedom, 0.5 + level / 2.0)
+        self._require_finite(half, "the band")
+        return half
+
+    def _told(self, points: Vector, nu: int) -> Told:
+        """Tell what the values leave open at points."""
+        groups = self._groups
+        told = groups.tell(points, nu) if isinstance(groups, Apart) else None
+        if told is None:
+            curves = np.full((points.size, self._columns), np.nan)
+            told = Told(curves, *np.full((2, self._columns), np.nan))
+            for group, noise in self._with_noise():
+                unit = group.plan.solver.exact().covariances(points)[2 * nu]
+                curves[:, group.columns] = np.sqrt(unit)[:, np.newaxis] * noise.of_curves
+                told.noise[group.columns] = noise.deviation
+                told.freedom[group.columns] = noise.freedom
+        self._require_finite(told.curves, "the standard deviation")
+        return told
 
     def _with_noise(self) -> Iterator[tuple[Group, Noise]]:
         """Give groups that have columns and noise, with what their fits leave; else raise."""

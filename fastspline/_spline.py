@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastspline._apart import fit_curves
+from fastspline._apart import Apart, fit_curves
 from fastspline._curve import Curve
 from fastspline._fit import Group, noise_of, rest_of
 from fastspline._gradient import FitGradient, differentiate
@@ -173,6 +173,11 @@ class Spline(Curve[Shaped], Generic[EachColumn, EachPlan, Shaped]):
     @property
     def residual_variance(self) -> EachColumn:
         """See the class."""
+        groups = self._groups
+        told = groups.tell(np.empty(0), 0) if isinstance(groups, Apart) else None
+        if told is not None:
+            with np.errstate(over="ignore", under="ignore"):
+                return cast(EachColumn, (told.noise**2).reshape(self._place[0]))
         return self._a_column(lambda group: noise_of(group).variance)
 
     def _a_column(self, score: Callable[[Group], float | Vector]) -> EachColumn:

@@ -31,11 +31,12 @@ KEPT = 6  # vectors a knot: gains of the filter, d' and the innovation
 
 
 @njit(**JIT)
-def fit_columns(h, unit, noise, lam, y, first, stop, jet):
-    """Write values, slopes and second derivatives, `jet` (3, n, m), of columns first to stop - 1.
+def fit_columns(h, unit, noise, lam, y, first, stop, jet, residuals):
+    """Write values, slopes and second derivatives, `jet` (3, n, m), and `residuals` (n, m).
 
-    Of `LANES` columns at least, of `y` (n, m) in C order; `lam` (m,) in scaled units, within the
-    range of floating-point numbers by far, `noise` 1 / weights. Nothing is checked.
+    Of columns first to stop - 1, of `LANES` at least, of `y` (n, m) in C order; `lam` (m,) in
+    scaled units, within the range of floating-point numbers by far, `noise` 1 / weights. Nothing is
+    checked.
     """
     n = noise.size
     memory = np.empty((KEPT * n + 1) * LANES)
@@ -46,6 +47,7 @@ def fit_columns(h, unit, noise, lam, y, first, stop, jet):
         j = min(begin, stop - LANES)  # the last ones overlap those before
         own = vload(lam.ctypes.data + 8 * j, none)
         at, to = y.ctypes.data + 8 * j, jet.ctypes.data + 8 * j
+        beside = residuals.ctypes.data + 8 * j
         state = (vadd(none, 1.0), none, none, none, none, none, none, none)
         here = vload(at, none)
         for i in range(n):
@@ -67,6 +69,7 @@ def fit_columns(h, unit, noise, lam, y, first, stop, jet):
             known = k1 if i > 0 else vadd(none, 1.0)
             jump = fma(scale(-1.0, k2), moment, fma(scale(-1.0, known), shear, pull))
             residual = scale(scale(noise[i], own), jump)
+            vstore(beside + i * row, residual)
             vstore(to + i * row, vsub(vload(at + i * row, none), residual))
             carried, shear_near = fma(alpha, shear, pull), vadd(shear, jump)
             shear_far = fma(scale(-1.0, k2), moment, carried)

@@ -7,6 +7,7 @@ import pytest
 
 from fastspline import Smoother, smooth_spline
 from fastspline._apart import LAM_RANGE, MOST_KNOTS, Apart
+from fastspline._kernels import fit_lanes, posterior, residuals, state_space
 from fastspline._kernels.vector import LANES
 from tests.oracles.splines import ExactSmoother
 from tests.support.strategies import KNOT_KINDS, make_knots, make_weights
@@ -134,3 +135,50 @@ def test_groups_are_made_once_and_pickled_without_plans(rng):
     again = pickle.loads(pickle.dumps(spline))
     np.testing.assert_array_equal(again.values, spline.values)
     np.testing.assert_array_equal(again.df, spline.df)
+
+
+@pytest.mark.parametrize("weight_kind", ["one", "random"])
+def test_bands_are_those_of_each_column(weight_kind, rng):
+    """Also outside the knots, where lams are shared, and for values of any size."""
+    knots, weights = make_knots("random", 30), make_weights(weight_kind, 30)
+    values, lams = make_values(knots, rng), LAMS.copy()
+    lams[4:7] = lams[4]
+    values[:, 3] *= 1e200
+    values[:, 8] *= 1e-200
+    spline = smooth_spline(knots, values, weights=weights, lam=lams)
+    points = np.linspace(knots[0] - 1.0, knots[-1] + 1.0, 50)
+    assert spline._groups.tell(points, 0) is not None
+    for j in (0, 3, 5, 8, COLUMNS - 1):
+        alone = Smoother(knots, lam=lams[j], weights=weights).fit(values[:, j])
+        np.testing.assert_allclose(spline.residual_variance[j], alone.residual_variance, rtol=1e-11)
+        for nu in (0, 1):
+            found, expected = spline.std(points, nu)[:, j], alone.std(points, nu)
+            np.testing.assert_allclose(found, expected, rtol=1e-11)
+        for kind in ("pointwise", "prediction", "simultaneous"):
+            found = np.ptp(spline.interval(points, kind=kind), axis=0)[:, j]
+            expected = np.ptp(alone.interval(points, kind=kind), axis=0)
+            np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_no_band_where_one_column_interpolates(rng):
+    knots = make_knots("random", 30)
+    lams = LAMS.copy()
+    lams[2] = 0.0
+    spline = smooth_spline(knots, make_values(knots, rng), lam=lams)
+    with pytest.raises(ValueError, match="in column 2"):
+        spline.std(knots)
+    assert np.isnan(spline.residual_variance[2])
+    assert np.isfinite(np.delete(spline.residual_variance, 2)).all()
+
+
+def test_kernels_of_bands_are_compiled_once(rng):
+    knots = make_knots("random", 30)
+    values = make_values(knots, rng)
+    smooth_spline(knots, values, lam=1e-3).interval(knots)
+    smooth_spline(knots, values, lam=LAMS).interval(knots)
+    kernels = (
+        fit_lanes.fit_columns, posterior.leverages, posterior.covariances, posterior.place_points,
+        residuals.residual_variances, state_space.scale_noise,
+    )  # fmt: skip
+    for kernel in kernels:
+        assert len(kernel.signatures) == 1
