@@ -15,41 +15,51 @@ import numpy as np
 from numba import njit
 
 from fastspline._kernels.posterior import both_sides, predict_side
-from fastspline._kernels.state_space import (
-    A22,
-    ALPHA,
-    K1,
-    K2,
-    N_COEFFICIENTS,
-    filter_information,
-)
-from fastspline.jit import JIT
+from fastspline._kernels.state_space import predict_information
+from fastspline.jit import INLINED, JIT
 
 
-@njit(**JIT)
+@njit(**INLINED)
 def turn(x, y):
-    """Give the cosine and the sine that turn (x, y) into (hypot, 0), and that."""
-    size = math.hypot(x, y)
-    return (1.0, 0.0, 0.0) if size == 0.0 else (x / size, y / size, size)
+    """Give the cosine and the sine that turn (x, y) into (length, 0), and that.
+
+    Noises are in units of the largest: squares that underflow do not count.
+    """
+    size = math.sqrt(x * x + y * y)
+    per = 1.0 / size if size > 0.0 else 0.0
+    return (x * per, y * per, size) if size > 0.0 else (1.0, 0.0, 0.0)
 
 
 @njit(**JIT)
-def filter_noise(h, co, r, rows):
-    """Write the filtered value (x, 0) and slope (a, b) at each knot, (n, 3), of values' noises r.
+def filter_noise(h, roughness, clamped, q, r, unit, side, rows):
+    """Write the information (rho, beta, s) at each knot, (3, n), and the filtered noise, (n, 3).
 
+    The latter is value (x, 0) and slope (a, b) of the values' noises r, over the root of `unit`.
     After a knot three noises make them: two of before, and that of the knot. Turning these makes
     them two again.
     """
-    x, a, b = math.sqrt(r[0]), 0.0, 0.0
+    rho, beta, s = r[0], 0.0, (1.0 if clamped else 0.0)
+    x, a, b = math.sqrt(r[0] / unit), 0.0, 0.0
+    side[0, 0], side[1, 0], side[2, 0] = rho, beta, s
     rows[0, 0], rows[0, 1], rows[0, 2] = x, a, b
     for i in range(h.size):
-        alpha, k1, k2, a22 = co[i, ALPHA], co[i, K1], co[i, K2], co[i, A22]
-        noise = math.sqrt(r[i + 1])
-        first, second, own = a22 * a - k2 * x, a22 * b, k2 * noise  # of the slope
-        c, s, size = turn(alpha * (x + h[i] * a), alpha * h[i] * b)
-        first, second = c * first + s * second, c * second - s * first
-        c, s, x = turn(size, k1 * noise)
-        a, b = c * first + s * own, math.hypot(second, c * own - s * first)
+        gap, noise = h[i], r[i + 1]
+        one = 0.0 if clamped and i == 0 else 1.0
+        qi = q / roughness[i] if roughness.size > 0 else q
+        e, pa, pb, pc = predict_information(gap, qi, rho, beta, s, one)
+        per_t, per_g = 1.0 / (noise * s + pc), 1.0 / (e + noise * pa)
+        alpha, k1, k2 = noise * s * per_t, pc * per_t, pb * per_t
+        turned = s * (noise + rho) - qi * s * gap * gap * gap / 6.0 + one * beta * (beta + gap)
+        a22, s = turned * per_t, (noise * s + pc) * per_g
+        rho, beta = noise * e * per_g, noise * pb * per_g
+        own = math.sqrt(noise / unit)
+        first, second, third = a22 * a - k2 * x, a22 * b, k2 * own  # of the slope
+        c, sine, size = turn(alpha * (x + gap * a), alpha * gap * b)
+        first, second = c * first + sine * second, c * second - sine * first
+        c, sine, x = turn(size, k1 * own)
+        third, first = c * third - sine * first, c * first + sine * third
+        a, b = first, math.sqrt(second * second + third * third)
+        side[0, i + 1], side[1, i + 1], side[2, i + 1] = rho, beta, s
         rows[i + 1, 0], rows[i + 1, 1], rows[i + 1, 2] = x, a, b
 
 
@@ -67,16 +77,15 @@ def noise_of_side(rows, i, gap, of_value, of_slope):
 @njit(**JIT)
 def residual_variances(h, roughness, clamped, q, r, out):
     """Write diag(B R B') / r, B = I - S, R = diag(r): its sum is the trace of B B."""
-    n = r.size
+    n, unit = r.size, 0.0
+    for i in range(n):
+        unit = max(unit, r[i])
     left, right = np.empty((3, n)), np.empty((3, n))
     left_rows, right_rows = np.empty((n, 3)), np.empty((n, 3))
-    co, h_back, r_back = np.empty((n - 1, N_COEFFICIENTS)), h[::-1].copy(), r[::-1].copy()
-    filter_information(h, roughness, clamped, q, r, left[0], left[1], left[2], co)
-    filter_noise(h, co, r, left_rows)
-    filter_information(
-        h_back, roughness[::-1].copy(), clamped, q, r_back, right[0], right[1], right[2], co
+    filter_noise(h, roughness, clamped, q, r, unit, left, left_rows)
+    filter_noise(
+        h[::-1].copy(), roughness[::-1].copy(), clamped, q, r[::-1].copy(), unit, right, right_rows
     )
-    filter_noise(h_back, co, r_back, right_rows)
     for i in range(n):
         before, after, k = max(i - 1, 0), min(i, n - 2), n - 2 - i
         q_before = q / roughness[before] if roughness.size > 0 else q
@@ -92,4 +101,4 @@ def residual_variances(h, roughness, clamped, q, r, out):
         of_right = (det_right * e + ar * c_left + b * br) / total
         others = noise_of_side(left_rows, i - 1, h[before], of_left, of_slope)
         others += noise_of_side(right_rows, k, h[after], of_right, of_slope)
-        out[i] = (r[i] * d / total) ** 2 + r[i] * others
+        out[i] = (r[i] * d / total) ** 2 + r[i] * others * unit
