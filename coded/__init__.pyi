@@ -19,6 +19,7 @@ from coded.data.frames import paley_frame as paley_frame
 from coded.data.shuffling import ShufflePlan as ShufflePlan
 from coded.data.shuffling import shuffling_rates as shuffling_rates
 from coded.estimation.answer_memory import AnswerMemory as AnswerMemory
+from coded.estimation.fit_memory import FitMemory as FitMemory
 from coded.evaluation.metrics import label_confidence as label_confidence
 from coded.evaluation.metrics import mean_interval as mean_interval
 from coded.evaluation.metrics import mean_l2 as mean_l2

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from coded.estimation.covariances import Array, Family, Stationary, covariances
+from coded.estimation.fit_memory import Searched
 from coded.estimation.likelihood import (
     Contrasts,
     Values,
@@ -25,6 +26,7 @@ _WITH_CONSTANT: tuple[Family, ...] = "squared-exponential", "matern-5/2", 1.5
 _WITH_LINE: tuple[Family, ...] = "squared-exponential", "matern-5/2"
 _SMOOTHEST: Stationary = "squared-exponential"  # which has lengths of its own
 _SEARCHES = 8, 25  # evaluations of the likelihoods of Matern 5/2 and the smoothest
+_AGAIN, _IN_LINE = 6, 3  # evaluations of each from where earlier answers led, and along a line
 _START_NOISE = 1e-4
 _SEARCHED = 100  # values of which the likelihood is computed, at most
 _NOISES = (1e-10, 1e-6, 1e-3, 3e-2, 0.3)  # variances, in units of the largest covariance
@@ -193,8 +195,12 @@ class Mean:
 
 
 def candidates(
-    here: Array, there: Array, between: tuple[Array, Array], values: Values
-) -> list[Candidate]:
+    here: Array,
+    there: Array,
+    between: tuple[Array, Array],
+    values: Values,
+    start: Searched | None = None,
+) -> tuple[list[Candidate], Searched | None]:
     """Give the predictors from one view of n points and t targets.
 
     Parameters
@@ -205,17 +211,21 @@ def candidates(
         Squared differences among the points, and from the targets to them.
     values : Values
         At the points.
+    start : Searched, optional
+        What earlier answers of the function found in the view.
 
     Returns
     -------
-    list of Candidate
+    found : list of Candidate
         None where the points do not differ in the view.
+    searched : Searched or None
+        Their lengths and noise.
     """
     n, t = len(here), len(there)
     differs = between[0].any(axis=(1, 2))
     squares, squares_to = (each[differs].reshape(differs.sum(), -1) for each in between)
     if not len(squares):
-        return []
+        return [], None
     has_many = here.shape[1] > MANY
     constant = trend_of(values, here[:, :0], there[:, :0])
     line = None if has_many else trend_with_line(values, here[:, differs], there[:, differs])
@@ -224,8 +234,8 @@ def candidates(
         each = np.exp(place)
         return (each @ squares).reshape(n, n), (each @ squares_to).reshape(t, n)
 
-    rough, smooth = _searched(squares, values, has_many=has_many)
-    scales = {False: in_lengths(rough[:-1]), True: in_lengths(smooth[:-1])}
+    searched = _searched(squares, values, start, has_many=has_many)
+    scales = {False: in_lengths(searched.rough[:-1]), True: in_lengths(searched.smooth[:-1])}
     equal = in_lengths(np.zeros(len(squares)))
     todo = [(family, constant, scales[family == _SMOOTHEST]) for family in _WITH_CONSTANT]
     if line is not None:
@@ -233,11 +243,18 @@ def candidates(
     if not has_many and len(squares) > 1:
         todo.append((1.5, constant, equal))
     processes = [fit_process(family, trend, *near, values) for family, trend, near in todo]
-    return [Nearest(*equal, values.means), *(one for one in processes if one is not None)]
+    found: list[Candidate] = [Nearest(*equal, values.means)]
+    found += [one for one in processes if one is not None]
+    return found, searched
 
 
-def _searched(squares: Array, values: Values, *, has_many: bool) -> tuple[Array, Array]:
-    """Search lengths for the rougher families, and for the smoothest one if there are few."""
+def _searched(
+    squares: Array, values: Values, start: Searched | None, *, has_many: bool
+) -> Searched:
+    """Search lengths for the rougher families, and for the smoothest one if there are few.
+
+    Where earlier answers tell where to start, a few steps do, and lengths are pulled to theirs.
+    """
     lengths, n = len(squares), len(values.means)
     if n > _SEARCHED:
         some = np.linspace(0, n - 1, _SEARCHED).astype(np.intp)
@@ -246,9 +263,17 @@ def _searched(squares: Array, values: Values, *, has_many: bool) -> tuple[Array,
     given = contrasts(np.ones((len(values.means), 1)), values)
     typical = squares.mean(axis=1) * (min(2, lengths) * lengths)
     centre = -np.log(np.maximum(typical, 1e-300))
-    start = np.append(centre, np.log(_START_NOISE))
-    rough = fit_lengths("matern-5/2", squares, given, start, centre, _SEARCHES[0])
+    if start is not None and len(start.rough) == lengths + 1:
+        there, longer = start
+        steps = _AGAIN, _IN_LINE
+        rough = fit_lengths("matern-5/2", squares, given, there, there[:-1], *steps)
+        if has_many:
+            return Searched(rough, rough)
+        smooth = fit_lengths(_SMOOTHEST, squares, given, longer, longer[:-1], *steps)
+        return Searched(rough, smooth)
+    first = np.append(centre, np.log(_START_NOISE))
+    rough = fit_lengths("matern-5/2", squares, given, first, centre, _SEARCHES[0])
     if has_many:
-        return rough, rough
+        return Searched(rough, rough)
     longer = rough - np.append(np.ones(lengths), 0.0)
-    return rough, fit_lengths(_SMOOTHEST, squares, given, longer, centre, _SEARCHES[1])
+    return Searched(rough, fit_lengths(_SMOOTHEST, squares, given, longer, centre, _SEARCHES[1]))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coded.estimation.fit_memory import FitMemory, Searched
 from coded.estimation.kriging import Kriging, krige_nearest
 from coded.estimation.measured import Answered, Measured, measured_at
 from coded.estimation.spaces import Space
@@ -17,8 +18,30 @@ from coded.maps.arrays import LinearMap, Matrix, columns_of
 from coded.maps.copies import FilledMap
 from fastspline.arrays import FloatArray, require_finite
 
+if TYPE_CHECKING:  # they take scipy's linear algebra with them
+    from coded.estimation.fitted import Estimate
+    from coded.estimation.likelihood import Values
+
 _NEAREST = 100  # answers, of this batch and remembered, that krige a lost one
 _Part: TypeAlias = tuple[NDArray[np.intp], Kriging]  # which of the known values, and their weights
+
+
+@dataclass(frozen=True, eq=False)
+class EarlierFits:
+    """The caller's memory, what it told at `bind`, and what points between inputs cost.
+
+    Attributes
+    ----------
+    memory : FitMemory
+    starts : tuple of Searched or None
+    odds : tuple of float, or None
+        Shares of the inputs that are lost on average with points between inputs, and with copies
+        alone; None where there are no such points.
+    """
+
+    memory: FitMemory
+    starts: tuple[Searched | None, ...]
+    odds: tuple[float, float] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +56,14 @@ class Estimator:
         What there is to be fitted to answers: of the sites and the remembered inputs.
     remembered : ndarray, shape (remembered, columns), or None
         The answers to remembered inputs.
+    fits : EarlierFits or None
+        Where to keep what is fitted, and where searches start.
     """
 
     space: Space
     descriptions: tuple[Description, ...] = ()
     remembered: FloatArray | None = None
+    fits: EarlierFits | None = None
 
     def linear(self, answered: Answered) -> FilledMap:
         """Give the map that copies the first answers, and kriges all others in a fixed way."""
@@ -93,12 +119,42 @@ class Estimator:
                 counts=np.append(given.counts, np.ones(count)),
             )
         views = [view for each in self.descriptions for view in each.views]
-        found = estimate(views, known, answered.lost, given)
+        starts = () if self.fits is None else self.fits.starts
+        found = estimate(views, known, answered.lost, given, starts)
         if found is not None:
+            if self.fits is not None:
+                gain = self._gain(found, answered, given)
+                self.fits.memory.keep(found.searched, gain)
             return found.weights, found.std
         parts = self._krige(answered)
         here = columns_of(given.means[: len(answered.sites)])
         return self._weights_of(answered, parts), self._std_of(parts, here)
+
+    def _gain(self, found: Estimate, answered: Answered, given: Values) -> float | None:
+        """Give the log of what copies alone would err over what points between inputs err.
+
+        That is mean squares of left-out answers to inputs, estimated from those to inputs alone
+        and from all, each times the share of inputs that is lost. None where that is not known.
+        """
+        assert self.fits is not None
+        odds, errors = self.fits.odds, found.left_out
+        if odds is None or errors is None or self.remembered is not None:
+            return None
+        if not self.fits.memory.is_curious:
+            return None
+        from coded.estimation.fitted import estimate
+
+        own = np.flatnonzero(answered.is_copied)
+        views = [view for each in self.descriptions for view in each.views]
+        alone = estimate(views, answered.sites[own], answered.lost, given.part(own))
+        if alone is None or alone.left_out is None:
+            return None
+        unit = float(alone.left_out.max(initial=0.0)) or 1.0  # squares of huge and tiny ones
+        between, copies = (
+            share * float(((each / unit) ** 2).mean())
+            for share, each in zip(odds, (errors[own], alone.left_out), strict=True)
+        )
+        return float(np.log(max(copies, 1e-300)) - np.log(max(between, 1e-300)))
 
     def _krige(self, answered: Answered) -> list[_Part]:
         """Krige the lost inputs: all from all answers or, with a memory, each from those near."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from coded.estimation.blend import blend
 from coded.estimation.candidates import Candidate, Mean, candidates
 from coded.estimation.covariances import Array
+from coded.estimation.fit_memory import Searched
 from coded.estimation.likelihood import Values
 from coded.estimation.views import View
 from fastspline.arrays import FloatArray
@@ -29,10 +30,16 @@ class Estimate:
 
     weights: Array  # (t, n), each row sums to 1
     std: Array  # (t,)
+    left_out: Array | None = None  # (n,), what each value errs by the others
+    searched: tuple[Searched | None, ...] = ()  # one a view
 
 
 def estimate(
-    views: Sequence[View], known: Indices, wanted: Indices, values: Values
+    views: Sequence[View],
+    known: Indices,
+    wanted: Indices,
+    values: Values,
+    starts: Sequence[Searched | None] = (),
 ) -> Estimate | None:
     """Estimate a function at some points of a code from its values at others.
 
@@ -52,6 +59,8 @@ def estimate(
         Which points have values, and which are estimated.
     values : Values
         At the known points.
+    starts : sequence of Searched, optional
+        What earlier answers of the function found, one a view.
 
     Returns
     -------
@@ -61,17 +70,23 @@ def estimate(
     """
     if len(known) > _MOST:
         near = _nearest(views, known, wanted)
-        found = estimate(views, known[near], wanted, values.part(near))
-        return found and replace(found, weights=found.weights @ np.eye(len(known))[near])
+        found = estimate(views, known[near], wanted, values.part(near), starts)
+        if found is None:
+            return None
+        weights = found.weights @ np.eye(len(known))[near]
+        return replace(found, weights=weights, left_out=None)
     pairs = [(view.between(known, known), view.between(wanted, known)) for view in views]
     apart = _summed([among for among, _ in pairs], len(known), len(known))
     leader = (apart == 0.0).argmax(axis=1)
     if (leader < np.arange(len(known))).any():
         first, group = np.unique(leader, return_inverse=True)
         averages, merged = _merged(values, group)
-        found = estimate(views, known[first], wanted, merged)
-        return found and replace(found, weights=found.weights @ averages)
-    found = _estimate_distinct(views, pairs, known, wanted, values)
+        found = estimate(views, known[first], wanted, merged, starts)
+        if found is None:
+            return None
+        left_out = None if found.left_out is None else found.left_out[group]
+        return replace(found, weights=found.weights @ averages, left_out=left_out)
+    found = _estimate_distinct(views, pairs, (known, wanted), values, starts)
     if found is not None:
         to = _summed([other for _, other in pairs], len(wanted), len(known))
         for target, site in zip(*np.nonzero(to == 0.0), strict=True):
@@ -83,11 +98,12 @@ def estimate(
 def _estimate_distinct(
     views: Sequence[View],
     pairs: Sequence[tuple[Array, Array]],
-    known: Indices,
-    wanted: Indices,
+    points: tuple[Indices, Indices],
     values: Values,
+    starts: Sequence[Searched | None],
 ) -> Estimate | None:
     """Estimate from the squared differences among known points and from those wanted to them."""
+    known, wanted = points
     if len(known) < _FEWEST:
         return None
     means, unit, scale = reduced(values.means)
@@ -95,14 +111,19 @@ def _estimate_distinct(
         return None
     inner = Values(means, values.counts, values.deviation / scale / unit, values.spare)
     found: list[Candidate] = [Mean(len(wanted), means)]
-    for view, between in zip(views, pairs, strict=True):
-        found += candidates(view.rows[known], view.rows[wanted], between, inner)
+    searched = []
+    usable = starts if len(starts) == len(views) else [None] * len(views)
+    for view, between, start in zip(views, pairs, usable, strict=True):
+        more, at = candidates(view.rows[known], view.rows[wanted], between, inner, start)
+        found += more
+        searched.append(at)
     if len(found) == 1:
         return None
     n_lengths = max(len(among) for among, _ in pairs)
-    weights, variances, _ = blend(found, means, n_lengths)
+    weights, variances, squares = blend(found, means, n_lengths)
     with np.errstate(over="ignore"):
-        return Estimate(weights, scale * (unit * np.sqrt(variances)))
+        std, left_out = (scale * (unit * np.sqrt(each)) for each in (variances, squares))
+    return Estimate(weights, std, left_out, tuple(searched))
 
 
 def _summed(squares: Sequence[Array], rows: int, columns: int) -> Array:

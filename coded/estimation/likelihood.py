@@ -118,6 +118,7 @@ def fit_lengths(
     start: Array,
     centre: Array,
     evaluations: int,
+    in_line: int = 20,
 ) -> Array:
     """Search the lengths and the noise under which the values are likeliest.
 
@@ -138,6 +139,9 @@ def fit_lengths(
         What lengths are pulled to.
     evaluations : int
         Of the likelihood, about: the search is stopped there.
+    in_line : int, optional
+        Evaluations along one direction, at most: all of them are spent where a search starts at
+        its end.
 
     Returns
     -------
@@ -153,7 +157,7 @@ def fit_lengths(
     from scipy.optimize import minimize  # which takes a tenth of a second, once
 
     bounds = [*((at - _LONGER, at + _SHORTER) for at in centre), _NOISE]
-    options = {"maxfun": evaluations, "maxcor": len(start)}
+    options = {"maxfun": evaluations, "maxcor": len(start), "maxls": in_line}
     found = minimize(
         penalised,
         start,

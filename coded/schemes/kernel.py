@@ -4,40 +4,38 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from typing import Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coded.estimation.answer_memory import AnswerMemory
-from coded.estimation.estimator import Estimator
+from coded.estimation.estimator import EarlierFits, Estimator
+from coded.estimation.fit_memory import FitMemory
 from coded.estimation.measured import Answered, answered_at
-from coded.estimation.spaces import FeatureMap, Space, space_of
-from coded.estimation.views import Description
+from coded.estimation.spaces import space_of
 from coded.maps.arrays import LinearMap, Matrix, MatrixMap, columns_of
 from coded.maps.copies import FilledMap
 from coded.maps.torch_compile import untraced
-from coded.nearness.distances import FEW, flattened, natural_units
-from coded.nearness.features import as_images, pooled_gradients, pooled_pixels
+from coded.nearness.distances import FEW
 from coded.nearness.order import path_order
 from coded.places.designs import Design, design_for_labels, design_for_outputs, design_for_smooth
 from coded.places.input_lines import FEWEST_FOR_CURVE
 from coded.places.placement import balanced_copies
 from coded.schemes.copying import decode_with_std_as_it_is
 from coded.schemes.decoding_with_std import apply_decoder
+from coded.schemes.described_inputs import Features, describe, feature_map
 from coded.schemes.door import is_float
 from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import Responders
 from coded.schemes.registry import Setting, Variant
-from fastspline.arrays import FloatArray, Restore, read_array, require_finite
+from fastspline.arrays import FloatArray
 
-Features: TypeAlias = Callable[[FloatArray], ArrayLike] | None
 Fit: TypeAlias = Literal["answers"] | None
 Objective: TypeAlias = Literal["outputs", "labels"]
 
 # Powers p of the covariance r^p: measured, not tuned.
-_LINEAR, _RAW, _SMOOTH, _CUBIC = 1.0, 1.5, 1.8, 3.0
+_LINEAR, _RAW, _CUBIC = 1.0, 1.5, 3.0
 
 
 class KernelScheme(LinearScheme):
@@ -103,14 +101,19 @@ class KernelScheme(LinearScheme):
         Earlier answers of the same function. What it holds at `bind` counts for the bound
         scheme: what is lost is estimated from the nearest of answers and memory, the 200 nearest
         to any lost input, or with ``fit=None`` the 100 nearest to each.
+    fit_memory : FitMemory, optional
+        What was fitted to earlier answers of the same function: `bind` reads it, and each decoder
+        that is fitted adds to it. Searches start at earlier lengths, and take fewer steps; points
+        between inputs are asked no more if the left-out answers of the first four calls tell that
+        they do not pay, which takes a second, smaller fit in those calls.
 
     Raises
     ------
     TypeError
-        If a count is no integer, or `features`, `between` or `memory` of the wrong kind.
+        If a count is no integer, or `features`, `between` or a memory of the wrong kind.
     ValueError
-        If a count is out of range, `fit` or `objective` none of the two, or labels are asked
-        with ``between=False``.
+        If a count is out of range, `fit` or `objective` none of the two, labels are asked with
+        ``between=False``, or a `fit_memory` is given with ``fit=None``.
 
     References
     ----------
@@ -141,6 +144,7 @@ class KernelScheme(LinearScheme):
         objective: Objective = "outputs",
         between: bool = True,
         memory: AnswerMemory | None = None,
+        fit_memory: FitMemory | None = None,
     ) -> None:
         super().__init__(n_inputs, n_workers, n_stragglers)
         if not (fit is None or (isinstance(fit, str) and fit == "answers")):
@@ -171,11 +175,21 @@ class KernelScheme(LinearScheme):
                 f"memory must be an AnswerMemory or None, got {memory!r}; make one, add answers "
                 "to it and pass it"
             )
+        if not (fit_memory is None or isinstance(fit_memory, FitMemory)):
+            raise TypeError(
+                f"fit_memory must be a FitMemory or None, got {fit_memory!r}; make one and pass it"
+            )
+        if fit_memory is not None and fit is None:
+            raise ValueError(
+                "fit_memory keeps what is fitted, but fit is None, so that nothing is; leave out "
+                "one of them"
+            )
         self._fit: Fit = fit
         self._features = features
         self._objective = objective
         self._between = bool(between)
         self._memory = memory
+        self._fit_memory = fit_memory
         self._given: Design | None = None  # by `bind`, as are these
         self._estimator: Estimator
 
@@ -203,6 +217,11 @@ class KernelScheme(LinearScheme):
     def memory(self) -> AnswerMemory | None:
         """The caller's memory of earlier answers."""
         return self._memory
+
+    @property
+    def fit_memory(self) -> FitMemory | None:
+        """The caller's memory of earlier fits."""
+        return self._fit_memory
 
     @untraced
     def bind(self, inputs: ArrayLike) -> Self:
@@ -232,10 +251,12 @@ class KernelScheme(LinearScheme):
         is_small = math.prod(array.shape[1:]) <= FEW
         is_smooth = is_small and len(array) + len(past) >= FEWEST_FOR_CURVE
         bound = copy.copy(self)
-        phi, power = self._feature_map(array, restore)
+        phi, power = feature_map(self._features, array, restore)
         if power is None:
             power = _CUBIC if is_smooth else _LINEAR if is_small else _RAW
-        has_chords = self._between and (is_smooth or self._objective == "labels")
+        fits = self._fit_memory
+        between = self._between and (fits is None or fits.between is not False)
+        has_chords = between and (is_smooth or self._objective == "labels")
         if has_chords and is_smooth:
             order = path_order(phi(array))
             bound._given = design_for_smooth(order, self._n_workers, self._n_stragglers)
@@ -245,15 +266,30 @@ class KernelScheme(LinearScheme):
         if has_chords:
             sites = np.concatenate([array, MatrixMap(bound._design.chords)(array)])
         space = space_of(phi, sites, past, power)
-        if not has_chords and self._between and 1 < self._n_inputs <= self._n_workers:
+        if not has_chords and between and 1 < self._n_inputs <= self._n_workers:
             risk = space.risks()
             bound._given = design_for_outputs(risk, self._n_workers, self._n_stragglers)
         elif not has_chords:
             copies = balanced_copies(self._n_inputs, self._n_workers)
             bound._given = Design(copies, np.empty((0, self._n_inputs)))
-        descriptions = () if self._fit is None else self._describe(space, sites, past)
-        bound._estimator = Estimator(space, descriptions, answers if len(answers) else None)
+        descriptions = () if self._fit is None else describe(self._features, space, sites, past)
+        earlier = None
+        if fits is not None:
+            odds = bound._odds() if has_chords and self._objective == "outputs" else None
+            earlier = EarlierFits(fits, fits.starts(), odds)
+        remembered = answers if len(answers) else None
+        bound._estimator = Estimator(space, descriptions, remembered, earlier)
         return bound
+
+    def _odds(self) -> tuple[float, float]:
+        """Give the shares of inputs that S lost workers take, as coded and with copies alone."""
+        k, n, s = self._n_inputs, self._n_workers, self._n_stragglers
+        found = []
+        for site in (self._design.site, balanced_copies(k, n)):
+            copies = np.bincount(site, minlength=k)[:k]
+            each = [math.comb(n - c, s - c) / math.comb(n, s) if c <= s else 0.0 for c in copies]
+            found.append(sum(each) / k)
+        return found[0], found[1]
 
     def decoding_matrix(self, responders: ArrayLike) -> Matrix:
         """Give the decoder of one responder set as a dense matrix.
@@ -324,33 +360,6 @@ class KernelScheme(LinearScheme):
         array, restore, workers = self._read_answers(coded_outputs, responders)
         decoder, std = self._decoder_with_std(array, workers)
         return apply_decoder(self, decoder, coded_outputs, array, restore), std
-
-    def _feature_map(self, array: FloatArray, restore: Restore) -> tuple[FeatureMap, float | None]:
-        """Give phi, and the power of its distances unless that is for the inputs to decide."""
-        phi = self._features
-        if phi is not None:
-
-            def checked(stack: FloatArray) -> FloatArray:
-                return _read_features(phi(restore(stack.copy())), len(stack))  # phi may write
-
-            return checked, _SMOOTH
-        if as_images(array) is not None:
-            return _gradients, _SMOOTH
-        units = natural_units(flattened(array))
-        return lambda stack: flattened(stack) / units, None
-
-    def _describe(
-        self, space: Space, sites: FloatArray, past: FloatArray
-    ) -> tuple[Description, ...]:
-        """Give what views of sites and remembered inputs are made of, when they are needed."""
-        rows = np.concatenate([space.rows, space.past])
-        if self._features is not None:
-            return (Description(rows, in_units=False),)
-        if as_images(sites) is None:
-            return (Description(rows),)
-        pixels = np.concatenate([_pixels(stack) for stack in (sites, past) if len(stack)])
-        # The first one tells which remembered inputs are near.
-        return Description(rows, in_units=False), Description(pixels)
 
     def _recall(self, array: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Give the memory's pairs, checked against the inputs."""
@@ -437,32 +446,9 @@ class KernelScheme(LinearScheme):
     def _settings(self) -> str:
         return (
             f"{super()._settings()}, fit={self._fit!r}, features={self._features!r}, "
-            f"objective={self._objective!r}, between={self._between!r}, memory={self._memory!r}"
+            f"objective={self._objective!r}, between={self._between!r}, memory={self._memory!r}, "
+            f"fit_memory={self._fit_memory!r}"
         )
-
-
-def _gradients(stack: FloatArray) -> FloatArray:
-    images = as_images(stack)
-    assert images is not None
-    return pooled_gradients(images)
-
-
-def _pixels(stack: FloatArray) -> FloatArray:
-    images = as_images(stack)
-    assert images is not None
-    return pooled_pixels(images)
-
-
-def _read_features(values: ArrayLike, count: int) -> FloatArray:
-    """Check what the caller's features give."""
-    array, _ = read_array(values, "features(inputs)")
-    if array.ndim == 0 or len(array) != count:
-        raise ValueError(
-            f"features must give a vector for each of {count} inputs, gave shape {array.shape}; "
-            "return a stack along axis 0"
-        )
-    require_finite(array, "features(inputs)")
-    return array.reshape(count, -1)
 
 
 def _variant(objective: Objective = "outputs", *, between: bool = True) -> Variant:

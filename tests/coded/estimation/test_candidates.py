@@ -120,7 +120,7 @@ def test_a_line_needs_points_that_span_it():
 def test_a_blend_gives_weight_by_left_out_errors_alone():
     here, there, values = case(n=30)
     between = [((a.T[:, :, None] - here.T[:, None]) ** 2) for a in (here, there)]
-    found = [Mean(5, values.means), *candidates(here, there, tuple(between), values)]
+    found = [Mean(5, values.means), *candidates(here, there, tuple(between), values)[0]]
     weights, variances, _ = blend(found, values.means)
     errors = np.array([np.linalg.norm(one.left_out, axis=1).mean() for one in found])
     share = errors**-10.0

@@ -504,7 +504,7 @@ def test_it_prints_as_it_is_typed():
     scheme = KernelScheme(4, 9, objective="labels", memory=AnswerMemory(3))
     text = (
         "KernelScheme(4, 9, n_stragglers=5, fit='answers', features=None, objective='labels', "
-        "between=True, memory=AnswerMemory(3))"
+        "between=True, memory=AnswerMemory(3), fit_memory=None)"
     )
     assert repr(scheme) == text
     assert repr(eval(text)) == text
