@@ -86,7 +86,7 @@ def _choose() -> None:
     for criterion in ("gcv", "loo", "reml"):
         for per_column in (True, False):
             select_lam(X, VALUES, criterion=criterion, per_column=per_column)
-        smooth_spline(X, many, lam=criterion)
+        smooth_spline(X, many, lam=criterion).interval(POINTS)
     smooth_spline(X, VALUES, lam=DegreesOfFreedom(5.0))
     smooth_spline(X, VALUES, lam=1e-3, loss="huber")
     make_smoothing_spline(X, VALUES)
