@@ -137,13 +137,12 @@ class Apart(Sequence[Group]):
         weight = gaps.weights[heaviest] if gaps.weights.size else 1.0
 
         def work(first: int, stop: int) -> int:
-            noise, lever, complement, left = np.empty((4, n))
+            noise, left = np.empty((2, n))
             out = np.empty((4, points.size))
             for k in range(first, stop):
                 q = scale_noise(gaps.weights, gaps.top, lams[k], noise)
-                posterior.leverages(*shared, q, noise, lever, complement)
-                residual_variances(*shared, q, noise, left)
-                rest[k], squared[k] = complement.sum(), left.sum()
+                rest[k] = residual_variances(*shared, q, noise, left)
+                squared[k] = left.sum()
                 posterior.covariances(*shared, q, noise, NO_OUTER, cells, before, after, out)
                 unit[:, k] = out[2 * nu] / (noise[heaviest] * weight * gaps.unit ** (2 * nu))
             return -1

@@ -76,8 +76,8 @@ def noise_of_side(rows, i, gap, of_value, of_slope):
 
 @njit(**JIT)
 def residual_variances(h, roughness, clamped, q, r, out):
-    """Write diag(B R B') / r, B = I - S, R = diag(r): its sum is the trace of B B."""
-    n, unit = r.size, 0.0
+    """Write diag(B R B') / r, B = I - S, R = diag(r), whose sum is tr(B B); give tr(B)."""
+    n, unit, rest = r.size, 0.0, 0.0
     for i in range(n):
         unit = max(unit, r[i])
     left, right = np.empty((3, n)), np.empty((3, n))
@@ -101,4 +101,6 @@ def residual_variances(h, roughness, clamped, q, r, out):
         of_right = (det_right * e + ar * c_left + b * br) / total
         others = noise_of_side(left_rows, i - 1, h[before], of_left, of_slope)
         others += noise_of_side(right_rows, k, h[after], of_right, of_slope)
+        rest += r[i] * d / total
         out[i] = (r[i] * d / total) ** 2 + r[i] * others * unit
+    return rest
