@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from coded.estimation.candidates import Candidate, Mean, Spread
+from coded.estimation.candidates import FEW, Candidate, Mean, Spread
 from coded.estimation.covariances import Array
 
 _POWER = 10.0  # of the left-out errors, by which weights fall; 4 errs more on images
 _LEAST = 0.05  # of the best one's weight; less is nothing
-_FEW = 10  # values, from which the best process is found by chance
 _LARGEST_WEIGHT_SUM = 1e6  # sum |w|: by so much may rounding of values reach an output
 _FARTHEST = 10.0  # from the mean, in units of the farthest value: beyond it the mean is as good
 _FITTED = 1.5  # degrees of freedom that fitting took from the left-out errors
@@ -71,7 +70,7 @@ def blend(
         scale = part * (process.left_out**2).sum() / process.variances.sum()
         variances += scale * process.target_variances()
         expected += scale * process.variances
-    taken = _FITTED if n <= _FEW else min(_FITTED + _PER_LENGTH * n_lengths, n / 2)
+    taken = _FITTED if n <= FEW else min(_FITTED + _PER_LENGTH * n_lengths, n / 2)
     squares = (left_out**2).sum(axis=1)
     factor = squares.sum() / max(float(expected.sum()), 1e-300) * n / (n - taken)
     variances *= factor
@@ -97,7 +96,7 @@ def _telling(
     processes = [(i, one) for i, one in enumerate(found) if isinstance(one, Spread)]
     if not processes:
         return []
-    if n <= _FEW:
+    if n <= FEW:
         rough = [(i, one) for i, one in processes if one.at_zero == 0.0]  # a power of distance
         return [(1.0, min(rough or processes, key=lambda each: errors[each[0]])[1])]
     total = sum(share[i] for i, _ in processes)

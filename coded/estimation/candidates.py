@@ -8,7 +8,14 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from coded.estimation.covariances import Array, Family, Stationary, covariances
+from coded.estimation.covariances import (
+    LINEAR,
+    QUADRATIC,
+    Array,
+    Family,
+    Stationary,
+    covariances,
+)
 from coded.estimation.fit_memory import Searched
 from coded.estimation.likelihood import (
     Contrasts,
@@ -22,6 +29,7 @@ from coded.estimation.likelihood import (
 from coded.estimation.views import MANY
 from fastspline.arrays import FloatArray
 
+FEW = 10  # values, from which the best process is found by chance
 _WITH_CONSTANT: tuple[Family, ...] = "squared-exponential", "matern-5/2", 1.5
 _WITH_LINE: tuple[Family, ...] = "squared-exponential", "matern-5/2"
 _SMOOTHEST: Stationary = "squared-exponential"  # which has lengths of its own
@@ -242,6 +250,10 @@ def candidates(
         todo += [(family, line, scales[family == _SMOOTHEST]) for family in _WITH_LINE]
     if not has_many and len(squares) > 1:
         todo.append((1.5, constant, equal))
+    if n > FEW and has_many:
+        todo.append((LINEAR, constant, equal))
+    elif n > FEW and line is not None:
+        todo.append((QUADRATIC, line, equal))
     processes = [fit_process(family, trend, *near, values) for family, trend, near in todo]
     found: list[Candidate] = [Nearest(*equal, values.means)]
     found += [one for one in processes if one is not None]

@@ -11,7 +11,9 @@ from coded.estimation.kriging import covariance as power_of_distance
 
 Array: TypeAlias = NDArray[np.float64]
 Stationary: TypeAlias = Literal["matern-3/2", "matern-5/2", "squared-exponential"]
-Family: TypeAlias = Stationary | float  # or p of the generalised covariance -r^p, r^3 for p = 3
+Family: TypeAlias = Stationary | float  # or p of the generalised covariance -r^p, or r^p
+
+LINEAR, QUADRATIC = 2.0, 4.0  # powers of distance that are regression on these functions
 
 _ROOT3, _ROOT5 = np.sqrt(3.0), np.sqrt(5.0)
 
@@ -24,7 +26,9 @@ def covariances(family: Family, squared: Array) -> Array:
     family : str or float
         "squared-exponential": ``exp(-r^2 / 2)``; "matern-5/2": ``(1 + a + a^2 / 3) exp(-a)``,
         ``a = sqrt(5) r``; "matern-3/2": ``(1 + a) exp(-a)``, ``a = sqrt(3) r``; a number p: the
-        generalised covariance ``-r^p``, or ``r^3`` for p = 3.
+        generalised covariance ``-r^p`` for p <= 2, ``r^p`` for p = 3 or 4. With noise, ``-r^2``
+        beside a constant is ridge regression on linear functions, for on contrasts it is ``2 x'y``;
+        ``r^4`` beside a linear trend on quadratic ones, ``4 (x'y)^2 + 2 |x|^2 |y|^2``.
     squared : ndarray
         Any shape.
 
@@ -41,6 +45,10 @@ def covariances(family: Family, squared: Array) -> Array:
     >>> covariances("matern-5/2", np.array([0.0, 1.0])).round(4)
     array([1.   , 0.524])
     """
+    if family == LINEAR:
+        return -squared
+    if family == QUADRATIC:
+        return squared * squared
     if isinstance(family, float):
         return power_of_distance(np.sqrt(squared), family)
     if family == "matern-3/2":

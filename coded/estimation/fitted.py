@@ -44,7 +44,8 @@ def estimate(
     """Estimate a function at some points of a code from its values at others.
 
     Each view gives predictors: kriging by several covariances, with lengths and noise by
-    restricted likelihood, and the nearest value; beside them is the mean. What is used is their
+    restricted likelihood, ridge regression (on quadratic functions of up to ten numbers, on linear
+    ones of more), and the nearest value; beside them is the mean. What is used is their
     mean with weights in inverse proportion to the tenth power of their left-out errors, so that
     none counts that errs much more than another (`blend`, which says what std is too).
 

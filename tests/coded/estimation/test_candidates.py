@@ -10,10 +10,12 @@ from coded.estimation.candidates import (
     trend_of,
     trend_with_line,
 )
-from coded.estimation.covariances import covariances
+from coded.estimation.covariances import LINEAR, QUADRATIC, covariances
+from coded.estimation.fitted import estimate
 from coded.estimation.likelihood import Values
+from coded.estimation.views import Description
 
-FAMILIES = ["squared-exponential", "matern-5/2", "matern-3/2", 1.5, 3.0]
+FAMILIES = ["squared-exponential", "matern-5/2", "matern-3/2", 1.5, LINEAR, 3.0, QUADRATIC]
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
 
@@ -54,14 +56,15 @@ def solved(family, here, there, values, noise, with_line, unit):
 
 
 def unit_of(family, here):
-    return np.abs(covariances(family, squared(here, here))).max() if family in (1.5, 3.0) else 1.0
+    is_power = isinstance(family, float)
+    return np.abs(covariances(family, squared(here, here))).max() if is_power else 1.0
 
 
 @every_family
 @pytest.mark.parametrize("with_line", [False, True])
 @pytest.mark.parametrize("counted", [False, True])
 def test_weights_and_variances_are_those_of_the_bordered_system(family, with_line, counted):
-    with_line = with_line or family == 3.0
+    with_line = (with_line or family in (3.0, QUADRATIC)) and family != LINEAR
     counts = np.arange(1.0, 15.0) % 4 + 1 if counted else None
     here, there, values = case(counts=counts)
     process = fitted(family, here, there, values, with_line)
@@ -78,7 +81,7 @@ def test_weights_and_variances_are_those_of_the_bordered_system(family, with_lin
 def test_what_is_left_out_is_what_the_others_miss(family, counted):
     counts = np.arange(1.0, 15.0) % 4 + 1 if counted else None
     here, there, values = case(counts=counts)
-    with_line = family == 3.0
+    with_line = family in (3.0, QUADRATIC)
     process = fitted(family, here, there, values, with_line)
     unit = unit_of(family, here)
     for i in range(len(here)):
@@ -91,6 +94,43 @@ def test_what_is_left_out_is_what_the_others_miss(family, counted):
             process.left_out[i], values.means[i] - predicted[0], rtol=1e-5, atol=1e-6
         )
         assert process.variances[i] == pytest.approx(variance[0] + noise_there, rel=1e-5)
+
+
+@pytest.mark.parametrize("family", [LINEAR, QUADRATIC])
+def test_even_powers_of_distance_are_ridge_regression(family):
+    here, there, values = case(n=30)
+    process = fitted(family, here, there, values, with_line=family == QUADRATIC)
+    unit = np.abs(covariances(family, squared(here, here))).max()
+
+    def terms(rows):
+        free, products = [np.ones((len(rows), 1))], np.einsum("ni,nj->nij", rows, rows)
+        if family == LINEAR:
+            return free[0], np.sqrt(2.0) * rows
+        lengths = np.sqrt(2.0) * products.trace(axis1=1, axis2=2)[:, None]
+        return np.hstack([*free, rows]), np.hstack([2.0 * products.reshape(len(rows), -1), lengths])
+
+    free, bound = terms(here)
+    count = bound.shape[1]
+    penalty = np.hstack([np.zeros((count, free.shape[1])), np.eye(count)])
+    penalty *= np.sqrt(unit * (process.noise + 1e-11))
+    system = np.vstack([np.hstack([free, bound]), penalty])
+    wanted = np.vstack([values.means, np.zeros((count, values.means.shape[1]))])
+    found = np.linalg.lstsq(system, wanted, rcond=None)[0]
+    expected = np.hstack(terms(there)) @ found
+    np.testing.assert_allclose(process.weights() @ values.means, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("d", [3, 20])
+def test_a_blend_knows_polynomials(d):
+    """Quadratic ones of few numbers, linear ones of many."""
+    here, there = case(n=40, d=d)[:2]
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(d, 2)), rng.normal(size=(d, 2)) * (d == 3)
+    values, expected = (rows @ a + (rows @ b) ** 2 for rows in (here, there))
+    spread = values.std()
+    views = Description(np.concatenate([here, there])).views
+    found = estimate(views, np.arange(40), np.arange(40, 45), Values(values, np.ones(40)))
+    np.testing.assert_allclose(found.weights @ values, expected, rtol=0, atol=1e-4 * spread)
 
 
 def test_nearest_and_mean_are_left_out_by_refitting():
