@@ -165,6 +165,14 @@ def test_sureness_is_how_often_the_first_stays_near_the_least():
     assert list(tied.rank("a")) == ["a", "c", "b"]
     assert list(tied.rank("none of them")) == ["c", "b", "a"]  # as they are named
     assert tied.sure_of("b") == 1.0
+    assert list(Probe({"b": 1.05 * low, "a": low}, 1, 0).rank("b")) == ["b", "a"]  # nearly as good
+    assert list(Probe({"b": 1.2 * low, "a": low}, 1, 0).rank("b")) == ["a", "b"]
+    nothing = Probe({"b": 1e-10 * low, "a": 1e-12 * low}, 1, 0)
+    assert list(nothing.rank("b")) == ["b", "a"]  # neither errs
+    # one is better by far, but of every two inputs at one alone
+    even = np.where(np.arange(50) < 25, 0.5, 1.5)
+    varied = Probe({"b": np.ones(50), "a": even * 0.98}, 1, 0)
+    assert list(varied.rank("b")) == ["b", "a"]
     # one input decides: where it is not among 17 of 50, b is ten times better
     rare = np.zeros(50)
     rare[7] = 1000.0
