@@ -68,6 +68,10 @@ def design_for_smooth(order: NDArray[np.intp], n_workers: int, n_stragglers: int
     sixth of the others at most: where an end is lost all answers lie on one side of it, and
     extrapolation errs most.
     """
+    # Copies instead of a quarter, half or three quarters of the chord points: over 51 functions of
+    # one to three numbers the error is 1.9, 2.0, 2.1 times that of the best of these designs at
+    # (12, 40, 22), without 1.5, and 1.5, 1.9, 1.8 at (50, 90, 25), without 1.6. Copies alone, 1.9
+    # and 2.1, are the best for most functions that are rough: which f is, a probe has to tell.
     n_inputs = len(order)
     answered = (n_workers - n_stragglers) // n_inputs
     copies = max(answered, _copies_for_labels(n_inputs, n_workers))
