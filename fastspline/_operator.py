@@ -241,7 +241,7 @@ class SplineOperator:
             quick = self._calls.get(values.dtype) or self._find_quick(values.dtype)
             if quick is not None and (done := quick(values, out)) is not None:
                 return done
-        check_threads(threads)
+        threads = check_threads(threads)
         given = take_labels(values, "values")
         array, restore = read_numbers(given.numbers, "values")
         axis = given.find_axis(axis)
@@ -297,7 +297,7 @@ class SplineOperator:
             quick = self._pulls.get(dtype) or self._find_quick(dtype, transposed=True)
             if quick is not None and (done := quick(cotangent, out)) is not None:
                 return done
-        check_threads(threads)
+        threads = check_threads(threads)
         array, restore = read_numbers(take_labels(cotangent, "cotangent").numbers, "cotangent")
         columns, trailing, axis = as_columns(array, self.shape[0], axis, "cotangent", "points")
         shape = (*trailing[:axis], self.shape[1], *trailing[axis:])

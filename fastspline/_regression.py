@@ -32,6 +32,8 @@ from fastspline.arrays import (
 if TYPE_CHECKING:
     from scipy.interpolate import BSpline
 
+LEAST_SQUARED = 1e-8  # of n: the trace of (I - S)(I - S) is told to 1e-13
+
 
 def regression_spline(
     sites: ArrayLike,
@@ -374,17 +376,22 @@ class RegressionSpline:
     def _rest(self, part: Part) -> float:
         """Give n - df of a part, unless it is 0."""
         rest: float = self._reduced.n - part.solution.df
-        if not rest > 1e-9 * self._reduced.n:
+        self._require_some(rest, 1e-9)
+        return rest
+
+    def _require_some(self, left: float, least: float) -> None:
+        """Raise where what a fit leaves, at most n, is nothing but rounding."""
+        if not left > least * self._reduced.n:
             raise ValueError(
                 "the curve has as many degrees of freedom as there are values, which leave nothing "
                 "to tell noise from; take fewer knots, a larger lam or more values"
             )
-        return rest
 
     def _noise(self, part: Part) -> Noise:
         """Tell what the fit of a part leaves of noise."""
         reduced, rest = self._reduced, self._rest(part)
         squared = reduced.squared_rest(part.lam) if part.lam > 0.0 else rest
+        self._require_some(squared, LEAST_SQUARED)
         squares, power = part.solution.squares * reduced.top, reduced.power[part.columns]
         most = reduced.n - 2 if part.lam > 0.0 else rest  # of least squares nothing is bent
         return noise_by_squares(squares, power, rest, squared, most)
@@ -426,11 +433,13 @@ class RegressionSpline:
 
 def _read_places(knots: int | ArrayLike, sites: Vector, clock: Clock | None) -> Vector:
     """Give the knots: so many of the sites, or those that are given."""
-    if isinstance(knots, int | np.integer) and not isinstance(knots, bool):
+    if isinstance(knots, bool | float):
+        raise TypeError(f"knots must be an integer, how many, or an array of them, got {knots!r}")
+    if isinstance(knots, int | np.integer):
         return sites[spread(sites.size, check_count(knots, sites.size))]
     array, _ = read_array(read_points(knots, clock, "knots"), "knots")
     if array.ndim != 1 or array.size < 2:
-        raise ValueError(f"knots must be a number, or two or more, got shape {array.shape}")
+        raise ValueError(f"knots must be an integer, or two or more, got shape {array.shape}")
     places = np.array(array, np.float64)
     _check_ascending(places, "knots", strictly=True)
     return places

@@ -72,10 +72,10 @@ def _read_setting(text: str) -> int:
     return int(first) if first.isdecimal() and int(first) > 0 else sys.maxsize
 
 
-def check_threads(threads: int | None) -> None:
-    """Raise unless `threads` is None or a count of at least 1."""
+def check_threads(threads: int | None) -> int | None:
+    """Give `threads` if it is None or a count of at least 1."""
     if threads is None:
-        return
+        return None
     if isinstance(threads, bool) or not hasattr(threads, "__index__"):
         raise TypeError(
             f"threads must be a positive integer or None (all that is left), got {threads!r}"
@@ -85,6 +85,7 @@ def check_threads(threads: int | None) -> None:
             f"threads must be at least 1, got {threads}; pass None to use all that affinity, "
             "quota and environment leave"
         )
+    return int(threads)
 
 
 def cut(columns: int, width: int) -> list[Block]:

@@ -20,6 +20,7 @@ LENT_BYTES = 128 << 10  # allocators give memory of results from this size on ba
 
 _DOUBLE = np.dtype(np.float64)
 _KEPT = (np.dtype(np.float32), np.dtype(np.float64))
+_PLACES = ("knots", "points", "x", "sites", "t")
 _PARTS = {np.dtype(np.complex64): np.float32, np.dtype(np.complex128): np.float64}
 
 
@@ -322,10 +323,14 @@ def _refuse_masked(values: np.ma.MaskedArray, name: str) -> None:
     masked = np.ma.getmaskarray(values)
     if masked.any():
         place = ", ".join(str(i) for i in np.argwhere(masked)[0])
-        raise TypeError(
-            f"{name} is a masked array, and {name}[{place}] is masked; give weight 0 to masked "
-            f'points, or pass {name}.filled(numpy.nan) with missing="omit"'
-        )
+        if name in _PLACES:  # NaN is none
+            mend = f"leave masked ones out, and their values: keep ~{name}.mask"
+        else:
+            mend = (
+                f"give weight 0 to masked points, or pass {name}.filled(numpy.nan) with "
+                'missing="omit"'
+            )
+        raise TypeError(f"{name} is a masked array, and {name}[{place}] is masked; {mend}")
 
 
 def _as_computed(array: NDArray[Any], name: str) -> FloatArray:

@@ -434,3 +434,23 @@ def test_a_t_that_is_none_is_refused(t, text):
         make_smoothing_spline(SITES, VALUES, lam=1.0, t=t)
     with pytest.raises(ValueError, match="w must be positive"):
         make_smoothing_spline(SITES, VALUES, np.zeros(8), lam=1.0, t=[0.0] * 4 + [7.0] * 4)
+
+
+@pytest.mark.parametrize("lam", [1e-4, 1e-5, 1e-6, 1e-8, 1e-9, 1e-10, 1e-13])
+def test_noise_near_interpolation_is_right_or_refused(lam):
+    """There n - df and its derivative by log lam cancel; RSS / tr((I - S)^2) by the dense map."""
+    x, y = np.arange(6.0), np.array([1.0, 0.0, 2.0, 1.0, 3.0, 2.0])
+    curve = regression_spline(x, y, 4, lam=lam)
+    rest = np.eye(6) - regression_spline(x, np.eye(6), 4, lam=lam)(x)
+    if np.trace(rest @ rest) < 1e-7:
+        with pytest.raises(ValueError, match="as many degrees of freedom"):
+            _ = curve.residual_variance
+    else:
+        expected = ((rest @ y) ** 2).sum() / np.trace(rest @ rest)
+        np.testing.assert_allclose(curve.residual_variance, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("knots", [5.5, True])
+def test_how_many_knots_is_an_integer(knots):
+    with pytest.raises(TypeError, match=f"an integer, how many, or an array of them, got {knots}"):
+        regression_spline(np.arange(9.0), np.arange(9.0), knots, lam=1.0)

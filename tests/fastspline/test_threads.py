@@ -71,7 +71,7 @@ def test_threads_change_no_bit(operator, dtype, count, rng):
     m, n = operator.shape
     values = rng.standard_normal((n, count)).astype(dtype)
     alone = operator(values, threads=1)
-    for threads in (None, 2, 3, 64):
+    for threads in (None, 2, 3, 64, np.int8(2)):
         np.testing.assert_array_equal(operator(values, threads=threads), alone)
     some = rng.integers(0, count, 5)
     np.testing.assert_array_equal(operator(values[:, some]), alone[:, some])
