@@ -247,13 +247,10 @@ def tables(numbers):
         ]
         for name in names
     ]
-    count = numbers.get("cases")
-    told = f"{count} cases, some round a circle or with roughness" if count else "24 cases"
-    decades = "16 decades" if count else "six decades"
     caption = (
-        f"The worst of {told}, uniform to clustered knots, weights over {decades} or "
-        "zero, lam from 0 to inf, against 500-bit arithmetic, relative to the largest value of "
-        "the result."
+        f"The worst of {numbers['cases']} cases, some round a circle or with roughness, uniform to "
+        "clustered knots, weights over 16 decades or zero, lam from 0 to inf, against 500-bit "
+        "arithmetic, relative to the largest value of the result."
     )
     return {"exact": f"{to_markdown(header, rows)}\n\n{caption}"}
 
