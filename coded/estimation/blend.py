@@ -29,7 +29,8 @@ def blend(
     blend), d the mean squared distance of the predictors from their mean, and c such that the
     blend's left-out errors are explained, less the degrees of freedom that fitting took: 1.5, and
     2 for each length, half of all at most. Up to ten values do not tell how smooth f is: there
-    the roughest process serves, and 1.5 degrees for all.
+    the roughest process serves, and 1.5 degrees for all. No more is expected than two
+    values differ on average, 2, times 1 + 10 / n, for few tell little of it.
     The mean of the values is taken, with what it errs, where the outcome is ten times as far from
     it as any value, or the weights' sizes sum to more than 1e6, as they do far from all values.
     (Those of analytic functions sum to thousands between the outermost values and the ends, and
@@ -73,7 +74,7 @@ def blend(
     taken = _FITTED if n <= FEW else min(_FITTED + _PER_LENGTH * n_lengths, n / 2)
     squares = (left_out**2).sum(axis=1)
     factor = squares.sum() / max(float(expected.sum()), 1e-300) * n / (n - taken)
-    variances *= factor
+    variances = np.minimum(factor * variances, 2.0 + 20.0 / n)
     is_wild = _are_wild(weights, values)
     if is_wild.any():
         mean = next(one for one in found if isinstance(one, Mean))

@@ -46,13 +46,16 @@ def expected_errors(
 ) -> Points:
     """Give the expected error at each point, (m,): ``scale v^(growth / 2)``, v the variance.
 
-    The scale is such that answers that are left out err as much as expected. n >= 3.
+    The scale is such that answers that are left out err as much as expected. Beyond all answers
+    that would grow without end: no squared error is expected to be more than two values differ on
+    average, twice their variance, times 1 + 10 / n, for few tell little of it. n >= 3.
     """
     errors, own = left_out(knots, values, lam=lam, weights=weights)
     scale = np.mean(np.einsum("ij,ij->i", errors, errors) / own**growth)
     each = bundle.posterior_variances(knots, points, lam=lam, weights=weights)
     mean = len(each) / (1.0 / each).sum(axis=0)
-    return np.asarray(np.sqrt(scale * mean**growth))
+    most = values.var(axis=0).sum() * (2.0 + 20.0 / len(values))
+    return np.asarray(np.sqrt(np.minimum(scale * mean**growth, most)))
 
 
 def errors_at_inputs(

@@ -52,3 +52,11 @@ def test_errors_left_out_are_explained_by_what_is_expected_of_them():
     few = [Mean(3, values[:8]), Nearest(squared[:8, :8] + 1.0, squared[:3, :8], values[:8])]
     one, other = (blend(few, values[:8], n_lengths)[1] for n_lengths in (0, 5))
     np.testing.assert_allclose(one, other)
+
+
+def test_no_more_is_expected_than_values_differ():
+    values = np.random.default_rng(2).normal(size=(12, 1))
+    values /= values.std()
+    wild = Mean(3, values)
+    wild.left_out = 5.0 * wild.left_out  # as of a predictor that leaves the values
+    np.testing.assert_allclose(blend([wild], values)[1], 2.0 + 20.0 / 12)

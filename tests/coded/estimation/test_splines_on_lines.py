@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,4 +44,14 @@ def test_lines_of_inputs_are_decoded_as_by_smoothers(seed, n, weighted, copies):
     scale = ((errors**2).sum(axis=1) / own ** (2 / 3)).mean()
     each = oracle.variances(knots, lines, seen, weights)
     mean = len(each) / (1 / each).sum(axis=0)
-    np.testing.assert_allclose(told, np.sqrt(scale * mean ** (2 / 3)), rtol=1e-9)
+    most = 2 * values.var(axis=0).sum() * (1 + 10 / n)
+    np.testing.assert_allclose(told**2, np.minimum(scale * mean ** (2 / 3), most), rtol=1e-9)
+
+
+def test_beyond_all_answers_no_more_is_expected_than_answers_differ():
+    knots, points = np.linspace(0.0, 1.0, 20)[None], np.linspace(0.0, 9.0, 50)[None]
+    values = np.sin(3.0 * knots.T)
+    told = expected_errors(knots, points, values, lam=1e-6, growth=2.0)
+    assert told[-1] == pytest.approx(np.sqrt(3.0 * values.var()))
+    assert told[3] < 0.1 * told[-1]
+    assert (np.diff(told[-30:]) == 0.0).all()  # interpolation alone would grow as the cube
