@@ -422,19 +422,23 @@ class KernelScheme(LinearScheme):
     def _design(self) -> Design:
         """What the workers evaluate, which `bind` decides."""
         if self._given is None:
-            raise ValueError(
-                f"{self!r} knows no inputs, and they decide what workers evaluate; call "
-                "bind(inputs), and encode and decode with the scheme that it returns"
-            )
+            raise self._unbound()
         return self._given
 
     def _suffices(self, responders: Responders) -> bool:
         return self._given is not None and len(responders) > 0
 
-    def _need(self, responders: Responders) -> str:
-        if self._given is None and responders:
-            return "inputs: call bind(inputs), and decode with the scheme that encoded"
-        return "1 answer"
+    def _require_enough(self, responders: Responders) -> None:
+        """Refuse to decode unbound, for which no number of answers would be enough."""
+        if self._given is None:
+            raise self._unbound()
+        super()._require_enough(responders)
+
+    def _unbound(self) -> ValueError:
+        return ValueError(
+            f"{self!r} knows no inputs, and they decide what workers evaluate; call "
+            "bind(inputs), and encode and decode with the scheme that it returns"
+        )
 
     def _held(self) -> NDArray[np.intp]:
         return np.where(self._design.site < self._n_inputs, self._design.site, -1)
