@@ -111,10 +111,10 @@ def refuse_gradient(values: Any, name: str, scheme: object) -> None:
         refuse_gradient(values, name, scheme)
 
 
-def read_lam(value: float, name: str) -> float:
-    """Check a smoothing parameter: a number in [0, inf]."""
+def read_lam(value: Any, name: str, allowed: str = "a number") -> float:
+    """Check a smoothing parameter: a number in [0, inf]; `allowed` tells what else is taken."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}; 0 interpolates, inf fits a line")
+        raise TypeError(f"{name} must be {allowed}, got {value!r}; 0 interpolates, inf fits a line")
     try:
         lam = float(value)
     except OverflowError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Literal, Self, TypeAlias, cast
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +29,7 @@ from coded.schemes.registry import Setting, Variant
 from fastspline.arrays import FloatArray, read_only
 
 Chosen: TypeAlias = Literal["gcv", "guarded"]  # by the answers
+_KINDS = 'a number, "gcv" or "guarded"'
 
 
 class SplineScheme(LinearScheme):
@@ -147,9 +148,7 @@ class SplineScheme(LinearScheme):
             )
         self._lam_enc = read_lam(lam_enc, "lam_enc")
         self._looks_at_answers = isinstance(lam_dec, str) and lam_dec in ("gcv", "guarded")
-        self._lam_dec = (
-            lam_dec if self._looks_at_answers else read_lam(cast(float, lam_dec), "lam_dec")
-        )
+        self._lam_dec = lam_dec if self._looks_at_answers else read_lam(lam_dec, "lam_dec", _KINDS)
         alpha = equidistant(self._n_inputs)
         beta = on_curve(alpha, self._n_workers, self._n_stragglers)
         self._layout: Layout = InOrder(alpha, beta, self._lam_enc)
