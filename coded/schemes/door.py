@@ -28,14 +28,15 @@ def read_responders(responders: ArrayLike, n_workers: int) -> Responders:
         is_ascending = all(map(lt, workers, workers[1:]))
         if is_ascending and (not workers or (workers[0] >= 0 and workers[-1] < n_workers)):
             return workers
-    return _refuse_responders(array, n_workers)
+    return _refuse_responders(responders, array, n_workers)
 
 
-def _refuse_responders(array: NDArray[Any], n_workers: int) -> Responders:
+def _refuse_responders(given: ArrayLike, array: NDArray[Any], n_workers: int) -> Responders:
     """Raise for what is no array of workers, ascending; an empty one has any dtype."""
     if array.ndim != 1:
+        what = f"{given!r:.80}" if array.ndim == 0 else f"shape {array.shape}"
         raise ValueError(
-            f"responders must be one-dimensional, got shape {array.shape}; "
+            f"responders must be one-dimensional, got {what}; "
             "pass the sorted indices of the workers that answered"
         )
     if array.size == 0:
