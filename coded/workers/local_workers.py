@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from numbers import Real
 from time import perf_counter
 from types import TracebackType
-from typing import ParamSpec, Self, SupportsIndex, TypeVar
+from typing import Any, ParamSpec, Self, SupportsIndex, TypeVar
 
 from coded.arguments import read_count
 from coded.errors import tell_error
@@ -288,7 +289,8 @@ class _Worker(Executor):
         return task.future
 
     def require_sendable(self, fn: object) -> None:
-        """Raise TypeError, with what to do, if a function cannot be sent to the process."""
+        """Raise TypeError, with what to do, if a function, or its answers, cannot be sent."""
+        _refuse_gradients(fn)
         try:
             pack(Kind.TASK, 0, fn)
         except Exception as error:
@@ -301,6 +303,17 @@ class _Worker(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 (as Executor)
         """Do nothing: the process belongs to LocalWorkers, whose close and replace end it."""
+
+
+def _refuse_gradients(fn: object) -> None:
+    """Raise TypeError for a torch Module that is to be trained: its answers have a gradient."""
+    kind: Any = getattr(sys.modules.get("torch.nn"), "Module", ())  # no Module without it
+    if isinstance(fn, kind) and any(one.requires_grad for one in fn.parameters()):
+        raise TypeError(
+            f"fn is a torch Module, {type(fn).__name__}, whose answers require a gradient and so "
+            "cannot be sent back by worker processes; pass TorchWorker(module), which also sends "
+            "it only once and in eval mode, or call module.requires_grad_(False)"
+        )
 
 
 def _read_patience(patience: float | None) -> float | None:

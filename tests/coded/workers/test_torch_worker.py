@@ -19,7 +19,14 @@ import numpy as np
 import pytest
 import torch
 
-from coded import LocalWorkers, NotEnoughRespondersError, ReplicationScheme, TorchWorker, coded_map
+from coded import (
+    CodedModel,
+    LocalWorkers,
+    NotEnoughRespondersError,
+    ReplicationScheme,
+    TorchWorker,
+    coded_map,
+)
 from tests.support.meanwhile import Meanwhile
 from tests.support.models import (
     CountsLoads,
@@ -828,6 +835,24 @@ def test_a_model_that_fails_is_the_cause_of_the_calls_failure(batch):
     with ThreadPoolExecutor(1) as pool, pytest.raises(NotEnoughRespondersError) as caught:
         coded_map(TorchWorker(Labelled()), batch[:2], ReplicationScheme(2, 4), pool)
     assert isinstance(caught.value.__cause__, TypeError)
+
+
+@pytest.mark.parametrize("call", [coded_map, CodedModel])
+def test_a_bare_module_whose_answers_cannot_come_back_is_refused_at_once(call, batch, workers):
+    """Where it would work it is not: in threads, and without gradients in processes too."""
+    module, inputs = torch.nn.Linear(3, 2), torch.from_numpy(batch[:2])
+    scheme = ReplicationScheme(2, 4)
+    operands = (inputs,) if call is coded_map else ()
+    with pytest.raises(TypeError, match=r"a torch Module, Linear, .*; pass TorchWorker\(module\)"):
+        call(module, *operands, scheme, workers.executors)
+    with torch.no_grad():
+        expected = module(inputs)
+    with ThreadPoolExecutor(1) as pool:
+        in_threads = CodedModel(module, scheme, pool, timeout=WAIT)(inputs)
+    fixed = module.requires_grad_(requires_grad=False)
+    sent = CodedModel(fixed, scheme, workers.executors, timeout=WAIT)(inputs)
+    for outputs in (in_threads, sent):
+        torch.testing.assert_close(outputs, expected)
 
 
 def test_repr_names_the_model():
