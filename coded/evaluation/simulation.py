@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from coded.schemes.linear import LinearScheme
 from coded.schemes.protocol import (
     ErrorEstimating,
     Function,
+    NotEnoughRespondersError,
     Scheme,
     exact_of,
     read_numbers,
@@ -169,7 +171,8 @@ def simulate(
 
         responders = _draw_responders(model, scheme.n_workers, generator, repeats)
         code: Any = scheme
-        outputs, whole, exact, restore = run_job(fn, _operands(inputs), code, responders)
+        with _advice_for_draws():
+            outputs, whole, exact, restore = run_job(fn, _operands(inputs), code, responders)
         reference = restore(whole)
         return Simulation(restore(outputs), responders, reference, reference, exact, None)
 
@@ -190,17 +193,30 @@ def simulate(
         if not np.array_equal(read_numbers(bound, fit, "inputs")[0], array):
             fit_reference, _ = evaluate(fn, fit)
 
-    if isinstance(bound, ErrorEstimating):
-        pairs = [bound.decode_with_std(coded_outputs[who], who) for who in responders]
-        outputs = np.stack([decoded for decoded, _ in pairs])
-        std = np.stack([estimate for _, estimate in pairs])
-    else:
-        outputs = np.stack([bound.decode(coded_outputs[who], who) for who in responders])
-        std = None
+    std = None
+    with _advice_for_draws():
+        if isinstance(bound, ErrorEstimating):
+            pairs = [bound.decode_with_std(coded_outputs[who], who) for who in responders]
+            outputs = np.stack([decoded for decoded, _ in pairs])
+            std = np.stack([estimate for _, estimate in pairs])
+        else:
+            outputs = np.stack([bound.decode(coded_outputs[who], who) for who in responders])
     exact = exact_of(np.stack([bound.exact_mask(who) for who in responders]), std)
     return Simulation(
         restore(outputs), responders, restore(reference), restore(fit_reference), exact, std
     )
+
+
+@contextmanager
+def _advice_for_draws() -> Iterator[None]:
+    """Advise fewer stragglers where a draw leaves too few answers: no more will come."""
+    try:
+        yield
+    except NotEnoughRespondersError as error:
+        lack = str(error).partition("; wait for more answers")[0]
+        raise NotEnoughRespondersError(
+            f"{lack}; lower stragglers, or make a code that bears more", responders=error.responders
+        ) from None
 
 
 def _draw_responders(

@@ -8,6 +8,7 @@ from coded import (
     GraphCode,
     KhatriRaoMatmulCode,
     MDSMatmulCode,
+    NotEnoughRespondersError,
     RotationMatmulCode,
     multiply,
     recommend,
@@ -37,6 +38,14 @@ def test_sums_are_simulated_with_their_errors():
     is_off = np.abs(rough.outputs - rough.reference).max(axis=1) > 1e-9
     assert is_off.any()
     assert not (is_off & rough.exact).any()
+
+
+def test_where_a_draw_leaves_too_few_answers_fewer_stragglers_are_advised():
+    with pytest.raises(
+        NotEnoughRespondersError, match=r"^3 of 6 .*; lower stragglers, or make"
+    ) as it:
+        simulate(multiply, (np.eye(4), np.eye(4)), KhatriRaoMatmulCode(2, 2, 6), stragglers=3)
+    assert "wait for" not in str(it.value)
 
 
 def test_operands_that_are_no_tuple_are_refused():
