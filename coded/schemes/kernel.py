@@ -448,11 +448,14 @@ class KernelScheme(LinearScheme):
         return f"{super().__repr__()}.bind(...)" if self._given else super().__repr__()
 
     def _settings(self) -> str:
-        return (
-            f"{super()._settings()}, fit={self._fit!r}, features={self._features!r}, "
-            f"objective={self._objective!r}, between={self._between!r}, memory={self._memory!r}, "
-            f"fit_memory={self._fit_memory!r}"
-        )
+        """Give what differs from the defaults, lest errors be long."""
+        defaults = (
+            ("fit", "answers"), ("features", None), ("objective", "outputs"), ("between", True),
+            ("memory", None), ("fit_memory", None),
+        )  # fmt: skip
+        given = ((name, getattr(self, name), default) for name, default in defaults)
+        told = (f", {name}={value!r}" for name, value, default in given if value != default)
+        return super()._settings() + "".join(told)
 
 
 def _variant(objective: Objective = "outputs", *, between: bool = True) -> Variant:

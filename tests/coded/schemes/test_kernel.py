@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from coded import (
     AnswerMemory,
+    FitMemory,
     KernelScheme,
     NotEnoughRespondersError,
     balanced_copies,
@@ -503,12 +504,16 @@ def test_bad_arguments_are_refused(arguments, error, message):
 
 def test_it_prints_as_it_is_typed():
     scheme = KernelScheme(4, 9, objective="labels", memory=AnswerMemory(3))
-    text = (
-        "KernelScheme(4, 9, n_stragglers=5, fit='answers', features=None, objective='labels', "
-        "between=True, memory=AnswerMemory(3), fit_memory=None)"
-    )
+    text = "KernelScheme(4, 9, n_stragglers=5, objective='labels', memory=AnswerMemory(3))"
     assert repr(scheme) == text
     assert repr(eval(text)) == text
+    assert repr(KernelScheme(4, 9)) == "KernelScheme(4, 9, n_stragglers=5)"
+    plain = repr(KernelScheme(4, 9, fit=None, between=False))
+    assert plain == "KernelScheme(4, 9, n_stragglers=5, fit=None, between=False)"
+    as_learnt = KernelScheme(4, 9, features=np.negative, fit_memory=FitMemory())
+    assert repr(as_learnt).startswith(
+        "KernelScheme(4, 9, n_stragglers=5, features=<ufunc 'negative'>, fit_memory=FitMemory("
+    )
     assert (scheme.fit, scheme.features, scheme.objective) == ("answers", None, "labels")
     assert scheme.memory.capacity == 3
 
