@@ -45,15 +45,8 @@ def not_enough(
         f"{job!r} {lack}; waited for {goal.words}",
     ]
     name = getattr(fn, "__qualname__", "fn")
-    if failed:
-        first = tell_error(failures[failed[0]])
-        told = f"{len(failed)} failed: {_list(failed)}; the first by {first}"
-        if len(responders) or waiting:
-            parts.append(told)
-        else:  # the reason first, then what follows from it
-            parts.insert(0, f"{name}: {told}")
-        if isinstance(root_cause(failures[failed[0]]), ImportError):
-            parts.append(f"workers, and Dask's scheduler, must be able to import what {name} needs")
+    if failed and isinstance(root_cause(failures[failed[0]]), ImportError):
+        parts.append(f"workers, and Dask's scheduler, must be able to import what {name} needs")
     if waiting:
         parts.append(f"{len(waiting)} still out: {_list(sorted(waiting))}")
     parts.append("raise timeout or n_workers" if timed_out else "see .failures for all reasons")
@@ -64,7 +57,15 @@ def not_enough(
             "define it at the top level of a file, not in a notebook or as a lambda, and "
             'guard the program by if __name__ == "__main__":'
         )
-    return NotEnoughRespondersError("; ".join(parts), responders=responders, failures=failures)
+    lines = ["; ".join(parts)]
+    if failed:
+        first = tell_error(failures[failed[0]])
+        told = f"{len(failed)} failed: {_list(failed)}; the first by {first}"
+        if len(responders) or waiting:
+            lines.append(told)
+        else:  # the reason first, then what follows from it
+            lines.insert(0, f"{name}: {told}")
+    return NotEnoughRespondersError("\n".join(lines), responders=responders, failures=failures)
 
 
 def _list(workers: Sequence[int]) -> str:

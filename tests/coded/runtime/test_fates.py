@@ -71,7 +71,8 @@ def test_where_all_failed_the_message_begins_with_the_first_cause():
     message = str(error_of([], {n: refused() for n in range(4)}, []))
     assert message.startswith(
         "double: 4 failed: 0, 1, 2, 3; the first by RuntimeError: Error during deserialization of "
-        "the task graph. This frequently, caused by ModuleNotFoundError: No module named 'work'; "
+        "the task graph. This frequently, caused by ModuleNotFoundError: No module named 'work'\n"
+        "0 of 4 workers answered"
     )
     assert "must be able to import what double needs" in message
 
@@ -80,5 +81,6 @@ def test_a_traceback_of_a_worker_is_no_cause_to_be_told():
     error = ArithmeticError("zero is hard")
     error.__cause__ = RemoteTraceback("Traceback (most recent call last): ...")
     message = str(error_of([], {0: error, 1: error}, [2, 3]))
-    assert "the first by ArithmeticError: zero is hard; 2 still out" in message
+    assert message.endswith("\n2 failed: 0, 1; the first by ArithmeticError: zero is hard")
+    assert "2 still out: 2, 3; see .failures" in message.splitlines()[0]
     assert "import" not in message
