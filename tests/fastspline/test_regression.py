@@ -325,7 +325,7 @@ BAD = {
     "negative lam": (ValueError, "lam must be >= 0", {"lam": -1.0}),
     "lam by name": (ValueError, "got 'reml'", {"lam": "reml"}),
     "two lams": (ValueError, "one lam a column", {"lam": [1.0, 2.0]}),
-    "flag for knots": (ValueError, "two or more, got shape", {"knots": True}),
+    "flag for knots": (TypeError, "an integer, how many", {"knots": True}),
     "gap without data": (
         ValueError,
         "near knot",
