@@ -16,6 +16,7 @@ def pytest_addoption(parser):
         metavar="SECONDS",
         help="how long each race of a recorded run lasts at least (default 2)",
     )
+    parser.addoption("--race-groups", default="", metavar="GROUP,...", help="run these races alone")
 
 
 def pytest_configure(config):
@@ -27,6 +28,19 @@ def pytest_configure(config):
             f"has; unset first (env -u {' -u '.join(slowing)} ...), or use python -m bench.report "
             "record, which does"
         )
+
+
+def pytest_collection_modifyitems(config, items):
+    groups = set(filter(None, config.getoption("race_groups").split(",")))
+    if groups:
+        kept = [one for one in items if _group_of(one) in groups]
+        config.hook.pytest_deselected(items=[one for one in items if one not in kept])
+        items[:] = kept
+
+
+def _group_of(item):
+    marker = item.get_closest_marker("benchmark")
+    return marker and marker.kwargs["group"]
 
 
 @pytest.fixture

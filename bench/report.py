@@ -169,8 +169,8 @@ def slim(raw: Record) -> list[dict[str, Any]]:
     return races
 
 
-def record_races(*, seconds: float, results: Path = RACES) -> Path:
-    """Run all races in a process of their own and store the record; give its path.
+def record_races(*, seconds: float, groups: Sequence[str] = (), results: Path = RACES) -> Path:
+    """Run all races, or some groups, in a process of their own and store the record; give its path.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def record_races(*, seconds: float, results: Path = RACES) -> Path:
     changed = changed_since("HEAD", files_of({SPLINES, *RACERS.values()}))
     if changed:
         raise ValueError(f"{', '.join(changed[:3])} differ from the last commit; commit first")
-    origin = origin_now(RECORDING)
+    origin = origin_now(" --group ".join([RECORDING, *groups]))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "raw.json"
         options = [
@@ -190,6 +190,7 @@ def record_races(*, seconds: float, results: Path = RACES) -> Path:
             "--benchmark-quiet",
             f"--benchmark-json={path}",
             f"--race-seconds={seconds}",
+            f"--race-groups={','.join(groups)}",
         ]
         command = [sys.executable, "-m", "pytest", "bench", "-v", *options]
         subprocess.run(command, cwd=ROOT, env=calm_environment(), check=True)
@@ -367,7 +368,14 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("stale", help="list records older than their code, and what renews each")
     one = commands.add_parser(
-        "record", help="run all races (ten minutes) and store bench/results/races/DATE-COMMIT.json"
+        "record", help="run all races (an hour) and store bench/results/races/DATE-COMMIT.json"
+    )
+    one.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        metavar="GROUP",
+        help="race this one alone; repeat for more",
     )
     one.add_argument(
         "--seconds",
@@ -419,7 +427,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     match options.command:
         case "record":
-            print(record_races(seconds=options.seconds))
+            print(record_races(seconds=options.seconds, groups=options.group))
         case "compare":
             text, fallen = _compare(options)
             print(text)
