@@ -20,7 +20,7 @@ ROUGHNESS = ("one", "4 decades")
 LAMS = (0.0, *(10.0**power for power in range(-12, 13, 3)), np.inf)
 # Round a circle slopes far from steep ones keep what these leave.
 BOUNDS = {
-    "values": 1e-12, "slopes on a circle": 1e-8, "slopes between on a circle": 1e-7,
+    "values": 1e-12, "slopes on a circle": 1e-8, "slopes between on a circle": 2e-7,
     "adjoint of slopes on a circle": 1e-7,
 }  # fmt: skip
 BOUND = 1e-11  # the others'
