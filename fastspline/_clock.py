@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastspline.arrays import FloatArray, as_numpy, read_array, read_vector
 
-_COARSE = ("W", "D", "h", "m")  # units of whole seconds
+_FINE = {unit: 1000**power for power, unit in enumerate(("ms", "us", "ns", "ps", "fs", "as"), 1)}
+_ATTOS = 10**18  # a second
+_COARSE = 2**32
 
 
 class Times(NamedTuple):
@@ -43,13 +45,13 @@ class Clock:
                 f"{name} holds {times.kind}, and the knots are {self.kind}; give these, or seconds"
                 + ("" if self.origin is None else " since the first knot")
             )
-        whole, rest = _split(times.array)
+        parts = _split(times.array)
         if self.origin is not None:
-            first, after = _split(np.asarray(self.origin))
-            whole, rest = whole - first, rest - after
-        # In two parts: centuries overflow in nanoseconds, and lose them in one float.
-        seconds: NDArray[np.float64] = whole / np.timedelta64(1, "s") + rest
-        return seconds
+            parts -= _split(np.asarray(self.origin))
+        coarse, fine, rest = np.moveaxis(parts, -1, 0)
+        carry = rest // _ATTOS  # so that what lies near the first stays exact
+        whole = coarse * float(_COARSE) + (fine + carry)
+        return np.where(np.isnat(times.array), np.nan, whole + (rest - carry * _ATTOS) / _ATTOS)
 
     def dates(self, seconds: NDArray[np.float64]) -> NDArray[Any]:
         """Give seconds as dates, to the microsecond; durations stay seconds."""
@@ -178,11 +180,18 @@ def _dtype_of(one: object) -> str | None:
     return "m8[us]" if isinstance(one, dt.timedelta) else None
 
 
-def _split(times: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Give whole seconds, as integers of numpy, and what is beyond them."""
-    kind, unit = times.dtype.kind, np.datetime_data(times.dtype)[0]
-    whole = times.astype(f"{kind}8[s]")
-    if unit in (*_COARSE, "Y", "M"):
-        return whole, np.zeros(times.shape)
-    rest: NDArray[np.float64] = (times - whole.astype(times.dtype)) / np.timedelta64(1, "s")
-    return whole, rest
+def _split(times: NDArray[Any]) -> NDArray[np.int64]:
+    """Give times in three parts, along a last axis: `_COARSE` seconds, seconds, attoseconds.
+
+    In one integer centuries overflow, and in one float they lose nanoseconds.
+    """
+    unit = np.datetime_data(times.dtype)[0]
+    per_second = _FINE.get(unit, 1)
+    ticks = times.astype(f"{times.dtype.kind}8[{unit if per_second > 1 else 's'}]")
+    wrapped = (ticks.astype(times.dtype) != times) & ~np.isnat(times)
+    if np.any(wrapped):
+        raise ValueError(
+            f"times must be within 2^63 seconds of 1970, but one is {times[wrapped].flat[0]}"
+        )
+    seconds, rest = np.divmod(ticks.astype(np.int64), per_second)
+    return np.stack((*np.divmod(seconds, _COARSE), rest * (_ATTOS // per_second)), axis=-1)

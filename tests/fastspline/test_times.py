@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import interpolate
 
@@ -197,14 +197,26 @@ def test_dates_that_nanoseconds_cannot_hold():
     assert smooth_spline(DATES.astype("M8[Y]")[:1], [1.0], lam=0.0)(year_3000) == 1.0
 
 
+def test_times_beyond_what_numpy_counts():
+    far = np.array([0, 2**62]).astype("M8[D]")
+    with pytest.raises(ValueError, match=r"within 2\^63 seconds of 1970, but one is \d"):
+        Smoother(far, lam=LAM)
+    hours = np.array([0, 2**60, 2**62]).astype("m8[25h]")
+    with pytest.raises(ValueError, match=r"within 2\^63 seconds of 1970"):
+        Smoother(hours, lam=LAM)
+
+
 @given(
-    st.lists(st.integers(-(2**62), 2**62), min_size=2, max_size=6, unique=True),
-    st.sampled_from(["s", "ms", "us", "ns", "ps"]),
+    st.lists(st.integers(-(2**63) + 1, 2**63 - 1), min_size=2, max_size=6, unique=True),
+    st.sampled_from(["s", "ms", "us", "ns", "ps", "as"]),
 )
+@example([-(2**62), 2**62], "s")
+@example([1 - 2**63, 2**63 - 1], "s")
+@example([1 - 2**63, 2**63 - 1], "ns")
 def test_seconds_are_right_to_the_last_digits(ticks, unit):
     ordered = sorted(ticks)
     dates = np.array(ordered).astype(f"M8[{unit}]")
-    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9, "ps": 10**12}[unit]
+    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9, "ps": 10**12, "as": 10**18}[unit]
     exact = [Fraction(one - ordered[0], per_second) for one in ordered]
     if min(b - a for a, b in itertools.pairwise(exact)) > exact[-1] * Fraction(1, 10**14):
         counted = Smoother(dates, lam=1.0).knots
