@@ -19,10 +19,9 @@ ENDS = {"natural": ExactPlan, "periodic": ExactCircle}
 ROUGHNESS = ("one", "4 decades")
 LAMS = (0.0, *(10.0**power for power in range(-12, 13, 3)), np.inf)
 # Round a circle slopes far from steep ones keep what these leave.
-BOUNDS = {
-    "values": 1e-12, "slopes on a circle": 1e-8, "slopes between on a circle": 2e-7,
-    "adjoint of slopes on a circle": 1e-7,
-}  # fmt: skip
+BOUNDS = {"values": 1e-12} | dict.fromkeys(
+    (f"{name} on a circle" for name in ("slopes", "slopes between", "adjoint of slopes")), 1e-8
+)
 BOUND = 1e-11  # the others'
 SINGLE_BOUND = 4 * float(np.finfo(np.float32).eps)
 SHORT = 1e-6  # the gaps in clusters, where the others are 1

@@ -53,7 +53,7 @@ class PeriodicSolver(PanelSolver):
     """
 
     __slots__ = (
-        "_covariance", "_curves", "_offset", "_period", "_seam", "_share", "_spared",
+        "_covariance", "_curves", "_from_end", "_offset", "_period", "_seam", "_share", "_spared",
         "_to_state",
     )  # fmt: skip
 
@@ -74,6 +74,9 @@ class PeriodicSolver(PanelSolver):
         seam = self._seam = _choose_seam(gaps) if seam is None else seam
         r = np.roll(self.noise, -seam)
         roughness = np.roll(gaps.roughness, -seam)
+        # Both gaps next to the seam tell its moment, the stiff one amid the errors of its slope.
+        stiff = 1.0 / h if not gaps.roughness.size else gaps.roughness / h
+        self._from_end = bool(stiff[seam] > stiff[seam - 1])
         # Round the circle from the seam, where there is no noise.
         self._chain = np.roll(h, -seam), roughness, np.concatenate([[0.0], r[1:], [0.0]])
         self._factors = None
@@ -127,8 +130,8 @@ class PeriodicSolver(PanelSolver):
             residual[0] = self._residual_at_seam(y[0], value, residual[1:-1])
         if shift is not None:
             g += shift
-        at_knots = [self._from_circle(part) for part in (g, residual, slopes, moment)]
-        return at_knots[0], at_knots[1], at_knots[2], at_knots[3], bad
+        g, residual, slopes = (self._from_circle(part) for part in (g, residual, slopes))
+        return g, residual, slopes, self._from_circle(moment, from_end=self._from_end), bad
 
     def _residual_at_seam(self, y: Vector, value: Vector, others: Vector) -> Vector:
         """Give y - value, or what is more exact: the forces residual / r on a circle add up to 0.
@@ -142,20 +145,25 @@ class PeriodicSolver(PanelSolver):
 
     def transpose(self, bars: Bars) -> Vector:
         """See `PanelSolver.transpose`."""
-        known = self._transpose_sweep(self._chain[0], Bars(*map(self._bar_to_circle, bars)))
+        g, slope, shear = map(self._bar_to_circle, (bars.g, bars.slope, bars.shear))
+        moment = self._bar_to_circle(bars.moment, from_end=self._from_end)
+        known = self._transpose_sweep(self._chain[0], Bars(g, slope, moment, shear))
         value, slope = known[0] + known[-3], known[-2] + known[-1]
         # Not a product of matrices, whose bits would depend on other columns.
         bar_y = self._to_state[0][:, np.newaxis] * value + self._to_state[1][:, np.newaxis] * slope
         bar_y[1:] += known[1:-3]
         return self._share_out(np.roll(bar_y, self._seam + self._offset, axis=0))
 
-    def _bar_to_circle(self, bar: Vector) -> Vector:
-        """Give cotangents of what `_from_circle` gives from the seam on, and 0 at its end."""
+    def _bar_to_circle(self, bar: Vector, *, from_end: bool = False) -> Vector:
+        """Give cotangents of what `_from_circle` gives from the seam on, and 0 at its other end."""
         if not len(bar):
             return bar
         bar[0] += bar[-1]
         rolled = np.roll(bar[:-1], -self._seam, axis=0)
-        return np.concatenate([rolled, np.zeros((1, bar.shape[1]))])
+        nothing = np.zeros((1, bar.shape[1]))
+        if from_end:
+            return np.concatenate([nothing, rolled[1:], rolled[:1]])
+        return np.concatenate([rolled, nothing])
 
     def _to_circle(self, y: Vector) -> Vector:
         """Give the data at the knots, from the seam on."""
@@ -164,9 +172,13 @@ class PeriodicSolver(PanelSolver):
             y = np.concatenate([first, y[1:-1]])
         return np.roll(y, -self._seam - self._offset, axis=0)
 
-    def _from_circle(self, rows: Vector) -> Vector:
-        """Give what belongs to the knots, from the seam to the seam, in their order."""
-        rows = np.roll(rows[:-1], self._seam, axis=0)
+    def _from_circle(self, rows: Vector, *, from_end: bool = False) -> Vector:
+        """Give what belongs to the knots, from the seam to the seam, in their order.
+
+        The seam's row is the first one, or the last.
+        """
+        rows = np.concatenate([rows[-1:], rows[1:-1]]) if from_end else rows[:-1]
+        rows = np.roll(rows, self._seam, axis=0)
         return np.concatenate([rows, rows[:1]])
 
     def _share_out(self, rows: Vector) -> Vector:
@@ -385,10 +397,11 @@ class PeriodicSolver(PanelSolver):
         respond(around, rough, self.clamped, q, 1.0 / r, loads, *parts)
         state = self._covariance @ (curves.T @ loads)
         x, turn, bend = (
-            self._from_circle(part + basis @ state)
+            part + basis @ state
             for part, basis in zip(parts, (curves, slopes, moments / q), strict=True)
         )
-        return x, turn, bend
+        x, turn = (self._from_circle(rows) for rows in (x, turn))
+        return x, turn, self._from_circle(bend, from_end=self._from_end)
 
     def to_values(self, rows: Vector) -> Vector:
         """See `PanelSolver.to_values`."""
