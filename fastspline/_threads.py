@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import sys
@@ -14,6 +15,8 @@ from functools import cache
 from pathlib import Path
 
 Block = tuple[int, int]
+
+LEAST_CROWDED = 8  # helpers from which on some find a processor of their own anyway
 
 _SETTINGS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")  # Dask and joblib set them in their workers
 
@@ -125,9 +128,13 @@ class _Team:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._at_work: dict[int, int] = {}  # by caller: a call that Ctrl-C ended leaves no trace
-        self.pool = ThreadPoolExecutor(
-            max((os.cpu_count() or 1) - 1, 1), thread_name_prefix="fastspline"
-        )
+        self.pool = ThreadPoolExecutor(max((os.cpu_count() or 1) - 1, 1), "fastspline", self._join)
+        self._helpers: list[int] = []  # as the system numbers them
+        self._apart: set[int] = set()  # the processors that they may use
+
+    def _join(self) -> None:
+        self._helpers.append(threading.get_native_id())
+        self._apart = set()
 
     def enter(self, wanted: int) -> int:
         """Count the caller in, and at most `wanted` helpers: no more than there are processors."""
@@ -137,12 +144,41 @@ class _Team:
             free = usable - 1 - sum(self._at_work.values())
             helpers = min(wanted, max(free, 0))
             self._at_work[caller] = 1 + helpers
+            if helpers:
+                self._keep_apart()
         return helpers
+
+    def _keep_apart(self) -> None:
+        """Keep helpers off the processor of the caller, who is at work there all the time.
+
+        Virtual machines pack threads on few processors, and wake a helper where its caller is; it
+        then waits until there is nothing left to do.
+        """
+        if _find_cpu is None or len(self._helpers) >= LEAST_CROWDED:
+            return
+        apart = os.sched_getaffinity(0) - {_find_cpu()}
+        if apart and apart != self._apart:
+            self._apart = apart
+            for helper in self._helpers:
+                with suppress(OSError):  # it has ended, or its group may not use them any more
+                    os.sched_setaffinity(helper, apart)
 
     def leave(self) -> None:
         """Count the caller and its helpers out, while nobody sums over all."""
         with self._lock:
             self._at_work.pop(threading.get_ident(), None)
+
+
+def _load_find_cpu() -> Callable[[], int] | None:
+    """Load what tells the processor that the caller runs on, where there is such a thing."""
+    try:
+        found: Callable[[], int] = ctypes.PyDLL(None).sched_getcpu  # keeps the GIL: it takes .2 us
+    except (AttributeError, OSError, TypeError):  # TypeError: Windows wants a name
+        return None
+    return found if hasattr(os, "sched_setaffinity") else None
+
+
+_find_cpu = _load_find_cpu()
 
 
 def _make_team() -> None:
@@ -170,13 +206,13 @@ def _drain(work: Callable[[int, int], int], pending: deque[Block]) -> int:
 
 
 def _wait_for(futures: Sequence[Future[int]]) -> None:
-    """Wait until all are done, also where Ctrl-C comes meanwhile: it is raised afterwards."""
+    """Wait until none is at work, also where Ctrl-C comes meanwhile: it is raised afterwards."""
     interrupt: KeyboardInterrupt | None = None
-    for future in futures:
-        future.cancel()
+    # Not for those that have not begun: a helper that does not wake up would have to tell so.
+    begun = [future for future in futures if not future.cancel()]
     while True:
         try:
-            wait(futures)
+            wait(begun)
         except KeyboardInterrupt as error:
             interrupt = error
         else:

@@ -6,12 +6,12 @@ import gc
 import math
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import threadpoolctl
+
+from fastspline._threads import cut, run_blocks
 
 SHORT_SECONDS = 2e-3  # calls are repeated within a round up to about this long
 # BLAS's threads spin on for .1 s of a processor's time after a product, where the next competitor
@@ -157,18 +157,20 @@ def error_against(expected, sample=None) -> LargestError:
 
 
 def copy(n_bytes: int, *, threads: int = 1, fresh: bool = False) -> Competitor:
-    """Make the copy that reads and writes `n_bytes` in all, into a new array where `fresh`."""
+    """Make the copy that reads and writes `n_bytes` in all, into a new array where `fresh`.
+
+    Its threads are those of the library, so that both have as much of the machine.
+    """
     half = n_bytes // 2
     source, target = np.ones((2, half), np.uint8)
-    cuts = [half * i // threads for i in range(threads + 1)]
-    pieces = [slice(first, stop) for first, stop in pairwise(cuts)]
-    pool = ThreadPoolExecutor(threads)  # its threads end with it
 
     def run() -> None:
         into = np.empty(half, np.uint8) if fresh else target
-        others = [pool.submit(np.copyto, into[piece], source[piece]) for piece in pieces[1:]]
-        np.copyto(into[pieces[0]], source[pieces[0]])
-        for other in others:
-            other.result()
+
+        def move(first: int, stop: int) -> int:
+            np.copyto(into[first:stop], source[first:stop])
+            return -1
+
+        run_blocks(move, cut(half, -(-half // threads)), threads)
 
     return Competitor(run, checked=False)

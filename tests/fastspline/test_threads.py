@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
-from fastspline import Smoother, smooth_spline
+from fastspline import Smoother, _threads, smooth_spline
 from fastspline._threads import _Team, cgroup_cpus, default_threads, run_blocks, usable_cpus
 from tests.support.meanwhile import Meanwhile
 from tests.support.strategies import make_knots
@@ -334,6 +334,40 @@ def test_callers_that_work_alone_take_a_processor_each():
         release.set()
         assert [other.result(60) for other in others] == [-1] * alone
     assert seen == {threading.get_ident()}
+
+
+def test_a_helper_that_does_not_wake_up_is_not_waited_for():
+    """All that may help are asleep: the caller does it all, and goes on."""
+    woken = threading.Event()
+    pool = _threads._team.pool
+    asleep = [pool.submit(woken.wait, 60) for _ in range(pool._max_workers)]
+    try:
+        seen = []
+        assert run_blocks(lambda *block: seen.append(block) or -1, [(0, 1), (1, 2)], 2) == -1
+        assert seen == [(0, 1), (1, 2)]
+        assert not any(one.done() for one in asleep)
+    finally:
+        woken.set()
+
+
+@pytest.mark.skipif(usable_cpus() < 2, reason="a single processor gets no helpers")
+def test_helpers_keep_off_the_callers_processor():
+    usable = os.sched_getaffinity(0)
+    together = threading.Barrier(usable_cpus(), timeout=60)
+    found = {}
+
+    def look(*_):
+        together.wait()
+        found[threading.get_ident()] = os.sched_getaffinity(0)
+        return -1
+
+    for _ in range(2):  # those that the first call starts are told by the second
+        run_blocks(look, [(i, i + 1) for i in range(usable_cpus())], threads=usable_cpus())
+    assert found.pop(threading.get_ident()) == usable
+    away = 1 if len(found) < _threads.LEAST_CROWDED else 0
+    for theirs in found.values():
+        assert theirs <= usable
+        assert len(theirs) == len(usable) - away
 
 
 def test_processors_are_free_again_after_an_exception():
