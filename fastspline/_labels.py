@@ -101,7 +101,10 @@ def _numbers_of(values: Any, dtypes: Any, name: str) -> Any:
         return values.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         kinds = ", ".join(sorted({str(dtype) for dtype in dtypes}))
-        raise TypeError(f"{name} must hold real numbers, got columns of {kinds}") from error
+        raise TypeError(
+            f"{name} must hold real numbers, got columns of {kinds}; "
+            "leave the others out, values.select_dtypes('number') for example"
+        ) from error
 
 
 class _MaskedLabels:

@@ -292,11 +292,11 @@ def _read_lam(lam: Lam, trailing: tuple[int, ...]) -> tuple[Vector, bool]:
     """Check lam; give one number a column, or none if to be chosen, and if one is for all."""
     if isinstance(lam, DegreesOfFreedom):
         return ALL_ONE, True
-    if isinstance(lam, str):
+    if lam is None or isinstance(lam, str):
         if lam not in CRITERIA:
-            raise ValueError(
+            raise (TypeError if lam is None else ValueError)(
                 'lam must be a number in [0, inf], an array of them, "gcv", "gcv-plain", "loo", '
-                f'"reml" or DegreesOfFreedom(df), got {lam!r}'
+                f'"reml" or DegreesOfFreedom(df), got {lam!r}; "gcv" is the default'
             )
         return ALL_ONE, False
     if np.ndim(lam) == 0:

@@ -82,6 +82,12 @@ def regression_spline(
     TypeError
         If an argument does not hold numbers.
 
+    Notes
+    -----
+    Here nothing is sorted, merged or left out (`smooth_spline` has ``duplicates`` and ``missing``),
+    and lam is chosen by GCV alone. Bands tell of curves with these knots: what lies between few of
+    them and cannot be followed is not told, so that they are narrower than a smoothing spline's.
+
     References
     ----------
     F. O'Sullivan, "A statistical perspective on ill-posed inverse problems", Statist. Sci. 1

@@ -184,9 +184,9 @@ def require_finite(array: FloatArray, name: str) -> None:
     index = first_non_finite(array)
     if index is None:
         return
-    place = ", ".join(str(i) for i in index)
+    place = f"{name}[{', '.join(str(i) for i in index)}]" if index else name
     raise ValueError(
-        f"{name} must be finite, but {name}[{place}] = {array[index]}; drop or replace such entries"
+        f"{name} must be finite, but {place} = {array[index]}; drop or replace such entries"
     )
 
 

@@ -608,6 +608,11 @@ def test_bad_questions_are_refused(kind, call):
         call(spline)
 
 
+def test_one_point_that_is_not_finite_has_no_index():
+    with pytest.raises(ValueError, match="points must be finite, but points = nan"):
+        smooth_spline(np.arange(6.0), np.arange(6.0), lam=1.0)(np.nan)
+
+
 @pytest.mark.parametrize(
     ("kind", "fragments", "arguments"),
     [
