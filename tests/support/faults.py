@@ -266,6 +266,7 @@ def check_wrong_shape(executors, tmp_path, call=coded_map):
 def check_frozen(executors, tmp_path, call=coded_map):
     """A frozen worker costs the first call its timeout, the others nothing, and comes back."""
     fault = replace(FROZEN, sign=tmp_path / "pid")
+    check_well(executors)  # all have started: that may take longer than the timeout
     try:
         check_lost(fault, executors, timeout=3.0, call=call)
     finally:
