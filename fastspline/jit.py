@@ -1,8 +1,7 @@
 """How kernels are compiled, here and in `coded`: without the GIL, and cached where numba can.
 
 What is really compiled, and not loaded from a cache, is told to the logger "fastspline", and is
-compiled by one process at a time: those that wait load what it has kept. numba reads no cache that
-it cannot write; here that of an image or of a read-only installation is read as well.
+compiled by one process at a time: those that wait load what it has kept. `_caches` says where.
 """
 
 from __future__ import annotations
@@ -15,53 +14,24 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
+import numba
 from numba import config
-from numba.core.caching import FunctionCache
 from numba.core.compiler import Compiler, Flags
+
+from fastspline._caches import Caches, open_cache
 
 try:
     import fcntl
 except ImportError:  # on Windows: every process compiles for itself
     fcntl = None  # type: ignore[assignment]
 
-Cache: TypeAlias = Callable[[Callable[..., Any]], Any]
-
 INTERPRETED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]  # numba sets it at import
 LONGEST_WAIT = 60.0  # seconds for another process; a kernel takes two, on a busy machine ten
 TURN = 0.02  # seconds between looks
 
 _log = logging.getLogger("fastspline")
-
-
-class Kept(FunctionCache):
-    """A cache that is only read: in NUMBA_CACHE_DIR, or else beside the package."""
-
-    class _impl_class(FunctionCache._impl_class):  # type: ignore[misc,valid-type]
-        pass
-
-
-def _reading(locator: type) -> type:
-    """Make of numba's class for a folder one that wants it to be there, not to be writable."""
-
-    def ensure_cache_path(self: Any) -> None:
-        Path(self.get_cache_path()).stat()
-
-    return type(locator.__name__, (locator,), {"ensure_cache_path": ensure_cache_path})
-
-
-Kept._impl_class._locator_classes = [
-    _reading(one) for one in FunctionCache._impl_class._locator_classes[:2]
-]
-
-
-def _find(cache: Cache) -> Path | None:
-    """Give the folder of a kind of cache for kernels of this one, if there is any."""
-    try:
-        return Path(cache(_find).cache_path)
-    except RuntimeError:
-        return None
 
 
 UNUSED = {  # passes for what kernels do without: closures, array expressions, inlined overloads
@@ -90,25 +60,26 @@ class KernelCompiler(Compiler):
 
     depth = 0  # of kernels that call each other; numba compiles one at a time in a process
     waits = True  # until another process has taken too long
+    warns = True  # once
 
     def compile_extra(self, func: Callable[..., Any]) -> Any:
         """Compile a kernel, or load what another process has compiled."""
-        if KEPT is not None and (found := self._load(Kept, func)) is not None:
-            return found
         if KernelCompiler.depth:
             return self._compile(func)
         with _alone() as has_waited:
-            if has_waited and (found := self._load(FunctionCache, func)) is not None:
+            if has_waited and (found := self._load(func)) is not None:
                 return found
             _log.info("compiling %s.%s", func.__module__, func.__name__)
             began = time.perf_counter()
             made = self._compile(func)
-            if CACHE is not None:  # numba does so when others need not wait any more
-                cache: Any = FunctionCache(func)  # type: ignore[no-untyped-call]
-                cache.save_overload(tuple(self.state.args), made)
+            caches = Caches(func)  # numba does so when others need not wait any more
+            caches.save_overload(tuple(self.state.args), made)
             seconds = time.perf_counter() - began
-            kept = "kept it" if CACHE else "found no folder to keep it in"
+            kept = "kept it" if caches.cache_path else "found no folder to keep it in"
             _log.info("compiled %s in %.1f s and %s", func.__name__, seconds, kept)
+        if caches.cache_path is None and KernelCompiler.warns:
+            KernelCompiler.warns = False
+            warnings.warn(HOMELESS, stacklevel=2)
         return made
 
     def _compile(self, func: Callable[..., Any]) -> Any:
@@ -120,7 +91,8 @@ class KernelCompiler(Compiler):
         gc.disable()
         KernelCompiler.depth += 1
         try:
-            return super().compile_extra(func)  # type: ignore[no-untyped-call]
+            made = super().compile_extra(func)  # type: ignore[no-untyped-call]
+            return made._replace(type_annotation="")  # a page of text, half of what is kept
         finally:
             KernelCompiler.depth -= 1
             if collects:
@@ -136,13 +108,10 @@ class KernelCompiler(Compiler):
             one.passes = [step for step in one.passes if step[0].__name__ not in UNUSED]
         return pipelines
 
-    def _load(self, kind: Cache, func: Callable[..., Any]) -> Any:
-        """Load a kernel from a kind of cache, or give None."""
+    def _load(self, func: Callable[..., Any]) -> Any:
+        """Load a kernel from numba's cache, or give None."""
         target = self.state.targetctx
-        target.refresh()
-        try:
-            cache = kind(func)
-        except RuntimeError:  # there is no folder for this file
+        if (cache := open_cache(func)) is None:  # there is no folder for this file
             return None
         made = cache._cache_file.load(cache._index_key(tuple(self.state.args), target.codegen()))
         if made is None:
@@ -200,15 +169,29 @@ def _lock(file: int) -> bool:
     return True
 
 
-CACHE = None if INTERPRETED else _find(FunctionCache)
-KEPT = None if INTERPRETED or _find(Kept) == CACHE else _find(Kept)
-if CACHE is None and not INTERPRETED and not (KEPT and any(KEPT.parent.rglob("*.nbi"))):
-    warnings.warn(
-        "numba finds no folder that it can write its cache to, so fastspline compiles its "
-        "kernels (seconds) in every process; set NUMBA_CACHE_DIR to a writable folder",
-        stacklevel=2,
-    )
+def _find_folder() -> Path | None:
+    """Give the folder of numba's cache for kernels of this file, if there is any."""
+    cache = None if INTERPRETED else open_cache(_find_folder)
+    return cache and Path(cache.cache_path)
 
+
+def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Decorate as numba's does, but look for caches when a kernel is called first."""
+
+    def decorate(func: Callable[..., Any]) -> Any:
+        kernel = numba.njit(**options)(func)
+        if cache and not INTERPRETED:
+            kernel._cache = Caches(func)
+        return kernel
+
+    return decorate
+
+
+CACHE = _find_folder()
+HOMELESS = (
+    "numba finds no folder that it can write its cache to, so fastspline compiles its "
+    "kernels (seconds) in every process; set NUMBA_CACHE_DIR to a writable folder"
+)
 INLINED = {  # into the kernel that calls it, with which it is cached
     "inline": "always",
     "nogil": True,
@@ -217,6 +200,6 @@ INLINED = {  # into the kernel that calls it, with which it is cached
     "no_cfunc_wrapper": True,  # which C would call
 }
 JIT = {name: choice for name, choice in INLINED.items() if name != "inline"} | {
-    "cache": CACHE is not None,
+    "cache": True,
     "pipeline_class": KernelCompiler,
 }

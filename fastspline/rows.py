@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from fastspline._kernels.blocks import copy_out
@@ -11,7 +10,7 @@ from fastspline._kernels.vector import fence
 from fastspline._solvers.columns import STREAM_SAFE, threads_for
 from fastspline._threads import cut, run_blocks
 from fastspline.arrays import FloatArray, first_non_finite
-from fastspline.jit import INTERPRETED, JIT
+from fastspline.jit import INTERPRETED, JIT, njit
 
 _PIECE = 1 << 15  # bytes of each row at a time, which stay in the cache while they are copied
 

@@ -48,22 +48,33 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The wheel, built as pip would."""
-    folder = tmp_path_factory.mktemp("wheel")
-    build = ["wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, PROJECT]
-    subprocess.run([sys.executable, "-m", "pip", *build], check=True, timeout=TIMEOUT)
+def build(folder, **settings):
+    """Build a wheel as pip would."""
+    command = ["wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, PROJECT]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")} | settings
+    subprocess.run(
+        [sys.executable, "-m", "pip", *command], check=True, timeout=TIMEOUT, env=environment
+    )
     (built,) = folder.glob("fastspline-*.whl")
     return built
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """A wheel for others, without machine code of this machine."""
+    return build(tmp_path_factory.mktemp("wheel"), HATCH_BUILD_NO_HOOKS="true")
 
 
 @pytest.fixture
 def site(wheel, tmp_path):
     """A folder with the wheel's contents and a problem with its solution."""
+    return install(wheel, tmp_path)
+
+
+def install(wheel, tmp_path):
     place = tmp_path / "site"
-    install = ["install", "-q", "--no-deps", "--no-index", "--no-compile", "--target", place, wheel]
-    subprocess.run([sys.executable, "-m", "pip", *install], check=True, timeout=TIMEOUT)
+    command = ["install", "-q", "--no-deps", "--no-index", "--no-compile", "--target", place, wheel]
+    subprocess.run([sys.executable, "-m", "pip", *command], check=True, timeout=TIMEOUT)
     rng = np.random.default_rng(0)
     knots, points = np.linspace(0.0, 1.0, 30), rng.random(40)
     values = rng.standard_normal((30, 21))
@@ -104,6 +115,18 @@ def test_wheel_holds_what_it_should(wheel):
         "coded/evaluation/recommendations.json",
     } <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"fastspline", "coded"}
+    assert not [name for name in names if "_compiled" in name or "_build" in name]
+
+
+def test_a_wheel_brings_what_it_was_compiled_to_where_it_was_built(tmp_path):
+    """As `pip install .` does; a wheel alone is for any machine, so others may install it too."""
+    wheel = build(tmp_path)
+    assert wheel.name.endswith("-py3-none-any.whl")
+    site = install(wheel, tmp_path)
+    report, errors = finish(start(site, NUMBA_CACHE_DIR=str(tmp_path / "cache")))
+    assert errors == ""
+    assert report["hits"] > 5
+    assert report["missed"] == []
 
 
 def test_many_processes_compile_into_one_cache_at_once(site):
@@ -130,7 +153,8 @@ def test_many_processes_compile_into_one_cache_at_once(site):
 
 def test_without_a_place_for_a_cache_it_warns_once_and_works(site):
     """No permissions are used, as root has them all: files lie where folders would have to be."""
-    (site / "fastspline" / "__pycache__").write_text("")
+    for package in (site / "fastspline", site / "fastspline" / "_kernels"):
+        (package / "__pycache__").write_text("")
     unwritable = site.parent / "file"
     unwritable.write_text("")
     for folder in (site / "fastspline", site):

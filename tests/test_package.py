@@ -1,6 +1,7 @@
 """What a package index shows and what the archives hold: built as pip would build them."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -35,12 +36,13 @@ A [link](a/page.md#there), [`code()`](a/page.md) beside `a[0](b)`, a [far one](h
 """
 
 
-def hatchling(*arguments, folder=PROJECT):
+def hatchling(*arguments, folder=PROJECT, **settings):
     """Run the build backend, and give what it prints."""
     command = [sys.executable, "-m", "hatchling", *map(str, arguments)]
     done = subprocess.run(
-        command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True, timeout=TIMEOUT
-    )
+        command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True, timeout=TIMEOUT,
+        env=os.environ | settings,
+    )  # fmt: skip
     return done.stdout
 
 
@@ -110,7 +112,7 @@ def test_the_front_page_on_an_index_keeps_headings_tables_and_code(metadata):
 
 
 def test_notices_are_in_both_archives(tmp_path):
-    hatchling("build", "-d", tmp_path)
+    hatchling("build", "-d", tmp_path, HATCH_BUILD_NO_HOOKS="true")
     (wheel,), (archive,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
     name = archive.name.removesuffix(".tar.gz")
     names = set(zipfile.ZipFile(wheel).namelist())
@@ -120,6 +122,20 @@ def test_notices_are_in_both_archives(tmp_path):
     kept = (*NOTICES, "bench/science/data/NOTICE", "README.md", "pyproject.toml")
     assert {f"{name}/{path}" for path in kept} <= names
     assert not [path for path in names if "/fetched/" in path or "__pycache__" in path]
+
+
+def test_a_wheel_is_built_where_nothing_can_be_compiled(tmp_path):
+    (tmp_path / "numba.py").write_text("raise ImportError('there is no numba here')\n")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path]
+    done = subprocess.run(
+        command, cwd=PROJECT, env=os.environ | {"PYTHONPATH": str(tmp_path)}, check=True,
+        capture_output=True, text=True, timeout=TIMEOUT,
+    )  # fmt: skip
+    assert "without compiled kernels: ImportError: there is no numba here" in done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "fastspline/jit.py" in names
+    assert not [name for name in names if "_compiled" in name]
 
 
 def test_extras_ask_for_nothing_older_than_the_package_does(metadata):

@@ -3,11 +3,10 @@
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from fastspline.arrays import FloatArray
-from fastspline.jit import JIT
+from fastspline.jit import JIT, njit
 
 _ORIENTATIONS = 8
 _CELLS = 6  # along each axis; on 28 x 28 images 10 x 10 pixels each

@@ -8,9 +8,8 @@ still there: a matter of the distances alone.
 """
 
 import numpy as np
-from numba import njit
 
-from fastspline.jit import INLINED, JIT
+from fastspline.jit import INLINED, JIT, njit
 
 NEAREST = 10  # neighbours of each row that moves are sought among; more shorten by less than 1 %
 LONGEST_PIECE = 3  # of nodes that are put elsewhere

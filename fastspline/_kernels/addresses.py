@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from fastspline._kernels.vector import poke
-from fastspline.jit import INLINED, JIT
+from fastspline.jit import INLINED, JIT, njit
 
 N_TABLES = 9
 JET = 4  # in the place of a derivative's order: value, slope and moment at every knot

@@ -10,11 +10,10 @@ weight, so that how knots are divided into appends changes no digit of the filte
 """
 
 import numpy as np
-from numba import njit
 
 from fastspline._kernels.state_space import extend_information, filter_row, smooth_row
 from fastspline._kernels.tables import power_of_two, weigh_by_slope
-from fastspline.jit import JIT
+from fastspline.jit import JIT, njit
 
 # Rows of `track` (8, capacity): of all knots, and of the active ones (those of positive weight).
 KNOT, WEIGHT = 0, 1

@@ -8,7 +8,6 @@ buffers that loads wait for, and the whole is a quarter slower.
 """
 
 import numpy as np
-from numba import njit
 
 from fastspline._kernels.blocks import STRIP_BYTES, Source, Target, read_row
 from fastspline._kernels.vector import (
@@ -24,7 +23,7 @@ from fastspline._kernels.vector import (
     vzeros,
     zero_like,
 )
-from fastspline.jit import JIT
+from fastspline.jit import JIT, njit
 
 POINTS = 10 if LANES == 16 else 5  # sums that registers hold beside the row
 WIDE = 2 * LANES

@@ -6,8 +6,6 @@ kernels of `sweep`, so delete its caches after a change.
 
 from typing import NamedTuple
 
-from numba import njit
-
 from fastspline._kernels.vector import (
     entry,
     fma,
@@ -27,7 +25,7 @@ from fastspline._kernels.vector import (
     vzero,
     zero_like,
 )
-from fastspline.jit import INLINED, JIT
+from fastspline.jit import INLINED, JIT, njit
 
 STRIP_BYTES = 512  # of a row: 256 and 1024 were slower
 

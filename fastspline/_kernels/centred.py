@@ -13,7 +13,6 @@ driven by the same innovations.
 """
 
 import numpy as np
-from numba import njit
 
 from fastspline._kernels.state_space import (
     A22,
@@ -31,7 +30,7 @@ from fastspline._kernels.state_space import (
     filter_information,
     predict_information,
 )
-from fastspline.jit import INLINED, JIT
+from fastspline.jit import INLINED, JIT, njit
 
 # Columns of the table, row i for the gap from knot i to i + 1, beside those of `state_space`.
 DRIFT = 0  # z predicted at i + 1 is z + DRIFT v

@@ -12,7 +12,6 @@ Reference: C. K. Carter and R. Kohn, "On Gibbs sampling for state space models",
 import math
 
 import numpy as np
-from numba import njit
 
 from fastspline._kernels.response import (
     C11,
@@ -26,7 +25,7 @@ from fastspline._kernels.response import (
     cross_seen,
     cross_unseen,
 )
-from fastspline.jit import JIT
+from fastspline.jit import JIT, njit
 
 # Columns of the table of steps, row i from node i + 1 to i; of the last row, L11, L21 and L22.
 A11, A12, A21, A22, L11, L21, L22 = 0, 1, 2, 3, 4, 5, 6

@@ -10,12 +10,12 @@ more.
 import struct
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastspline._kernels.vector import peek
-from fastspline.jit import JIT
+from fastspline.jit import JIT, njit
 
 N_ARGUMENTS = 12  # of a sweep, all integers
 REFUSED = -2  # by `run`

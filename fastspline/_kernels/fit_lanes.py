@@ -8,7 +8,6 @@ Reference: S. J. Koopman, "Disturbance smoother for state space models", Biometr
 """
 
 import numpy as np
-from numba import njit
 
 from fastspline._kernels.score_lanes import ROW_BYTES, step
 from fastspline._kernels.vector import (
@@ -25,7 +24,7 @@ from fastspline._kernels.vector import (
     vwhere_below,
     vzero,
 )
-from fastspline.jit import JIT
+from fastspline.jit import JIT, njit
 
 KEPT = 6  # vectors a knot: gains of the filter, d' and the innovation
 

@@ -31,10 +31,9 @@ package.
 """
 
 import numpy as np
-from numba import njit
 
 from fastspline._kernels.state_space import predict_information
-from fastspline.jit import JIT
+from fastspline.jit import JIT, njit
 
 # Columns of the table, knot k in row k; the last are of sharp knots alone.
 GAP, PHI, LATE_K2 = 0, 1, 2  # forward: the gap before; e = rise - GAP v + PHI e, v += LATE_K2 e

@@ -4,8 +4,6 @@ The twin of `innovations.adjoint_smooth_column`, whose first loop goes forward h
 added to the cotangents at both ends of their gap, and its second backward.
 """
 
-from numba import njit
-
 from fastspline._kernels.addresses import BEYOND, needs_slopes
 from fastspline._kernels.blocks import gather_points
 from fastspline._kernels.innovations import (
@@ -37,7 +35,7 @@ from fastspline._kernels.vector import (
     vsub,
     zero_like,
 )
-from fastspline.jit import INLINED
+from fastspline.jit import INLINED, njit
 
 
 @njit(**INLINED)

@@ -6,8 +6,6 @@ as Reinsch's; its derivative by slope and gamma, and where points lie far outsid
 and slope. Then slopes are added up, two more operations a knot.
 """
 
-from numba import njit
-
 from fastspline._kernels.addresses import BEYOND, JET, needs_slopes
 from fastspline._kernels.blocks import evaluate_points, read_ahead, read_row
 from fastspline._kernels.innovations import (
@@ -38,7 +36,7 @@ from fastspline._kernels.vector import (
     vsub,
     zero_like,
 )
-from fastspline.jit import INLINED
+from fastspline.jit import INLINED, njit
 
 KNOT_BYTES = 8 * N_COEFFICIENTS
 

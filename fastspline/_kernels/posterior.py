@@ -10,7 +10,6 @@ J. R. Statist. Soc. B 45 (1983); C. F. Ansley and R. Kohn, Biometrika 69 (1982).
 import math
 
 import numpy as np
-from numba import njit
 
 from fastspline._kernels.state_space import (
     N_COEFFICIENTS,
@@ -18,7 +17,7 @@ from fastspline._kernels.state_space import (
     predict_information,
 )
 from fastspline._kernels.tables import locate
-from fastspline.jit import JIT
+from fastspline.jit import JIT, njit
 
 
 @njit(**JIT)

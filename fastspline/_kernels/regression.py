@@ -15,9 +15,8 @@ Practical Guide to Splines" (2001), chapter XIV.
 from math import hypot, sqrt
 
 import numpy as np
-from numba import njit
 
-from fastspline.jit import JIT
+from fastspline.jit import JIT, njit
 
 
 @njit(**JIT)

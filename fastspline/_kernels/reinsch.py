@@ -16,9 +16,8 @@ B. W. Silverman, "Nonparametric Regression and Generalized Linear Models" (1994)
 """
 
 import numpy as np
-from numba import njit
 
-from fastspline.jit import JIT
+from fastspline.jit import JIT, njit
 
 
 @njit(**JIT)

@@ -7,8 +7,6 @@ j = k - 1. Backward, ``t_j = s_j + f2_{j+1} t_{j+1} + f3_{j+2} t_{j+2}``, and ro
 ``G_k + f0_{k-1} t_{k-1} + (f1_k - f0_k) t_k - f1_{k+1} t_{k+1}``, by the tables of `reinsch`.
 """
 
-from numba import njit
-
 from fastspline._kernels.blocks import gather_points
 from fastspline._kernels.vector import (
     entry,
@@ -23,7 +21,7 @@ from fastspline._kernels.vector import (
     vstore,
     zero_like,
 )
-from fastspline.jit import INLINED
+from fastspline.jit import INLINED, njit
 
 
 @njit(**INLINED)

@@ -4,8 +4,6 @@ Forward: u from the last two u. Backward: gamma from the last two gamma; g is th
 gamma. A piece between knots is given by g and gamma.
 """
 
-from numba import njit
-
 from fastspline._kernels.blocks import evaluate_points, read_ahead, read_row
 from fastspline._kernels.vector import (
     entry,
@@ -18,7 +16,7 @@ from fastspline._kernels.vector import (
     vstore,
     vsub,
 )
-from fastspline.jit import INLINED
+from fastspline.jit import INLINED, njit
 
 
 @njit(**INLINED)

@@ -12,11 +12,10 @@ Models" (1990), section 3.5.
 import math
 
 import numpy as np
-from numba import njit
 
 from fastspline._kernels.posterior import both_sides, predict_side
 from fastspline._kernels.state_space import predict_information
-from fastspline.jit import INLINED, JIT
+from fastspline.jit import INLINED, JIT, njit
 
 
 @njit(**INLINED)

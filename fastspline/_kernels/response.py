@@ -9,10 +9,9 @@ of the loads times the reproducing kernels of their nodes.
 """
 
 import numpy as np
-from numba import njit
 
 from fastspline._kernels.state_space import predict_information
-from fastspline.jit import JIT
+from fastspline.jit import JIT, njit
 
 # Columns of the coefficient table, row i for the gap from node i to i + 1.
 N11, N12, N22 = 0, 1, 2  # state at i from (G, V) there

@@ -8,7 +8,6 @@ each block, and computed again block by block, from the last one back, as the ri
 """
 
 import numpy as np
-from numba import njit
 
 from fastspline._kernels.scores import (
     AT_BOUND,
@@ -40,7 +39,7 @@ from fastspline._kernels.vector import (
     vwhere_below,
     vzero,
 )
-from fastspline.jit import INLINED, JIT
+from fastspline.jit import INLINED, JIT, njit
 
 BLOCK = 512  # knots whose left states fit in the second-level cache
 STATE = 6  # vectors of a predicted state that are kept: e, a, b, c, residual, slope

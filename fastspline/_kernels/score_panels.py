@@ -6,7 +6,6 @@ a column's lam does not depend on the others.
 """
 
 import numpy as np
-from numba import njit
 
 from fastspline._kernels.score_lanes import (
     ENTRIES,
@@ -35,7 +34,7 @@ from fastspline._kernels.vector import (
     vsub,
     vzero,
 )
-from fastspline.jit import JIT
+from fastspline.jit import JIT, njit
 
 WIDTH = 2 * LANES  # columns of a panel: one vector's steps wait for each other
 BYTES = 8 * WIDTH

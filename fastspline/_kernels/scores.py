@@ -13,9 +13,8 @@ References: as `state_space`; P. Craven and G. Wahba, Numer. Math. 31 (1979), fo
 import math
 
 import numpy as np
-from numba import njit
 
-from fastspline.jit import JIT
+from fastspline.jit import JIT, njit
 
 GCV, LOO, REML, ROBUST, REST = 0, 1, 2, 3, 4  # REST: n - df
 # Places of lam are log10 of lam / (range**3 sum w).

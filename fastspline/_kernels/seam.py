@@ -1,8 +1,6 @@
 """What periodic plans know of the knot whose state is taken as known; see `_solvers.periodic`."""
 
-from numba import njit
-
-from fastspline.jit import JIT
+from fastspline.jit import JIT, njit
 
 
 @njit(**JIT)

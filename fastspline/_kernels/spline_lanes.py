@@ -6,7 +6,6 @@ Q + l from the right, over all in reversed order. What both tell meets at a poin
 """
 
 import numpy as np
-from numba import njit
 
 from fastspline._kernels.posterior import both_sides
 from fastspline._kernels.state_space import predict_information
@@ -17,7 +16,7 @@ from fastspline._kernels.tables import (
     locate,
     power_of_two,
 )
-from fastspline.jit import JIT
+from fastspline.jit import JIT, njit
 
 SMALLEST_UNIT, LARGEST_UNIT = UNIT_RANGE
 RHO, BETA, S = 0, 1, 2  # states of a filter

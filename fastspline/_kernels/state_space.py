@@ -22,9 +22,8 @@ was derived for this package.
 """
 
 import numpy as np
-from numba import njit
 
-from fastspline.jit import INLINED, JIT
+from fastspline.jit import INLINED, JIT, njit
 
 # Columns of the coefficient table, row i for the gap from knot i to i + 1.
 ALPHA, K1, K2, A22 = 0, 1, 2, 3  # forward gains; K1 = 1 - ALPHA, without subtraction

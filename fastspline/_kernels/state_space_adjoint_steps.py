@@ -4,8 +4,6 @@ The twin of `state_space.adjoint_smooth_panel`, whose first loop goes forward he
 added to the cotangents at both ends of their gap, and its second backward.
 """
 
-from numba import njit
-
 from fastspline._kernels.blocks import gather_points
 from fastspline._kernels.state_space import (
     A22,
@@ -38,7 +36,7 @@ from fastspline._kernels.vector import (
     vsub,
     zero_like,
 )
-from fastspline.jit import INLINED
+from fastspline.jit import INLINED, njit
 
 
 @njit(**INLINED)

@@ -5,8 +5,6 @@ smoothed curve, and gamma and shear, the costate. A piece between knots is given
 its derivative by slope and gamma, its curvature by gamma, its third derivative by shear.
 """
 
-from numba import njit
-
 from fastspline._kernels.addresses import JET
 from fastspline._kernels.blocks import evaluate_points, read_ahead, read_row
 from fastspline._kernels.state_space import (
@@ -38,7 +36,7 @@ from fastspline._kernels.vector import (
     vstore_all,
     vsub,
 )
-from fastspline.jit import INLINED
+from fastspline.jit import INLINED, njit
 
 GAP_BYTES = 8 * N_COEFFICIENTS
 

@@ -25,7 +25,6 @@ by gaps, and far outside the knots, in double.
 """
 
 import numpy as np
-from numba import njit
 
 from fastspline._kernels import innovations_steps, reinsch_steps, state_space_steps
 from fastspline._kernels.addresses import read_tables
@@ -45,7 +44,7 @@ from fastspline._kernels.vector import (
     vstore_all,
     vzero,
 )
-from fastspline.jit import JIT
+from fastspline.jit import JIT, njit
 
 SCRATCH_BYTES = 512 << 10  # states and inputs of a segment
 

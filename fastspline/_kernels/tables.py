@@ -3,11 +3,10 @@
 import math
 
 import numpy as np
-from numba import njit
 
 from fastspline._kernels.addresses import BEYOND, JET, N_TABLES, write_nu
 from fastspline._kernels.vector import poke
-from fastspline.jit import INLINED, INTERPRETED, JIT
+from fastspline.jit import INLINED, INTERPRETED, JIT, njit
 
 UNIT_RANGE = 1e-100, 1e100  # mean gaps whose cubes are normal numbers
 LEAST_GAP = 1e-70  # relative to the mean gap: its fourth power is a normal number
