@@ -344,8 +344,8 @@ def tell_std(numbers: Numbers) -> str:
         "Functions whose rms(error) / rms(std) over the lost outputs lies within "
         f"{unseen_std.BAND[0]} and {unseen_std.BAND[1]}, the least and the largest of these "
         "ratios, and the share of errors within 1.96 std, median and least over functions. "
-        f"{unseen_std.DRAWS} draws in each of 8 batches, of 24 with 6 inputs. Slowest: seconds "
-        "grow along a diagonal of the inputs."
+        f"{unseen_std.BATCHES} batches of 3 draws, of one where the slowest are lost: seconds grow "
+        f"along a diagonal of the inputs. Fewer than {unseen_std.LEAST} lost outputs do not count."
     )
     return f"{unseen_std.tell(numbers['functions'].values())}\n\n{caption}"
 

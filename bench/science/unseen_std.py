@@ -2,6 +2,10 @@
 
 Over the lost outputs of all batches: root mean square of the errors over that of std (1 is right,
 above 1 is too sure of itself), and how many errors lie within 1.96 std.
+
+Few large errors make most of these sums. With the variances of the very Gaussian process that f is
+drawn from, of 8 batches 84 % of the ratios lie within the band where any workers are lost, 71 to
+77 % with blocks, the slowest or 6 inputs, 61 % with the slowest of 6; of 32 batches 88 to 93 %.
 """
 
 from __future__ import annotations
@@ -34,22 +38,24 @@ def along(stack: Array) -> Array:
 
 
 FEW, MANY, MOST = Counts(6, 15, 7), Counts(40, 80, 24), Counts(60, 100, 30)
-LOSSES: dict[str, tuple[Counts, int | StragglerModel, int]] = {  # setting, who is lost, batches
-    "any 30 of 100 workers, 60 inputs": (MOST, 30, 8),
-    "3 of 10 machines of 8, 40 inputs": (MANY, MachineStragglers(3, workers_per_machine=8), 8),
-    "24 neighbours of 80, 40 inputs": (MANY, ConsecutiveStragglers(24), 8),
-    "the slowest 24 of 80, 40 inputs": (MANY, SlowInputStragglers(24, along), 8),
-    "any 7 of 15, 6 inputs": (FEW, 7, 24),
-    "the slowest 7 of 15, 6 inputs": (FEW, SlowInputStragglers(7, along), 24),
+LOSSES: dict[str, tuple[Counts, int | StragglerModel, int]] = {  # setting, who is lost, draws
+    "any 30 of 100 workers, 60 inputs": (MOST, 30, 3),
+    "3 of 10 machines of 8, 40 inputs": (MANY, MachineStragglers(3, workers_per_machine=8), 3),
+    "24 neighbours of 80, 40 inputs": (MANY, ConsecutiveStragglers(24), 3),
+    "the slowest 24 of 80, 40 inputs": (MANY, SlowInputStragglers(24, along), 1),  # all are alike
+    "any 7 of 15, 6 inputs": (FEW, 7, 3),
+    "the slowest 7 of 15, 6 inputs": (FEW, SlowInputStragglers(7, along), 1),
 }
-DRAWS = 3
+BATCHES = 32
+LEAST = 30  # lost outputs, from which a ratio tells more than chance
 
 
 def measure(function: ZooFunction, fn: Function, *, seed: int, quick: bool) -> Numbers:
     """Give for each kind of loss and scheme ratio, coverage, and of how many outputs."""
     found: Numbers = {}
-    for name, (setting, stragglers, count) in LOSSES.items():
-        k, count = setting.n_inputs, 2 if quick else count
+    count, least = (2, 1) if quick else (BATCHES, LEAST)
+    for name, (setting, stragglers, draws) in LOSSES.items():
+        k = setting.n_inputs
         given: list[Batch] = [
             function.sample(np.random.default_rng([SEED, k, i]), k) for i in range(count)
         ]
@@ -57,20 +63,21 @@ def measure(function: ZooFunction, fn: Function, *, seed: int, quick: bool) -> N
             scheme: judge(
                 run_trial(
                     fn, given, Contender.of(scheme, setting),
-                    stragglers=stragglers, draws=DRAWS, seed=seed,
-                )
+                    stragglers=stragglers, draws=draws, seed=seed,
+                ),
+                least,
             )
             for scheme in SCHEMES
         }  # fmt: skip
     return found
 
 
-def judge(trial: Trial) -> list[float] | None:
-    """Give ratio, coverage and how many outputs were estimated; None where none was."""
+def judge(trial: Trial, least: int = LEAST) -> list[float] | None:
+    """Give ratio, coverage and how many outputs were estimated; None if fewer than `least` were."""
     if trial.std is None:
         raise ValueError("the scheme gives no std; choose one that estimates its errors")
     is_lost = ~trial.exact & np.isfinite(trial.std)
-    if not is_lost.any():
+    if is_lost.sum() < least:
         return None
     none = ROUNDING * np.sqrt(trial.reference.var(axis=1).sum(axis=-1).mean())
     errors, std = np.hypot(trial.errors[is_lost], none), np.hypot(trial.std[is_lost], none)

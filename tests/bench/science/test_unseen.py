@@ -145,8 +145,9 @@ def test_std_is_judged_over_the_lost_outputs():
     std, exact = np.array([[[0.0, 1.0, 1.0]]]), np.array([[[True, False, False]]])
     trial = Trial(outputs, reference, exact, std, None)
     # errors 1 and 3 against std 1 and 1
-    assert unseen_std.judge(trial) == [pytest.approx(np.sqrt(5.0), rel=1e-2), 0.5, 2]
-    assert unseen_std.judge(Trial(outputs, reference, ~exact | True, std, None)) is None
+    assert unseen_std.judge(trial, 2) == [pytest.approx(np.sqrt(5.0), rel=1e-2), 0.5, 2]
+    assert unseen_std.judge(trial, 3) is None  # two do not tell so much
+    assert unseen_std.judge(Trial(outputs, reference, ~exact | True, std, None), 1) is None
 
 
 def test_a_quick_run_gives_tables(quick):
