@@ -13,7 +13,7 @@ from coded.estimation.candidates import Candidate, Mean, Nearest
 from coded.estimation.covariances import Array
 from coded.estimation.fitted import Estimate, reduced
 from coded.estimation.likelihood import Values
-from coded.estimation.splines_on_lines import smoothing_matrix
+from coded.estimation.splines_on_lines import grown, smoothing_matrix
 from fastspline import bundle
 
 _SMOOTHINGS = (0.0, 1.0, 1e2, 1e4)  # lam in cubed mean gaps
@@ -29,8 +29,8 @@ class Lines(NamedTuple):
     knots, points : ndarray, shape (Q, n) and (Q, t)
     least : float
         The lam that variances reckon with at least.
-    growth : float
-        Squared errors grow as this power of the variance.
+    growth : tuple of float
+        Powers of the variance as which squared errors grow, as `grown` says.
     among, to : ndarray, shape (n, n) and (t, n)
         Distances by which a site is the nearest.
     """
@@ -38,7 +38,7 @@ class Lines(NamedTuple):
     knots: Array
     points: Array
     least: float
-    growth: float
+    growth: tuple[float, float]
     among: Array
     to: Array
 
@@ -55,7 +55,9 @@ class Splines:
             lines.knots, lam=self._seen, weights=values.counts
         )
         self.left_out = values.means - others @ values.means
-        self.variances = (len(lines.knots) / precision) ** lines.growth
+        own = len(lines.knots) / precision
+        self._largest = own.max()
+        self.variances = grown(own, self._largest, lines.growth)
 
     @cached_property
     def _at_targets(self) -> Array:
@@ -72,7 +74,8 @@ class Splines:
         """Give how squared errors at the targets compare with `variances`, (t,)."""
         knots, points = self._lines.knots, self._lines.points
         each = bundle.posterior_variances(knots, points, lam=self._seen, weights=self._weights)
-        return np.asarray((len(each) / (1.0 / each).sum(axis=0)) ** self._lines.growth)
+        mean = len(each) / (1.0 / each).sum(axis=0)
+        return grown(mean, self._largest, self._lines.growth)
 
 
 def guarded(lines: Lines, values: Values) -> Estimate | None:

@@ -16,11 +16,22 @@ from coded.places.points import Points
 from fastspline import bundle
 
 _NUGGET = 0.01  # noise of an answer in units of the cubed mean gap; 0 to .03 are alike
+_FELT = 3e-4  # that by which errors are judged: .01 hides how close answers multiply noise
 
 
-def least_lam(n_inputs: int) -> float:
+def least_lam(n_inputs: int, noise: float = _NUGGET) -> float:
     """Give the smoothing that variances reckon with at least, the noise of an answer."""
-    return _NUGGET * (2.0 / max(n_inputs - 1, 1)) ** 3
+    return noise * (2.0 / max(n_inputs - 1, 1)) ** 3
+
+
+def grown(variances: Points, largest: float, growth: tuple[float, float]) -> Points:
+    """Give what squared errors are in proportion to: a power of the variance, then another one.
+
+    The second one serves what is above `largest`, the variance of any answer left out: outside all
+    answers.
+    """
+    inside = np.minimum(variances, largest)
+    return np.asarray(inside ** growth[0] * (variances / inside) ** growth[1])
 
 
 def left_out(
@@ -41,25 +52,26 @@ def expected_errors(
     values: Matrix,
     *,
     lam: float,
-    growth: float,
+    growth: tuple[float, float],
     weights: Points | None = None,
 ) -> Points:
-    """Give the expected error at each point, (m,): ``scale v^(growth / 2)``, v the variance.
+    """Give the expected error at each point, (m,): the root of ``scale grown(v)``, v the variance.
 
-    The scale is such that answers that are left out err as much as expected. Beyond all answers
-    that would grow without end: no squared error is expected to be more than two values differ on
-    average, twice their variance, times 1 + 10 / n, for few tell little of it. n >= 3.
+    The scale is such that answers that are left out err as much as expected, less .75 degrees of
+    freedom, which 6 inputs need. Beyond all answers that would grow without end: no squared error
+    is expected to be more than two values differ on average, twice their variance, times
+    1 + 10 / n, for few tell little of it. n >= 3.
     """
     errors, own = left_out(knots, values, lam=lam, weights=weights)
-    scale = np.mean(np.einsum("ij,ij->i", errors, errors) / own**growth)
+    scale = np.sum(np.einsum("ij,ij->i", errors, errors) / own ** growth[0]) / (len(own) - 0.75)
     each = bundle.posterior_variances(knots, points, lam=lam, weights=weights)
     mean = len(each) / (1.0 / each).sum(axis=0)
-    most = values.var(axis=0).sum() * (2.0 + 20.0 / len(values))
-    return np.asarray(np.sqrt(np.minimum(scale * mean**growth, most)))
+    most = values.var(axis=0).sum() * (2.0 + 20.0 / len(own))
+    return np.asarray(np.sqrt(np.minimum(scale * grown(mean, own.max(), growth), most)))
 
 
 def errors_at_inputs(
-    sites: Sites, answers: Matrix, *, lam: float, growth: float, has_means: bool
+    sites: Sites, answers: Matrix, *, lam: float, growth: tuple[float, float], has_means: bool
 ) -> Points:
     """Give the expected error at each input, (K,): by the first answers or the means at sites.
 
@@ -71,14 +83,10 @@ def errors_at_inputs(
     values = sites.means(answers) if has_means else answers[sites.first]
     if n_sites == 2:
         return np.full(n_inputs, np.linalg.norm(values[1] - values[0]))
-    return expected_errors(
-        sites.knots,
-        sites.points,
-        values,
-        lam=max(lam, least_lam(n_inputs)),
-        growth=growth,
-        weights=sites.counts.astype(np.float64) if has_means else None,
-    )
+    lam = max(lam, least_lam(n_inputs, _FELT))
+    weights = sites.counts.astype(np.float64) if has_means else None
+    lines = sites.knots, sites.points
+    return expected_errors(*lines, values, lam=lam, growth=growth, weights=weights)
 
 
 def smoothing_matrix(

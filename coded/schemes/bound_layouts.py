@@ -64,7 +64,10 @@ class AtInputs:
     """
 
     typed: ClassVar[str] = _TYPED
-    growth: ClassVar[float] = 2.0 / 3.0  # squared errors as h^2: networks are rough between inputs
+    growth: ClassVar[tuple[float, float]] = (
+        0.5,
+        1.0,
+    )  # squared errors as h^1.5: rough between inputs
 
     def __init__(
         self,

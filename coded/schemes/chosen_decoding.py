@@ -62,7 +62,7 @@ def decode_as_chosen(
         """Estimate the errors of means of copies smoothed by a lam > 0."""
         assert isinstance(decoder, _OfLam)
         return errors_at_inputs(
-            layout.sites(workers), answers, lam=decoder.lam, growth=1.0, has_means=True
+            layout.sites(workers), answers, lam=decoder.lam, growth=(1.0, 1.0), has_means=True
         )
 
     return decode_with_std(scheme, coded_outputs, responders, errors)

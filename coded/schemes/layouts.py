@@ -21,8 +21,9 @@ class Layout(Protocol):
     ----------
     typed : str
         How the scheme is typed, with ``{}`` for its arguments.
-    growth : float
-        Squared errors grow as this power of the variance, where answers are interpolated.
+    growth : tuple of float
+        Squared errors grow as the first power of the variance inside, and as the second beyond
+        all answers, where these are interpolated.
     alpha : ndarray, shape (K,)
         Points of the inputs along the (first) line, ascending.
     beta : ndarray, shape (N,)
@@ -30,7 +31,7 @@ class Layout(Protocol):
     """
 
     typed: ClassVar[str]
-    growth: ClassVar[float]
+    growth: ClassVar[tuple[float, float]]
     alpha: Points
     beta: Points
 
@@ -61,9 +62,9 @@ class InOrder:
     """
 
     typed: ClassVar[str] = "SplineScheme({})"
-    # On a curve variances grow as h^3 with the gap h, squared errors as h^6, between the eighth
-    # power of a smooth function inside and the fourth at the ends.
-    growth: ClassVar[float] = 2.0
+    # On a curve variances grow as h^3 with the gap h, squared errors inside as h^4, between the
+    # first power of a step and the eighth of a smooth function, and as h^6 beyond the ends.
+    growth: ClassVar[tuple[float, float]] = 1.25, 2.0
 
     def __init__(self, alpha: Points, beta: Points, lam_enc: float) -> None:
         self.alpha, self.beta, self.lam_enc = alpha, beta, lam_enc

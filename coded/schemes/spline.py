@@ -299,13 +299,14 @@ class SplineScheme(LinearScheme):
 
         Each distinct point that answered is left out in turn, in closed form by the leverages,
         which gives errors e_i of estimates that have the posterior variance v_i. The squared
-        error of output k is expected to be ``mean_i(||e_i||^2 / v_i^p) v_k^p``. With smoothing,
-        p = 1. With lam_dec 0, squared errors grow with the gap h otherwise than the variance,
-        h^3, does: p = 2/3 where inputs are no curve, as h^2, and p = 2 on a curve, as h^6. For
-        networks that is calibrated; errors of very smooth functions vary over orders of
-        magnitude, and std is their magnitude. None is expected to be larger than answers differ:
-        their variance times ``2 + 20 / R``, R of the distinct points. With "guarded" the same
-        power serves, and what is blended adds its disagreement.
+        error of output k is expected to be ``sum_i(||e_i||^2 / v_i^p) / (R - .75) v_k^p``, R of
+        the distinct points. With smoothing, p = 1. With lam_dec 0, squared errors grow with the
+        gap h otherwise than the variance, h^3, does: p = 1/2 where inputs are no curve, and 5/4
+        on a curve; what v_k exceeds the largest v_i by, as outside all answers, counts with
+        p = 1, on a curve 2. For networks that is calibrated; errors of very smooth functions of
+        one number vary over orders of magnitude, and std is their magnitude. None is expected to
+        be larger than answers differ: their variance times ``2 + 20 / R``. With "guarded" the
+        same powers serve, and what is blended adds its disagreement.
 
         Parameters
         ----------
@@ -372,7 +373,7 @@ class SplineScheme(LinearScheme):
     ) -> NDArray[np.float64]:
         """Estimate the errors of all outputs."""
         lam = self._layout.in_sum(self._given_lam(), len(responders))
-        growth = self._layout.growth if lam == 0.0 else 1.0
+        growth = self._layout.growth if lam == 0.0 else (1.0, 1.0)
         sites = self._layout.sites(responders)
         return errors_at_inputs(sites, answers, lam=lam, growth=growth, has_means=False)
 

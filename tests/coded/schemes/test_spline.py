@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coded import ReplicationScheme, SplineScheme, simulate
+from coded import (
+    MachineStragglers,
+    ReplicationScheme,
+    SplineScheme,
+    simulate,
+)
 from coded.estimation.cross_validation import pooled_gcv
 from coded.estimation.splines_on_lines import least_lam, left_out, risks
 from coded.nearness.features import pooled_gradients
@@ -363,6 +368,25 @@ def test_errors_are_as_large_as_their_estimates(n_inputs, n_workers, lost):
         error += (errors[is_lost] ** 2).sum()
         estimate += (result.std[is_lost] ** 2).sum()
     assert 0.8 < np.sqrt(error / estimate) < 1.25
+
+
+def test_noise_that_close_answers_multiply_is_expected():
+    """Interpolation from two answers a small step apart errs by their noise over the step."""
+
+    def noisy(points):
+        return np.cos(3.0 * points) + 0.1 * np.sin(43758.5 * points)
+
+    lost = MachineStragglers(3, workers_per_machine=8)
+    error, std = [], []
+    for seed in range(10):
+        inputs = np.random.default_rng([5, seed]).uniform(0.0, 3.0, 40)
+        scheme = SplineScheme(40, 80, n_stragglers=24)
+        result = simulate(noisy, inputs, scheme, stragglers=lost, repeats=2, rng=seed)
+        error.append(np.abs(result.outputs - result.reference)[~result.exact])
+        std.append(result.std[~result.exact])
+    error, std = np.concatenate(error), np.concatenate(std)
+    assert (error <= 1.96 * std).mean() > 0.75  # .66, were errors judged with a noise of .01
+    assert np.sqrt((error**2).mean() / (std**2).mean()) < 4.0  # 7.5
 
 
 # What it is for.

@@ -79,7 +79,7 @@ def test_left_out_errors_are_those_of_estimates_from_the_others(lam, n_lines):
     knots[:, [0, 8]] = [-2.0, 2.0]  # ends that all lines share
     values = Values(rng.normal(size=(9, 2)), rng.integers(1, 4, 9).astype(float))
     nothing = np.empty((0, 9))
-    lines = Lines(knots, knots[:, :0], least, 1.0, np.zeros((9, 9)), nothing)
+    lines = Lines(knots, knots[:, :0], least, (1.0, 1.0), np.zeros((9, 9)), nothing)
     errors = Splines(lines, lam, values).left_out
     for i in range(1, 8):
         rest = np.arange(9) != i
@@ -189,7 +189,7 @@ def test_it_has_no_matrix_and_says_so():
 def test_values_that_do_not_differ_leave_no_choice():
     knots = np.arange(5.0)[None]
     apart = np.abs(knots - knots.T)
-    lines = Lines(knots, knots[:, :1], 0.01, 2.0, apart, apart[:1])
+    lines = Lines(knots, knots[:, :1], 0.01, (1.0, 1.0), apart, apart[:1])
     assert guarded(lines, Values(np.ones((5, 1)), np.ones(5))) is None
     outputs, std = guard(8, 16).decode_with_std(np.ones(5), [0, 2, 4, 6, 9])
     np.testing.assert_allclose(outputs, 1.0)
