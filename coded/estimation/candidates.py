@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coded.estimation.covariances import (
     LINEAR,
@@ -29,6 +30,8 @@ from coded.estimation.likelihood import (
 from coded.estimation.views import MANY
 from fastspline.arrays import FloatArray
 
+Indices: TypeAlias = NDArray[np.intp]
+
 FEW = 10  # values, from which the best process is found by chance
 _WITH_CONSTANT: tuple[Family, ...] = "squared-exponential", "matern-5/2", 1.5
 _WITH_LINE: tuple[Family, ...] = "squared-exponential", "matern-5/2"
@@ -39,6 +42,7 @@ _START_NOISE = 1e-4
 _SEARCHED = 100  # values of which the likelihood is computed, at most
 _NOISES = (1e-10, 1e-6, 1e-3, 3e-2, 0.3)  # variances, in units of the largest covariance
 _PER_TERM = 2  # values a term of a linear trend
+_SAME = 1e-12  # of a variance is left unexplained at least; less is rounding
 _FLAT = 1e-6  # a direction in which points spread by less has no trend
 
 
@@ -67,6 +71,14 @@ class Spread(Candidate, Protocol):
 
     def target_variances(self) -> Array:
         """Give the variances of what is missed at the targets, up to that factor, (t,)."""
+
+
+@runtime_checkable
+class InPairs(Candidate, Protocol):
+    """A predictor of which it is known, too, what it errs where two values are left out."""
+
+    def without(self, others: Indices) -> FloatArray:
+        """Give each value i less what is predicted there without it and value others[i]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +140,27 @@ class Process:
         """Give the weights of the values at the targets, (t, n)."""
         return self._at_targets
 
+    @property
+    def neighbours(self) -> Indices:
+        """The value nearest to each, (n,)."""
+        diagonal = self.among.diagonal()
+        apart = diagonal[:, None] + diagonal - 2.0 * self.among
+        return np.asarray((apart + np.diag(np.full(len(apart), np.inf))).argmin(axis=1))
+
+    def without(self, others: Indices) -> FloatArray:
+        """Give each value i less what is predicted there without it and value others[i]."""
+        cross = self._cross(others)
+        rest = self.left_out / self.variances[:, None] - cross * self.left_out[others]
+        return np.asarray(rest * self.variances_without(others)[:, None])
+
+    def variances_without(self, others: Indices) -> Array:
+        """Give the variances of these: a row of the inverse of a block of V, (n,)."""
+        explained = self.variances * self.variances[others] * self._cross(others)[:, 0] ** 2
+        return np.asarray(self.variances / np.maximum(1.0 - explained, _SAME))
+
+    def _cross(self, others: Indices) -> Array:
+        return np.asarray(self.inverse[np.arange(len(others)), others][:, None])
+
     def target_variances(self) -> Array:
         """Give the variances of what is missed at the targets, noise included, (t,)."""
         weights = self._at_targets
@@ -182,7 +215,13 @@ class Nearest:
     def __init__(self, squared: Array, squared_to: Array, values: FloatArray) -> None:
         apart = squared + np.diag(np.full(len(squared), np.inf))
         self.left_out = values - values[apart.argmin(axis=1)]
-        self._squared_to = squared_to
+        self._values, self._apart, self._squared_to = values, apart, squared_to
+
+    def without(self, others: Indices) -> FloatArray:
+        """Give each value i less the nearest one, others[i] not counted."""
+        apart = self._apart.copy()
+        apart[np.arange(len(others)), others] = np.inf
+        return np.asarray(self._values - self._values[apart.argmin(axis=1)])
 
     def weights(self) -> Array:
         """Give ones and zeros, (t, n)."""
@@ -195,7 +234,12 @@ class Mean:
     def __init__(self, n_targets: int, values: FloatArray) -> None:
         n = len(values)
         self.left_out = (values - values.mean(axis=0)) * (n / (n - 1.0))
-        self._shape = n_targets, n
+        self._values, self._shape = values, (n_targets, n)
+
+    def without(self, others: Indices) -> FloatArray:
+        """Give each value i less the mean of all but it and value others[i]."""
+        rest = self._values.sum(axis=0) - self._values - self._values[others]
+        return np.asarray(self._values - rest / (len(rest) - 2.0))
 
     def weights(self) -> Array:
         """Give 1 / n everywhere, (t, n)."""

@@ -331,8 +331,9 @@ class KernelScheme(LinearScheme):
         """Give the outputs of all inputs, and how large their errors are expected to be.
 
         The kriging variance, and where the answers are fitted the disagreement of what is
-        blended, times a factor that makes the answers' own leave-one-out errors as large as that
-        predicts.
+        blended, times a factor that makes the errors of answers left out as large as that
+        predicts: of a fit to more than ten points the factor of those for which it predicts about
+        as much as for the output, left out alone and together with their nearest neighbour.
 
         Parameters
         ----------

@@ -1,11 +1,14 @@
 """Whether the errors that a blend expects are those that it makes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from coded import KernelScheme, simulate
 from coded.estimation.blend import blend
-from coded.estimation.candidates import Mean, Nearest
+from coded.estimation.candidates import Mean, Nearest, Process, trend_of
+from coded.estimation.likelihood import Values
 
 
 def product_of_eight(rows):
@@ -44,14 +47,42 @@ def test_errors_left_out_are_explained_by_what_is_expected_of_them():
     np.testing.assert_allclose(weights, np.full((3, 12), 1 / 12))  # the nearest err far more
     np.testing.assert_allclose(left_out, found[0].left_out[:, 0] ** 2)
     np.testing.assert_allclose(variances, left_out.sum() / (12 - 1.5))
-    # Lengths cost two degrees of freedom each, and never more than half.
-    for n_lengths, taken in ((1, 3.5), (2, 5.5), (9, 6.0)):
+    # Lengths cost 1.5 degrees of freedom each, and never more than half.
+    for n_lengths, taken in ((1, 3.0), (2, 4.5), (9, 6.0)):
         np.testing.assert_allclose(
             blend(found, values, n_lengths)[1], left_out.sum() / (12 - taken)
         )
     few = [Mean(3, values[:8]), Nearest(squared[:8, :8] + 1.0, squared[:3, :8], values[:8])]
     one, other = (blend(few, values[:8], n_lengths)[1] for n_lengths in (0, 5))
     np.testing.assert_allclose(one, other)
+
+
+def independent(variances, errors, at_zero):
+    """Kriging of values that tell nothing of each other, with targets of one variance."""
+    n = len(variances)
+    trend = trend_of(Values(errors, np.ones(n)), np.zeros((n, 0)), np.zeros((3, 0)))
+    trend = replace(trend, pseudo_inverse=0.0 * trend.pseudo_inverse)
+    among, inverse = np.diag(variances), np.diag(1.0 / variances)
+    nothing = np.zeros((3, n))
+    return Process(trend, at_zero, 0.0, among, nothing, inverse, errors, variances)
+
+
+def test_as_much_is_expected_as_was_missed_where_variances_are_like_the_targets():
+    """Here errors grow as the square of the variance, as those of smooth functions do."""
+    variances = np.repeat([1e-2, 1.0], 20)
+    errors = 0.3 * variances[:, None]
+    for at_zero in (1e-2, 1.0):
+        process = independent(variances, errors, at_zero)
+        expected = 0.09 * at_zero**2 * 40 / (40 - 1.5)
+        # 99 times that where variances are small, were all errors to count alike.
+        np.testing.assert_allclose(blend([process], errors)[1], expected, rtol=0.4)
+
+
+def test_few_left_out_errors_are_pulled_to_the_variance_of_the_values():
+    errors = np.full((5, 1), 0.1)
+    process = independent(np.ones(5), errors, 1.0)
+    expected = 0.01**0.75 * 5 / (5 - 1.5)
+    np.testing.assert_allclose(blend([process], errors)[1], expected)
 
 
 def test_no_more_is_expected_than_values_differ():

@@ -96,6 +96,40 @@ def test_what_is_left_out_is_what_the_others_miss(family, counted):
         assert process.variances[i] == pytest.approx(variance[0] + noise_there, rel=1e-5)
 
 
+@every_family
+@pytest.mark.parametrize("counted", [False, True])
+def test_what_is_left_out_with_a_neighbour_is_what_the_rest_misses(family, counted):
+    counts = np.arange(1.0, 15.0) % 4 + 1 if counted else None
+    here, there, values = case(counts=counts)
+    process = fitted(family, here, there, values, family in (3.0, QUADRATIC))
+    unit, others = unit_of(family, here), (np.arange(14) * 5 + 3) % 14
+    found, variances = process.without(others), process.variances_without(others)
+    nearest = Nearest(squared(here, here), squared(there, here), values.means)
+    from_nearest = nearest.without(others)
+    from_mean = Mean(5, values.means).without(others)
+    for i in range(len(here)):
+        rest = np.delete(np.arange(len(here)), [i, others[i]])
+        predicted, variance = solved(
+            family, here[rest], here[[i]], values.part(rest), process.noise,
+            family in (3.0, QUADRATIC), unit,
+        )  # fmt: skip
+        own = process.noise / values.counts[i] - process.noise
+        missed = values.means[i] - predicted[0]
+        np.testing.assert_allclose(found[i], missed, rtol=1e-4, atol=1e-5)
+        assert variances[i] == pytest.approx(variance[0] + own, rel=1e-4)
+        near = rest[squared(here[[i]], here[rest]).argmin()]
+        np.testing.assert_array_equal(from_nearest[i], values.means[i] - values.means[near])
+        np.testing.assert_allclose(from_mean[i], values.means[i] - values.means[rest].mean(axis=0))
+
+
+def test_neighbours_are_the_values_that_vary_together_most():
+    here, there, values = case()
+    near = (squared(here, here) + np.diag(np.full(14, np.inf))).argmin(axis=1)
+    for family in ("matern-5/2", 1.5):
+        found = fitted(family, here, there, values, with_line=False).neighbours
+        np.testing.assert_array_equal(found, near)
+
+
 @pytest.mark.parametrize("family", [LINEAR, QUADRATIC])
 def test_even_powers_of_distance_are_ridge_regression(family):
     here, there, values = case(n=30)
