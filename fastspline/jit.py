@@ -7,6 +7,7 @@ compiled by one process at a time: those that wait load what it has kept. `_cach
 from __future__ import annotations
 
 import gc
+import inspect
 import logging
 import os
 import time
@@ -179,6 +180,7 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]
     """Decorate as numba's does, but look for caches when a kernel is called first."""
 
     def decorate(func: Callable[..., Any]) -> Any:
+        func.__signature__ = inspect.signature(func)  # type: ignore[attr-defined]  # asked twice
         kernel = numba.njit(**options)(func)
         if cache and not INTERPRETED:
             kernel._cache = Caches(func)

@@ -11,7 +11,7 @@ PROBE = """
 import json, sys, threading
 import numba
 numbas = set(sys.modules)
-import fastspline
+from fastspline import Smoother, smooth_spline
 
 dispatchers = {
     f"{name}.{key}": len(thing.signatures)
@@ -30,7 +30,7 @@ print(json.dumps({
 
 
 def probe():
-    """What a fresh interpreter holds after ``import fastspline``."""
+    """What a fresh interpreter holds after what most import."""
     command = [sys.executable, "-W", "error", "-c", PROBE]
     answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
     return json.loads(answer.stdout)
@@ -73,6 +73,25 @@ def test_import_loads_little_but_numba_and_what_all_need():
     later = ("display", "grid", "migration", "posterior", "reduced", "regression", "robust")
     assert not {f"fastspline._{name}" for name in (*later, "scipy", "stream")} & added
     assert not {f"fastspline._kernels.{name}" for name in ("append", "regression")} & added
+
+
+def test_an_import_of_the_package_alone_loads_not_even_numba():
+    code = "import fastspline, sys; print({'numba', 'numpy'} & {*sys.modules}, dir(fastspline))"
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("set() ")
+    assert "'smooth_spline'" in done.stdout
+
+
+def test_modules_are_there_when_they_are_asked_for():
+    code = (
+        "import fastspline as f; print(*(m.__name__ for m in (f.arrays, f.bundle, f.jit, f.rows)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120
+    )
+    names = ("arrays", "bundle", "jit", "rows")
+    assert done.stdout.split() == [f"fastspline.{name}" for name in names]
 
 
 def test_what_comes_later_is_named_and_there():
