@@ -1,7 +1,8 @@
 """First calls: what a process spends on them with an empty cache of compiled code, and a full one.
 
 Seconds of user CPU, which hardly depend on what else a machine does; the least of some processes.
-Each row of calls runs in a process of its own, in the order told.
+Each row of calls runs in a process of its own, in the order told. The wheel is built and installed
+as `pip install .` does it, and brings compiled kernels; its processes find an empty cache too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bench.records import ROOT
 
 ROUNDS = 3
 TIMEOUT = 300.0  # seconds, of one process
-IMPORTS = ("numba", "fastspline")
+IMPORTS = ("import fastspline", "import numba", "from fastspline import Smoother, smooth_spline")
 
 Numbers = dict[str, Any]
 
@@ -58,7 +59,7 @@ print(compiled())
 """
 IMPORT = """
 import resource, sys
-__import__(sys.argv[1])
+exec(sys.argv[1])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_utime)
 """
 
@@ -93,38 +94,54 @@ CALLS = {  # title: what is imported, and the calls
 }
 
 
-def _run(program: str, argument: str, cache: Path) -> list[float]:
-    """Run a program in a process of its own; give the numbers that it prints."""
+def install(folder: Path) -> Path:
+    """Install the wheel in a folder of its own; its dependencies are those that are here."""
+    wheels, site = folder / "wheels", folder / "site"
+    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HATCH_")}
+    for command in (
+        ["wheel", "--no-deps", "--no-build-isolation", "-w", wheels, ROOT],
+        ["install", "--no-deps", "--no-index", "-f", wheels, "--target", site, "fastspline"],
+    ):
+        subprocess.run([*pip, *command], check=True, timeout=2 * TIMEOUT, env=kept)
+    return site
+
+
+def _run(program: str, argument: str, cache: Path, place: Path = ROOT) -> list[float]:
+    """Run a program of a place's packages in a process; give the numbers that it prints."""
     environment = {
         **os.environ,
         "NUMBA_CACHE_DIR": str(cache),
-        "PYTHONPYCACHEPREFIX": str(cache / "bytecode"),
+        "PYTHONPATH": str(place),
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled to bytecode
+    environment.pop("PYTHONPYCACHEPREFIX", None)
+    if place == ROOT:
+        environment["PYTHONPYCACHEPREFIX"] = str(cache / "bytecode")
     command = [sys.executable, "-W", "ignore", "-c", program, argument]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True,
+        command, cwd=place, env=environment, check=True, capture_output=True, text=True,
         timeout=TIMEOUT,
     )  # fmt: skip
     return [float(line) for line in done.stdout.split()]
 
 
-def time_calls(calls: Sequence[str], rounds: int) -> Numbers:
-    """Give user CPU seconds of each call, cold and warm, and how many kernels were compiled."""
-    cold: list[list[float]] = []
-    warm: list[list[float]] = []
+def time_calls(calls: Sequence[str], rounds: int, site: Path) -> Numbers:
+    """Give user CPU seconds of each call, cold, as installed and warm, and kernels compiled."""
+    ran: dict[str, list[list[float]]] = {"cold": [], "warm": [], "installed": []}
     for _ in range(rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            cold.append(_run(PROGRAM, json.dumps(calls), Path(folder)))
-            warm.append(_run(PROGRAM, json.dumps(calls), Path(folder)))
-    return {
-        "cold": [round(min(times), 3) for times in zip(*(one[:-1] for one in cold), strict=True)],
-        "warm": [round(min(times), 3) for times in zip(*(one[:-1] for one in warm), strict=True)],
-        "compiled": int(cold[0][-1]),
-        "compiled_again": int(warm[0][-1]),
+        for names, place in ((("cold", "warm"), ROOT), (("installed",), site)):
+            with tempfile.TemporaryDirectory() as folder:
+                for name in names:
+                    ran[name].append(_run(PROGRAM, json.dumps(calls), Path(folder), place))
+    times = {
+        name: [round(min(column), 3) for column in zip(*(one[:-1] for one in found), strict=True)]
+        for name, found in ran.items()
     }
+    compiled = {f"compiled_{name}": int(found[0][-1]) for name, found in ran.items()}
+    return {**times, **compiled}
 
 
 def time_imports(rounds: int) -> dict[str, float]:
@@ -143,24 +160,27 @@ def run(*, quick: bool) -> Numbers:
     """Time all imports and calls; a look takes the first calls, once."""
     rounds = 1 if quick else ROUNDS
     some = list(CALLS.items())[: 1 if quick else None]
-    return {
-        "rounds": rounds,
-        "imports": time_imports(rounds),
-        "calls": {title: time_calls(calls, rounds) for title, calls in some},
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        site = install(Path(folder))
+        calls = {title: time_calls(calls, rounds, site) for title, calls in some}
+    return {"rounds": rounds, "imports": time_imports(rounds), "calls": calls}
 
 
 def tables(numbers: Numbers) -> Mapping[str, str]:
     """Make the table."""
-    header = ["first calls of a process, in this order", "kernels", "cold cache, s", "warm, s"]
+    header = ["first calls of a process, in this order", "kernels", "cold cache, s"]
+    header += ["after `pip install .`, s", "warm, s"]
+    kinds = ("cold", "installed", "warm")
     rows = [
-        [title, str(one["compiled"]), *(_tell_times(one[key]) for key in ("cold", "warm"))]
+        [title, str(one["compiled_cold"]), *(_tell_times(one[kind]) for kind in kinds)]
         for title, one in numbers["calls"].items()
     ]
-    numba, ours = (numbers["imports"][name] for name in IMPORTS)
+    alone, numba, ours = (numbers["imports"][name] for name in IMPORTS)
     caption = (
         f"User CPU seconds, the least of {numbers['rounds']} processes: 200 points, 20 inputs of "
-        f"50 numbers. `import fastspline`: {ours:.2f} s, {ours / numba:.2f} times `import numba`."
+        f"50 numbers. `{IMPORTS[0]}`, which loads the rest when it is asked for: {alone:.2f} s; "
+        f"`{IMPORTS[1]}`: {numba:.2f} s; `{IMPORTS[2]}`: {ours:.2f} s, {ours / numba:.2f} times "
+        "that."
     )
     return {"first_calls": f"{to_markdown(header, rows)}\n\n{caption}"}
 
