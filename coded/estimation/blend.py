@@ -40,7 +40,7 @@ def blend(
     Up to ten values do not tell how smooth f is: there the roughest process serves, one c for all,
     of squared errors that are pulled by a quarter, in logs, to the variance of the values, and 1.5
     degrees. No more is expected than two values differ on average, 2, times 1 + 10 / n, for few
-    tell little of it.
+    tell little of it. Rounding is expected beside all that, where an f is known exactly.
 
     The mean of the values is taken, with what it errs, where the outcome is ten times as far from
     it as any value, or the weights' sizes sum to more than 1e6, as they do far from all values.
@@ -84,6 +84,9 @@ def blend(
         taken = min(_FITTED + _PER_LENGTH * n_lengths, n / 2)
         variances *= told.factors(variances) * n / (n - taken)
     variances = np.minimum(variances, 2.0 + 20.0 / n)
+    for part, one in used:
+        if isinstance(one, Process):
+            variances += part * one.rounding(values)
     is_wild = _are_wild(weights, values)
     if is_wild.any():
         mean = next(one for one in found if isinstance(one, Mean))

@@ -36,6 +36,24 @@ def test_what_lengths_took_from_left_out_errors_is_given_back(fn, columns):
     assert (error <= 1.96 * std).mean() > 0.82  # .72 and .81 without
 
 
+@pytest.mark.parametrize("columns", [24, 3])
+def test_rounding_is_expected_where_f_is_known_exactly(columns):
+    """A plane of many numbers, a quadratic function of few: what is left out is hardly missed."""
+    rng = np.random.default_rng(columns)
+    slopes, errors, stds = rng.normal(size=columns), [], []
+    for i in range(3):
+        inputs = rng.normal(size=(40, columns))
+        run = simulate(
+            lambda rows: (rows @ slopes) ** (1 + (columns == 3)),
+            inputs, KernelScheme(40, 80, n_stragglers=24), stragglers=24, rng=i,
+        )  # fmt: skip
+        errors.append(np.abs(run.outputs - run.reference)[~run.exact])
+        stds.append(run.std[~run.exact])
+    error, std = np.concatenate(errors), np.concatenate(stds)
+    assert std.max() < 1e-2
+    assert (error <= 1.96 * std).mean() > 0.9  # hardly one in ten without
+
+
 def test_errors_left_out_are_explained_by_what_is_expected_of_them():
     """Of predictors without a process each error has the same variance: nothing tells more."""
     rng = np.random.default_rng(0)
