@@ -17,6 +17,7 @@ from fastspline import bundle
 
 _NUGGET = 0.01  # noise of an answer in units of the cubed mean gap; 0 to .03 are alike
 _FELT = 3e-4  # that by which errors are judged: .01 hides how close answers multiply noise
+_UNLIKE = 100.0, 0.01  # weight of others on a curve, where noise errs as much at any; elsewhere
 
 
 def least_lam(n_inputs: int, noise: float = _NUGGET) -> float:
@@ -57,15 +58,18 @@ def expected_errors(
 ) -> Points:
     """Give the expected error at each point, (m,): the root of ``scale grown(v)``, v the variance.
 
-    The scale is such that answers that are left out err as much as expected, less .75 degrees of
-    freedom, which 6 inputs need. Beyond all answers that would grow without end: no squared error
-    is expected to be more than two values differ on average, twice their variance, times
-    1 + 10 / n, for few tell little of it. n >= 3.
+    The scale is such that answers that are left out err as much as expected, on several lines
+    those above all whose variance is like the point's, within a factor of 4 or so, less .75
+    degrees of freedom, which 6 inputs need. Beyond all answers that would grow without end: no
+    squared error is expected to be more than two values differ on average, twice their variance,
+    times 1 + 10 / n, for few tell little of it. n >= 3.
     """
     errors, own = left_out(knots, values, lam=lam, weights=weights)
-    scale = np.sum(np.einsum("ij,ij->i", errors, errors) / own ** growth[0]) / (len(own) - 0.75)
     each = bundle.posterior_variances(knots, points, lam=lam, weights=weights)
     mean = len(each) / (1.0 / each).sum(axis=0)
+    alike = np.exp(-0.5 * (np.log(own / mean[:, None]) / 1.5) ** 2) + _UNLIKE[len(knots) > 1]
+    scale = alike @ (np.einsum("ij,ij->i", errors, errors) / own ** growth[0]) / alike.sum(axis=1)
+    scale *= len(own) / (len(own) - 0.75)
     most = values.var(axis=0).sum() * (2.0 + 20.0 / len(own))
     return np.asarray(np.sqrt(np.minimum(scale * grown(mean, own.max(), growth), most)))
 
@@ -99,12 +103,3 @@ def smoothing_matrix(
     """
     beyond: Literal["line", "constant"] = "constant" if len(knots) > 1 else "line"
     return bundle.mean_matrix(knots, points, lam=lam, seen=seen, weights=weights, beyond=beyond)
-
-
-def risks(lines: Matrix) -> Points:
-    """Give how far each input is from what would estimate it, in the length of a gap, (K,).
-
-    The cube root of the variance with all other inputs answered: that of a gap h grows as h^3.
-    """
-    each = bundle.left_out_variances(lines, lam=least_lam(lines.shape[1]))
-    return np.asarray((1.0 / each).sum(axis=0) ** (-1.0 / 3.0))

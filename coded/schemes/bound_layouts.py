@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coded.estimation.sites import Sites, sites_of
-from coded.estimation.splines_on_lines import least_lam, risks, smoothing_matrix
+from coded.estimation.splines_on_lines import least_lam, smoothing_matrix
 from coded.estimation.views import MANY
 from coded.maps.arrays import LinearMap, Matrix
 from coded.maps.copies import FilledMap, RowMap
@@ -21,6 +21,7 @@ from coded.places.placement import places_far_apart
 from coded.places.points import Points, on_curve, systematic
 from coded.schemes.layouts import InOrder
 from coded.schemes.protocol import Responders
+from fastspline import bundle
 from fastspline.arrays import FloatArray
 
 _CONSTANT = 1e-12  # a spread below this part of the largest number is rounding
@@ -179,3 +180,12 @@ def _features(inputs: FloatArray, plain: Matrix | None) -> FloatArray:
     gradients = pooled_gradients(images)
     length = np.linalg.norm(gradients, axis=1, keepdims=True)
     return gradients / np.sqrt(np.where(length > 0.0, length, 1.0))
+
+
+def risks(lines: Matrix) -> Points:
+    """Give how far each input is from what would estimate it, in the length of a gap, (K,).
+
+    The cube root of the variance with all other inputs answered: that of a gap h grows as h^3.
+    """
+    each = bundle.left_out_variances(lines, lam=least_lam(lines.shape[1]))
+    return np.asarray((1.0 / each).sum(axis=0) ** (-1.0 / 3.0))

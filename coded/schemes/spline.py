@@ -299,8 +299,9 @@ class SplineScheme(LinearScheme):
 
         Each distinct point that answered is left out in turn, in closed form by the leverages,
         which gives errors e_i of estimates that have the posterior variance v_i. The squared
-        error of output k is expected to be ``sum_i(||e_i||^2 / v_i^p) / (R - .75) v_k^p``, R of
-        the distinct points. With smoothing, p = 1. With lam_dec 0, squared errors grow with the
+        error of output k is expected to be ``R / (R - .75) mean_i(||e_i||^2 / v_i^p) v_k^p``, R
+        of the distinct points; where inputs are no curve, the mean is over those with a variance
+        like v_k above all. With smoothing, p = 1. With lam_dec 0, squared errors grow with the
         gap h otherwise than the variance, h^3, does: p = 1/2 where inputs are no curve, and 5/4
         on a curve; what v_k exceeds the largest v_i by, as outside all answers, counts with
         p = 1, on a curve 2. For networks that is calibrated; errors of very smooth functions of

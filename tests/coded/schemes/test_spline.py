@@ -13,10 +13,11 @@ from coded import (
     simulate,
 )
 from coded.estimation.cross_validation import pooled_gcv
-from coded.estimation.splines_on_lines import least_lam, left_out, risks
+from coded.estimation.splines_on_lines import least_lam, left_out
 from coded.nearness.features import pooled_gradients
 from coded.nearness.order import path_order
 from coded.places.input_lines import is_curve, several_lines
+from coded.schemes.bound_layouts import risks
 from fastspline import Smoother, select_lam
 from fastspline.bundle import posterior_variances
 from tests.oracles import codes as reference
