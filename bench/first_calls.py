@@ -94,8 +94,8 @@ CALLS = {  # title: what is imported, and the calls
 }
 
 
-def install(folder: Path) -> Path:
-    """Install the wheel in a folder of its own; its dependencies are those that are here."""
+def install(folder: Path) -> None:
+    """Install the wheel in ``folder / "site"``; its dependencies are those that are here."""
     wheels, site = folder / "wheels", folder / "site"
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HATCH_")}
@@ -104,22 +104,24 @@ def install(folder: Path) -> Path:
         ["install", "--no-deps", "--no-index", "-f", wheels, "--target", site, "fastspline"],
     ):
         subprocess.run([*pip, *command], check=True, timeout=2 * TIMEOUT, env=kept)
-    return site
 
 
-def _run(program: str, argument: str, cache: Path, place: Path = ROOT) -> list[float]:
-    """Run a program of a place's packages in a process; give the numbers that it prints."""
+def _run(
+    program: str, argument: str, cache: Path, bytecode: Path, place: Path = ROOT
+) -> list[float]:
+    """Run a program of a place's packages in a process; give the numbers that it prints.
+
+    An installed package is compiled to bytecode: here by the first of some processes.
+    """
     environment = {
         **os.environ,
         "NUMBA_CACHE_DIR": str(cache),
         "PYTHONPATH": str(place),
+        "PYTHONPYCACHEPREFIX": str(bytecode),
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled to bytecode
-    environment.pop("PYTHONPYCACHEPREFIX", None)
-    if place == ROOT:
-        environment["PYTHONPYCACHEPREFIX"] = str(cache / "bytecode")
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-W", "ignore", "-c", program, argument]
     done = subprocess.run(
         command, cwd=place, env=environment, check=True, capture_output=True, text=True,
@@ -128,14 +130,16 @@ def _run(program: str, argument: str, cache: Path, place: Path = ROOT) -> list[f
     return [float(line) for line in done.stdout.split()]
 
 
-def time_calls(calls: Sequence[str], rounds: int, site: Path) -> Numbers:
+def time_calls(calls: Sequence[str], rounds: int, folder: Path) -> Numbers:
     """Give user CPU seconds of each call, cold, as installed and warm, and kernels compiled."""
+    site, bytecode = folder / "site", folder / "bytecode"
     ran: dict[str, list[list[float]]] = {"cold": [], "warm": [], "installed": []}
     for _ in range(rounds):
         for names, place in ((("cold", "warm"), ROOT), (("installed",), site)):
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory() as cache:
                 for name in names:
-                    ran[name].append(_run(PROGRAM, json.dumps(calls), Path(folder), place))
+                    found = _run(PROGRAM, json.dumps(calls), Path(cache), bytecode, place)
+                    ran[name].append(found)
     times = {
         name: [round(min(column), 3) for column in zip(*(one[:-1] for one in found), strict=True)]
         for name, found in ran.items()
@@ -148,11 +152,12 @@ def time_imports(rounds: int) -> dict[str, float]:
     """Give user CPU seconds of processes that import numba, and fastspline, in turn."""
     times: dict[str, list[float]] = {name: [] for name in IMPORTS}
     with tempfile.TemporaryDirectory() as folder:
+        cache, bytecode = Path(folder, "cache"), Path(folder, "bytecode")
         for name in IMPORTS:
-            _run(IMPORT, name, Path(folder))
+            _run(IMPORT, name, cache, bytecode)
         for _ in range(3 * rounds):
             for name in IMPORTS:
-                times[name] += _run(IMPORT, name, Path(folder))
+                times[name] += _run(IMPORT, name, cache, bytecode)
     return {name: round(min(found), 4) for name, found in times.items()}
 
 
@@ -161,8 +166,8 @@ def run(*, quick: bool) -> Numbers:
     rounds = 1 if quick else ROUNDS
     some = list(CALLS.items())[: 1 if quick else None]
     with tempfile.TemporaryDirectory() as folder:
-        site = install(Path(folder))
-        calls = {title: time_calls(calls, rounds, site) for title, calls in some}
+        install(Path(folder))
+        calls = {title: time_calls(calls, rounds, Path(folder)) for title, calls in some}
     return {"rounds": rounds, "imports": time_imports(rounds), "calls": calls}
 
 
