@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrs
 
 from coded.estimation.covariances import (
     LINEAR,
@@ -40,7 +41,7 @@ _SEARCHES = 8, 25  # evaluations of the likelihoods of Matern 5/2 and the smooth
 _AGAIN, _IN_LINE = 6, 3  # evaluations of each from where earlier answers led, and along a line
 _START_NOISE = 1e-4
 _SEARCHED = 100  # values of which the likelihood is computed, at most
-_NOISES = (1e-10, 1e-6, 1e-3, 3e-2, 0.3)  # variances, in units of the largest covariance
+_NOISES = (1e-13, 1e-10, 1e-6, 1e-3, 3e-2, 0.3)  # variances, in units of the largest covariance
 _PER_TERM = 2  # values a term of a linear trend
 _SAME = 1e-12  # of a variance is left unexplained at least; less is rounding
 _EPS = np.finfo(np.float64).eps
@@ -128,14 +129,18 @@ class Process:
     noise: float
     among: Array  # K, (n, n)
     to: Array  # k, (t, n)
-    inverse: Array  # V
+    factor: Array  # of Q' K Q
     left_out: FloatArray  # (n, columns)
     variances: Array  # (n,), of what the others miss
 
     @cached_property
     def _at_targets(self) -> Array:
+        # Solved for, not multiplied by an inverse, whose rounding errors times values are as large
+        # as its condition: the errors of what is solved for lie where smooth values have nothing.
         drift = self.trend.there @ self.trend.pseudo_inverse
-        return (self.to - drift @ self.among) @ self.inverse + drift
+        basis = self.trend.given.basis
+        rest = (self.to - drift @ self.among) @ basis
+        return np.asarray(dpotrs(self.factor, rest.T, lower=1)[0].T @ basis.T + drift)
 
     def weights(self) -> Array:
         """Give the weights of the values at the targets, (t, n)."""
@@ -159,8 +164,14 @@ class Process:
         explained = self.variances * self.variances[others] * self._cross(others)[:, 0] ** 2
         return np.asarray(self.variances / np.maximum(1.0 - explained, _SAME))
 
+    @cached_property
+    def _inverse(self) -> Array:
+        """V."""
+        basis = self.trend.given.basis
+        return np.asarray(basis @ inverted(self.factor) @ basis.T)
+
     def _cross(self, others: Indices) -> Array:
-        return np.asarray(self.inverse[np.arange(len(others)), others][:, None])
+        return np.asarray(self._inverse[np.arange(len(others)), others][:, None])
 
     def target_variances(self) -> Array:
         """Give the variances of what is missed at the targets, noise included, (t,)."""
@@ -171,11 +182,13 @@ class Process:
     def rounding(self, values: FloatArray) -> Array:
         """Give the squared errors by rounding at the targets, (t,), roughly.
 
-        V errs by ``eps V K V`` or so, and what w gives by the root of a sum of independent terms
-        ``3 eps w_i V_ij y_j``; 1 to 7 were seen.
+        What is solved for is right for a K whose numbers, 1 at most, err by eps or so: it errs by
+        ``w' E b`` with ``b = V y``, a sum of independent terms. A third of that was seen.
         """
-        squares = (self._at_targets**2) @ (self.inverse**2 @ (values**2).sum(axis=1))
-        return np.asarray((3.0 * _EPS) ** 2 * squares)
+        b = self.left_out / self.variances[:, None]
+        weights = self._at_targets**2
+        squares = weights.sum(axis=1) * (b**2).sum() + weights @ (values**2).sum(axis=1)
+        return np.asarray(_EPS**2 * squares)
 
 
 def fit_process(
@@ -211,12 +224,13 @@ def fit_process(
         return None
     _, noise, factor = min(tried, key=lambda one: one[0])
     among.ravel()[:: len(among) + 1] += noise / values.counts
-    inverse = basis @ inverted(factor) @ basis.T
-    variances = 1.0 / np.maximum(inverse.diagonal(), 1e-300)
-    left_out = np.asarray((inverse @ values.means) * variances[:, None])
+    precisions = ((basis @ inverted(factor)) * basis).sum(axis=1)
+    variances = 1.0 / np.maximum(precisions, 1e-300)
+    solved = basis @ dpotrs(factor, trend.given.means, lower=1)[0]
+    left_out = np.asarray(solved * variances[:, None])
     to = covariances(family, squared_to) / largest
     at_zero = 1.0 if is_stationary else 0.0
-    return Process(trend, at_zero, noise, among, to, inverse, left_out, variances)
+    return Process(trend, at_zero, noise, among, to, factor, left_out, variances)
 
 
 class Nearest:

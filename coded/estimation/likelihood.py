@@ -11,10 +11,10 @@ from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 from coded.estimation.covariances import Array, Stationary, with_slopes
 from fastspline.arrays import FloatArray
 
-JITTER = 1e-11  # of the largest covariance: keeps Cholesky from failing by rounding
+JITTER = 1e-14  # of the largest covariance: a little above its rounding
 _STRENGTH = 0.2  # of the pull to where the search starts, in squared log 1 / length^2
 _SHORTER, _LONGER = 6.0, 7.0  # in log 1 / length^2, from there
-_NOISE = (-20.0, 1.5)  # log of its variance
+_NOISE = (-25.0, 1.5)  # log of its variance
 _FAILED = 1e10  # far above any likelihood
 
 

@@ -79,10 +79,11 @@ def independent(variances, errors, at_zero):
     """Kriging of values that tell nothing of each other, with targets of one variance."""
     n = len(variances)
     trend = trend_of(Values(errors, np.ones(n)), np.zeros((n, 0)), np.zeros((3, 0)))
-    trend = replace(trend, pseudo_inverse=0.0 * trend.pseudo_inverse)
-    among, inverse = np.diag(variances), np.diag(1.0 / variances)
+    given = replace(trend.given, basis=np.eye(n))  # nothing is removed
+    trend = replace(trend, pseudo_inverse=0.0 * trend.pseudo_inverse, given=given)
+    among, factor = np.diag(variances), np.diag(np.sqrt(variances))
     nothing = np.zeros((3, n))
-    return Process(trend, at_zero, 0.0, among, nothing, inverse, errors, variances)
+    return Process(trend, at_zero, 0.0, among, nothing, factor, errors, variances)
 
 
 def test_as_much_is_expected_as_was_missed_where_variances_are_like_the_targets():

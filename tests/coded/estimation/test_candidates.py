@@ -1,3 +1,4 @@
+import mpmath
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from coded.estimation.candidates import (
 )
 from coded.estimation.covariances import LINEAR, QUADRATIC, covariances
 from coded.estimation.fitted import estimate
-from coded.estimation.likelihood import Values
+from coded.estimation.likelihood import JITTER, Values
 from coded.estimation.views import Description
 
 FAMILIES = ["squared-exponential", "matern-5/2", "matern-3/2", 1.5, LINEAR, 3.0, QUADRATIC]
@@ -47,7 +48,7 @@ def solved(family, here, there, values, noise, with_line, unit):
     )
     p = trend.shape[1]
     among = covariances(family, squared(here, here)) / unit + np.diag(noise / values.counts)
-    system = np.block([[among + 1e-11 * np.eye(n), trend], [trend.T, np.zeros((p, p))]])
+    system = np.block([[among + 1e-14 * np.eye(n), trend], [trend.T, np.zeros((p, p))]])
     to = covariances(family, squared(there, here)) / unit
     wanted = np.hstack([to, drift]).T
     found = np.linalg.solve(system, wanted)
@@ -146,7 +147,7 @@ def test_even_powers_of_distance_are_ridge_regression(family):
     free, bound = terms(here)
     count = bound.shape[1]
     penalty = np.hstack([np.zeros((count, free.shape[1])), np.eye(count)])
-    penalty *= np.sqrt(unit * (process.noise + 1e-11))
+    penalty *= np.sqrt(unit * (process.noise + 1e-14))
     system = np.vstack([np.hstack([free, bound]), penalty])
     wanted = np.vstack([values.means, np.zeros((count, values.means.shape[1]))])
     found = np.linalg.lstsq(system, wanted, rcond=None)[0]
@@ -203,3 +204,38 @@ def test_a_blend_gives_weight_by_left_out_errors_alone():
     np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-12)
     assert (variances > 0).all()
     assert share[0] == 0.0  # the mean errs much more than kriging
+
+
+@pytest.mark.parametrize("count", [30, 65])
+def test_smooth_functions_are_as_exact_as_their_values(count):
+    """Long lengths need little noise, and their weights are solved for: rounding stays small."""
+    here, there = np.linspace(-1.0, 1.0, count)[:, None], np.linspace(-0.95, 0.95, 7)[:, None]
+    values, expected = (1.0 / (1.0 + np.exp(-3.0 * rows)) for rows in (here, there))
+    far = 4.0 * squared(here, here), 4.0 * squared(there, here)
+    trend = trend_of(Values(values, np.ones(count)), here[:, :0], there[:, :0])
+    process = fit_process("squared-exponential", trend, *far, Values(values, np.ones(count)))
+    assert process.noise == 1e-13
+    # .003 and more by an inverse of the same matrix, 5e-7 and 2e-7 with noise of 1e-10
+    np.testing.assert_allclose(process.weights() @ values, expected, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("family", ["squared-exponential", "matern-5/2", QUADRATIC])
+def test_rounding_is_told(family):
+    """Of what is solved for in floats and with 50 digits."""
+    rng = np.random.default_rng(40)
+    here, there = rng.uniform(-1.0, 1.0, size=(30, 2)), rng.uniform(-1.0, 1.0, size=(6, 2))
+    values = Values(np.sin(here[:, :1] + 0.3 * here[:, 1:]), np.ones(30))
+    process = fitted(family, here, there, values, with_line=True)
+    trend = process.trend
+    with mpmath.workdps(50):
+        system = mpmath.zeros(33, 33)
+        system[:30, :30] = mpmath.matrix(process.among.tolist()) + JITTER * mpmath.eye(30)
+        system[:30, 30:] = mpmath.matrix(trend.here.tolist())
+        system[30:, :30] = mpmath.matrix(trend.here.T.tolist())
+        known = mpmath.matrix([*values.means[:, 0].tolist(), 0, 0, 0])
+        wanted = mpmath.matrix(np.hstack([process.to, trend.there]).tolist())
+        exact = wanted * mpmath.lu_solve(system, known)
+        found = process.weights() @ values.means[:, 0]
+        missed = [float(exact[i] - mpmath.mpf(found[i])) for i in range(6)]
+    told = process.rounding(values.means)
+    assert 0.05 < np.sqrt(np.mean(np.square(missed)) / told.mean()) < 1.5

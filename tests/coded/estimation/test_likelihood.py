@@ -74,7 +74,7 @@ def restricted(family, points, answers, which, place, trend):
         squared = mpmath.mpf(0)
         for w, a, b in zip(lengths, points[which[i]], points[which[j]], strict=True):
             squared += w * (mpmath.mpf(float(a)) - mpmath.mpf(float(b))) ** 2
-        jitter = mpmath.mpf("1e-11") if which[i] == which[j] and len(points) == count else 0
+        jitter = mpmath.mpf("1e-14") if which[i] == which[j] and len(points) == count else 0
         return by_definition(family, squared) + (noise if i == j else 0) + jitter * (i == j)
 
     sigma = mpmath.matrix(count, count)
