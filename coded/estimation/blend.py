@@ -12,7 +12,7 @@ from coded.estimation.candidates import FEW, Candidate, InPairs, Mean, Process, 
 from coded.estimation.covariances import Array
 from fastspline.arrays import FloatArray
 
-_POWER = 10.0  # of the left-out errors, by which weights fall; 4 errs more on images
+_POWER = 5.0  # of the left-out errors, by which weights fall
 _LEAST = 0.05  # of the best one's weight; less is nothing
 _LARGEST_WEIGHT_SUM = 1e6  # sum |w|: by so much may rounding of values reach an output
 _FARTHEST = 10.0  # from the mean, in units of the farthest value: beyond it the mean is as good
@@ -24,12 +24,13 @@ _FLOOR = 1e-28  # of a variance: the square of rounding
 
 
 def blend(
-    found: Sequence[Candidate], values: Array, n_lengths: int = 0
+    found: Sequence[Candidate], values: Array, n_lengths: int = 0, power: float = _POWER
 ) -> tuple[Array, Array, Array]:
     """Give the weights of the predictors' mean and the squared errors to expect of it.
 
-    Predictor i has a weight in proportion to ``e_i^-10``, e_i the mean length of its left-out
-    errors. Squared errors are expected to be ``c (s v + d)``: v the variance of a process, s such
+    Predictor i has a weight in proportion to ``(e_i (1 + l_i / n))^-p``, e_i the mean length of
+    its left-out errors, which the l_i lengths that were fitted to the same values made smaller.
+    Squared errors are expected to be ``c (s v + d)``: v the variance of a process, s such
     that it explains that one's own left-out errors (the mean of ``s v`` over the processes in the
     blend), d the mean squared distance of the predictors from their mean, and c such that the
     blend's left-out errors are explained, less the degrees of freedom that fitting took: 1.5, and
@@ -54,6 +55,8 @@ def blend(
         What they predict from, of variance 1 in all.
     n_lengths : int, optional
         How many lengths were fitted to the values.
+    power : float, optional
+        p.
 
     Returns
     -------
@@ -64,8 +67,10 @@ def blend(
         The squares of the blend's own errors.
     """
     n = len(values)
-    errors = np.array([np.sqrt((one.left_out**2).sum(axis=1)).mean() for one in found])
-    share = (np.maximum(errors, 1e-30) / max(float(errors.min()), 1e-30)) ** -_POWER
+    errors = np.array(
+        [np.sqrt((one.left_out**2).sum(axis=1)).mean() * (1.0 + one.lengths / n) for one in found]
+    )
+    share = (np.maximum(errors, 1e-30) / max(float(errors.min()), 1e-30)) ** -power
     share[share < _LEAST] = 0.0
     share /= share.sum()
     used = [(part, one) for part, one in zip(share, found, strict=True) if part]

@@ -55,6 +55,10 @@ class Candidate(Protocol):
     def left_out(self) -> FloatArray:
         """Give each value less what the others predict there, (n, columns)."""
 
+    @property
+    def lengths(self) -> int:
+        """Give how many lengths were fitted to the values, beyond one for all numbers."""
+
     def weights(self) -> Array:
         """Give the weights of the values at the targets, (t, n); each row sums to 1."""
 
@@ -132,6 +136,7 @@ class Process:
     factor: Array  # of Q' K Q
     left_out: FloatArray  # (n, columns)
     variances: Array  # (n,), of what the others miss
+    lengths: int
 
     @cached_property
     def _at_targets(self) -> Array:
@@ -192,7 +197,12 @@ class Process:
 
 
 def fit_process(
-    family: Family, trend: Trend, squared: Array, squared_to: Array, values: Values
+    family: Family,
+    trend: Trend,
+    squared: Array,
+    squared_to: Array,
+    values: Values,
+    lengths: int = 0,
 ) -> Process | None:
     """Krige with the noise of the largest restricted likelihood; None where rounding forbids all.
 
@@ -204,6 +214,8 @@ def fit_process(
         Squared distances among the places, and from the targets to them, in lengths.
     values : Values
         At the places.
+    lengths : int, optional
+        How many of the lengths were fitted to the values, beyond one for all numbers.
 
     Returns
     -------
@@ -230,11 +242,13 @@ def fit_process(
     left_out = np.asarray(solved * variances[:, None])
     to = covariances(family, squared_to) / largest
     at_zero = 1.0 if is_stationary else 0.0
-    return Process(trend, at_zero, noise, among, to, factor, left_out, variances)
+    return Process(trend, at_zero, noise, among, to, factor, left_out, variances, lengths)
 
 
 class Nearest:
     """The value at the nearest place."""
+
+    lengths = 0
 
     def __init__(self, squared: Array, squared_to: Array, values: FloatArray) -> None:
         apart = squared + np.diag(np.full(len(squared), np.inf))
@@ -254,6 +268,8 @@ class Nearest:
 
 class Mean:
     """The mean of all values."""
+
+    lengths = 0
 
     def __init__(self, n_targets: int, values: FloatArray) -> None:
         n = len(values)
@@ -322,7 +338,10 @@ def candidates(
         todo.append((LINEAR, constant, equal))
     elif n > FEW and line is not None:
         todo.append((QUADRATIC, line, equal))
-    processes = [fit_process(family, trend, *near, values) for family, trend, near in todo]
+    processes = [
+        fit_process(family, trend, *near, values, 0 if near is equal else len(squares) - 1)
+        for family, trend, near in todo
+    ]
     found: list[Candidate] = [Nearest(*equal, values.means)]
     found += [one for one in processes if one is not None]
     return found, searched

@@ -46,7 +46,7 @@ def estimate(
     Each view gives predictors: kriging by several covariances, with lengths and noise by
     restricted likelihood, ridge regression (on quadratic functions of up to ten numbers, on linear
     ones of more), and the nearest value; beside them is the mean. What is used is their
-    mean with weights in inverse proportion to the tenth power of their left-out errors, so that
+    mean with weights in inverse proportion to the fifth power of their left-out errors, so that
     none counts that errs much more than another (`blend`, which says what std is too).
 
     Known points that coincide in all views are one, with the mean of their values; one wanted

@@ -49,7 +49,7 @@ class KernelScheme(LinearScheme):
       lengths and noise are those of the largest restricted likelihood. Of more numbers, and of
       images (pixels beside `pooled_gradients`, in either order of axes), all have one.
     - Covariances from rough to analytic, with and without a linear trend, ridge regression, the
-      nearest answer and the mean are blended in inverse proportion to the tenth power of what each
+      nearest answer and the mean are blended in inverse proportion to the fifth power of what each
       errs on answers that are left out: what the answers do not support has no weight.
     - Copies of an input that differ (by more than rounding) are measurements: their mean is the
       output, which is then not called exact (`CodedResult.exact`), and has a std.

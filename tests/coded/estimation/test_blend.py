@@ -60,7 +60,7 @@ def test_errors_left_out_are_explained_by_what_is_expected_of_them():
     values = rng.normal(size=(12, 1))
     squared = rng.uniform(size=(12, 12))
     found = [Mean(3, values), Nearest(squared + squared.T, squared[:3], values)]
-    weights, variances, left_out = blend(found, values)
+    weights, variances, left_out = blend(found, values, power=10.0)
     np.testing.assert_allclose(weights.sum(axis=1), 1.0)
     np.testing.assert_allclose(weights, np.full((3, 12), 1 / 12))  # the nearest err far more
     np.testing.assert_allclose(left_out, found[0].left_out[:, 0] ** 2)
@@ -68,7 +68,7 @@ def test_errors_left_out_are_explained_by_what_is_expected_of_them():
     # Lengths cost 1.5 degrees of freedom each, and never more than half.
     for n_lengths, taken in ((1, 3.0), (2, 4.5), (9, 6.0)):
         np.testing.assert_allclose(
-            blend(found, values, n_lengths)[1], left_out.sum() / (12 - taken)
+            blend(found, values, n_lengths, 10.0)[1], left_out.sum() / (12 - taken)
         )
     few = [Mean(3, values[:8]), Nearest(squared[:8, :8] + 1.0, squared[:3, :8], values[:8])]
     one, other = (blend(few, values[:8], n_lengths)[1] for n_lengths in (0, 5))
@@ -83,7 +83,7 @@ def independent(variances, errors, at_zero):
     trend = replace(trend, pseudo_inverse=0.0 * trend.pseudo_inverse, given=given)
     among, factor = np.diag(variances), np.diag(np.sqrt(variances))
     nothing = np.zeros((3, n))
-    return Process(trend, at_zero, 0.0, among, nothing, factor, errors, variances)
+    return Process(trend, at_zero, 0.0, among, nothing, factor, errors, variances, 0)
 
 
 def test_as_much_is_expected_as_was_missed_where_variances_are_like_the_targets():
