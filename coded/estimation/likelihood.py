@@ -14,6 +14,8 @@ from fastspline.arrays import FloatArray
 JITTER = 1e-14  # of the largest covariance: a little above its rounding
 _STRENGTH = 0.2  # of the pull to where the search starts, in squared log 1 / length^2
 _SHORTER, _LONGER = 6.0, 7.0  # in log 1 / length^2, from there
+_FEW = 3  # lengths; of more, some often belong to numbers that do not matter
+_STEADY = 2.0  # in log 1 / length^2: of more, those are no more pulled that are longer by that
 _NOISE = (-25.0, 1.5)  # log of its variance
 _FAILED = 1e10  # far above any likelihood
 
@@ -122,9 +124,10 @@ def fit_lengths(
 ) -> Array:
     """Search the lengths and the noise under which the values are likeliest.
 
-    Minimises -2 log of the restricted likelihood (`deviance`), with ``0.2 (log 1 / l_j^2 -
-    centre_j)^2`` for each length, by L-BFGS-B with the analytic gradient. The scale is profiled
-    out; columns are taken as independent and of one scale.
+    Minimises -2 log of the restricted likelihood (`deviance`), with ``0.2 d_j^2``, ``d_j = log 1 /
+    l_j^2 - centre_j``, for each length, by L-BFGS-B with the analytic gradient. Of more than three
+    numbers one may not matter at all: there it is ``0.8 |d_j| - 0.8`` below -2. The scale is
+    profiled out; columns are taken as independent and of one scale.
 
     Parameters
     ----------
@@ -156,7 +159,8 @@ def fit_lengths(
     """
     from scipy.optimize import minimize  # which takes a tenth of a second, once
 
-    bounds = [*((at - _LONGER, at + _SHORTER) for at in centre), _NOISE]
+    longer = _LONGER if len(centre) <= _FEW else 2.0 * _LONGER
+    bounds = [*((at - longer, at + _SHORTER) for at in centre), _NOISE]
     options = {"maxfun": evaluations, "maxcor": len(start), "maxls": in_line}
     found = minimize(
         penalised,
@@ -189,10 +193,17 @@ def penalised(
     total = max(float((given.means * b).sum()) + given.within / noise, 1e-300)
     inverse -= (b * (given.freedom / total)) @ b.T
     slopes *= basis @ inverse @ basis.T
-    away = place[:-1] - centre
+    pull, by_length = _pull(place[:-1] - centre)
     gradient = np.empty_like(place)
-    gradient[:-1] = per_length * (squares @ slopes.ravel()) + 2.0 * _STRENGTH * away
+    gradient[:-1] = per_length * (squares @ slopes.ravel()) + by_length
     of_noise = float((inverse * given.noise).sum()) * noise
     gradient[-1] = of_noise + given.spare - given.freedom * given.within / (noise * total)
-    value = given.freedom * np.log(total) + logs + _STRENGTH * float(away @ away)
+    value = given.freedom * np.log(total) + logs + pull
     return value, gradient
+
+
+def _pull(away: Array) -> tuple[float, Array]:
+    """Give what is added for lengths so far from where they are pulled to, and its gradient."""
+    bent = away if len(away) <= _FEW else np.maximum(away, -_STEADY)
+    squares = float(bent @ bent) - 2.0 * _STEADY * float((away - bent).sum())
+    return _STRENGTH * squares, 2.0 * _STRENGTH * bent

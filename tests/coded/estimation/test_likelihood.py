@@ -152,3 +152,26 @@ def test_lengths_of_a_known_process_are_found():
     found = fit_lengths("matern-5/2", squares.reshape(2, -1), given, start, start[:2], 60)
     np.testing.assert_allclose(found[:2], truth, atol=0.3)
     assert found[2] == pytest.approx(np.log(1e-3), abs=0.3)
+
+
+def test_many_lengths_are_pulled_evenly_where_they_are_long():
+    rng = np.random.default_rng(5)
+    points = rng.uniform(size=(12, 5))
+    squares = ((points[:, None] - points) ** 2).transpose(2, 0, 1).reshape(5, -1)
+    given = contrasts(np.ones((12, 1)), Values(rng.normal(size=(12, 2)), np.ones(12)))
+    place = np.array([0.7, -1.0, -3.0, -9.0, 0.0, np.log(1e-3)])
+
+    def of(at, centre):
+        return penalised(at, "squared-exponential", squares, given, centre)[0]
+
+    def pulled(far):
+        """What five numbers add that are so far from where they are pulled to."""
+        return of(place, place[:5] - far) - of(place, place[:5])
+
+    assert pulled(np.full(5, 3.0)) == pytest.approx(5 * 0.2 * 9.0)
+    assert pulled(np.full(5, -1.5)) == pytest.approx(5 * 0.2 * 2.25)
+    assert pulled(np.full(5, -10.0)) == pytest.approx(5 * (0.8 * 10.0 - 0.8))
+    gradient = penalised(place, "squared-exponential", squares, given, np.zeros(5))[1]
+    steps = 1e-5 * np.eye(6)
+    slopes = [(of(place + h, np.zeros(5)) - of(place - h, np.zeros(5))) / 2e-5 for h in steps]
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-5, atol=1e-6)
