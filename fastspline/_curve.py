@@ -103,7 +103,8 @@ class Curve(Generic[Shaped]):
         ValueError
             If a point is not finite or too far outside the knots, or nu not 0 or 1, or where lam is
             0 or n - df is 0: then the values leave nothing to tell noise from. For natural ends
-            also where all values lie at one knot.
+            also where all values lie at one knot. Columns with values at two knots or fewer are
+            NaN beside others.
 
         References
         ----------
@@ -298,9 +299,13 @@ class Curve(Generic[Shaped]):
         if size < 0:
             raise ValueError(f"size must not be negative, got {size}")
         flat, shape = self._read_points(points)
-        drawn = draw(tuple(self._with_noise()), flat, order, int(size), rng, self._columns)
+        known = tuple(self._with_noise())
+        drawn = draw(known, flat, order, int(size), rng, self._columns)
         drawn += self._jet.at(flat, order)
-        self._require_finite(drawn, "a draw")
+        untold = np.ones(self._columns, np.bool_)
+        for group, _ in known:
+            untold[group.columns] = False
+        self._require_finite(drawn, "a draw", untold)
         result = np.stack([self._at_points(one, shape) for one in drawn]) if size else drawn
         trailing, axis = self._place
         empty = (0, *trailing[:axis], *shape, *trailing[axis:])
@@ -336,7 +341,7 @@ class Curve(Generic[Shaped]):
             from scipy.special import stdtrit
 
             half *= stdtrit(told.freedom, 0.5 + level / 2.0)
-        self._require_finite(half, "the band")
+        self._require_finite(half, "the band", np.isnan(told.noise))
         return half
 
     def _told(self, points: Vector, nu: int) -> Told:
@@ -351,32 +356,51 @@ class Curve(Generic[Shaped]):
                 curves[:, group.columns] = np.sqrt(unit)[:, np.newaxis] * noise.of_curves
                 told.noise[group.columns] = noise.deviation
                 told.freedom[group.columns] = noise.freedom
-        self._require_finite(told.curves, "the standard deviation")
+        self._require_finite(told.curves, "the standard deviation", np.isnan(told.noise))
         return told
 
     def _with_noise(self) -> Iterator[tuple[Group, Noise]]:
-        """Give groups that have columns and noise, with what their fits leave; else raise."""
+        """Give groups that have columns and noise, with what their fits leave; else raise.
+
+        Columns with too few values are passed over beside others.
+        """
+        few = None
         for group in self._groups:
             if group.is_lost or not group.values.shape[1]:
                 continue
             noise = noise_of(group)
-            if group.plan.is_constant:
-                raise ValueError(
-                    f"values at one knot{self._of_column(group)} tell nothing of the slope, and "
-                    "the curve has no standard deviation; give values at two knots or more"
-                )
-            if group.plan.lam == 0.0 or not noise.freedom > 0.0:
-                raise ValueError(
-                    "a curve that interpolates (lam = 0, or as many degrees of freedom as values"
-                    f"{self._of_column(group)}) has no standard deviation; smooth with lam > 0, or "
-                    "give more values"
-                )
-            yield group, noise
+            why = self._why_untold(group, noise)
+            if why is None:
+                few = ""
+                yield group, noise
+            elif group.plan.active.size > 2:
+                raise ValueError(why)
+            elif few is None:
+                few = why
+        if few:
+            raise ValueError(few)
 
-    def _require_finite(self, out: Vector, what: str) -> None:
-        """Raise if something overflows, (..., columns), but for columns without values."""
+    def _why_untold(self, group: Group, noise: Noise) -> str | None:
+        """Tell why columns have no noise, or None where they have."""
+        if group.plan.is_constant:
+            return (
+                f"values at one knot{self._of_column(group)} tell nothing of the slope, and the "
+                "curve has no standard deviation; give values at two knots or more"
+            )
+        if group.plan.lam == 0.0 or not noise.freedom > 0.0:
+            return (
+                "a curve that interpolates (lam = 0, or as many degrees of freedom as values"
+                f"{self._of_column(group)}) has no standard deviation; smooth with lam > 0, or "
+                "give more values"
+            )
+        return None
+
+    def _require_finite(
+        self, out: Vector, what: str, untold: NDArray[np.bool_] | None = None
+    ) -> None:
+        """Raise if something overflows, (..., columns), but for columns with too few values."""
         finite = np.isfinite(out)
-        if not (finite.all() or (finite | self._lost).all()):
+        if not (finite.all() or (finite | (self._lost if untold is None else untold)).all()):
             raise ValueError(
                 f"{what} overflows at some of the points, which lie too far outside the knots; "
                 "take nearer points"

@@ -116,12 +116,12 @@ def draw(curve: Curve, ax: Axes | None, points: ArrayLike | None, level: float) 
 
 def _band(curve: Curve, places: Vector, level: float) -> tuple[Vector, Vector] | None:
     """Give the band at places as two arrays (m, columns), or None where there is none."""
-    groups = curve._groups
-    known = [one.plan for one in groups if not one.is_lost]
-    if any(plan.lam == 0.0 or plan.is_constant for plan in known):
+    try:
+        band = curve.interval(places, level)
+    except ValueError:  # of a curve that interpolates
         return None
     ends = []
-    for end in curve.interval(places, level):
+    for end in band:
         array, _ = as_numpy(end, "band")
         columns, _, _ = as_columns(array, places.size, curve._place[1], "band", "points")
         ends.append(np.asarray(as_parts(columns), np.float64))

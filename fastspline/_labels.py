@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastspline.arrays import FloatArray, as_numpy
 
+Rows = NDArray[np.int64]
+
 
 class Labels(Protocol):
     """A container without its numbers."""
@@ -33,6 +35,10 @@ class Labels(Protocol):
 
     def names(self, axis: int) -> list[str]:
         """Give names of columns along the one other axis than `axis`, or none."""
+        ...
+
+    def take(self, rows: Rows, axis: int) -> Labels:
+        """Give those of some rows along `axis`, in their order."""
         ...
 
 
@@ -81,6 +87,12 @@ def take_labels(values: ArrayLike, name: str) -> Labelled:
     return Labelled(values, None)
 
 
+def in_order(given: Any, labels: Labels | None) -> Any:
+    """Give an array of xarray with its dimensions in the order of those of the values."""
+    dims, own = getattr(labels, "dims", ()), getattr(given, "dims", ())
+    return given.transpose(*dims) if own != dims and set(own) == set(dims) else given
+
+
 def keep_points(points: ArrayLike) -> Any:
     """Give what labels are made of later: points as they are now, or None for plain numbers."""
     if type(points) is np.ndarray and points.dtype == np.float64:
@@ -121,6 +133,10 @@ class _MaskedLabels:
         del axis
         return []
 
+    def take(self, rows: Rows, axis: int) -> Labels:
+        del rows, axis
+        return self
+
 
 # Without what nobody calls: all that a dataclass can have takes four times as long to import.
 @dataclass(eq=False, repr=False, slots=True)
@@ -144,6 +160,10 @@ class _SeriesLabels:
     def names(self, axis: int) -> list[str]:
         del axis
         return []
+
+    def take(self, rows: Rows, axis: int) -> Labels:
+        del axis
+        return _SeriesLabels(self.index[rows], self.name)
 
 
 @dataclass(eq=False, repr=False, slots=True)
@@ -171,6 +191,11 @@ class _FrameLabels:
 
     def names(self, axis: int) -> list[str]:
         return [str(name) for name in (self.columns if axis == 0 else self.index)]
+
+    def take(self, rows: Rows, axis: int) -> Labels:
+        if axis == 0:
+            return _FrameLabels(self.index[rows], self.columns)
+        return _FrameLabels(self.index, self.columns[rows])
 
 
 @dataclass(eq=False, repr=False, slots=True)
@@ -208,6 +233,11 @@ class _ArrayLabels:
         if len(others) != 1 or others[0] not in self.coords.indexes:
             return []
         return [str(name) for name in self.coords.indexes[others[0]]]
+
+    def take(self, rows: Rows, axis: int) -> Labels:
+        along = self.dims[axis]
+        coords = self.coords.isel({along: rows}) if along in self.coords.dims else self.coords
+        return _ArrayLabels(self.dims, coords, self.name, self.attrs)
 
 
 def _index_of(points: Any, name: Any) -> Any:

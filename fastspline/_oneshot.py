@@ -14,6 +14,7 @@ from fastspline._arguments import Boundary, check_gamma, check_lam
 from fastspline._clock import read_knots
 from fastspline._fit import Group
 from fastspline._freedom import DegreesOfFreedom
+from fastspline._labels import in_order
 from fastspline._parts import Lam, Part, Problem, Table, read_table
 from fastspline._score import Criterion
 from fastspline._search import Choice
@@ -216,6 +217,8 @@ def fit_columns(problem: Problem) -> Fit:
         return Fit(plan.fit(values, axis=axis), None)
     read, clock = read_knots(knots)
     columns, (trailing, axis), restore, labels = read_columns(values, read.size, axis)
+    weights = in_order(weights, labels)
+    problem = problem._replace(weights=weights)
     if isinstance(restore, JoinParts) and _is_table(weights):  # real and imaginary parts have one
         own, _ = read_array(cast(ArrayLike, weights), "weights")
         problem = problem._replace(weights=np.stack([own, own], axis=-1))
@@ -246,6 +249,8 @@ def fit_columns(problem: Problem) -> Fit:
     everything = made[0] if len(made) == 1 else tuple(chain.from_iterable(made))
     alone = np.nan if lost or not one else everything[0].plan.lam
     all_lams = alone if one else lams.reshape(trailing)
+    if labels is not None and duplicates == "merge":
+        labels = labels.take(table.rows, axis)
     source = Source(clock, labels)
     spline = Spline(everything, (trailing, axis), restore, all_lams, source)
     return Fit(spline, Choice.joined(choices), lost)

@@ -108,6 +108,12 @@ class Table(NamedTuple):
     merge: Merge | None
     order: Rows | None = None  # of the rows among those that were given, where it is another
 
+    @property
+    def rows(self) -> Rows:
+        """Of those that were given, the row of each knot; the first one of equal ones."""
+        order = np.arange(self.knots.size) if self.order is None else self.order
+        return order if self.merge is None else order[self.merge.starts]
+
     def parts(self, *, omit: bool) -> Iterator[Part]:
         """Give the columns that share weights, with weight 0 for what is missing."""
         for columns, own, values in self._split(omit=omit):

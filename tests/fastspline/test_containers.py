@@ -407,3 +407,51 @@ def test_none_is_imported_unless_given():
     command = [sys.executable, "-W", "error", "-c", program]
     told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
     assert told.stdout.strip() == "[]"
+
+
+# --- unsorted and equal knots --------------------------------------------------------------------
+
+
+def in_containers():
+    """Values with repeated knots in any order in each container, knots, and their axis."""
+    order = np.random.default_rng(3).permutation(30)
+    x = np.concatenate([X, X[[0, 3, 3, 7, 24]]])[order]
+    y = np.concatenate([Y, Y[[0, 3, 3, 7, 24]] + 0.1])[order]
+    dates = np.datetime64("2024-01-01") + (8 * x).astype("m8[h]")
+    array = xr.DataArray(y.T, dims=("k", "x"), coords={"x": x, "place": ("x", np.arange(30))})
+    return {
+        "series": (pd.Series(y[:, 0], index=x), x, 0),
+        "frame": (pd.DataFrame(y, index=dates, columns=list("abc")), dates, 0),
+        "columns": (pd.DataFrame(y.T, columns=x), x, "columns"),
+        "array": (array, array.x, "x"),
+    }
+
+
+@pytest.mark.parametrize("kind", in_containers())
+def test_merged_values_have_the_labels_of_their_knots(kind):
+    values, knots, axis = in_containers()[kind]
+    curve = smooth_spline(knots, values, lam=1e-3, axis=axis, duplicates="merge")
+    found = curve.values
+    bare = smooth_spline(
+        knots, np.asarray(values), lam=1e-3, axis=curve._place[1], duplicates="merge"
+    )
+    np.testing.assert_array_equal(np.asarray(found), bare.values)
+    along = found.x if kind == "array" else found.columns if kind == "columns" else found.index
+    np.testing.assert_array_equal(np.asarray(along), np.unique(np.asarray(knots)))
+    assert type(found) is type(values) is type(curve.second_derivatives)
+    np.testing.assert_allclose(np.asarray(curve(along)), np.asarray(found), atol=1e-9)
+    if kind == "array":
+        first = [int(np.flatnonzero(np.asarray(knots) == one)[0]) for one in np.unique(knots)]
+        assert found.place.values.tolist() == first
+    pulled = curve.gradient(
+        curve(AT[:1] if kind != "frame" else along[:1]), AT[:1] if kind != "frame" else along[:1]
+    )
+    assert pulled.values.shape == found.shape
+
+
+def test_weights_of_an_array_are_those_of_their_dimensions():
+    values = xr.DataArray(Y[:3], dims=("x", "k"), coords={"x": X[:3]})
+    weights = xr.DataArray(1.0 + np.arange(9.0).reshape(3, 3), dims=("x", "k"))
+    curve = smooth_spline(values.x, values, lam=0.1, axis="x", weights=weights.T)
+    own = smooth_spline(X[:3], Y[:3], lam=0.1, weights=weights.values)
+    np.testing.assert_array_equal(curve.values.values, own.values)

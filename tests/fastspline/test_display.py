@@ -93,6 +93,12 @@ def test_a_curve_that_interpolates_has_no_band(given):
     assert drawn_on(ax)[2:] == ([], ["curve", "values"])
 
 
+def test_two_values_have_no_band():
+    ax = axes()
+    smooth_spline(X[:2], Y[:2, 0], lam=1.0).plot(ax)
+    assert drawn_on(ax)[2:] == ([], ["curve", "values"])
+
+
 def test_dates_are_drawn_as_dates_and_durations_as_seconds():
     dates = np.datetime64("2026-03-01") + np.arange(30) * np.timedelta64(1, "D")
     ax = axes()

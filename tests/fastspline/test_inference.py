@@ -176,6 +176,32 @@ def test_shapes_of_bands(axis, points_shape, rng):
     assert lower.shape == upper.shape == spline(points).shape == moved.shape
 
 
+@pytest.mark.parametrize("lam", ["gcv", 1e-3, [1e-3, 1e-2, 1e-3]], ids=["gcv", "one", "own"])
+@pytest.mark.parametrize("few", [1, 2])
+def test_a_column_with_too_few_values_takes_no_band_from_others(few, lam, rng):
+    x = np.linspace(0.0, 1.0, 20)
+    y = np.sin(6.0 * x)[:, np.newaxis] + 0.1 * rng.standard_normal((20, 3))
+    y[few:, 1] = np.nan
+    curve = smooth_spline(x, y, lam=lam, missing="omit")
+    given = lam if isinstance(lam, str | float) else lam[::2]
+    others = smooth_spline(x, y[:, ::2], lam=given)
+    at = [0.2, 0.5, 1.2]
+    for kind in ("pointwise", "simultaneous", "prediction"):
+        ends, expected = curve.interval(at, kind=kind), others.interval(at, kind=kind)
+        for found, own in zip(ends, expected, strict=True):
+            assert np.isnan(found[:, 1]).all()
+            np.testing.assert_allclose(found[:, ::2], own, rtol=1e-12)
+    assert np.isnan(curve.std(at, 1)[:, 1]).all()
+    assert not curve.slope_signs(at)[:, 1].any()
+    drawn = curve.sample(at, 2, 1)
+    assert np.isnan(drawn[..., 1]).all()
+    assert np.isfinite(drawn[..., ::2]).all()
+    with pytest.raises(ValueError, match="no standard deviation"):
+        smooth_spline(x, y[:, [1]], lam=1e-3, missing="omit").std(at)
+    with pytest.raises(ValueError, match="in column 2"):
+        smooth_spline(x, y, lam=[1.0, 1.0, 0.0], missing="omit").std(at)
+
+
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
 def test_interval_is_centre_and_quantile(level, rng):
     knots = make_knots("random", 15)
