@@ -65,30 +65,36 @@ class Caches(NullCache):
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
+        file = Path(kernel.__code__.co_filename)
+        if file not in _IMPORTED:
+            _IMPORTED[file] = _look_at(file)
 
     @cached_property
-    def _numbas(self) -> Any:
-        return open_cache(self._kernel)
+    def numbas(self) -> Any:
+        """Give that of numba, or None: there is no folder, or it would be of other sources."""
+        return open_cache(self._kernel) if _are_as_imported(self._kernel) else None
 
     @property
     def cache_path(self) -> str | None:
         """Give the folder of numba's cache, if there is any."""
-        return self._numbas and str(self._numbas.cache_path)
+        return self.numbas and str(self.numbas.cache_path)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Give the kernel compiled for a list of types, or None."""
         target_context.refresh()
+        if not _are_as_imported(self._kernel):
+            return None
         if BROUGHT.is_dir() and (found := load(BROUGHT, self._kernel, sig, target_context)):
             return found
-        for one in (self._numbas, open_cache(self._kernel, _Kept)):
+        for one in (self.numbas, open_cache(self._kernel, _Kept)):
             if one is not None and (found := one.load_overload(sig, target_context)):
                 return found
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep what was compiled in numba's cache, where there is one."""
-        if self._numbas is not None:
-            self._numbas.save_overload(sig, data)
+        if self.numbas is not None:
+            self.numbas.save_overload(sig, data)
 
 
 def load(folder: Path, kernel: Kernel, sig: Any, target: Any) -> Any:
@@ -134,10 +140,31 @@ def _name(folder: Path, kernel: Kernel, sig: Any, target: Any) -> Path:
     return folder / f"{kernel.__module__}.{kernel.__qualname__}-{digest[:DIGEST]}.bin"
 
 
+def _list_sources(file: Path) -> list[Path]:
+    """List what kernels of a file are made of, those inlined too, and the compiler's options."""
+    return [file, PACKAGE / "jit.py", *sorted((PACKAGE / "_kernels").glob("*.py"))]
+
+
+def _look_at(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:  # in an archive: numba knows
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _are_as_imported(kernel: Kernel) -> bool:
+    """Tell whether sources are as this process found them: no edit or update came in between."""
+    sources = _list_sources(Path(kernel.__code__.co_filename))
+    return all(file in _IMPORTED and _look_at(file) == _IMPORTED[file] for file in sources)
+
+
+_IMPORTED = {file: _look_at(file) for file in _list_sources(PACKAGE / "jit.py")}
+
+
 @cache
 def _hash_sources(file: Path) -> str:
-    """Hash what kernels of a file are made of, those inlined too, and the compiler's options."""
     digest = hashlib.sha256()
-    for path in (file, PACKAGE / "jit.py", *sorted((PACKAGE / "_kernels").glob("*.py"))):
+    for path in _list_sources(file):
         digest.update(f"{path.name} {path.stat().st_size}\n".encode() + path.read_bytes())
     return digest.hexdigest()

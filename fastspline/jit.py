@@ -76,9 +76,9 @@ class KernelCompiler(Compiler):
             caches = Caches(func)  # numba does so when others need not wait any more
             caches.save_overload(tuple(self.state.args), made)
             seconds = time.perf_counter() - began
-            kept = "kept it" if caches.cache_path else "found no folder to keep it in"
+            kept = "kept it" if caches.numbas else "could not keep it"
             _log.info("compiled %s in %.1f s and %s", func.__name__, seconds, kept)
-        if caches.cache_path is None and KernelCompiler.warns:
+        if CACHE is None and caches.numbas is None and KernelCompiler.warns:
             KernelCompiler.warns = False
             warnings.warn(HOMELESS, stacklevel=2)
         return made
@@ -112,7 +112,7 @@ class KernelCompiler(Compiler):
     def _load(self, func: Callable[..., Any]) -> Any:
         """Load a kernel from numba's cache, or give None."""
         target = self.state.targetctx
-        if (cache := open_cache(func)) is None:  # there is no folder for this file
+        if (cache := Caches(func).numbas) is None:
             return None
         made = cache._cache_file.load(cache._index_key(tuple(self.state.args), target.codegen()))
         if made is None:

@@ -126,6 +126,18 @@ def test_what_was_compiled_for_another_cpu_is_not_used(site):
     assert call(site) == "loaded"
 
 
+def test_a_process_that_an_update_overtook_neither_loads_nor_keeps(site):
+    """What it has imported is not what lies there, which later processes look for."""
+    path = site / "fastspline" / "_kernels" / "vector.py"
+    line = "from fastspline._kernels.tables import first_bad_knot\n"
+    overtaken = CALL.replace(line, f"{line}import pathlib\npathlib.Path({str(path)!r}).touch()\n")
+    assert overtaken != CALL
+    hits, misses, _ = json.loads(run(site, overtaken).stdout)
+    assert (hits, misses) == (0, 1)
+    assert not list(site.parent.rglob("*.nbi"))
+    assert call(site) == "loaded"
+
+
 @pytest.mark.parametrize("damage", ["truncated", "emptied", "changed", "a folder"])
 def test_damaged_files_are_compiled_anew(site, damage):
     path = the_kernel(site)
