@@ -156,7 +156,7 @@ class Curve(Generic[Shaped]):
             0 for the curve, 1 for its slope.
         kind : {"pointwise", "simultaneous", "prediction"}, optional
         rng : int or numpy.random.Generator, optional
-            For the draws; a generator stays as it is.
+            For the draws; a generator is advanced. By default all bands take the same draws.
 
         Returns
         -------
@@ -241,7 +241,7 @@ class Curve(Generic[Shaped]):
         self,
         points: ArrayLike,
         size: int = 1,
-        rng: int | np.random.Generator = 0,
+        rng: int | np.random.Generator | None = None,
         *,
         nu: int = 0,
     ) -> FloatArray:
@@ -256,10 +256,11 @@ class Curve(Generic[Shaped]):
             Of any shape; outside the knots as in `std`.
         size : int, optional
             How many draws of each column.
-        rng : int or numpy.random.Generator, optional
-            The same one gives the same draws; a generator stays as it is.
+        rng : None, int or numpy.random.Generator, optional
+            An int always gives the same draws; a generator is used and advanced; None, the default,
+            takes fresh entropy, as in numpy.
         nu : int, optional
-            0 for curves, 1 for their slopes; with the same `rng` these belong together.
+            0 for curves, 1 for their slopes; with the same int as `rng` these belong together.
 
         Returns
         -------
@@ -271,7 +272,7 @@ class Curve(Generic[Shaped]):
         ValueError
             As `std`, or if `size` is negative.
         TypeError
-            If `size` is not an integer, or `rng` neither an int nor a generator.
+            If `size` is not an integer, or `rng` neither None, an int nor a generator.
 
         References
         ----------

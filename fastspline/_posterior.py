@@ -29,7 +29,7 @@ def draw(
     points: Vector,
     nu: int,
     size: int,
-    rng: int | np.random.Generator,
+    rng: int | np.random.Generator | None,
     columns: int,
 ) -> Vector:
     """Draw from the posterior, less its mean: (size, points, columns)."""
@@ -67,8 +67,10 @@ def simultaneous_factors(
             for solver, noise in _solvers_of(known)
         ]
     factors: list[float] = []
+    stream = derived(rng)
     for first in range(0, len(known), ABREAST):
-        factors += drawn_factors(known[first : first + ABREAST], points, level, rng)
+        among = known[first : first + ABREAST]
+        factors += drawn_factors(among, points, level, copy.deepcopy(stream))
     return factors
 
 
@@ -132,13 +134,13 @@ def crossing_factor(length: float, freedom: float, level: float) -> float:
 
 
 def drawn_factors(
-    known: Known, points: Vector, level: float, rng: int | np.random.Generator
+    known: Known, points: Vector, level: float, stream: np.random.Generator
 ) -> list[float]:
     """Give the quantile of the largest |f' - mean| / std over points, among draws.
 
     All groups take the same numbers.
     """
-    stream, prepared = derived(rng), []
+    prepared = []
     largest = np.zeros((len(known), DRAWS))
     for solver, _ in _solvers_of(known):
         places = np.union1d(_stretch(solver, points), points)
@@ -166,14 +168,14 @@ def _block(nodes: int) -> int:
     return min(BLOCK, max(1, AT_ONCE // nodes))
 
 
-def derived(rng: int | np.random.Generator) -> np.random.Generator:
-    """Make a generator from the seed or the state of `rng` alone, which stays as it is."""
-    if isinstance(rng, np.random.Generator):
-        state = copy.deepcopy(rng.bit_generator)
-    elif isinstance(rng, bool) or not hasattr(rng, "__index__"):
-        raise TypeError(f"rng must be an int or a numpy.random.Generator, got {rng!r}")
-    elif rng < 0:
-        raise ValueError(f"rng must not be negative, got {rng}")
-    else:
-        state = np.random.PCG64(int(rng))
-    return np.random.default_rng(state.random_raw(4))
+def derived(rng: int | np.random.Generator | None) -> np.random.Generator:
+    """Make a generator from numbers of `rng`, which they advance; of None from fresh entropy."""
+    if not (rng is None or isinstance(rng, np.random.Generator)):
+        if isinstance(rng, bool) or not hasattr(rng, "__index__"):
+            raise TypeError(f"rng must be None, an int or a numpy.random.Generator, got {rng!r}")
+        if rng < 0:
+            raise ValueError(f"rng must not be negative, got {rng}")
+        rng = int(rng)
+    most = np.iinfo(np.uint64).max
+    numbers = np.random.default_rng(rng).integers(most, size=4, dtype=np.uint64, endpoint=True)
+    return np.random.default_rng(numbers)

@@ -219,16 +219,41 @@ def test_draws_of_slopes_belong_to_those_of_curves(rng):
     np.testing.assert_allclose(np.diff(curves)[:, 0] / 1e-7, slopes[:, 0], rtol=1e-2, atol=1e-2)
 
 
-def test_a_generator_draws_the_same_and_stays_as_it_is(rng):
+def test_a_generator_is_advanced_and_a_seed_repeats(rng):
     spline = smooth_spline(make_knots("random", 9), rng.standard_normal((9, 3)), lam=0.01)
-    generator = np.random.default_rng(5)
-    first, again = spline.sample([0.1, 0.7], 3, generator), spline.sample([0.1, 0.7], 3, generator)
-    np.testing.assert_array_equal(first, again)
-    assert generator.random() == np.random.default_rng(5).random()
-    assert (first != spline.sample([0.1, 0.7], 3, 6)).all()
+    generator, at = np.random.default_rng(5), [0.1, 0.7]
+    first, second = spline.sample(at, 3, generator), spline.sample(at, 3, generator)
+    assert (first != second).all()
+    np.testing.assert_array_equal(first, spline.sample(at, 3, np.random.default_rng(5)))
+    np.testing.assert_array_equal(first, spline.sample(at, 3, 5))
+    assert (first != spline.sample(at, 3, 6)).all()
     # Columns do not see each other.
     alone = smooth_spline(make_knots("random", 9), spline.values[:, :1], lam=0.01)
-    assert alone.sample([0.1, 0.7], 3, generator).shape == (3, 2, 1)
+    assert alone.sample(at, 3, generator).shape == (3, 2, 1)
+
+
+@pytest.mark.parametrize("given", ["nothing", "generator", "legacy"])
+def test_draws_of_two_fits_are_independent(given, rng):
+    knots = make_knots("random", 9)
+    splines = [smooth_spline(knots, rng.standard_normal(9), lam=0.01) for _ in range(2)]
+    if given == "nothing":
+        one, other = (spline.sample(0.5, 4000) for spline in splines)
+    else:
+        bits = np.random.MT19937 if given == "legacy" else np.random.PCG64
+        generator = np.random.Generator(bits(7))
+        one, other = (spline.sample(0.5, 4000, generator) for spline in splines)
+    assert abs(np.corrcoef(one, other)[0, 1]) < 6.0 / np.sqrt(4000.0)
+
+
+def test_bands_are_the_same_by_default_and_advance_a_generator(rng):
+    spline = smooth_spline(make_knots("random", 9), rng.standard_normal(9), lam=0.01)
+
+    def upper(**options):
+        return spline.interval(0.5, nu=1, kind="simultaneous", **options)[1]
+
+    assert upper() == upper() == upper(rng=0) == upper(rng=np.random.default_rng(0))
+    generator = np.random.default_rng(0)
+    assert upper(rng=generator) != upper(rng=generator)
 
 
 @pytest.mark.parametrize("size", [0, 1, 1203])
@@ -238,13 +263,13 @@ def test_shapes_of_draws(axis, points_shape, size, rng):
     values = np.moveaxis(rng.standard_normal((15, 2, 3)), 0, axis)
     points = rng.uniform(-0.5, 1.5, points_shape)
     spline = smooth_spline(make_knots("random", 15), values, lam=0.01, axis=axis)
-    draws = spline.sample(points, size)
+    draws = spline.sample(points, size, rng=1)
     assert draws.shape == (size, *spline(points).shape)
     if size > 1:
         plain = smooth_spline(make_knots("random", 15), np.moveaxis(values, axis, 0), lam=0.01)
         ndim = len(points_shape)
         moved = np.moveaxis(
-            plain.sample(points, size), range(1, ndim + 1), range(axis + 1, axis + ndim + 1)
+            plain.sample(points, size, rng=1), range(1, ndim + 1), range(axis + 1, axis + ndim + 1)
         )
         np.testing.assert_array_equal(draws, moved)
 
@@ -270,8 +295,8 @@ def test_kinds_of_draws_and_bands(dtype, rng):
         (1.5, 0, TypeError, "size must be an integer"),
         (True, 0, TypeError, "size must be an integer"),
         (1, -1, ValueError, "rng must not be negative"),
-        (1, 0.5, TypeError, "an int or a numpy.random.Generator"),
-        (1, None, TypeError, "an int or a numpy.random.Generator"),
+        (1, 0.5, TypeError, "None, an int or a numpy.random.Generator"),
+        (1, "0", TypeError, "None, an int or a numpy.random.Generator"),
     ],
 )
 def test_draws_refuse_what_they_cannot_count(size, rng_given, error, match, rng):
