@@ -124,7 +124,11 @@ def _fit(
         _check(x, y, w, lam, axis)
     if choice is not None:  # of straight lines it says nothing, as scipy does not
         choice._replace(bound=np.minimum(choice.bound, 0)).warn(stacklevel=4)
-    spline = curve.to_bspline()
+    return _as_given(curve.to_bspline(), x, y)
+
+
+def _as_given(spline: BSpline, x: ArrayLike, y: ArrayLike) -> BSpline:
+    """Give a spline of tensors if it was fitted to some."""
     if not (is_torch_tensor(x) or is_torch_tensor(y)):
         return spline
     from_numpy = importlib.import_module("torch").from_numpy
@@ -177,7 +181,8 @@ def _fit_by(
     from fastspline._regression import regression_spline  # few have such knots
 
     chosen = "gcv" if lam is None else lam
-    return regression_spline(x, y, t[3:-3], weights=w, lam=chosen, axis=axis).to_bspline(t)
+    curve = regression_spline(x, y, t[3:-3], weights=w, lam=chosen, axis=axis)
+    return _as_given(curve.to_bspline(t), x, y)
 
 
 def _read_full_knots(t: ArrayLike, x: ArrayLike) -> NDArray[np.float64]:
