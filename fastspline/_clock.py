@@ -118,6 +118,11 @@ def as_times(values: ArrayLike, name: str) -> Times | None:
         first = array.flat[0]
         if isinstance(first, dt.date | dt.timedelta):
             array, aware = _from_objects(array, name)
+        elif hasattr(first, "to_timestamp"):
+            raise TypeError(
+                f"{name} holds periods, not moments; give those they start at, by .to_timestamp() "
+                "of an index, .dt.to_timestamp() of a Series"
+            )
     if array.dtype.kind not in "mM":
         return None
     if array.dtype.kind == "m" and np.datetime_data(array.dtype)[0] in ("Y", "M", "generic"):

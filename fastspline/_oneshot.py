@@ -282,7 +282,7 @@ def _fit_part(
     problem: Problem, table: Table, part: Part, given: Vector
 ) -> tuple[Sequence[Group], Vector, list[Choice]]:
     """Choose lam, and by what loss values count; give groups, lam, and choices if any."""
-    if problem.loss == "squared":
+    if problem.loss == "squared" or not table.knots.size:  # refused alike
         lams, choice = part.choose(problem, given)
         return part.groups(problem, lams), lams, [] if choice is None else [choice]
     from fastspline._robust import reweigh  # few fits are robust

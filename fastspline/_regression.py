@@ -117,7 +117,7 @@ def regression_spline(
     data = read.columns.astype(np.float64)
     counts = np.flatnonzero(w)
     if not np.isfinite(data[counts]).all():
-        refuse_values(data, counts, *read.place, 0)
+        refuse_values(data, counts, *read.place, 0, "drop such entries, or give them weight 0")
     reduced = Reduced(x, w, places, data)
     lams, one = _choose(reduced, lam, read.place[0])
     if lams.size and not lams.min() > 0.0:

@@ -69,9 +69,25 @@ def read_columns(values: ArrayLike, n: int, axis: int | str) -> Columns:
     return Columns(columns, (trailing, axis), restore, given.labels)
 
 
-def read_cotangent(cotangent: ArrayLike) -> FloatArray:
-    """Give a cotangent of a curve without labels, of complex values as two real ones."""
+def read_cotangent(cotangent: ArrayLike, *, joined: bool) -> FloatArray:
+    """Give a cotangent of a curve without labels, of complex (`joined`) values as two real ones.
+
+    Raises
+    ------
+    TypeError
+        If it holds no numbers, or real ones where values are complex, or the other way round.
+    """
     array, _ = read_numbers(take_labels(cotangent, "cotangent").numbers, "cotangent")
-    if array.dtype.kind == "c":
-        return split_parts(array)
-    return array
+    if joined and array.dtype.kind != "c":
+        raise TypeError(
+            f"cotangent holds real numbers (dtype {array.dtype}), and the curve is complex; give "
+            "dL/d(real part) + 1j * dL/d(imaginary part)"
+        )
+    if array.dtype.kind != "c":
+        return array
+    if not joined:
+        raise TypeError(
+            f"cotangent holds complex numbers (dtype {array.dtype}), and the curve is real; give "
+            "its real part"
+        )
+    return split_parts(array)

@@ -308,7 +308,8 @@ class Spline(Curve[Shaped], Generic[EachColumn, EachPlan, Shaped]):
         Parameters
         ----------
         cotangent : array_like, shape (..., m, ...)
-            Shaped as the curve at `points`, which run along the axis of the knots.
+            Shaped as the curve at `points`, which run along the axis of the knots; of a complex
+            curve complex, by real plus 1j times by imaginary part.
         points : array_like, shape (m,), optional
             Where the curve is read; fixed. By default it is read at the knots, wherever these move:
             the cotangent is dL/d(fitted values).
@@ -335,7 +336,8 @@ class Spline(Curve[Shaped], Generic[EachColumn, EachPlan, Shaped]):
             If `cotangent` is not shaped as the curve at the points, if an entry is not finite, if a
             derivative overflows, or for a robust fit.
         TypeError
-            If an argument does not hold real numbers.
+            If an argument does not hold numbers, or a cotangent complex ones for a real curve, or
+            real ones for a complex curve.
 
         References
         ----------
@@ -355,7 +357,7 @@ class Spline(Curve[Shaped], Generic[EachColumn, EachPlan, Shaped]):
         True
         """
         at = None if points is None else self._source.read_points(points)
-        given = read_cotangent(cotangent)
+        given = read_cotangent(cotangent, joined=self._is_complex)
         parts = differentiate(self._groups, self._jet, self._place, given, at)
         one = np.ndim(self.lam) == 0
         lam = float(parts.lam.sum()) if one else parts.lam.reshape(self._place[0])

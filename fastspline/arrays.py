@@ -196,6 +196,7 @@ def refuse_values(
     trailing: tuple[int, ...],
     axis: int,
     bad: int,
+    mend: str = 'drop the point, give it weight 0, or take smooth_spline(..., missing="omit")',
 ) -> None:
     """Raise for the first value at or after column `bad` that is not finite and counts."""
     for first in range(bad, columns.shape[1], 4096):
@@ -207,8 +208,7 @@ def refuse_values(
         place.insert(axis, row)
         text = ", ".join(str(i) for i in place)
         raise ValueError(
-            f"values must be finite, but values[{text}] = {columns[row, column]}; "
-            'drop the point, give it weight 0, or take smooth_spline(..., missing="omit")'
+            f"values must be finite, but values[{text}] = {columns[row, column]}; {mend}"
         )
     raise ValueError(
         f"results overflow {columns.dtype}: max |values| = {np.abs(columns).max():g} is too large "
@@ -325,6 +325,10 @@ def _refuse_masked(values: np.ma.MaskedArray, name: str) -> None:
         place = ", ".join(str(i) for i in np.argwhere(masked)[0])
         if name in _PLACES:  # NaN is none
             mend = f"leave masked ones out, and their values: keep ~{name}.mask"
+        elif name == "weights":  # NaN is none
+            mend = "pass weights.filled(0): a point of weight 0 does not count"
+        elif name == "w":  # of scipy, positive
+            mend = "leave masked points out: keep ~w.mask"
         else:
             mend = (
                 f"give weight 0 to masked points, or pass {name}.filled(numpy.nan) with "

@@ -457,8 +457,21 @@ def test_masked_entries_are_refused_at_every_door(door, name, rng):
     arrays[name][1] = np.ma.masked
     with pytest.raises(TypeError, match=r"is a masked array, and \w+\[1(, 0)?\] is") as refused:
         enter(door, arrays)
-    is_place = str(refused.value).split()[0] in ("knots", "points", "x")  # NaN is none
-    assert ("numpy.nan" not in str(refused.value)) == is_place
+    # Neither places nor weights may be NaN.
+    others = str(refused.value).split()[0] in ("knots", "points", "x", "weights", "w")
+    assert ("numpy.nan" not in str(refused.value)) == others
+
+
+def test_what_is_said_of_masked_weights_helps():
+    x = np.linspace(0.0, 1.0, 12)
+    y, weights = np.cos(9.0 * x), np.ma.masked_array(np.ones(12), x > 0.95)
+    with pytest.raises(TypeError, match=r"weights\.filled\(0\)"):
+        smooth_spline(x, y, weights=weights, lam=0.1)
+    without = smooth_spline(x[:-1], y[:-1], lam=0.1)
+    mended = smooth_spline(x, y, weights=weights.filled(0), lam=0.1)
+    np.testing.assert_allclose(mended(x), without(x), rtol=0.0, atol=1e-12)
+    with pytest.raises(TypeError, match=r"w\[11\] is masked; leave masked points out: keep ~w\.m"):
+        make_smoothing_spline(x, y, weights, lam=0.1)
 
 
 NO_NUMBERS = {

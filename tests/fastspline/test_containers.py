@@ -269,6 +269,14 @@ def test_what_a_complex_curve_gives():
     np.testing.assert_array_equal(curve.roots()[0, 1], imaginary.roots()[0])
 
 
+def test_cotangents_are_complex_where_curves_are():
+    curve = smooth_spline(X, Z, lam=0.01)
+    with pytest.raises(TypeError, match=r"and the curve is complex; give dL/d\(real part\) \+ 1j"):
+        curve.gradient(Z.real)
+    with pytest.raises(TypeError, match="and the curve is real; give its real part"):
+        smooth_spline(X, Z.real, lam=0.01).gradient(Z)
+
+
 def test_the_transpose_of_complex_values_is_that_of_their_parts(rng):
     operator = Smoother(X, lam=0.01).operator(AT)
     cotangent = rng.standard_normal((3, 4)) + 1j * rng.standard_normal((3, 4))

@@ -311,6 +311,11 @@ BAD = {
     "no sites": (ValueError, "sites is empty", {"sites": [], "values": []}),
     "too few values": (ValueError, "8 knots need 8 values", {"values": VALUES[1:]}),
     "nan value": (ValueError, r"values\[2\] = nan", {"values": np.where(SITES == 2, np.nan, 1.0)}),
+    "what helps with nan": (
+        ValueError,
+        r"\[2\] = nan; drop such entries, or give them weight 0$",
+        {"values": np.where(SITES == 2, np.nan, 1.0)},
+    ),
     "one site": (ValueError, "lie at one site", {"weights": [1.0] + [0.0] * 7}),
     "weights": (ValueError, "8 sites; give one weight a site", {"weights": [1.0]}),
     "one knot": (ValueError, r"knots must lie in \[2, 8\].*got 1", {"knots": 1}),

@@ -206,3 +206,11 @@ def test_robust_fits_refuse_what_they_do_not_know():
         smooth_spline(x, y, lam=1.0, loss="huber").gradient(np.ones((30, 2)))
     with pytest.raises(ValueError, match='fit with loss="tukey"'):
         smooth_spline(x, y, lam=1.0).outliers  # noqa: B018
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("loss", ["squared", "huber", "tukey"])
+@pytest.mark.parametrize("options", [{}, {"lam": 1.0}, {"missing": "omit", "duplicates": "merge"}])
+def test_no_knots_are_refused_alike(loss, options):
+    with pytest.raises(ValueError, match="knots is empty; give at least one knot"):
+        smooth_spline([], [], loss=loss, **options)

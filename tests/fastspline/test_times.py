@@ -161,7 +161,9 @@ def test_labels_are_the_times_as_they_were_given():
         (DATES, [START.item(), START.item().replace(tzinfo=dt.UTC)] * 4, r"with and without"),
         (DATES, [START.item(), 3.0] * 4, r"points holds times and other objects"),
         (HOURS * np.timedelta64(1, "M"), HOURS, r"knots has dtype timedelta64\[M\]"),
-        (pd.period_range("2026", periods=8), HOURS, r"knots must hold real numbers.*object"),
+        (pd.period_range("2026", periods=8), HOURS, r"knots holds periods.* \.to_timestamp\(\)"),
+        (pd.Series(pd.period_range("2026", periods=8)), HOURS, r" \.dt\.to_timestamp\(\)"),
+        (DATES, pd.period_range("2026", periods=8, freq="D"), r"points holds periods"),
     ],
 )
 def test_times_of_another_kind_are_refused(knots, points, text):
