@@ -15,7 +15,9 @@ Vector: TypeAlias = NDArray[np.float64]
 # What a type checker may know of values: overloads ask in this order. An array of unknown shape
 # fits every shape, so that it must be asked for first: by one that no known shape fits.
 UnknownShape: TypeAlias = np.ndarray[tuple[Never, Never, Never, Never], np.dtype[Any]]
-OneColumn: TypeAlias = Sequence[float] | np.ndarray[tuple[int], np.dtype[Any]]
+# A column of complex numbers is two, and no `OneColumn`.
+Real: TypeAlias = np.floating | np.integer | np.bool
+OneColumn: TypeAlias = Sequence[float] | np.ndarray[tuple[int], np.dtype[Real]]
 SeveralColumns: TypeAlias = (
     Sequence[Sequence[float]] | np.ndarray[tuple[int, int, *tuple[int, ...]], np.dtype[Any]]
 )

@@ -40,6 +40,15 @@ assert_type(plan.fit(x).df, float)
 assert_type(select_lam(x, column), float)
 assert_type(select_lam(x, columns), Vector)
 assert_type(select_lam(x, x, per_column=False), float)
+assert_type(smooth_spline(x, np.ones(5, np.float32)).df, float)
+assert_type(smooth_spline(x, np.ones(5, np.bool)).df, float)
+
+pairs = np.ones(5, np.complex128)  # two columns, of real and imaginary parts
+assert_type(smooth_spline(x, pairs).df, Any)
+assert_type(smooth_spline(x, pairs, lam=0.1).gcv, Any)
+assert_type(plan.fit(pairs).loo, Any)
+assert_type(plan.fit(pairs).df, float)
+assert_type(select_lam(x, pairs), Vector | float)
 
 
 assert_type(resample(x, x, x), NDArray[np.floating])
@@ -117,3 +126,4 @@ def test_df_is_a_number_where_lam_is_one(lam):
     assert np.shape(Smoother(x, lam=1.0).fit(values).df) == ()
     alone = smooth_spline(x, values[:, 0], lam="gcv")
     assert type(alone.df) is type(alone.lam) is float
+    assert np.shape(smooth_spline(x, values[:, 0] * (1.0 + 1j), lam=lam).df) == np.shape(curve.df)
