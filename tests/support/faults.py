@@ -263,12 +263,12 @@ def check_wrong_shape(executors, tmp_path, call=coded_map):
         wait_until_idle(executors)
 
 
-def check_frozen(executors, tmp_path, call=coded_map):
+def check_frozen(executors, tmp_path, call=coded_map, timeout=3.0):
     """A frozen worker costs the first call its timeout, the others nothing, and comes back."""
     fault = replace(FROZEN, sign=tmp_path / "pid")
     check_well(executors)  # all have started: that may take longer than the timeout
     try:
-        check_lost(fault, executors, timeout=3.0, call=call)
+        check_lost(fault, executors, timeout=timeout, call=call)
     finally:
         wait_for_file(fault.sign)
         os.kill(int(fault.sign.read_text()), signal.SIGCONT)
