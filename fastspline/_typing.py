@@ -16,7 +16,7 @@ Vector: TypeAlias = NDArray[np.float64]
 # fits every shape, so that it must be asked for first: by one that no known shape fits.
 UnknownShape: TypeAlias = np.ndarray[tuple[Never, Never, Never, Never], np.dtype[Any]]
 # A column of complex numbers is two, and no `OneColumn`.
-Real: TypeAlias = np.floating | np.integer | np.bool
+Real: TypeAlias = np.floating | np.integer | np.bool_
 OneColumn: TypeAlias = Sequence[float] | np.ndarray[tuple[int], np.dtype[Real]]
 SeveralColumns: TypeAlias = (
     Sequence[Sequence[float]] | np.ndarray[tuple[int, int, *tuple[int, ...]], np.dtype[Any]]

@@ -41,7 +41,7 @@ assert_type(select_lam(x, column), float)
 assert_type(select_lam(x, columns), Vector)
 assert_type(select_lam(x, x, per_column=False), float)
 assert_type(smooth_spline(x, np.ones(5, np.float32)).df, float)
-assert_type(smooth_spline(x, np.ones(5, np.bool)).df, float)
+assert_type(smooth_spline(x, np.ones(5, np.bool_)).df, float)
 
 pairs = np.ones(5, np.complex128)  # two columns, of real and imaginary parts
 assert_type(smooth_spline(x, pairs).df, Any)
