@@ -117,11 +117,11 @@ def draw(curve: Curve, ax: Axes | None, points: ArrayLike | None, level: float) 
 def _band(curve: Curve, places: Vector, level: float) -> tuple[Vector, Vector] | None:
     """Give the band at places as two arrays (m, columns), or None where there is none."""
     try:
-        band = curve.interval(places, level)
-    except ValueError:  # of a curve that interpolates
+        list(curve._with_noise())
+    except ValueError:  # it interpolates
         return None
     ends = []
-    for end in band:
+    for end in curve.interval(places, level):
         array, _ = as_numpy(end, "band")
         columns, _, _ = as_columns(array, places.size, curve._place[1], "band", "points")
         ends.append(np.asarray(as_parts(columns), np.float64))

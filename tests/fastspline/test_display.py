@@ -93,6 +93,11 @@ def test_a_curve_that_interpolates_has_no_band(given):
     assert drawn_on(ax)[2:] == ([], ["curve", "values"])
 
 
+def test_a_level_that_is_none_is_refused_as_for_a_band():
+    with pytest.raises(ValueError, match="level must"):
+        smooth_spline(X, Y[:, 0], lam=LAM).plot(axes(), level=2.0)
+
+
 def test_two_values_have_no_band():
     ax = axes()
     smooth_spline(X[:2], Y[:2, 0], lam=1.0).plot(ax)
