@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -40,6 +40,8 @@ class Curve(Protocol):
     def df(self) -> Any:
         """Degrees of freedom."""
         ...
+
+    def _with_noise(self) -> Iterable[object]: ...
 
     def interval(self, points: ArrayLike, level: float = 0.95) -> tuple[Any, Any]:
         """Give the ends of the band."""
