@@ -416,7 +416,7 @@ def test_your_function_is_found_where_the_program_starts(tmp_path):
     command = [sys.executable, "-m", "coded", "compare", "--function=mine:cube", "--degree=3"]
     options = ["--inputs=points.npz", "--k=4", "--n=14", "--s=3", "--codes=lagrange,spline"]
     done = subprocess.run(
-        [*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        [*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "mine:cube: 4 inputs, 14 workers, 3 of them lost" in done.stdout
@@ -495,7 +495,7 @@ def test_what_your_function_raises_is_told_in_one_line(tmp_path):
     command = [sys.executable, "-m", "coded", "compare", "--function=mine:f"]
     options = ["--inputs=points.npz", "--k=4", "--n=9", "--s=2"]
     done = subprocess.run(
-        [*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        [*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

@@ -55,7 +55,7 @@ def command(*arguments):
     return [sys.executable, "-m", "coded", *map(str, arguments)]
 
 
-def run(*arguments, timeout=100):
+def run(*arguments, timeout=300):
     """Run the command line as a user does, in a session of its own, 80 columns wide."""
     return subprocess.run(
         command(*arguments),
@@ -108,7 +108,7 @@ def whole(tmp_path_factory):
         env={**os.environ, "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"},
     )
     try:
-        printed, errors = program.communicate(timeout=100)
+        printed, errors = program.communicate(timeout=300)
     finally:
         program.kill()
     assert (program.returncode, errors) == (0, "")
