@@ -49,7 +49,12 @@ NAMES = ["w0", "w1", "w2", "w3"]  # texts: where a number is the name, tasks for
 @pytest.fixture(scope="module")
 def client():
     """Four worker processes, which are started again when they die."""
-    settings = {"distributed.scheduler.allowed-failures": 0, "distributed.admin.tick.limit": "60s"}
+    settings = {
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.admin.tick.limit": "60s",
+        # The cluster closes for good whom it misses so long after a loss: it may be a second one.
+        "distributed.deploy.lost-worker-timeout": "1h",
+    }
     scheduler = {"cls": distributed.Scheduler, "options": {"dashboard_address": ":0"}}
     worker = {"cls": distributed.Nanny, "options": {"nthreads": 1, "dashboard": False}}
     with (
