@@ -141,7 +141,7 @@ def test_a_placed_operand_comes_again_to_a_new_worker(executors):
 
 
 def test_a_frozen_worker_costs_the_timeout(executors, tmp_path):
-    check_frozen(executors, tmp_path, timeout=10.0)  # its workers import what they are to run
+    check_frozen(executors, tmp_path, timeout=30.0)  # its workers import what they are to run
 
 
 def test_a_late_answer_goes_nowhere(executors, tmp_path):
