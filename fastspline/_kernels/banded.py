@@ -9,7 +9,7 @@ buffers that loads wait for, and the whole is a quarter slower.
 
 import numpy as np
 
-from fastspline._kernels.blocks import STRIP_BYTES, Source, Target, read_row
+from fastspline._kernels.blocks import STRIP_BYTES, STRIPS_UP_TO, Source, Target, read_row
 from fastspline._kernels.vector import (
     LANES,
     any_nan,
@@ -33,9 +33,7 @@ _LINES = STRIP_BYTES // _LINE
 
 
 @njit(**JIT)
-def multiply_banded(
-    array, step, out, out_step, columns, rows_read, _rows, tables, stream, panel, ahead, strips
-):
+def multiply_banded(array, step, out, out_step, columns, rows_read, _rows, tables, stream, panel):
     """Multiply `columns` columns of float32; arguments and result as of a sweep, see `make_sweep`.
 
     `tables` is where the addresses of bounds, weights, places (rows of the result, -1 for none)
@@ -53,9 +51,11 @@ def multiply_banded(
         first = min(begin, fitted - lanes)
         bypass = stream and not panel and first == begin and columns >= lanes
         target = Target(out + first * 4, out_step, columns, np.int64(bypass))
-        source = Source(listed, array + first * 4, step, columns, ahead, array, 0, 0, 1, rows_read)
+        place = array + first * 4
+        source = Source(listed, place, step, columns, rows_read, array, 0, 0, 1, rows_read)
         following = (begin // strip + 1) * strip
-        if strips and begin % strip == 0 and following + strip <= columns:
+        is_next_whole = following + strip <= columns
+        if rows_read <= STRIPS_UP_TO and begin % strip == 0 and is_next_whole:
             asked, line, corner = 0, 0, array + following * 4
         check = zero_like(like)
         for g in range(groups):

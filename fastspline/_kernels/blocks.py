@@ -28,6 +28,8 @@ from fastspline._kernels.vector import (
 from fastspline.jit import INLINED, JIT, njit
 
 STRIP_BYTES = 512  # of a row: 256 and 1024 were slower
+STRIPS_UP_TO = 320  # rows that are read; more cost more page walks than their order saves
+AHEAD_BYTES = 256  # 384 of 1000 rows leave the second-level cache before they are read
 
 
 class Source(NamedTuple):
@@ -37,9 +39,9 @@ class Source(NamedTuple):
     place: int
     step: int
     columns: int
-    ahead: int  # bytes in the row that is read, or 0
+    n_read: int  # asked for along the rows up to `STRIPS_UP_TO`, else within the row that is read
     corner: int  # of the strip that follows
-    n_rows: int  # to ask for in that strip, or 0
+    n_asked: int  # rows of that strip, or 0
     turn: int  # of the block in its own strip, of so many
     turns: int
     knots: int
@@ -59,8 +61,8 @@ def read_row(source, i, like):
     """Load a block's columns of row i of the list."""
     at = source.place + peek(source.listed, i, "i8") * source.step
     row = vload_first(at, source.columns, like)
-    if source.ahead:
-        prefetch(at + source.ahead, n_bytes(like))
+    if source.n_read > STRIPS_UP_TO:
+        prefetch(at + AHEAD_BYTES, n_bytes(like))
     return row
 
 
@@ -72,8 +74,8 @@ def read_ahead(source, i):
     """
     turns = source.turns
     if i % turns == 0:
-        row = source.turn * ((source.n_rows + turns - 1) // turns) + i // turns
-        if row < source.n_rows:
+        row = source.turn * ((source.n_asked + turns - 1) // turns) + i // turns
+        if row < source.n_asked:
             at = source.corner + peek(source.listed, row, "i8") * source.step
             prefetch(at, STRIP_BYTES)
 

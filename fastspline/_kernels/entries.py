@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from fastspline._kernels.vector import peek
 from fastspline.jit import JIT, njit
 
-N_ARGUMENTS = 12  # of a sweep, all integers
+N_ARGUMENTS = 10  # of a sweep, all integers
 REFUSED = -2  # by `run`
 LONG_BYTES = 65_536  # read and written: 5 us and more, when others may want to run Python
 
@@ -111,5 +111,5 @@ def run(listed, y, out):
     return run_at(
         entry,
         (rows + reads) * step > LONG_BYTES,
-        (source, step, target, step, columns, knots, rows, tables, off, off, off, off),
+        (source, step, target, step, columns, knots, rows, tables, off, off),
     )

@@ -72,4 +72,4 @@ def _pack(matrix: Vector, sources: Rows, most_work: float) -> Prepared | None:
         np.int64,
     )
     kept = (bounds, weights, places, sources, tables)
-    return Prepared(_KERNEL, n, tables.ctypes.data, n, kept)
+    return Prepared(_KERNEL, n, tables.ctypes.data, kept)

@@ -29,9 +29,6 @@ ALONE_BYTES = 4_000_000  # read and written, below which a second thread does no
 STREAM_SAFE = platform.machine().lower() in ("x86_64", "amd64")
 STAGE_BYTES = 256 << 10  # what a staged panel may fill of the second-level cache
 STAGE_ROW_BYTES = 512  # narrower panels store faster without streaming
-AHEAD_ABOVE = 4 << 20  # prefetch inputs larger than this
-STRIPS_UP_TO = 320  # rows that are read; more cost more page walks than their order saves
-AHEAD_BYTES = 384
 BLOCKS_A_THREAD = 4  # to even out a busy machine
 BLOCK_BYTES = 2_000_000  # read and written: less is done before another thread has woken up
 FEW = 8  # blocks of columns below which a masked one costs more than stores past the cache save
@@ -72,13 +69,12 @@ def runner() -> Run:
 class Prepared(NamedTuple):
     """What a sweep starts from: addresses, and the arrays that lie there, which it keeps alive.
 
-    It reads `reads` rows, and does not write the rows `idle` of its result.
+    It does not write the rows `idle` of its result.
     """
 
     kernel: Kernel
     knots: int
     tables: int
-    reads: int
     kept: tuple[FloatArray | Rows, ...]
     idle: Rows = NO_ROWS
 
@@ -110,7 +106,7 @@ def prepare(
     spans, needed, rows = t.spans, t.needed, t.rows
     address: int = list_addresses(forward, backward, sources, spans, needed, weights, rows, tables)
     kept = (forward, backward, sources, t.places, weights, tables)
-    return Prepared(kernel, t.n, address, t.n, kept)
+    return Prepared(kernel, t.n, address, kept)
 
 
 class Sweepable(Protocol):
@@ -188,7 +184,7 @@ class SweepEvaluator:
         if counts.max(initial=0) > 1:
             return None
         made = self.solver.prepare_adjoint(self.tableau, self.sources, dtype)
-        made = made._replace(reads=self.tableau.m, idle=np.flatnonzero(counts == 0))
+        made = made._replace(idle=np.flatnonzero(counts == 0))
         return self.transposed.setdefault(dtype, made)
 
     def _pull(self, cotangent: Vector) -> Vector:
@@ -223,7 +219,7 @@ def bind(
     )  # fmt: skip
     if address < 0:
         require_finite(points, "points")
-    bound = Prepared(kernel, n, address, n, (table, sources, t.places, t.weights))
+    bound = Prepared(kernel, n, address, (table, sources, t.places, t.weights))
     return SweepEvaluator(solver, t, sources, bound)
 
 
@@ -250,7 +246,7 @@ def sweep_columns(
     prepared: Prepared, values: FloatArray, out: FloatArray, threads: int | None
 ) -> int:
     """Sweep columns, (rows, columns) both; give a bad column or -1."""
-    kernel, knots, tables, reads, _, _ = prepared
+    kernel, knots, tables, *_ = prepared
     if values.shape[1] == 0:
         return -1
     if threads in {None, 1}:
@@ -267,11 +263,6 @@ def sweep_columns(
         panel = min(STAGE_BYTES // rows, 1024) // row_bytes * kernel.lanes
         stream = panel * size >= STAGE_ROW_BYTES and columns >= panel
         panel = panel if stream else 0
-    ahead = strips = 0
-    if values.nbytes > AHEAD_ABOVE and reads <= STRIPS_UP_TO:
-        strips = 1
-    elif values.nbytes > AHEAD_ABOVE:
-        ahead = AHEAD_BYTES
 
     is_plain = values.flags.aligned and (columns == 1 or values.strides[1] == size)
     place, target = values.ctypes.data if is_plain else 0, out.ctypes.data
@@ -289,7 +280,7 @@ def sweep_columns(
             at = block.ctypes.data
         bad: int = kernel.sweep(
             at, block.strides[0], target + first * size, out.strides[0], stop - first,
-            knots, rows, tables, stream, panel, ahead, strips,
+            knots, rows, tables, stream, panel,
         )  # fmt: skip
         return bad if bad < 0 else first + bad
 
