@@ -25,7 +25,8 @@ DType: TypeAlias = "np.dtype[np.floating]"
 
 F4, F8 = np.dtype(np.float32), np.dtype(np.float64)
 
-ALONE_BYTES = 4_000_000  # read and written, below which a second thread does not pay
+ALONE_BYTES = 5_000_000  # read and written, below which a second thread does not pay
+AT_ONCE_BYTES = 4_000_000  # likewise, below which no result is stored past the caches
 STREAM_SAFE = platform.machine().lower() in ("x86_64", "amd64")
 STAGE_BYTES = 256 << 10  # what a staged panel may fill of the second-level cache
 STAGE_ROW_BYTES = 512  # narrower panels store faster without streaming
@@ -85,7 +86,7 @@ def list_for(prepared: Prepared, rows: int, reads: int, size: int) -> tuple[byte
     Gives from how many columns on it refuses, too.
     """
     kernel, knots, tables, *_ = prepared
-    most = ALONE_BYTES // ((rows + reads) * size)
+    most = AT_ONCE_BYTES // ((rows + reads) * size)
     return list_numbers(kernel.entry, knots, tables, rows, reads, size, most), most
 
 
