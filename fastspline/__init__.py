@@ -6,6 +6,8 @@ Arrays in, arrays out: nothing here knows of codes, workers or models.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from fastspline._collector import paused_collector
+
 if TYPE_CHECKING:
     from fastspline._freedom import DegreesOfFreedom, lam_for_df
     from fastspline._gradient import FitGradient
@@ -70,7 +72,8 @@ def __getattr__(name: str) -> object:
         return import_module(f"fastspline.{name}")
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"fastspline.{_LATER[name]}"), name)
+    with paused_collector():
+        value: object = getattr(import_module(f"fastspline.{_LATER[name]}"), name)
     globals()[name] = value
     return value
 

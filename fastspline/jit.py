@@ -6,7 +6,6 @@ compiled by one process at a time: those that wait load what it has kept. `_cach
 
 from __future__ import annotations
 
-import gc
 import inspect
 import logging
 import os
@@ -22,6 +21,7 @@ from numba import config
 from numba.core.compiler import Compiler, Flags
 
 from fastspline._caches import Caches, open_cache
+from fastspline._collector import paused_collector
 
 try:
     import fcntl
@@ -84,23 +84,17 @@ class KernelCompiler(Compiler):
         return made
 
     def _compile(self, func: Callable[..., Any]) -> Any:
-        """Compile, without rounds of the garbage collector, which take a sixth of the time."""
+        """Compile, without rounds of the garbage collector."""
         state = self.state
         state.flags = _Flags(state.flags)  # type: ignore[no-untyped-call]
         state.flags.enable_ssa = False  # kernels give a variable one type
-        collects = gc.isenabled()
-        gc.disable()
         KernelCompiler.depth += 1
         try:
-            made = super().compile_extra(func)  # type: ignore[no-untyped-call]
-            return made._replace(type_annotation="")  # a page of text, half of what is kept
+            with paused_collector():
+                made = super().compile_extra(func)  # type: ignore[no-untyped-call]
+                return made._replace(type_annotation="")  # a page of text, half of what is kept
         finally:
             KernelCompiler.depth -= 1
-            if collects:
-                if not gc.get_freeze_count():  # else nothing of the caller's may thaw
-                    gc.freeze()  # both: what is young is old now, and not looked through
-                    gc.unfreeze()
-                gc.enable()
 
     def define_pipelines(self) -> Any:
         """Leave out the passes that do nothing."""
