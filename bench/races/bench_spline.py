@@ -221,6 +221,16 @@ def test_image_of_an_odd_size(race, n, m, dtype):
     race_columns(race, "odd size", task, 2, scipy_columns=SCIPY_COLUMNS, out="numpy's array")
 
 
+@pytest.mark.benchmark(group="images")
+@by_dtype
+@pytest.mark.parametrize(("n", "m"), [(100, 100), (400, 20), (1000, 20)])
+def test_some_megabytes(race, n, m, dtype):
+    """Too much for the second-level cache, and little for two threads."""
+    columns = 8_000_000 // ((n + m) * np.dtype(dtype).itemsize)
+    task = Task(n, m, columns, dtype)
+    race_columns(race, "8 MB", task, 2, scipy_columns=SCIPY_COLUMNS, out="numpy's array")
+
+
 def places(kind, n):
     """Knots in [-1, 1], as users have them."""
     rng = np.random.default_rng(0)
