@@ -21,7 +21,7 @@ def test_roundings_of_one_sign_are_no_lies(dtype, shape):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("shape", [(20, 300, 15), (20, 1000, 15), (20, 100, 5), (5, 30, 3)])
 def test_the_least_balanced_weights_call_no_rounding_a_lie(dtype, shape, monkeypatch):
-    """Rounding errors of equal numbers add up as weights do: 1 in 60,000 checks failed by that."""
+    """Rounding errors of equal numbers add up as weights do: rare checks failed by that."""
 
     def unbalanced(rng, count, kind):
         signs = np.where(np.arange(count) < (count + 2.8 * count**0.5) // 2, 1.0, -1.0)
